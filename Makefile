@@ -1,0 +1,36 @@
+# make repro [DATA=/path/to/file.hdf5] [PRESET=rml2018]   run the pipeline and print what came out
+# make test                                              run the tests
+# make ui                                                open the tracked runs in a browser, on this machine only
+# make lock                                              resolve requirements.lock anew (needs uv)
+
+PYTHON ?= python3
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: repro test ui lock
+.DELETE_ON_ERROR:
+
+repro: $(READY)
+ifneq ($(strip $(DATA)$(PRESET)),)
+	python -m pisces.cli preset $(PRESET) $(if $(DATA),--data "$(DATA)")
+endif
+	dvc repro evaluate pis
+	@python -m pisces.cli summary
+
+test: $(READY)
+	python -m pytest
+
+ui: $(READY)
+	python -m pisces.cli ui
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; name a newer one, e.g. make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "installing into .venv, once; about 6 GB with CUDA"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --output-file requirements.lock
