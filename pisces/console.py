@@ -1,0 +1,40 @@
+"""What a person sees while a stage runs: progress, and errors without a traceback."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+SECONDS_BETWEEN_LINES = 10
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Passes `items` on, with a bar on a terminal and elsewhere a line every ten seconds."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=what, total=total, leave=False)
+        return
+    total = total if total is not None else len(items) if hasattr(items, "__len__") else None
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
+        yield item
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a stage; a mistake of the user's ends it with one line and exit status 1.
+
+    `ValueError` and `OSError` carry messages written for users. Set PISCES_DEBUG=1 to see where one was raised.
+    """
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        if os.environ.get("PISCES_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

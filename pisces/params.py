@@ -1,0 +1,273 @@
+"""The typed, strict model of params.yaml: every key, its meaning, unit and range; and the presets laid over it."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.error import YAMLError
+
+from pisces.modulations import CLASSES_TXT, MODULATIONS
+
+PARAMS = Path("params.yaml")
+CLASS_ORDERS = {"fixed": MODULATIONS, "classes_txt": CLASSES_TXT}
+
+
+def _known_modulations(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in MODULATIONS:
+            raise ValueError(
+                f"{name!r} is not a modulation of RML2018.01A{_suggestion(name, MODULATIONS)}; known are {', '.join(MODULATIONS)}"
+            )
+    return names
+
+
+def _no_repeats(values: tuple) -> tuple:
+    repeated = sorted({v for v in values if values.count(v) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(map(str, repeated))} stands more than once")
+    return values
+
+
+def _increasing(values: tuple) -> tuple:
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"{list(values)} must be strictly increasing")
+    return values
+
+
+def _even(value: int) -> int:
+    if value % 2:
+        raise ValueError(f"{value} must be even, so that the I and Q axes fall between pixels")
+    return value
+
+
+Modulations = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_known_modulations), AfterValidator(_no_repeats)]
+SnrsDb = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(_increasing)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Base(Section):
+    seed: Annotated[int, Field(ge=0)]
+    """Root of every random choice."""
+
+
+class Data(Section):
+    path: Annotated[str, Field(min_length=1)]
+    """HDF5 file in the RML2018.01A layout; the user's own file as an absolute path."""
+    class_order: Literal["fixed", "classes_txt"]
+    """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`."""
+    modulations: Modulations
+    snrs_db: SnrsDb
+    frames_per_cell: PositiveInt | None
+    """The first so many usable frames of each (modulation, SNR); null takes all."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASS_ORDERS[self.class_order]
+
+
+class Multipath(Section):
+    k_factor_db: Annotated[float, Field(ge=-20, le=60)]
+    """Power of the direct path over that of all scattered paths."""
+    paths: Annotated[int, Field(ge=1, le=64)]
+    """Number of scattered paths."""
+    delay_spread: Positive
+    """RMS delay spread, in samples, of an exponential power delay profile."""
+
+
+class Synthesize(Section):
+    snrs_db: SnrsDb
+    frames_per_cell: PositiveInt
+    samples: Annotated[int, Field(ge=64, le=65536, multiple_of=8)]
+    """Samples a frame; RML2018.01A has 1024."""
+    sps: Annotated[int, Field(ge=2, le=64, multiple_of=2)]
+    """Samples a symbol; even, for the half-symbol offset of OQPSK."""
+    rolloff: tuple[float, float]
+    """Range (low, high) of the uniform root-raised-cosine roll-off, within 0..1."""
+    carrier_offset_std: Annotated[float, Field(ge=0, lt=0.1)]
+    """Standard deviation of the carrier offset in cycles a sample."""
+    gmsk_bt: Annotated[float, Field(gt=0.1, le=2)]
+    """Bandwidth-time product of GMSK's Gaussian filter."""
+    multipath: Multipath | None
+    """Rician multipath, static over a frame; null for none."""
+
+    @model_validator(mode="after")
+    def _rolloff_in_range(self) -> "Synthesize":
+        low, high = self.rolloff
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"rolloff = [{low}, {high}] must be a range [low, high] within 0..1, 0 left out")
+        return self
+
+
+class Render(Section):
+    size: Annotated[int, Field(ge=8, le=254), AfterValidator(_even)]
+    """Pixels along each side; even, and at most 254 so that a pixel number fits in 16 bits."""
+    extent: Annotated[float, Field(gt=0, le=100)]
+    """The image spans -extent..extent on both axes, in units of the frame's own RMS."""
+
+
+class Draw(Section):
+    method: Literal["log_histogram", "histogram", "max_normalized", "gaussian", "enhanced"]
+    sigma_px: Annotated[float, Field(gt=0, le=50)]
+    """Standard deviation of the `gaussian` kernel, in pixels."""
+    decay_px: Annotated[tuple[float, float, float], AfterValidator(_increasing)]
+    """Decay lengths of the three kernels, one a channel, of `enhanced`, in pixels."""
+
+
+class Stratify(Section):
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "Stratify":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test = {total:g} and must be 1; change one of the three ratios")
+        return self
+
+
+class Train(Section):
+    model: Literal["resnet18"]
+    epochs: PositiveInt
+    """Upper bound; early stopping may end sooner."""
+    batch_size: Annotated[int, Field(ge=2)]
+    lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Positive
+    """Largest L2 norm of the gradient of one step."""
+    min_task_weight: Annotated[float, Field(gt=0, lt=0.5)]
+    """Least share that the uncertainty weighting may give either task."""
+    plateau_factor: Fraction
+    """The learning rate is multiplied by this..."""
+    plateau_patience: Annotated[int, Field(ge=0)]
+    """...after more than so many epochs without a better validation loss."""
+    stop_patience: PositiveInt
+    """Epochs without a better validation loss before training stops."""
+    accelerator: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    """auto: bf16-mixed on CUDA, 32-true elsewhere."""
+
+
+class Evaluate(Section):
+    resamples: PositiveInt
+    """Bootstrap resamples behind each interval."""
+
+
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class Perturb(Section):
+    rules: Annotated[tuple[Literal["exact", "percentile"], ...], Field(min_length=1), AfterValidator(_no_repeats)]
+    masks: Annotated[tuple[Literal["top", "bottom", "random"], ...], Field(min_length=1), AfterValidator(_no_repeats)]
+    levels_percent: Annotated[tuple[Percent, ...], Field(min_length=1), AfterValidator(_increasing)]
+    frames_per_cell: PositiveInt | None
+    """Test frames of each (modulation, SNR) to perturb; null takes all."""
+
+
+class Pis(Section):
+    resamples: PositiveInt
+    """Paired bootstrap resamples behind each interval."""
+
+
+class Params(Section):
+    base: Base
+    data: Data
+    synthesize: Synthesize
+    render: Render
+    draw: Draw
+    stratify: Stratify
+    train: Train
+    evaluate: Evaluate
+    perturb: Perturb
+    pis: Pis
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Reads and checks a whole params.yaml.
+
+    Raises:
+        ValueError: naming the file, each wrong key and value, and what is allowed.
+        FileNotFoundError: when there is no such file.
+    """
+    return parse_params(read_yaml(path), str(path))
+
+
+def parse_params(content: dict[str, Any], source: str) -> Params:
+    """Checks the content of a params file that was read from `source`; see `load_params`."""
+    try:
+        # Through JSON: strict, yet a YAML list is a tuple, and what JSON lacks, such as a date, is a text.
+        return Params.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        lines = [_explain(dict(e)) for e in error.errors()]
+        raise ValueError(f"{source}: " + f"\n{source}: ".join(lines)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """YAML 1.2, so that `1e-05` is a number; errors as in `load_params`."""
+    return _read(path, YAML(typ="safe"))
+
+
+def _read(path: Path, yaml: YAML) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; run from the root of the repository")
+    try:
+        content = yaml.load(path)
+    except YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold sections with keys, not {type(content).__name__}")
+    return content
+
+
+def lay_over(params: Path, overlay: dict[str, Any]) -> None:
+    """Lays `overlay` (section -> key -> value) on a params file in place, keeping its comments and order.
+
+    Raises:
+        ValueError: when the result would not be valid; the file is then unchanged.
+    """
+    yaml = YAML()
+    yaml.width = 120
+    yaml.representer.add_representer(type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"))
+    content = _read(params, yaml)
+    for section, values in overlay.items():
+        if section not in content or not isinstance(values, dict):
+            raise ValueError(f"{section!r} is not a section of {params}; allowed are {', '.join(content)}")
+        for key, value in values.items():
+            content[section][key] = _in_one_line(value) if isinstance(value, list) else value
+    parse_params(content, f"{params} with the overlay")
+    with params.open("w") as file:
+        yaml.dump(content, file)
+
+
+def _in_one_line(values: list) -> CommentedSeq:
+    sequence = CommentedSeq(values)
+    sequence.fa.set_flow_style()
+    return sequence
+
+
+def _suggestion(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _explain(error: dict[str, Any]) -> str:
+    """One line for one pydantic error: which key, what stands there, what is allowed."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        model = Params if len(error["loc"]) == 1 else Params.model_fields[str(error["loc"][0])].annotation
+        known = tuple(getattr(model, "model_fields", {}))
+        return f"unknown key {where}{_suggestion(str(error['loc'][-1]), known)}; allowed here are {', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{where} is missing; copy it from the params.yaml of the repository"
+    message = error["msg"].removeprefix("Value error, ")
+    sentence = message if error["type"] == "value_error" else message[0].lower() + message[1:]
+    return f"{where} = {json.dumps(error['input'])[:80]}: {sentence}"

@@ -1,0 +1,202 @@
+"""Every params file we ship is valid, and every mistake in one is answered with key, value and what is allowed."""
+
+import copy
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pisces.modulations import CLASSES_TXT, DIGITAL, MODULATIONS
+from pisces.params import lay_over, load_params, read_yaml
+
+ROOT = Path(__file__).parents[1]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+
+
+@pytest.fixture
+def params_file(tmp_path) -> Path:
+    return Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+
+
+@pytest.fixture
+def write(params_file):
+    """Writes the shipped params with one change: a value for `section.key`, or for a whole section."""
+
+    def write(section: str, key: str | None, value: object) -> Path:
+        content = copy.deepcopy(read_yaml(params_file))
+        if key is None:
+            content[section] = value
+        else:
+            content[section][key] = value
+        YAML(typ="safe").dump(content, params_file)
+        return params_file
+
+    return write
+
+
+def comments(path: Path) -> list[str]:
+    return re.findall(r"#.*", path.read_text())
+
+
+def test_the_shipped_params_load():
+    params = load_params(ROOT / "params.yaml")
+    assert set(params.data.modulations) <= set(MODULATIONS)
+    assert isinstance(params.train.lr, float)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_fits_and_keeps_comments_and_order(preset, params_file):
+    before, order = comments(params_file), [(section, list(keys)) for section, keys in read_yaml(params_file).items()]
+    overlay = read_yaml(preset)
+    lay_over(params_file, overlay)
+    load_params(params_file)
+    content = read_yaml(params_file)
+    assert {section: {key: content[section][key] for key in values} for section, values in overlay.items()} == overlay
+    assert comments(params_file) == before
+    assert [(section, list(keys)) for section, keys in content.items()] == order
+
+
+def test_presets_are_there():
+    assert {path.stem for path in PRESETS} >= {"smoke", "rml2018", "rml2018_full"}
+
+
+def test_what_an_overlay_does_not_name_stays(params_file):
+    before = read_yaml(params_file)
+    lay_over(params_file, {"train": {"lr": 3e-4}})
+    before["train"]["lr"] = 3e-4
+    assert read_yaml(params_file) == before
+
+
+def test_the_published_setting_has_272_joint_classes(params_file):
+    lay_over(params_file, read_yaml(ROOT / "presets" / "rml2018.yaml"))
+    params = load_params(params_file)
+    assert params.data.modulations == DIGITAL
+    assert len(params.data.modulations) * len(params.data.snrs_db) == 272
+    assert params.data.frames_per_cell is None
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("train", "lrr", 1e-3, r"unknown key train.lrr \(did you mean lr\?\); allowed here are model, epochs"),
+        ("trian", None, {}, r"unknown key trian \(did you mean train\?\); allowed here are base, data"),
+        ("train", "lr", "abc", r'train.lr = "abc": input should be a valid number'),
+        ("train", "lr", "1e-3", r'train.lr = "1e-3": input should be a valid number'),
+        ("train", "lr", 0, r"train.lr = 0: input should be greater than 0"),
+        ("train", "lr", float("inf"), r"train.lr = Infinity: input should be a finite number"),
+        ("train", "lr", None, r"train.lr = null: input should be a valid number"),
+        ("train", "epochs", 2.5, r"train.epochs = 2.5: input should be a valid integer"),
+        ("train", "epochs", True, r"train.epochs = true: input should be a valid integer"),
+        ("train", "min_task_weight", 0.5, r"train.min_task_weight = 0.5: input should be less than 0.5"),
+        ("train", "accelerator", "gpu", r"train.accelerator = \"gpu\": input should be 'auto', 'cpu', 'cuda' or 'mps'"),
+        ("render", "size", 47, r"render.size = 47: 47 must be even"),
+        ("render", "size", 256, r"render.size = 256: input should be less than or equal to 254"),
+        ("draw", "method", "log", r"draw.method = \"log\": input should be 'log_histogram', 'histogram'"),
+        ("draw", "decay_px", [2.0, 1.0, 0.5], r"draw.decay_px = \[2.0, 1.0, 0.5\]: \[2.0, 1.0, 0.5\] must be strictly increasing"),
+        ("stratify", "test", 0.2, r"stratify = .*: train \+ validation \+ test = 1.1 and must be 1; change one"),
+        (
+            "data",
+            "modulations",
+            ["QPSK", "16QMA"],
+            r"data.modulations = .*'16QMA' is not a modulation .*did you mean 16QAM\?\); known are OOK",
+        ),
+        ("data", "modulations", ["QPSK", "BPSK", "QPSK"], r"data.modulations = .*: QPSK stands more than once"),
+        ("data", "modulations", ["QPSK"], r"data.modulations = \[\"QPSK\"\]: .*at least 2 items"),
+        ("data", "snrs_db", [10, 0], r"data.snrs_db = \[10, 0\]: \[10, 0\] must be strictly increasing"),
+        ("data", "snrs_db", [0, 0, 10], r"data.snrs_db = \[0, 0, 10\]: .* must be strictly increasing"),
+        ("data", "snrs_db", [0, 2.5], r"data.snrs_db.1 = 2.5: input should be a valid integer"),
+        ("data", "class_order", "alphabetic", r"data.class_order = \"alphabetic\": input should be 'fixed' or 'classes_txt'"),
+        ("data", "frames_per_cell", 0, r"data.frames_per_cell = 0: input should be greater than 0"),
+        ("perturb", "masks", ["top", "top"], r"perturb.masks = .*: top stands more than once"),
+        ("perturb", "levels_percent", [5, 1], r"perturb.levels_percent = \[5, 1\]: .* must be strictly increasing"),
+        ("perturb", "levels_percent", [0, 1], r"perturb.levels_percent.0 = 0: input should be greater than 0"),
+        ("synthesize", "rolloff", [0.5, 0.2], r"synthesize = .*: rolloff = \[0.5, 0.2\] must be a range \[low, high\] within 0..1"),
+        ("synthesize", "multipath", {"k_factor_db": 10, "paths": 4}, r"synthesize.multipath.delay_spread is missing"),
+        ("base", "seed", -1, r"base.seed = -1: input should be greater than or equal to 0"),
+        ("pis", None, {}, r"pis.resamples is missing; copy it from the params.yaml of the repository"),
+        ("pis", None, None, r"pis = null: input should be an object"),
+    ],
+)
+def test_a_mistake_names_file_key_value_and_what_is_allowed(section, key, value, message, write):
+    path = write(section, key, value)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: {message}"):
+        load_params(path)
+
+
+def test_every_mistake_has_its_line(write):
+    write("train", "lr", "abc")
+    path = write("base", "seed", -1)
+    with pytest.raises(ValueError, match=r"base\.seed = -1.*\n.*train\.lr = \"abc\"") as raised:
+        load_params(path)
+    assert [line.startswith(f"{path}: ") for line in str(raised.value).splitlines()] == [True, True]
+
+
+def test_a_missing_section_is_named(params_file):
+    content = read_yaml(params_file)
+    del content["draw"]
+    YAML(typ="safe").dump(content, params_file)
+    with pytest.raises(ValueError, match=r"params.yaml: draw is missing"):
+        load_params(params_file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: [1, 2", "is not valid YAML"),
+        ("base:\n  seed: 1\n  seed: 2\n", "is not valid YAML: .*seed"),
+        ("just a text", "must hold sections with keys, not str"),
+        ("", "must hold sections with keys, not NoneType"),
+        ("base: {seed: 2024-01-01}", r'base.seed = "2024-01-01": input should be a valid integer'),
+    ],
+)
+def test_a_file_that_is_no_params_file(text, message, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"broken\.yaml.*{message}"):
+        load_params(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml does not exist; run from the root of the repository"):
+        load_params(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("written", ["1e-05", "1E-5", "0.00001", "1.0e-05"])
+def test_every_spelling_of_a_number_is_one(written, params_file):
+    params_file.write_text(re.sub(r"(?m)^  lr: .*$", f"  lr: {written}", params_file.read_text()))
+    assert load_params(params_file).train.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"trian": {"lr": 1e-4}}, r"'trian' is not a section of .*params.yaml; allowed are base, data"),
+        ({"train": 3}, r"'train' is not a section"),
+        ({"train": {"lrr": 1e-4}}, r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr"),
+        ({"base": {"seed": 7}, "train": {"lr": -1}}, r"train.lr = -1: input should be greater than 0"),
+    ],
+)
+def test_an_invalid_overlay_changes_nothing(overlay, message, params_file):
+    before = params_file.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        lay_over(params_file, overlay)
+    assert params_file.read_bytes() == before
+
+
+def test_nothing_is_laid_over_a_broken_file(params_file):
+    params_file.write_text("base: [1, 2")
+    with pytest.raises(ValueError, match="is not valid YAML"):
+        lay_over(params_file, {"base": {"seed": 2}})
+
+
+def test_params_cannot_be_changed_while_running(params_file):
+    params = load_params(params_file)
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.lr = 1.0
+
+
+def test_class_order_is_that_of_the_columns_of_y(write):
+    assert load_params(write("data", "class_order", "fixed")).data.classes == MODULATIONS
+    assert load_params(write("data", "class_order", "classes_txt")).data.classes == CLASSES_TXT
