@@ -1,0 +1,243 @@
+"""RadioML-like frames of all 24 modulations, in the layout of RML2018.01A, with SNR labels that are true.
+
+Every signal is first one period of a periodic block, longer than the frame by `GUARD_SYMBOLS` at each end. On a periodic
+block a filter is a product of spectra, so pulse shapes, fractional timing and multipath are exact: nothing is truncated or
+interpolated. The frame is the middle of the block, so its two ends have nothing to do with each other.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from pisces import console, files, seeding, shards
+from pisces.modulations import ANALOG, MODULATIONS, constellation
+from pisces.params import Synthesize
+
+GUARD_SYMBOLS = 16
+SAMPLES_AT_ONCE = 2**18
+AUDIO_BAND = (0.0015, 0.017)
+"""Cycles a sample: 300 Hz to 3.4 kHz at 200 kHz."""
+FM_DEVIATION = 0.025
+"""RMS, in cycles a sample: 99 % of the power then lies within 0.09 cycles a sample, as in RML2018.01A."""
+AM_INDEX = 1 / 3
+"""RMS of the audio over the carrier: the envelope only reaches zero at three standard deviations."""
+
+Generators = Sequence[np.random.Generator]
+Channel = Callable[..., np.ndarray]
+
+
+def synthesize_file(path: Path, params: Synthesize, seed: int) -> int:
+    """Writes frames of all 24 modulations as an RML2018.01A file, whole or not at all; returns their number.
+
+    `X` float32 (n, samples, 2) is I, Q; `Y` int64 (n, 24) the one-hot modulation; `Z` int64 (n, 1) the SNR in dB. Rows go
+    modulation by modulation, within it SNR by SNR, as in the real file. All are contiguous, so that they read fast.
+
+    Raises:
+        OSError: when `path` cannot be written.
+    """
+    cells = list(product(range(len(MODULATIONS)), params.snrs_db))
+    total = len(cells) * params.frames_per_cell
+    synthesize = partial(
+        synthesize_cell,
+        seed=seed,
+        samples=params.samples,
+        sps=params.sps,
+        rolloff=params.rolloff,
+        carrier_offset_std=params.carrier_offset_std,
+        gmsk_bt=params.gmsk_bt,
+        channel=partial(multipath_response, **params.multipath.model_dump()) if params.multipath else None,
+    )
+    batch = max(1, SAMPLES_AT_ONCE // params.samples)
+    row = 0
+    layout = {"X": ((total, params.samples, 2), np.float32), "Y": ((total, len(MODULATIONS)), np.int64), "Z": ((total, 1), np.int64)}
+    with files.staged(path) as temporary:
+        shards.create(temporary, layout, {})
+        for column, snr_db in console.progress(cells, "synthesize"):
+            for first in range(0, params.frames_per_cell, batch):
+                frames = range(first, min(first + batch, params.frames_per_cell))
+                iq = synthesize(MODULATIONS[column], snr_db, frames)
+                x = iq.view(np.float32).reshape(len(frames), params.samples, 2)
+                y = np.tile(np.eye(len(MODULATIONS), dtype=np.int64)[column], (len(frames), 1))
+                shards.write(temporary, row, {"X": x, "Y": y, "Z": np.full((len(frames), 1), snr_db)})
+                row += len(frames)
+    return total
+
+
+def synthesize_cell(
+    modulation: str,
+    snr_db: int,
+    frames: range,
+    *,
+    seed: int,
+    samples: int,
+    sps: int,
+    rolloff: tuple[float, float],
+    carrier_offset_std: float,
+    gmsk_bt: float,
+    channel: Channel | None = None,
+) -> np.ndarray:
+    """Received frames of one modulation at one SNR: complex64 (len(frames), samples), mean power near 1.
+
+    A frame depends on (modulation, snr_db, its number in the cell) and not on which others are made, so that more SNRs
+    or more frames leave the old ones as they were. `channel` is called with the frequencies and a keyword `rng` and
+    returns the channel's frequency response.
+    """
+    rngs = [seeding.generator(seed, "synthesize", modulation, snr_db, frame) for frame in frames]
+    clean = clean_frames(
+        modulation,
+        rngs,
+        samples=samples,
+        sps=sps,
+        rolloff=rolloff,
+        carrier_offset_std=carrier_offset_std,
+        gmsk_bt=gmsk_bt,
+        channel=channel,
+    )
+    return add_noise(clean, snr_db, rngs=rngs).astype(np.complex64)
+
+
+def clean_frames(
+    modulation: str,
+    rngs: Generators,
+    *,
+    samples: int,
+    sps: int,
+    rolloff: tuple[float, float],
+    carrier_offset_std: float,
+    gmsk_bt: float,
+    channel: Channel | None = None,
+) -> np.ndarray:
+    """Frames before noise, one a generator: complex128 (batch, samples), each of exactly unit power.
+
+    The carrier's phase is uniform and its offset normal with `carrier_offset_std` cycles a sample.
+    """
+    # Even, so that GMSK can close its phase.
+    n_symbols = 2 * (-(-samples // (2 * sps)) + GUARD_SYMBOLS)
+    block = _baseband(modulation, rngs, n_symbols, sps=sps, rolloff=rolloff, gmsk_bt=gmsk_bt)
+    if channel is not None:
+        frequency = np.fft.fftfreq(block.shape[-1])
+        block = np.fft.ifft(np.fft.fft(block) * np.stack([channel(frequency, rng=rng) for rng in rngs]))
+    start = (block.shape[-1] - samples) // 2
+    turns = _draw(rngs, lambda rng: rng.random()) + carrier_offset_std * _draw(rngs, lambda rng: rng.normal()) * np.arange(samples)
+    iq = block[:, start : start + samples] * np.exp(2j * np.pi * turns)  # (batch, block) -> (batch, samples)
+    return iq / np.sqrt(np.mean(np.abs(iq) ** 2, axis=-1, keepdims=True))
+
+
+def _baseband(modulation: str, rngs: Generators, n_symbols: int, *, sps: int, rolloff: tuple[float, float], gmsk_bt: float) -> np.ndarray:
+    """Periodic blocks without carrier, channel and noise: complex128 (batch, n_symbols * sps)."""
+    if modulation in ANALOG:
+        return analog(modulation, np.stack([audio(n_symbols * sps, rng=rng) for rng in rngs]))
+    timing = _draw(rngs, lambda rng: rng.random())
+    if modulation == "GMSK":
+        symbols = np.stack([rng.choice((-1.0, 1.0), n_symbols) for rng in rngs])
+        return gmsk(symbols, sps=sps, bt=gmsk_bt, timing=timing)
+    points = constellation(modulation)
+    symbols = np.stack([rng.choice(points, n_symbols) for rng in rngs])
+    shape = partial(shape_symbols, sps=sps, rolloff=_draw(rngs, lambda rng: rng.uniform(*rolloff)))
+    if modulation == "OQPSK":
+        return shape(symbols.real, timing=timing) + 1j * shape(symbols.imag, timing=timing + 0.5)
+    return shape(symbols, timing=timing)
+
+
+def _draw(rngs: Generators, draw: Callable[[np.random.Generator], float]) -> np.ndarray:
+    """One number a frame, as a column (batch, 1) that broadcasts over time."""
+    return np.array([[draw(rng)] for rng in rngs])
+
+
+def rrc_spectrum(frequency: np.ndarray, sps: int, rolloff: float | np.ndarray) -> np.ndarray:
+    """Root-raised-cosine spectrum: real, 1 in the pass band, 1/sqrt(2) at half the symbol rate, 0 beyond (1 + rolloff) / (2 sps).
+
+    `frequency` in cycles a sample and `rolloff`, above 0 to 1, broadcast. Proakis & Salehi, Digital Communications, 5th ed., 9.2-1.
+    """
+    edge = (2 * sps * np.abs(frequency) - (1 - rolloff)) / (2 * rolloff)  # 0 where the fall begins, 1 where it ends
+    return np.cos(np.pi / 2 * np.clip(edge, 0, 1))
+
+
+def shape_symbols(symbols: np.ndarray, *, sps: int, rolloff: float | np.ndarray, timing: float | np.ndarray) -> np.ndarray:
+    """Root-raised-cosine pulses on `symbols` (batch, n): complex128 (batch, n * sps), of the power of the symbols.
+
+    Symbol k peaks at sample (k + timing) * sps, between samples if need be; filtering once more by `rrc_spectrum` returns
+    the symbols there. `rolloff` and `timing` (in symbols) are one number or a column (batch, 1).
+    """
+    frequency = np.fft.fftfreq(symbols.shape[-1] * sps)
+    return np.fft.ifft(sps * _impulses(symbols, sps, timing * sps) * rrc_spectrum(frequency, sps, rolloff))
+
+
+def gmsk(symbols: np.ndarray, *, sps: int, bt: float, timing: float | np.ndarray) -> np.ndarray:
+    """GMSK of modulation index 1/2 from -1 and +1 in `symbols` (batch, n), n even: complex128 (batch, n * sps), unit envelope.
+
+    The frequency pulse is a rectangle of one symbol, centred at sample (k + timing) * sps, through a Gaussian filter whose
+    half-power bandwidth is `bt` times the symbol rate. The last symbol is flipped where it takes that for the phase to
+    return to its start, as a periodic block needs. Murota & Hirade, IEEE Trans. Commun. 29 (1981) 1044.
+    """
+    closed = symbols.copy()
+    closed[:, -1] *= np.where(symbols.sum(axis=-1) % 4, -1, 1)
+    frequency = np.fft.fftfreq(symbols.shape[-1] * sps)
+    gaussian = np.exp(-np.log(2) / 2 * (frequency * sps / bt) ** 2)
+    # sinc(f) and half a sample of delay integrate the frequency from the previous sample to this one: the sum is then exact.
+    pulse = np.sinc(frequency * sps) * gaussian * np.sinc(frequency)
+    quarter_turns = np.fft.ifft(_impulses(closed, sps, timing * sps + 0.5) * pulse).real
+    return np.exp(0.5j * np.pi * np.cumsum(quarter_turns, axis=-1))
+
+
+def _impulses(symbols: np.ndarray, sps: int, delay: float | np.ndarray) -> np.ndarray:
+    """Spectrum of a unit impulse times each symbol, every `sps` samples, the first at sample `delay`: (batch, n * sps)."""
+    frequency = np.fft.fftfreq(symbols.shape[-1] * sps)
+    return np.tile(np.fft.fft(symbols), sps) * np.exp(-2j * np.pi * frequency * delay)
+
+
+def audio(length: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Noise in the band of speech, as an analytic signal: complex128 (length,), periodic; the real part has unit power.
+
+    Its power falls as 1/f over `AUDIO_BAND`.
+    """
+    low, high = (round(edge * length) for edge in AUDIO_BAND)
+    bins = np.arange(max(low, 1), high + 1)
+    spectrum = np.zeros(length, complex)
+    spectrum[bins] = _complex_normal(bins.size, rng=rng) / np.sqrt(bins)
+    # Parseval; without negative frequencies the real part holds half of the power.
+    return np.fft.ifft(spectrum) * length * np.sqrt(2 / np.sum(np.abs(spectrum) ** 2))
+
+
+def analog(modulation: str, audio: np.ndarray) -> np.ndarray:
+    """An analog modulation of analytic audio (batch, time) whose real part has unit power: complex128 (batch, time).
+
+    AM-DSB sends the real part and AM-SSB (upper sideband) the analytic signal, with a carrier (WC) or without (SC). FM sends
+    a constant envelope whose frequency is `FM_DEVIATION` times the real part.
+    """
+    if modulation == "FM":
+        return np.exp(2j * np.pi * FM_DEVIATION * np.cumsum(audio.real, axis=-1))
+    _, sidebands, carrier = modulation.split("-")
+    message = audio if sidebands == "SSB" else audio.real + 0j
+    return 1 + AM_INDEX * message if carrier == "WC" else message
+
+
+def multipath_response(
+    frequency: np.ndarray, *, k_factor_db: float, paths: int, delay_spread: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Frequency response of one static Rician channel: complex128, shaped like `frequency` (cycles a sample), unit mean power.
+
+    A direct path without delay, `k_factor_db` above the power of all scattered ones together. The scattered paths are
+    Rayleigh, equal in mean power, with exponentially distributed delays of standard deviation `delay_spread` samples: that
+    is an exponential power delay profile of this RMS spread. Proakis & Salehi, 13.1.
+    """
+    scattered_power = 1 / (1 + 10 ** (k_factor_db / 10))
+    gains = _complex_normal(paths, rng=rng) * np.sqrt(scattered_power / paths)
+    delays = rng.exponential(delay_spread, paths)
+    scattered = gains[:, None] * np.exp(-2j * np.pi * delays[:, None] * frequency)  # (paths, frequency)
+    return np.sqrt(1 - scattered_power) + scattered.sum(axis=0)
+
+
+def add_noise(clean: np.ndarray, snr_db: int, *, rngs: Generators) -> np.ndarray:
+    """`clean` (batch, time) of unit power plus white Gaussian noise, `snr_db` below it over the whole band, at unit mean power."""
+    noise_power = 10 ** (-snr_db / 10)
+    noise = np.stack([_complex_normal(clean.shape[-1], rng=rng) for rng in rngs])
+    return (clean + np.sqrt(noise_power) * noise) / np.sqrt(1 + noise_power)
+
+
+def _complex_normal(size: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Circular Gaussian numbers of unit mean power: complex128 (size,)."""
+    return rng.normal(scale=np.sqrt(0.5), size=2 * size).view(complex)

@@ -1,0 +1,77 @@
+"""Shards come back as they were written, without being loaded, and say so when they are damaged."""
+
+import h5py
+import numpy as np
+import pytest
+
+from pisces import shards
+from pisces.seeding import generator
+
+CELL = shards.Cell("16QAM", -4)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A shard filled in two goes, and what went in."""
+    rng = generator(1, "test shards")
+    iq, row = rng.normal(size=(50, 16, 2)).astype(np.float32), np.arange(100, 150)
+    path = CELL.path(tmp_path)
+    shards.create(path, {"iq": (iq.shape, iq.dtype), "row": (row.shape, ">i8")}, {"modulation": "16QAM", "snr_db": -4})
+    shards.write(path, 20, {"iq": iq[20:], "row": row[20:]})
+    shards.write(path, 0, {"iq": iq[:20], "row": row[:20]})
+    return path, iq, row
+
+
+def test_round_trip_in_any_order_of_writing(written):
+    path, iq, row = written
+    assert np.array_equal(shards.array(path, "iq"), iq)
+    assert np.array_equal(shards.array(path, "row"), row)
+    assert shards.attributes(path) == {"modulation": "16QAM", "snr_db": -4}
+    assert isinstance(shards.attributes(path)["snr_db"], int)
+
+
+def test_read_as_plain_hdf5(written):
+    path, iq, _ = written
+    with h5py.File(path) as file:
+        assert np.array_equal(file["iq"][:], iq)
+
+
+def test_array_is_a_little_endian_map_of_its_own(written):
+    path, iq, _ = written
+    for name, dtype in (("iq", "<f4"), ("row", "<i8")):
+        mapped = shards.array(path, name)
+        assert isinstance(mapped, np.memmap)
+        assert mapped.dtype == np.dtype(dtype)
+        mapped[:] = 0
+    assert np.array_equal(shards.array(path, "iq"), iq)
+
+
+def test_cut_off_shard_is_refused(written):
+    path, _, _ = written
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(ValueError, match=r"SNR_-4.h5 is (not a readable HDF5 file|cut off).*dvc repro --force"):
+        shards.array(path, "iq")
+
+
+def test_shard_that_was_never_filled_is_refused(tmp_path):
+    shards.create(tmp_path / "empty.h5", {"iq": ((3, 4), np.float32)}, {})
+    with pytest.raises(ValueError, match=r"empty.h5 is cut off within 'iq'"):
+        shards.array(tmp_path / "empty.h5", "iq")
+
+
+def test_missing_shard_and_dataset(written):
+    path, _, _ = written
+    with pytest.raises(FileNotFoundError, match=r"SNR_6.h5 does not exist; make it with dvc repro"):
+        shards.array(path.with_name("SNR_6.h5"), "iq")
+    with pytest.raises(ValueError, match="holds no dataset 'bins' but iq, row"):
+        shards.array(path, "bins")
+
+
+def test_cells_of_a_directory(tmp_path):
+    made = {shards.Cell("QPSK", 10), shards.Cell("QPSK", -4), shards.Cell("AM-SSB-WC", 0)}
+    for cell in made:
+        shards.create(cell.path(tmp_path), {}, {})
+    assert shards.cells(tmp_path) == sorted(made)
+    with pytest.raises(FileNotFoundError, match="holds no shards"):
+        shards.cells(tmp_path / "QPSK")
