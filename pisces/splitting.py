@@ -1,0 +1,92 @@
+"""Train, validation and test parts, stratified on the joint class: every cell is split by itself, in the same ratios."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from pisces import shards
+from pisces.files import staged
+from pisces.seeding import generator
+from pisces.shards import Cell
+
+PARTS = ("train", "validation", "test")
+
+
+def split(root: Path, ratios: tuple[float, float, float], seed: int) -> dict[str, np.ndarray]:
+    """Part -> int64 (n, 3): modulation index, SNR index, row in the shard, of every frame of the shards in `root`.
+
+    Each cell is permuted by a generator of its own, so that adding a modulation or an SNR moves no frame of another cell from part to
+    part. (scikit-learn's stratified splits draw all cells from one stream and lack that.)
+
+    Raises:
+        ValueError: for a cell too small to give each part a frame.
+    """
+    modulations, snrs_db = shards.grid(root)
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for m, modulation in enumerate(modulations):
+        for s, snr_db in enumerate(snrs_db):
+            cell = Cell(modulation, snr_db)
+            sizes = part_sizes(len(shards.array(cell.path(root), "row")), ratios, str(cell.path(root)))
+            order = generator(seed, "stratify", modulation, snr_db).permutation(sum(sizes))
+            for part, rows in zip(PARTS, np.split(order, np.cumsum(sizes)[:-1]), strict=True):
+                parts[part].append(np.column_stack([np.full(len(rows), m), np.full(len(rows), s), np.sort(rows)]))
+    return {part: np.concatenate(blocks).astype(np.int64) for part, blocks in parts.items()}
+
+
+def part_sizes(n: int, ratios: tuple[float, float, float], name: str = "the cell") -> tuple[int, int, int]:
+    """Frames for train, validation and test out of `n`: the last two rounded, train has the rest."""
+    validation, test = (int(n * ratio + 0.5) for ratio in ratios[1:])
+    sizes = (n - validation - test, validation, test)
+    if min(sizes) < 1:
+        raise ValueError(
+            f"{name} has {n} frames, which stratify.train/validation/test = {'/'.join(f'{r:g}' for r in ratios)} splits into "
+            f"{'/'.join(map(str, sizes))}; every part needs at least one: raise data.frames_per_cell or the smallest ratio"
+        )
+    return sizes
+
+
+def verify(parts: dict[str, np.ndarray]) -> dict[str, int | str]:
+    """Checks that the parts share no frame and hold every joint class, and returns counts and a checksum for the metrics.
+
+    Raises:
+        ValueError: when a frame is in two parts or a joint class is missing from one.
+    """
+    everything = np.concatenate([parts[part] for part in PARTS])
+    if len(np.unique(everything, axis=0)) != len(everything):
+        raise ValueError("a frame is in two parts of the split")
+    classes = {part: len(np.unique(parts[part][:, :2], axis=0)) for part in PARTS}
+    joint = len(np.unique(everything[:, :2], axis=0))
+    for part, found in classes.items():
+        if found != joint:
+            raise ValueError(f"the {part} part holds {found} of {joint} joint classes")
+    checksum = hashlib.sha256(b"".join(np.ascontiguousarray(parts[part]).tobytes() for part in PARTS)).hexdigest()
+    return {"joint_classes": joint} | {part: len(parts[part]) for part in PARTS} | {"sha256": checksum}
+
+
+def write_splits(path: Path, parts: dict[str, np.ndarray]) -> None:
+    with staged(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **parts)
+
+
+def read_splits(path: Path) -> dict[str, np.ndarray]:
+    """Part -> int64 (n, 3), as `split` gives; see there.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; make it with dvc repro stratify")
+    with np.load(path) as file:
+        return {part: file[part] for part in PARTS}
+
+
+def first_of_each_cell(index: np.ndarray, limit: int | None) -> np.ndarray:
+    """At most `limit` frames of each joint class of `index` (n, 3), keeping their order; None keeps all."""
+    if limit is None:
+        return index
+    _, cell, sizes = np.unique(index[:, :2], axis=0, return_inverse=True, return_counts=True)
+    by_cell = np.argsort(cell, kind="stable")
+    rank = np.empty(len(index), int)
+    rank[by_cell] = np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return index[rank < limit]

@@ -1,0 +1,25 @@
+"""Stage `stratify`: sizes of the shards -> train, validation and test frames."""
+
+from pathlib import Path
+
+from pisces import console, files, splitting, tracking
+from pisces.params import load_params
+
+CONSTELLATIONS, OUT, METRICS = Path("data/constellations"), Path("data/splits.npz"), Path("metrics/stratify.json")
+
+
+def main() -> None:
+    params = load_params()
+    ratios = (params.stratify.train, params.stratify.validation, params.stratify.test)
+    with tracking.stage("stratify", params) as run:
+        parts = splitting.split(CONSTELLATIONS, ratios, params.base.seed)
+        summary = splitting.verify(parts)
+        splitting.write_splits(OUT, parts)
+        files.write_json(METRICS, summary)
+        run.metrics({part: summary[part] for part in splitting.PARTS})
+        run.dataset("splits", str(summary["sha256"]), str(OUT))
+    print(f"split {summary['joint_classes']} joint classes into {' + '.join(f'{summary[p]} {p}' for p in splitting.PARTS)} frames in {OUT}")
+
+
+if __name__ == "__main__":
+    console.run(main)
