@@ -1,0 +1,194 @@
+"""Masks and their controls: which pixels of a constellation to black out, as lists of pixel numbers.
+
+Masks rank the sample counts of a frame, the constellation itself, so they do not depend on how it is drawn. A pixel is lit when
+it holds a sample; its mass is the number of samples it holds.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import torch
+
+from pisces import console
+from pisces.datasets import Constellations
+from pisces.files import staged
+from pisces.rendering import count_samples
+from pisces.seeding import generator
+
+KINDS = ("mask", "control_count", "control_mass")
+CHUNK = 512  # frames
+
+
+class Mask(NamedTuple):
+    """Which pixels: the brightest (`top`), the dimmest lit (`bottom`) or any (`random`), by one of two rules.
+
+    - `exact`: round(level % of the lit pixels), ties broken at random; `random` draws among the lit.
+    - `percentile`: the published rule (Siddiqui, Wang and Ramachandran 2025). `top` takes every pixel at or above the
+      (100 - level)-th percentile of the lit ones, `bottom` every lit pixel at or below the level-th, so a tie is
+      taken whole; `random` draws level % of *all* pixels, most of them dark.
+    """
+
+    rule: str
+    name: str
+    level_percent: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.rule}_{self.name}_{self.level_percent:g}"
+
+
+def masks(rules: tuple[str, ...], names: tuple[str, ...], levels_percent: tuple[float, ...]) -> list[Mask]:
+    """Every combination."""
+    return [Mask(*combination) for combination in itertools.product(rules, names, levels_percent)]
+
+
+def select(counts: np.ndarray, mask: Mask, tie: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Pixel numbers that `mask` takes from one frame.
+
+    `counts` are the samples in each pixel (pixels,), `tie` is a random number for each, by which equal counts are
+    ordered, and `rng` serves `random` masks.
+    """
+    lit = np.flatnonzero(counts)
+    if not len(lit):
+        return lit
+    if mask.rule == "percentile":
+        return _select_percentile(counts, lit, mask, rng)
+    n = exact_size(len(lit), mask.level_percent)
+    if mask.name == "random":
+        return rng.choice(lit, n, replace=False)
+    brightness = counts[lit] if mask.name == "bottom" else -counts[lit]
+    return lit[np.lexsort((tie[lit], brightness))[:n]]
+
+
+def exact_size(lit: int, level_percent: float) -> int:
+    """Pixels that an exact mask takes of `lit` ones: rounded, halves up."""
+    return int(np.floor(level_percent * lit / 100 + 0.5))
+
+
+def _select_percentile(counts: np.ndarray, lit: np.ndarray, mask: Mask, rng: np.random.Generator) -> np.ndarray:
+    if mask.name == "random":
+        return rng.choice(len(counts), exact_size(len(counts), mask.level_percent), replace=False)
+    if mask.name == "top":
+        return lit[counts[lit] >= np.percentile(counts[lit], 100 - mask.level_percent)]
+    return lit[counts[lit] <= np.percentile(counts[lit], mask.level_percent)]
+
+
+def controls(counts: np.ndarray, pixels: np.ndarray, lit_at_random: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What chance takes: as many lit pixels as `pixels` holds, and lit pixels of as much mass, both at random.
+
+    `lit_at_random` are the lit pixels in random order, and both controls are its beginnings. The mass control ends
+    where its mass is nearest to that of `pixels`.
+    """
+    taken = counts[pixels]
+    by_count = lit_at_random[: np.count_nonzero(taken)]
+    mass = np.concatenate([[0], np.cumsum(counts[lit_at_random])])
+    by_mass = lit_at_random[: int(np.argmin(np.abs(mass - taken.sum())))]
+    return by_count, by_mass
+
+
+def perturb_frame(counts: np.ndarray, masks: list[Mask], seed: int, identity: tuple[str, int, int]) -> dict[str, np.ndarray]:
+    """`<mask key>/<kind>` -> pixel numbers, for every mask and each of `KINDS`, of one frame's counts (pixels,).
+
+    Everything random comes from generators named after the frame's identity and the mask. The controls of all masks
+    are beginnings of one random order, so that masks of equal size share their control.
+    """
+    tie = generator(seed, "tie", *identity).random(len(counts))
+    lit_at_random = generator(seed, "control", *identity).permutation(np.flatnonzero(counts))
+    result = {}
+    for mask in masks:
+        rng = generator(seed, "mask", *identity, mask.key)
+        pixels = select(counts, mask, tie, rng)
+        for kind, chosen in zip(KINDS, (pixels, *controls(counts, pixels, lit_at_random)), strict=True):
+            result[f"{mask.key}/{kind}"] = np.sort(chosen).astype(np.uint16)
+    return result
+
+
+def perturb(data: Constellations, index: np.ndarray, masks: list[Mask], seed: int, target: Path) -> dict[str, int]:
+    """Writes the pixel lists of every mask and control of the frames of `index` (n, 3) to `target`.
+
+    The file holds `frame` (n, 3), `lit` and `samples` (n,), the lit pixels and the samples within the extent, and a group a
+    mask with a group a kind (`KINDS`): frame i gives up `pixels[offsets[i]:offsets[i + 1]]`. Memory is bounded by a chunk of frames.
+    Returns the number of frames and of dark ones (no sample within the extent, nothing to take).
+    """
+    keys = [f"{mask.key}/{kind}" for mask in masks for kind in KINDS]
+    dark = 0
+    with staged(target) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"size": data.size, "extent": data.extent})
+        file["frame"] = index
+        for key in keys:
+            file.create_dataset(f"{key}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(1 << 16,))
+            file.create_dataset(f"{key}/offsets", data=np.zeros(len(index) + 1, np.int64))
+        lit, samples = np.empty(len(index), np.int32), np.empty(len(index), np.int32)
+        for start in console.progress(range(0, len(index), CHUNK), "perturb, 512 frames each"):
+            part = index[start : start + CHUNK]
+            counts = count_samples(torch.from_numpy(data.bins(part).astype(np.int32)), data.size).numpy()
+            lit[start : start + len(part)] = np.count_nonzero(counts, axis=1)
+            samples[start : start + len(part)] = counts.sum(axis=1)
+            chosen = [perturb_frame(c, masks, seed, data.identity(f)) for c, f in zip(counts, part, strict=True)]
+            for key in keys:
+                _append(file[key], start, [frame[key] for frame in chosen])
+        file["lit"], file["samples"] = lit, samples
+        dark = int(np.count_nonzero(lit == 0))
+    return {"frames": len(index), "dark_frames": dark, "masks": len(masks)}
+
+
+def _append(group: h5py.Group, start: int, lists: list[np.ndarray]) -> None:
+    pixels, offsets = group["pixels"], group["offsets"]
+    before = len(pixels)
+    ends = before + np.cumsum([len(one) for one in lists])
+    pixels.resize((int(ends[-1]),))
+    pixels[before:] = np.concatenate(lists)
+    offsets[start + 1 : start + 1 + len(lists)] = ends
+
+
+class Perturbations:
+    """A file that `perturb` wrote, open for reading."""
+
+    def __init__(self, path: Path):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; make it with dvc repro perturb")
+        self._file = h5py.File(path, "r")
+        self.frame: np.ndarray = self._file["frame"][:]
+        self.lit: np.ndarray = self._file["lit"][:]
+        self.samples: np.ndarray = self._file["samples"][:]
+        self.size = int(self._file.attrs["size"])
+        keys = [key for key, item in self._file.items() if isinstance(item, h5py.Group)]
+        self.masks = [Mask(rule, name, float(level)) for rule, name, level in (key.split("_") for key in keys)]
+        self.masks.sort()
+
+    def pixels(self, mask: Mask, kind: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixel numbers and offsets, counted from 0, of frames `start` to `stop`; see `perturb`."""
+        group = self._file[mask.key][kind]
+        offsets = group["offsets"][start : stop + 1]
+        return group["pixels"][offsets[0] : offsets[-1]], offsets - offsets[0]
+
+    def chunks(self, frames: int) -> Iterator[tuple[int, int]]:
+        """Consecutive (start, stop) that cover all frames."""
+        for start in range(0, len(self.frame), frames):
+            yield start, min(start + frames, len(self.frame))
+
+
+def preview(data: Constellations, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
+    """A few frames and what the largest masks take of them, for `plots.perturbations`.
+
+    Images log(1 + counts) (n, size, size), mask name -> bool (n, size, size), and a title a frame: of up to four cells
+    spread over the file.
+    """
+    perturbations = Perturbations(path)
+    chosen = np.unique(np.linspace(0, len(perturbations.frame) - 1, 6).astype(int))[1:-1]
+    frames = perturbations.frame[chosen]
+    counts = count_samples(torch.from_numpy(data.bins(frames).astype(np.int32)), data.size)
+    images = counts.log1p().view(-1, data.size, data.size).numpy()
+    largest = max(mask.level_percent for mask in perturbations.masks)
+    shown = {}
+    for mask in (mask for mask in perturbations.masks if mask.level_percent == largest):
+        taken = np.zeros((len(chosen), data.size**2), bool)
+        for i, frame in enumerate(chosen):
+            taken[i, perturbations.pixels(mask, "mask", frame, frame + 1)[0]] = True
+        shown[f"{mask.rule} {mask.name} {mask.level_percent:g} %"] = taken.reshape(images.shape)
+    titles = [f"{modulation}\n{snr_db} dB" for modulation, snr_db, _ in map(data.identity, frames)]
+    return images, shown, titles
