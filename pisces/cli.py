@@ -1,0 +1,91 @@
+"""Commands beside the pipeline: `python -m pisces.cli --help`."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pisces import console
+from pisces.files import read_json
+from pisces.params import PARAMS, lay_over, load_params, read_yaml
+
+PRESETS = Path("presets")
+
+
+def preset(name: str | None, data: str | None) -> None:
+    """Lays presets/<name>.yaml, and the path of a data file, on params.yaml, keeping its comments."""
+    overlay = {}
+    if name:
+        path = PRESETS / f"{name}.yaml"
+        if not path.is_file():
+            raise ValueError(f"preset {name!r} is unknown; there are {', '.join(sorted(p.stem for p in PRESETS.glob('*.yaml')))}")
+        overlay = read_yaml(path)
+    if data:
+        if not Path(data).is_file():
+            raise FileNotFoundError(f"{data} does not exist; give the path of an HDF5 file in the RML2018.01A layout")
+        overlay.setdefault("data", {})["path"] = str(Path(data).resolve())
+    lay_over(PARAMS, overlay)
+    print(f"changed {PARAMS}: see git diff {PARAMS}; back to the committed one with git checkout {PARAMS}")
+
+
+def summary() -> None:
+    """Prints the headline numbers of the last run and where its pictures lie."""
+    evaluation, scores = read_json(Path("metrics/evaluate.json")), read_json(Path("metrics/pis.json"))
+    print("\nTest accuracy, with 95 % intervals")
+    for task in ("modulation", "snr", "joint"):
+        row = evaluation[task]
+        print(f"  {task:<11}{100 * row['accuracy']:5.1f} %  ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})")
+    print("\nPerturbation Impact Score (joint), with 95 % intervals, and what it has over the same number of random pixels")
+    for name, row in scores.items():
+        mask, level = name.rsplit("_", 1)
+        interval = f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
+        print(f"  {mask:<7}{level:>3} %  {row['joint_pis']:6.2f}  {interval:<18} excess {row['excess']:+.2f}")
+    print("\nTables: metrics/*.json, plots/*.csv. Pictures:")
+    for picture in sorted(Path("plots").glob("*.png")):
+        print(f"  {picture}")
+
+
+def export_png(target: Path, frames_per_cell: int | None) -> None:
+    """Writes <MODULATION>/SNR_<dB>/<frame>.png folders, drawn as `draw.*` says."""
+    from pisces import rendering
+
+    root = Path("data/constellations")
+    size, extent = rendering.settings(root)
+    drawing = rendering.Drawing(size, extent, **load_params().draw.model_dump())
+    print(f"wrote {rendering.export_png(root, target, drawing, frames_per_cell)} images to {target}")
+
+
+def sync() -> None:
+    """Imports metrics/*.json into MLflow, which a stage that DVC took from its run cache did not log."""
+    from pisces import tracking
+
+    print(f"logged {tracking.sync(Path('metrics'))} numbers from metrics/*.json")
+
+
+def ui() -> None:
+    """Opens MLflow on the loopback interface."""
+    from pisces import tracking
+
+    sys.exit(subprocess.call(tracking.ui_command(), env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pisces.cli", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    laying = commands.add_parser("preset", help=preset.__doc__)
+    laying.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
+    laying.add_argument("--data", help="an HDF5 file in the RML2018.01A layout")
+    commands.add_parser("summary", help=summary.__doc__)
+    exporting = commands.add_parser("export-png", help=export_png.__doc__)
+    exporting.add_argument("target", type=Path, help="a new directory")
+    exporting.add_argument("--frames-per-cell", type=int, help="the first so many of each (modulation, SNR); default: all")
+    commands.add_parser("sync", help=sync.__doc__)
+    commands.add_parser("ui", help=ui.__doc__)
+    arguments = vars(parser.parse_args())
+    command = globals()[arguments.pop("command").replace("-", "_")]
+    command(**arguments)
+
+
+if __name__ == "__main__":
+    console.run(main)

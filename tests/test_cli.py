@@ -1,0 +1,193 @@
+"""The commands beside the pipeline, and the Makefile that calls them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pisces import cli, tracking
+from pisces.files import write_json
+from pisces.params import lay_over, load_params, read_yaml
+from pisces.shards import Cell
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A directory with the shipped params and presets, to work in."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["pisces", *arguments])
+    cli.main()
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess:
+    """`python -m pisces.cli` from the root of the repository."""
+    return subprocess.run([sys.executable, "-m", "pisces.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def make(*arguments: str) -> list[str]:
+    """The commands that make would run."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("DATA", "PRESET", "MAKEFLAGS", "MAKELEVEL")}
+    answer = subprocess.run(["make", "-n", *arguments], cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
+    return [line.strip() for line in answer.stdout.splitlines()]
+
+
+@pytest.mark.usefixtures("here")
+def test_preset_is_laid_over_and_comments_stay(monkeypatch, capsys):
+    comments = re.findall(r"#.*", Path("params.yaml").read_text())
+    command(monkeypatch, "preset", "smoke")
+    params = load_params()
+    assert (params.data.modulations, params.render.size, params.train.epochs) == (("BPSK", "QPSK", "16QAM"), 32, 2)
+    assert re.findall(r"#.*", Path("params.yaml").read_text()) == comments
+    assert "git checkout params.yaml" in capsys.readouterr().out
+
+
+def test_data_becomes_an_absolute_path(here, monkeypatch):
+    (here / "my frames.hdf5").write_bytes(b"")
+    command(monkeypatch, "preset", "--data", "my frames.hdf5")
+    before = read_yaml(ROOT / "params.yaml")
+    before["data"]["path"] = str(here / "my frames.hdf5")
+    assert read_yaml(Path("params.yaml")) == before
+
+
+def test_preset_and_data_together(here, monkeypatch):
+    (here / "x.hdf5").write_bytes(b"")
+    command(monkeypatch, "preset", "rml2018", "--data", "x.hdf5")
+    assert load_params().data.path == str(here / "x.hdf5")
+    assert load_params().render.size == 224
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("smokey",), r"preset 'smokey' is unknown; there are rml2018, rml2018_full, smoke$"),
+        (("smoke", "--data", "nowhere.hdf5"), r"nowhere.hdf5 does not exist; give the path of an HDF5 file in the RML2018.01A layout"),
+        (("broken",), r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr"),
+    ],
+)
+def test_a_wrong_preset_changes_nothing(here, monkeypatch, arguments, message):
+    if arguments == ("broken",):
+        (here / "presets" / "broken.yaml").write_text("train:\n  lrr: 1e-4\n")
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        command(monkeypatch, "preset", *arguments)
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_mistake_is_one_line_on_stderr():
+    answer = run_python("preset", "smokey")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == "error: preset 'smokey' is unknown; there are rml2018, rml2018_full, smoke\n"
+
+
+def test_help_names_every_command_and_what_it_does():
+    answer = run_python("--help")
+    assert answer.returncode == 0
+    for name in ("preset", "summary", "export-png", "sync", "ui"):
+        assert name in answer.stdout
+    assert "keeping its comments" in " ".join(answer.stdout.split())
+
+
+def test_summary_prints_the_headline(here, monkeypatch, capsys):
+    row = {"ci_low": 0.5, "ci_high": 0.75}
+    write_json(here / "metrics/evaluate.json", {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")})
+    scores = {"joint_pis": 12.5, "ci_low": 10.25, "ci_high": 15.0, "excess": -1.5}
+    write_json(here / "metrics/pis.json", {"top_1": scores, "random_5": scores | {"joint_pis": 0.25, "excess": 0.5}})
+    (here / "plots").mkdir()
+    (here / "plots" / "pis.png").write_bytes(b"")
+    command(monkeypatch, "summary")
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for task in ("modulation", "snr", "joint"):
+        assert f"{task} 62.5 % (50.0 to 75.0)" in lines
+    assert "top 1 % 12.50 (10.25 to 15.00) excess -1.50" in lines
+    assert "random 5 % 0.25 (10.25 to 15.00) excess +0.50" in lines
+    assert "plots/pis.png" in lines
+
+
+def test_summary_before_any_run(here, monkeypatch):
+    assert not (here / "metrics").exists()
+    with pytest.raises(FileNotFoundError, match=r"metrics/evaluate\.json"):
+        command(monkeypatch, "summary")
+
+
+@pytest.fixture
+def rendered(here, write_constellations) -> dict[Cell, np.ndarray]:
+    """Bins of two cells, three frames each, under data/constellations: 7 samples in one pixel, 2 in another, 1 outside."""
+    cells = {}
+    for number, cell in enumerate((Cell("BPSK", 0), Cell("QPSK", 0))):
+        first = 16 * np.arange(3)[:, None] + 3 + number  # row 0, 1, 2 of the frames, column 3 or 4
+        cells[cell] = np.hstack([np.repeat(first, 7, 1), np.full((3, 2), 255), np.full((3, 1), 65535)]).astype(np.uint16)
+    write_constellations(here / "data/constellations", cells, 16)
+    lay_over(Path("params.yaml"), {"draw": {"method": "histogram"}})
+    return cells
+
+
+@pytest.mark.usefixtures("rendered")
+def test_export_png_draws_what_was_binned(monkeypatch, capsys):
+    command(monkeypatch, "export-png", "pictures")
+    assert "wrote 6 images to pictures" in capsys.readouterr().out
+    assert len(list(Path("pictures").rglob("*.png"))) == 6
+    for number, modulation in enumerate(("BPSK", "QPSK")):
+        for frame in range(3):
+            expected = np.zeros((16, 16), np.uint8)
+            expected[frame, 3 + number], expected[15, 15] = 7, 2
+            assert np.array_equal(np.asarray(Image.open(f"pictures/{modulation}/SNR_0/{frame:05d}.png")), expected)
+
+
+def test_export_png_of_some_frames_drawn_otherwise(rendered, monkeypatch):
+    lay_over(Path("params.yaml"), {"draw": {"method": "enhanced"}})
+    command(monkeypatch, "export-png", "pictures", "--frames-per-cell", "2")
+    pictures = sorted(Path("pictures").rglob("*.png"))
+    assert [str(path.relative_to("pictures")) for path in pictures] == [
+        f"{c.modulation}/SNR_0/0000{n}.png" for c in rendered for n in (0, 1)
+    ]
+    assert Image.open(pictures[0]).mode == "RGB"
+
+
+def test_export_png_before_any_run(here, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"data/constellations holds no shards .* make them with dvc repro"):
+        command(monkeypatch, "export-png", "pictures")
+    assert not (here / "pictures").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_sync_says_how_many_numbers(monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "sync", lambda folder: {Path("metrics"): 17}[folder])
+    command(monkeypatch, "sync")
+    assert capsys.readouterr().out == "logged 17 numbers from metrics/*.json\n"
+
+
+def test_make_repro_runs_the_pipeline_and_prints_the_headline():
+    commands = make("repro")
+    assert commands[-2:] == ["dvc repro evaluate pis", "python -m pisces.cli summary"]
+    assert not any("cli preset" in line for line in commands)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("PRESET=rml2018", "DATA=/some/my file.hdf5"), 'python -m pisces.cli preset rml2018 --data "/some/my file.hdf5"'),
+        (("PRESET=smoke",), "python -m pisces.cli preset smoke"),
+        (("DATA=/some/file",), 'python -m pisces.cli preset --data "/some/file"'),
+    ],
+)
+def test_make_repro_lays_preset_and_data_first(arguments, expected):
+    commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *arguments)]
+    assert commands[-3:] == [expected, "dvc repro evaluate pis", "python -m pisces.cli summary"]
+
+
+def test_make_test_runs_pytest():
+    assert make("test")[-1] == "python -m pytest"
