@@ -1,0 +1,23 @@
+"""Synthetic frames for the benchmarks, without torch, whose import alone takes hundreds of megabytes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pisces import shards
+from pisces.shards import Cell
+from pisces.synthesis import synthesize_cell
+
+SAMPLES = 1024
+SETTINGS = {"seed": 1, "samples": SAMPLES, "sps": 8, "rolloff": (0.2, 0.5), "carrier_offset_std": 3.3e-5, "gmsk_bt": 0.35}
+
+
+def make_frames(cell: Cell, frames: int) -> np.ndarray:
+    """float32 (frames, samples, 2), I then Q."""
+    return synthesize_cell(cell.modulation, cell.snr_db, range(frames), **SETTINGS).view(np.float32).reshape(frames, SAMPLES, 2)
+
+
+def make_shards(root: Path, cells: list[Cell], frames: int) -> None:
+    for cell in cells:
+        shards.create(cell.path(root), {"iq": ((frames, SAMPLES, 2), np.float32), "row": ((frames,), np.int64)}, cell._asdict())
+        shards.write(cell.path(root), 0, {"iq": make_frames(cell, frames), "row": np.arange(frames)})

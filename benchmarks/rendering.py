@@ -1,0 +1,75 @@
+"""Rendering against the plain way (histogram2d, log1p and a PNG a frame, on as many cores) and against copying the same bytes."""
+
+import argparse
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.frames import make_shards
+from benchmarks.timing import interleave, machine, medians
+from pisces import rendering, shards
+from pisces.shards import Cell
+
+SIZE, EXTENT = 224, 2.5
+
+
+def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:
+    """The common recipe: one normalised frame (samples, 2) -> one 8-bit PNG of its log histogram."""
+    scaled = frame / np.sqrt(np.mean(np.sum(frame**2, axis=1)))
+    image, _, _ = np.histogram2d(scaled[:, 0], scaled[:, 1], SIZE, [[-EXTENT, EXTENT]] * 2)
+    image = np.log1p(image)
+    Image.fromarray((255 * image / image.max()).astype(np.uint8)).save(folder / f"{number}.png")
+
+
+def plain_share(root: Path, folder: Path, frames: int, share: tuple[int, int]) -> None:
+    """Every `share[1]`-th of `frames` frames of one cell, from `share[0]` on."""
+    iq = shards.array(shards.cells(root)[0].path(root), "iq")
+    for number in range(share[0], frames, share[1]):
+        plain_frame(folder, number, iq[number])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=4096, help="frames a cell, of 8 cells (default 4096: 268 MB)")
+    parser.add_argument("--plain-frames", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    cells = [Cell(m, s) for m in ("BPSK", "QPSK", "64QAM", "128APSK") for s in (0, 20)]
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as temporary, ProcessPoolExecutor(cores) as pool:
+        root = Path(temporary)
+        source = root / "source"
+        make_shards(source, cells, arguments.frames)
+
+        def plain() -> None:
+            (root / "png").mkdir(exist_ok=True)
+            share = partial(plain_share, source, root / "png", arguments.plain_frames)
+            list(pool.map(share, [(core, cores) for core in range(cores)]))
+
+        def copy() -> None:
+            shutil.rmtree(root / "copied", ignore_errors=True)
+            for cell in cells:
+                target = cell.path(root / "copied")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with cell.path(source).open("rb") as reader, target.open("wb") as writer:
+                    shutil.copyfileobj(reader, writer, 1 << 20)
+
+        contestants = {"render": lambda: rendering.render(source, root / "out", SIZE, EXTENT), "copy": copy, "plain": plain}
+        seconds = medians(interleave(contestants, arguments.repeats))
+    total = len(cells) * arguments.frames
+    rates = {"render": total / seconds["render"], "copy": total / seconds["copy"], "plain": arguments.plain_frames / seconds["plain"]}
+    print(machine())
+    for name, rate in rates.items():
+        print(f"{name:<7}{rate:10.0f} frames/s")
+    print(f"render / plain = {rates['render'] / rates['plain']:.0f} (at least 100)")
+    print(f"render / copy  = {rates['render'] / rates['copy']:.2f} (at least 0.5)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Interleaved, repeated timing: on a shared machine the noise then falls on all contestants alike."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+
+def interleave(contestants: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each call, after one warm-up round, in `repeats` rounds that run every contestant once."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for round_ in range(repeats + 1):
+        for name, call in contestants.items():
+            start = time.perf_counter()
+            call()
+            if round_:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def machine() -> str:
+    """The processor, the cores this process may use, and torch."""
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.processor())
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__} with {torch.get_num_threads()} threads"
