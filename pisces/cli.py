@@ -15,6 +15,8 @@ PRESETS = Path("presets")
 
 def preset(name: str | None, data: str | None) -> None:
     """Lays presets/<name>.yaml, and the path of a data file, on params.yaml, keeping its comments."""
+    if not name and not data:
+        raise ValueError("name a preset, a data file with --data, or both")
     overlay = {}
     if name:
         path = PRESETS / f"{name}.yaml"
@@ -31,7 +33,11 @@ def preset(name: str | None, data: str | None) -> None:
 
 def summary() -> None:
     """Prints the headline numbers of the last run and where its pictures lie."""
-    evaluation, scores = read_json(Path("metrics/evaluate.json")), read_json(Path("metrics/pis.json"))
+    paths = [Path("metrics/evaluate.json"), Path("metrics/pis.json")]
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; make it with dvc repro")
+    evaluation, scores = map(read_json, paths)
     print("\nTest accuracy, with 95 % intervals")
     for task in ("modulation", "snr", "joint"):
         row = evaluation[task]

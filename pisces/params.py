@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
+from pisces.files import staged
 from pisces.modulations import CLASSES_TXT, MODULATIONS
 
 PARAMS = Path("params.yaml")
@@ -244,8 +245,8 @@ def lay_over(params: Path, overlay: dict[str, Any]) -> None:
         for key, value in values.items():
             content[section][key] = _in_one_line(value) if isinstance(value, list) else value
     parse_params(content, f"{params} with the overlay")
-    with params.open("w") as file:
-        yaml.dump(content, file)
+    with staged(params) as temporary:
+        yaml.dump(content, temporary)
 
 
 def _in_one_line(values: list) -> CommentedSeq:

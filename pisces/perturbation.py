@@ -117,7 +117,7 @@ def perturb(data: Constellations, index: np.ndarray, masks: list[Mask], seed: in
     keys = [f"{mask.key}/{kind}" for mask in masks for kind in KINDS]
     dark = 0
     with staged(target) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"size": data.size, "extent": data.extent})
+        file.attrs.update({"size": data.size, "extent": data.extent, "masks": [mask.key for mask in masks]})
         file["frame"] = index
         for key in keys:
             file.create_dataset(f"{key}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(1 << 16,))
@@ -155,10 +155,8 @@ class Perturbations:
         self.frame: np.ndarray = self._file["frame"][:]
         self.lit: np.ndarray = self._file["lit"][:]
         self.samples: np.ndarray = self._file["samples"][:]
-        self.size = int(self._file.attrs["size"])
-        keys = [key for key, item in self._file.items() if isinstance(item, h5py.Group)]
-        self.masks = [Mask(rule, name, float(level)) for rule, name, level in (key.split("_") for key in keys)]
-        self.masks.sort()
+        parts = (key.split("_") for key in self._file.attrs["masks"])
+        self.masks = [Mask(rule, name, float(level)) for rule, name, level in parts]
 
     def pixels(self, mask: Mask, kind: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixel numbers and offsets, counted from 0, of frames `start` to `stop`; see `perturb`."""

@@ -6,6 +6,7 @@ the nominal level is kept beside it. A score is read against its control: the sa
 taken at random.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from pisces import console
 from pisces.datasets import Constellations
-from pisces.files import staged
+from pisces.files import write_npz
 from pisces.inference import predict, remove_pixels
 from pisces.perturbation import KINDS, Mask, Perturbations
 from pisces.rendering import Drawing, count_samples
@@ -62,19 +63,19 @@ def measure(model: nn.Module, drawing: Drawing, data: Constellations, perturbati
     """
     model = model.to(device, memory_format=torch.channels_last)
     outcome = Outcome(perturbations.masks, len(perturbations.frame))
-    for start, stop in console.progress(list(perturbations.chunks(BATCH)), f"pis, {BATCH} frames each"):
-        frames = perturbations.frame[start:stop]
-        counts = count_samples(torch.from_numpy(data.bins(frames).astype(np.int32)).to(device), data.size)
-        ask = _Judge(model, drawing, counts, frames[:, :2])
-        for task, right in ask(np.empty(0, np.uint16), np.zeros(len(frames) + 1, np.int64)).items():
-            outcome.baseline[task][start:stop] = right
-        mass = counts.cpu().numpy()
-        for kind in KINDS:
-            for i, mask in enumerate(perturbations.masks):
-                pixels, offsets = perturbations.pixels(mask, kind, start, stop)
-                outcome.fraction[kind][i, :, start:stop] = realised_fractions(mass, pixels, offsets)
-                for task, right in ask(pixels, offsets).items():
-                    outcome.correct[kind][task][i, start:stop] = right
+    jobs = list(itertools.product(perturbations.chunks(BATCH), KINDS, range(len(outcome.masks))))
+    for (start, stop), kind, i in console.progress(jobs, "pis"):
+        if (kind, i) == (KINDS[0], 0):
+            frames = perturbations.frame[start:stop]
+            counts = count_samples(torch.from_numpy(data.bins(frames).astype(np.int32)).to(device), data.size)
+            mass = counts.cpu().numpy()
+            ask = _Judge(model, drawing, counts, frames[:, :2])
+            for task, right in ask(np.empty(0, np.uint16), np.zeros(len(frames) + 1, np.int64)).items():
+                outcome.baseline[task][start:stop] = right
+        pixels, offsets = perturbations.pixels(outcome.masks[i], kind, start, stop)
+        outcome.fraction[kind][i, :, start:stop] = realised_fractions(mass, pixels, offsets)
+        for task, right in ask(pixels, offsets).items():
+            outcome.correct[kind][task][i, start:stop] = right
     return outcome
 
 
@@ -179,8 +180,7 @@ def write_outcome(path: Path, outcome: Outcome, frame: np.ndarray) -> None:
     arrays |= {f"{task}_baseline": values for task, values in outcome.baseline.items()}
     arrays |= {f"{task}_{kind}": outcome.correct[kind][task] for kind in KINDS for task in TASKS}
     arrays |= {f"fraction_{kind}": outcome.fraction[kind].astype(np.float32) for kind in KINDS}
-    with staged(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_npz(path, arrays)
 
 
 def _drop(outcome: Outcome, kind: str, task: str) -> np.ndarray:

@@ -184,7 +184,7 @@ def degradation(rows: pd.DataFrame, baseline: dict[str, float], classes: tuple[i
         axes.axhline(100 * chances[task], color="grey", ls=":", lw=1)
         axes.set(xlabel="Lit pixels taken (%)", ylabel=f"{label} accuracy (%)")
         axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     figure.suptitle(f"{INTERVAL} of the drop, n = {rows['n'].iloc[0]} frames; dotted: chance", fontsize=8)
     return figure
 
@@ -201,9 +201,14 @@ def pis(rows: pd.DataFrame) -> Figure:
             axes.plot(x, part["control_count_pis"], MARKERS[i], color=f"C{i}", mfc="none", ms=5)
         axes.axhline(0, color="grey", lw=0.8)
         axes.set(xlabel="Level (% of lit pixels)", ylabel=f"{label} PIS")
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     figure.suptitle(f"{INTERVAL}, n = {rows['n'].iloc[0]} frames; hollow: count control", fontsize=8)
     return figure
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    """The legend of one panel, under all of them."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
 
 
 def _chances(classes: tuple[int, int]) -> dict[str, float]:

@@ -7,9 +7,13 @@ image wherever the model is. So `render.*` says what is binned and `draw.*` how 
 Axes: I runs along the columns, left to right, Q along the rows, bottom to top; pixel number = row * size + column.
 """
 
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,30 +28,49 @@ OUTSIDE = 65535
 """Pixel number of a sample beyond the extent: such samples are dropped, never piled on the border."""
 
 VIEW = "raw"
-CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay in the cache
+CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay near the processor
+BLOCK = 16 * CHUNK  # frames written at a time
 
 
-def bin_frames(frames: torch.Tensor, size: int, extent: float) -> torch.Tensor:
-    """Pixel number of every sample: frames (n, samples, 2) float, I then Q -> (n, samples) int32.
+class Workspace(NamedTuple):
+    """Buffers of `bin_frames` for up to n frames: allocating them for every chunk can cost several times the arithmetic."""
+
+    offset: torch.Tensor
+    pixels: torch.Tensor
+    farthest: torch.Tensor
+    outside: torch.Tensor
+    bins: torch.Tensor
+
+    @classmethod
+    def for_frames(cls, frames: torch.Tensor) -> "Workspace":
+        pixels = torch.empty(frames.shape[:2], device=frames.device)
+        outside, bins = torch.empty_like(pixels, dtype=torch.bool), torch.empty_like(pixels, dtype=torch.uint16)
+        return cls(torch.empty_like(frames), pixels, torch.empty_like(pixels), outside, bins)
+
+
+def bin_frames(frames: torch.Tensor, size: int, extent: float, workspace: Workspace | None = None) -> torch.Tensor:
+    """Pixel number of every sample: frames (n, samples, 2) float32, I then Q -> (n, samples) uint16.
 
     The image of `size` x `size` pixels spans -extent..extent in units of each frame's RMS; `size` is even, so a turn of the
-    frame by 90 degrees turns the image by exactly 90 degrees. Samples outside become `OUTSIDE`.
+    frame by 90 degrees turns the image by exactly 90 degrees. Samples outside become `OUTSIDE`. With a `workspace` of at
+    least n frames the result lies in it, and lasts until its next use.
 
     Raises:
         ValueError: for a frame without power, which has no RMS to be divided by.
     """
-    half = size // 2
-    flat = frames.flatten(1)  # (n, 2 samples)
-    root_energy = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    n, half = len(frames), size // 2
+    offset, pixels, farthest, outside, bins = (buffer[:n] for buffer in workspace or Workspace.for_frames(frames))
+    root_energy = torch.linalg.vector_norm(frames.flatten(1), dim=1)
     if not bool((root_energy > 0).all()):
-        raise ValueError(f"frame {int(torch.argmin(root_energy))} of {len(frames)} has no power; leave all-zero frames out")
+        raise ValueError(f"frame {int(torch.argmin(root_energy))} of {n} has no power; leave all-zero frames out")
     scale = (half / extent) * frames.shape[1] ** 0.5 / root_energy
-    # Offsets from the centre: (n, samples, 2), -half..half-1 within the extent.
-    offset = (flat * scale).floor_().view_as(frames)
+    # Offsets from the centre, -half..half-1 within the extent.
+    torch.mul(frames, scale[:, None, None], out=offset).floor_()
     column, row_up = offset.unbind(-1)
-    pixels = torch.add(column, row_up, alpha=-size).add_((half - 1) * size + half)
+    torch.add(column, row_up, alpha=-size, out=pixels).add_((half - 1) * size + half)
     offset.add_(0.5).abs_()  # symmetric now: half - 0.5 at the outermost pixel of either side
-    return pixels.masked_fill_(torch.maximum(column, row_up) > half, OUTSIDE).to(torch.int32)
+    torch.gt(torch.maximum(column, row_up, out=farthest), half, out=outside)
+    return bins.copy_(pixels.masked_fill_(outside, OUTSIDE))
 
 
 def count_samples(bins: torch.Tensor, size: int) -> torch.Tensor:
@@ -117,24 +140,50 @@ def render(source: Path, target: Path, size: int, extent: float) -> int:
     source shard and the render settings.
     """
     cells = shards.cells(source)
-    with staged(target) as folder:
-        return sum(_render_cell(cell.path(source), cell.path(folder), size, extent) for cell in console.progress(cells, "render"))
+    samples = shards.array(cells[0].path(source), "iq").shape[1]
+    own, threads, cores = threading.local(), torch.get_num_threads(), len(os.sched_getaffinity(0))
+
+    def prepare() -> None:
+        torch.set_num_threads(1)
+        own.buffers = _Buffers.for_samples(samples)
+
+    def render_cell(cell: Cell) -> int:
+        return _render_cell(cell.path(source), cell.path(folder), size, extent, own.buffers)
+
+    # A core works on a cell of its own: on steps as short as these, cores that share one spend their time waiting for each other.
+    try:
+        with staged(target) as folder, ThreadPoolExecutor(cores, initializer=prepare) as pool:
+            return sum(console.progress(pool.map(render_cell, cells), "render", len(cells)))
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _render_cell(source: Path, target: Path, size: int, extent: float) -> int:
+class _Buffers(NamedTuple):
+    """What a thread renders in; memory that is new to the process costs more than the arithmetic done in it."""
+
+    frames: torch.Tensor
+    bins: torch.Tensor
+    workspace: Workspace
+
+    @classmethod
+    def for_samples(cls, samples: int) -> "_Buffers":
+        frames = torch.empty(CHUNK, samples, 2)
+        return cls(frames, torch.empty(BLOCK, samples, dtype=torch.uint16), Workspace.for_frames(frames))
+
+
+def _render_cell(source: Path, target: Path, size: int, extent: float, buffers: _Buffers) -> int:
     iq, row = shards.array(source, "iq"), shards.array(source, "row")
-    n, samples, _ = iq.shape
-    settings = shards.attributes(source) | {"size": size, "extent": extent, "outside": OUTSIDE}
-    shards.create(target, {f"{VIEW}/bins": ((n, samples), np.uint16), "row": ((n,), np.int64)}, settings)
+    attributes = shards.attributes(source) | {"size": size, "extent": extent, "outside": OUTSIDE}
+    shards.create(target, {f"{VIEW}/bins": (iq.shape[:2], np.uint16), "row": (row.shape, np.int64)}, attributes)
     shards.write(target, 0, {"row": row})
-    for start in range(0, n, 16 * CHUNK):
-        stop = min(start + 16 * CHUNK, n)
-        bins = np.empty((stop - start, samples), np.uint16)
-        for low in range(start, stop, CHUNK):
-            chunk = torch.from_numpy(iq[low : min(low + CHUNK, stop)])
-            bins[low - start : low - start + len(chunk)] = bin_frames(chunk, size, extent).numpy()
-        shards.write(target, start, {f"{VIEW}/bins": bins})
-    return n
+    for start in range(0, len(iq), BLOCK):
+        block = buffers.bins[: len(iq) - start]
+        for low in range(0, len(block), CHUNK):
+            chunk = buffers.frames[: len(block) - low]
+            shards.read(iq, start + low, chunk.numpy())
+            bin_frames(chunk, size, extent, buffers.workspace._replace(bins=block[low : low + CHUNK]))
+        shards.write(target, start, {f"{VIEW}/bins": block.numpy()})
+    return len(iq)
 
 
 def read_bins(root: Path, cell: Cell) -> np.ndarray:

@@ -11,6 +11,8 @@ def generator(seed: int, purpose: str, *identity: str | int) -> np.random.Genera
     A frame's identity is (modulation, SNR in dB, row in the source file). Equal arguments give equal streams on
     every machine; any difference gives an independent one (BLAKE2b of the arguments keys NumPy's Philox).
     """
-    name = repr((seed, purpose, *identity)).encode()
+    # As Python's own types: NumPy's integers and strings are spelt differently.
+    plain = tuple(str(part) if isinstance(part, str) else int(part) for part in identity)
+    name = repr((int(seed), purpose, *plain)).encode()
     key = np.frombuffer(hashlib.blake2b(name, digest_size=16).digest(), dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))

@@ -40,7 +40,7 @@ def write(path: Path, start: int, arrays: Mapping[str, np.ndarray]) -> None:
             file[name][start : start + len(array)] = array
 
 
-def array(path: Path, name: str) -> np.ndarray:
+def array(path: Path, name: str) -> np.memmap:
     """A dataset of a shard as a memory map; what is written to it never reaches the file.
 
     Raises:
@@ -55,6 +55,18 @@ def array(path: Path, name: str) -> np.ndarray:
     if offset is None or offset + np.prod(shape) * dtype.itemsize > path.stat().st_size:
         raise ValueError(f"{path} is cut off within {name!r}; make it again with dvc repro --force")
     return np.memmap(path, dtype, "c", offset, shape)
+
+
+def read(source: np.memmap, start: int, out: np.ndarray) -> None:
+    """Fills `out` with the rows from `start` on of what `array` gave: in sequence faster than through the map's page faults.
+
+    Raises:
+        OSError: when the file has become shorter.
+    """
+    with open(source.filename, "rb", buffering=0) as file:
+        file.seek(source.offset + start * source.strides[0])
+        if file.readinto(memoryview(out).cast("B")) != out.nbytes:
+            raise OSError(f"{source.filename} was cut off while it was read; make it again with dvc repro --force")
 
 
 def attributes(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pisces import shards
-from pisces.files import staged
+from pisces.files import write_npz
 from pisces.seeding import generator
 from pisces.shards import Cell
 
@@ -65,8 +65,7 @@ def verify(parts: dict[str, np.ndarray]) -> dict[str, int | str]:
 
 
 def write_splits(path: Path, parts: dict[str, np.ndarray]) -> None:
-    with staged(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **parts)
+    write_npz(path, parts)
 
 
 def read_splits(path: Path) -> dict[str, np.ndarray]:

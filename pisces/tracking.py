@@ -8,7 +8,6 @@ Environment: PISCES_TRACKING=off (default on), MLFLOW_TRACKING_URI (default the 
 PISCES_UI_PORT (default 5000).
 """
 
-import gc
 import hashlib
 import json
 import logging
@@ -213,21 +212,6 @@ def _lock(uri: str) -> FileLock:
     return FileLock(f"{database}.lock", timeout=LOCK_SECONDS)
 
 
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Spares a stage the collection of the quarter million objects that MLflow's modules make while they are imported.
-
-    They are not frozen: PyTorch's compiler, if loaded, then reports a hundred lines of leaks at exit.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 def _quiet_client(uri: str) -> "type[MlflowClient]":
     """MLflow's client, its messages silenced, no usage data sent, and a store out of reach given up in seconds, not minutes."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -253,7 +237,6 @@ def _try_to_open(stage: str, params: Params) -> Session | None:
         return None
 
 
-@_without_garbage_collection()
 def _open(stage: str, params: Params, execution: Execution) -> Session:
     """Finds or creates the runs that `stage` logs to, and marks them as running."""
     uri = _uri()

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pisces import console, files, inference, metrics, modelfile, plots, splitting, tracking
@@ -22,8 +21,7 @@ def main() -> None:
     modelfile.check_fits(trained, data)
     with tracking.stage("evaluate", params) as run:
         predictions = inference.predict_frames(trained, data, splitting.read_splits(SPLITS)["test"])
-        with files.staged(OUT) as temporary, temporary.open("wb") as file:
-            np.savez(file, **predictions)
+        files.write_npz(OUT, predictions)
         summary = metrics.summary(predictions, resamples, rng)
         files.write_json(METRICS, summary)
         by_snr = metrics.accuracy_by_snr(predictions, resamples, rng)

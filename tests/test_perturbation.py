@@ -209,8 +209,7 @@ def frames_in(path) -> list[dict[str, list[int]]]:
 
 def test_round_trip(data, chosen_index, written):
     file = Perturbations(written)
-    assert file.masks == sorted(ALL)
-    assert file.size == data.size
+    assert file.masks == list(ALL)
     assert np.array_equal(file.frame, chosen_index)
     counts = count_samples(torch.from_numpy(data.bins(chosen_index).astype(np.int32)), data.size).numpy()
     assert np.array_equal(file.lit, (counts > 0).sum(1))
@@ -278,7 +277,7 @@ def test_no_file(tmp_path):
 
 def test_preview_shows_what_the_largest_masks_take(data, written):
     images, shown, titles = perturbation.preview(data, written)
-    assert list(shown) == [f"{mask.rule} {mask.name} 20 %" for mask in sorted(ALL) if mask.level_percent == 20]
+    assert list(shown) == [f"{mask.rule} {mask.name} 20 %" for mask in ALL if mask.level_percent == 20]
     assert images.shape == (4, 32, 32)
     each, file = frames_in(written), Perturbations(written)
     for image, title, taken in zip(images, titles, shown["exact top 20 %"], strict=True):

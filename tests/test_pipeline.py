@@ -339,11 +339,6 @@ def test_another_size_is_not_taken_from_the_cache_and_a_wrong_one_is_answered_in
     assert not (scratch / "data/constellations").exists()
 
 
-def test_tracking_does_not_make_the_compiler_of_pytorch_report_leaks(clone, run):
-    code = "import torchvision\nfrom pisces import tracking\nwith tracking._without_garbage_collection():\n    pass"
-    assert run(clone, "python", "-c", code) == (0, "")
-
-
 # Killed while training
 
 

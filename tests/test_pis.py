@@ -351,7 +351,7 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
 
 def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(rows):
     headline = pis.headline(rows, (5,))
-    assert list(headline) == ["bottom_5", "random_5", "top_5"]
+    assert list(headline) == ["top_5", "bottom_5", "random_5"]
     top = of(rows, "exact", "top", 5).loc["joint"]
     expected = {"joint_pis": 15, "ci_low": top["pis_ci_low"], "ci_high": top["pis_ci_high"], "excess": top["excess"]}
     assert headline["top_5"] == pytest.approx(expected)

@@ -169,7 +169,7 @@ def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(
         assert axes.get_ylim()[0] == 0
         for one in axes.get_lines()[:3]:
             assert one.get_xydata() == pytest.approx(np.array([[0, before], [1.1, 59], [5.1, 55]]))
-    names = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[:3] == ["Brightest pixels", "Dimmest lit pixels", "Random pixels"]
     assert "n = 321 frames" in figure.get_suptitle()
 

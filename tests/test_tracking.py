@@ -108,7 +108,7 @@ def test_stages_of_one_execution_share_a_parent_and_a_child(client, params, requ
     assert set(child.data.metrics) == {f"{name}/joint.accuracy" for name in tracking.MODEL_STAGES}
     assert {name for name in child.data.tags if name.startswith("dvc.stage.")} == {f"dvc.stage.{name}" for name in tracking.MODEL_STAGES}
     assert parent.data.params == child.data.params
-    assert child.data.params["train.lr"] == "0.001"
+    assert child.data.params["train.lr"] == str(params.train.lr)
     assert json.loads(child.data.params["data.snrs_db"]) == list(params.data.snrs_db)
 
 

@@ -150,11 +150,21 @@ def test_same_seed_same_bytes_whatever_the_callers_random_state(easy, parts, tmp
 
 
 @pytest.mark.usefixtures("tiny")
-def test_another_seed_gives_another_start_and_another_order(easy, parts, tmp_path):
-    losses = {seed: fit(easy, parts, tmp_path / f"{seed}.pt", seed=seed)[1][0]["train_loss"] for seed in (1, 2)}
-    assert losses[1] != losses[2]
-    orders = [training.generator(seed, "shuffle", epoch).permutation(24).tolist() for seed, epoch in product((1, 2), (1, 2))]
-    assert len(set(map(tuple, orders))) == 4
+def test_another_seed_gives_another_start_and_every_epoch_another_order(easy, parts, tmp_path, monkeypatch):
+    orders, losses = [], []
+
+    def record(data, index, *rest):
+        orders.append(index.tolist())
+        return batches(data, index, *rest)
+
+    monkeypatch.setattr(training, "batches", record)
+    for seed in (1, 2):
+        losses.append(fit(easy, parts, tmp_path / f"{seed}.pt", seed=seed, epochs=2)[1][0]["train_loss"])
+    assert losses[0] != losses[1]
+    train, validation = orders[::2], orders[1::2]
+    assert all(sorted(order) == parts["train"].tolist() for order in train)
+    assert len({str(order) for order in train}) == 4
+    assert all(order == parts["validation"].tolist() for order in validation)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -287,22 +297,16 @@ def test_a_last_batch_of_two_frames_counts(easy, parts, tmp_path):
 
 
 @pytest.mark.usefixtures("tiny")
-def test_no_task_loses_its_share(easy, parts, tmp_path):
-    """Modulations shuffled, so that only the SNR can be learnt, which alone would drive the other's share to nothing."""
+def test_no_task_loses_its_share(easy, parts, tmp_path, monkeypatch):
+    """With modulation labels drawn by lot only the SNR can be learnt, which unbounded would take all of the weight."""
     rng = np.random.default_rng(3)
-    train = parts["train"][parts["train"][:, 0] == 0]
-    parts["train"] = np.concatenate([train, train])  # both modulations see the same frames...
-    rng.shuffle(parts["train"])
-    settings = {"epochs": 15, "lr": 1e-1, "min_task_weight": 0.3}
-    with pytest.MonkeyPatch.context() as patch:
-        relabel = batches
 
-        def half_lies(data, index, batch_size, device):
-            for bins, modulation, snr in relabel(data, index, batch_size, device):
-                yield bins, torch.arange(len(modulation)) % 2, snr  # ...with labels that say nothing of them
+    def draw_labels(*arguments):
+        for bins, modulation, snr in batches(*arguments):
+            yield bins, torch.from_numpy(rng.integers(0, 2, len(modulation))), snr
 
-        patch.setattr(training, "batches", half_lies)
-        _, history = fit(easy, parts, tmp_path / "last.pt", **settings)
+    monkeypatch.setattr(training, "batches", draw_labels)
+    _, history = fit(easy, parts, tmp_path / "last.pt", epochs=15, lr=1e-1, min_task_weight=0.3)
     shares = np.array([[row["modulation_weight"], row["snr_weight"]] for row in history])
     assert shares.sum(1) == pytest.approx(1)
     assert shares.min() == pytest.approx(0.3)
