@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from pisces import console
@@ -42,11 +40,12 @@ def summary() -> None:
     for task in ("modulation", "snr", "joint"):
         row = evaluation[task]
         print(f"  {task:<11}{100 * row['accuracy']:5.1f} %  ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})")
-    print("\nPerturbation Impact Score (joint), with 95 % intervals, and what it has over the same number of random pixels")
+    print("\nPerturbation Impact Score (joint), and what it has over the same number of random pixels, with 95 % intervals")
     for name, row in scores.items():
         mask, level = name.rsplit("_", 1)
         interval = f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
-        print(f"  {mask:<7}{level:>3} %  {row['joint_pis']:6.2f}  {interval:<18} excess {row['excess']:+.2f}")
+        excess = f"{row['excess']:+.2f} ({row['excess_ci_low']:+.2f} to {row['excess_ci_high']:+.2f})"
+        print(f"  {mask:<7}{level:>3} %  {row['joint_pis']:6.2f}  {interval:<18} excess {excess}")
     print("\nTables: metrics/*.json, plots/*.csv. Pictures:")
     for picture in sorted(Path("plots").glob("*.png")):
         print(f"  {picture}")
@@ -56,6 +55,10 @@ def export_png(target: Path, frames_per_cell: int | None) -> None:
     """Writes <MODULATION>/SNR_<dB>/<frame>.png folders, drawn as `draw.*` says."""
     from pisces import rendering
 
+    if target.exists():
+        raise ValueError(f"{target} exists already; name a new directory, which will hold the images and nothing else")
+    if frames_per_cell is not None and frames_per_cell < 1:
+        raise ValueError(f"--frames-per-cell {frames_per_cell} must be 1 or more")
     root = Path("data/constellations")
     size, extent = rendering.settings(root)
     drawing = rendering.Drawing(size, extent, **load_params().draw.model_dump())
@@ -73,7 +76,8 @@ def ui() -> None:
     """Opens MLflow on the loopback interface."""
     from pisces import tracking
 
-    sys.exit(subprocess.call(tracking.ui_command(), env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}))
+    command = tracking.ui_command()
+    os.execve(command[0], command, os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def staged(target: Path) -> Iterator[Path]:
             yield temporary
         except (OSError, RuntimeError) as error:  # h5py raises RuntimeError where closing a file fails
             raise _explain(error, target) from error
-        if target.is_dir():
+        if target.is_dir() and temporary.exists():
             os.replace(target, Path(folder) / f"{target.name}.old")  # removing it in place could be cut short
         os.replace(temporary, target)
 

@@ -115,7 +115,6 @@ def perturb(data: Constellations, index: np.ndarray, masks: list[Mask], seed: in
     Returns the number of frames and of dark ones (no sample within the extent, nothing to take).
     """
     keys = [f"{mask.key}/{kind}" for mask in masks for kind in KINDS]
-    dark = 0
     with staged(target) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"size": data.size, "extent": data.extent, "masks": [mask.key for mask in masks]})
         file["frame"] = index
@@ -123,7 +122,7 @@ def perturb(data: Constellations, index: np.ndarray, masks: list[Mask], seed: in
             file.create_dataset(f"{key}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(1 << 16,))
             file.create_dataset(f"{key}/offsets", data=np.zeros(len(index) + 1, np.int64))
         lit, samples = np.empty(len(index), np.int32), np.empty(len(index), np.int32)
-        for start in console.progress(range(0, len(index), CHUNK), "perturb, 512 frames each"):
+        for start in console.progress(range(0, len(index), CHUNK), f"perturb, {CHUNK} frames each"):
             part = index[start : start + CHUNK]
             counts = count_samples(torch.from_numpy(data.bins(part).astype(np.int32)), data.size).numpy()
             lit[start : start + len(part)] = np.count_nonzero(counts, axis=1)

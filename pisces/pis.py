@@ -159,14 +159,16 @@ def baseline(outcome: Outcome) -> dict[str, float]:
     return {task: float(values.mean()) for task, values in outcome.baseline.items()}
 
 
-def headline(rows: pd.DataFrame, levels_percent: tuple[float, ...] = (1, 5)) -> dict[str, dict[str, float]]:
-    """Joint PIS with interval and excess over chance of each mask at two levels, for the metrics file.
+def headline(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Joint PIS and excess over chance, with intervals, of each mask at the smallest and the largest level, for the metrics file.
 
     From the exact rule where it is in the table. A score that is undefined, because a mask took nothing, is left out.
     """
     rule = "exact" if (rows["rule"] == "exact").any() else rows["rule"].iloc[0]
-    chosen = rows[(rows["rule"] == rule) & (rows["task"] == "joint") & rows["level_percent"].isin(levels_percent)]
-    columns = {"pis": "joint_pis", "pis_ci_low": "ci_low", "pis_ci_high": "ci_high", "excess": "excess"}
+    levels = (rows["level_percent"].min(), rows["level_percent"].max())
+    chosen = rows[(rows["rule"] == rule) & (rows["task"] == "joint") & rows["level_percent"].isin(levels)]
+    columns = {"pis": "joint_pis", "pis_ci_low": "ci_low", "pis_ci_high": "ci_high"}
+    columns |= {name: name for name in ("excess", "excess_ci_low", "excess_ci_high")}
     return {
         f"{row['mask']}_{row['level_percent']:g}": {new: float(row[old]) for old, new in columns.items()}
         for row in chosen.dropna(subset="pis").to_dict("records")

@@ -50,7 +50,7 @@ def audit(table: pd.DataFrame) -> Figure:
     measured.set(ylabel="SNR from the out-of-band floor (dB)")
     error.set(xlabel="SNR label (dB)", ylabel="Measured - label (dB)")
     sizes = " to ".join(str(n) for n in sorted({table["n"].min(), table["n"].max()})) if len(table) else "no"
-    measured.set_title(f"{sizes} frames a cell; bands: 16th to 84th percentile", fontsize=8)
+    measured.set_title(f"{sizes} frames a cell; bands: 16th to 84th percentile of the widest class", fontsize=8)
     measured.legend(frameon=False)
     return figure
 
@@ -67,7 +67,7 @@ def constellations(modulations: Sequence[str], snrs_db: Sequence[int], images: n
         block, column = divmod(m, columns)
         for s, snr_db in enumerate(snrs_db):
             axes = grid[block * len(snrs_db) + s, column]
-            _image(axes, images[m, s])
+            _image(axes, images[m, s], images.max())
             if s == 0:
                 axes.set_title(modulation, fontsize=9)
             if column == 0:
@@ -76,10 +76,13 @@ def constellations(modulations: Sequence[str], snrs_db: Sequence[int], images: n
     return figure
 
 
-def _image(axes: Axes, image: np.ndarray) -> None:
-    """A constellation image (size, size), first row on top, without ticks: its axes are I to the right, Q upwards."""
+def _image(axes: Axes, image: np.ndarray, brightest: float) -> None:
+    """A constellation image (size, size), first row on top, without ticks: its axes are I to the right, Q upwards.
+
+    `brightest` is the same for all images of a sheet: one scaled by its own maximum would hide its SNR.
+    """
     axes.set_axis_on()
-    axes.imshow(image, cmap="viridis", interpolation="nearest")
+    axes.imshow(image, cmap="viridis", interpolation="nearest", vmin=0, vmax=brightest)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -157,7 +160,7 @@ def perturbations(images: np.ndarray, masked: dict[str, np.ndarray], titles: Seq
     grid = figure.subplots(len(images), 1 + len(masked), squeeze=False)
     for i, row in enumerate(grid):
         for axes, (name, mask) in zip(row, {"": np.zeros_like(images, bool), **masked}.items(), strict=True):
-            _image(axes, images[i])
+            _image(axes, images[i], images.max())
             axes.imshow(np.ma.masked_equal(mask[i], 0), cmap=matplotlib.colors.ListedColormap(["#ff3b30"]), interpolation="nearest")
             if i == 0:
                 axes.set_title(name or "Frame", fontsize=8)

@@ -7,7 +7,6 @@ image wherever the model is. So `render.*` says what is binned and `draw.*` how 
 Axes: I runs along the columns, left to right, Q along the rows, bottom to top; pixel number = row * size + column.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,47 +140,45 @@ def render(source: Path, target: Path, size: int, extent: float) -> int:
     """
     cells = shards.cells(source)
     samples = shards.array(cells[0].path(source), "iq").shape[1]
-    own, threads, cores = threading.local(), torch.get_num_threads(), len(os.sched_getaffinity(0))
-
-    def prepare() -> None:
-        torch.set_num_threads(1)
-        own.buffers = _Buffers.for_samples(samples)
-
-    def render_cell(cell: Cell) -> int:
-        return _render_cell(cell.path(source), cell.path(folder), size, extent, own.buffers)
-
+    cores = torch.get_num_threads()
     # A core works on a cell of its own: on steps as short as these, cores that share one spend their time waiting for each other.
     try:
-        with staged(target) as folder, ThreadPoolExecutor(cores, initializer=prepare) as pool:
-            return sum(console.progress(pool.map(render_cell, cells), "render", len(cells)))
+        with staged(target) as folder, ThreadPoolExecutor(cores, initializer=_prepare, initargs=(samples,)) as pool:
+            frames = pool.map(lambda cell: _render_cell(cell.path(source), cell.path(folder), size, extent), cells)
+            return sum(console.progress(frames, "render", len(cells)))
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(cores)
 
 
-class _Buffers(NamedTuple):
+class _Buffers(threading.local):
     """What a thread renders in; memory that is new to the process costs more than the arithmetic done in it."""
 
     frames: torch.Tensor
     bins: torch.Tensor
     workspace: Workspace
 
-    @classmethod
-    def for_samples(cls, samples: int) -> "_Buffers":
-        frames = torch.empty(CHUNK, samples, 2)
-        return cls(frames, torch.empty(BLOCK, samples, dtype=torch.uint16), Workspace.for_frames(frames))
+
+_buffers = _Buffers()
 
 
-def _render_cell(source: Path, target: Path, size: int, extent: float, buffers: _Buffers) -> int:
+def _prepare(samples: int) -> None:
+    torch.set_num_threads(1)
+    _buffers.frames = torch.empty(CHUNK, samples, 2)
+    _buffers.bins = torch.empty(BLOCK, samples, dtype=torch.uint16)
+    _buffers.workspace = Workspace.for_frames(_buffers.frames)
+
+
+def _render_cell(source: Path, target: Path, size: int, extent: float) -> int:
     iq, row = shards.array(source, "iq"), shards.array(source, "row")
     attributes = shards.attributes(source) | {"size": size, "extent": extent, "outside": OUTSIDE}
     shards.create(target, {f"{VIEW}/bins": (iq.shape[:2], np.uint16), "row": (row.shape, np.int64)}, attributes)
     shards.write(target, 0, {"row": row})
     for start in range(0, len(iq), BLOCK):
-        block = buffers.bins[: len(iq) - start]
+        block = _buffers.bins[: len(iq) - start]
         for low in range(0, len(block), CHUNK):
-            chunk = buffers.frames[: len(block) - low]
+            chunk = _buffers.frames[: len(block) - low]
             shards.read(iq, start + low, chunk.numpy())
-            bin_frames(chunk, size, extent, buffers.workspace._replace(bins=block[low : low + CHUNK]))
+            bin_frames(chunk, size, extent, _buffers.workspace._replace(bins=block[low : low + CHUNK]))
         shards.write(target, start, {f"{VIEW}/bins": block.numpy()})
     return len(iq)
 

@@ -203,11 +203,11 @@ class Tally:
         right = [one.argmax(1) == target for one, target in zip(logits, targets, strict=True)]
         n = len(targets[0])
         counts = torch.stack([right[0].sum(), right[1].sum(), (right[0] & right[1]).sum()])
-        self.sums = self.sums + torch.cat([losses.detach().double() * n, counts.double()])
+        self.sums = self.sums + torch.cat([losses.detach() * n, counts.float()])
         self.frames += n
 
     def means(self, part: str) -> Epoch:
-        modulation_loss, snr_loss, modulation, snr, joint = (self.sums / self.frames).tolist()
+        modulation_loss, snr_loss, modulation, snr, joint = (self.sums.cpu().double() / self.frames).tolist()
         return {
             f"{part}_loss": modulation_loss + snr_loss,
             f"{part}_modulation_loss": modulation_loss,

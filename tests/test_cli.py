@@ -104,7 +104,7 @@ def test_help_names_every_command_and_what_it_does():
 def test_summary_prints_the_headline(here, monkeypatch, capsys):
     row = {"ci_low": 0.5, "ci_high": 0.75}
     write_json(here / "metrics/evaluate.json", {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")})
-    scores = {"joint_pis": 12.5, "ci_low": 10.25, "ci_high": 15.0, "excess": -1.5}
+    scores = {"joint_pis": 12.5, "ci_low": 10.25, "ci_high": 15.0, "excess": -1.5, "excess_ci_low": -2.0, "excess_ci_high": -1.0}
     write_json(here / "metrics/pis.json", {"top_1": scores, "random_5": scores | {"joint_pis": 0.25, "excess": 0.5}})
     (here / "plots").mkdir()
     (here / "plots" / "pis.png").write_bytes(b"")
@@ -112,8 +112,8 @@ def test_summary_prints_the_headline(here, monkeypatch, capsys):
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for task in ("modulation", "snr", "joint"):
         assert f"{task} 62.5 % (50.0 to 75.0)" in lines
-    assert "top 1 % 12.50 (10.25 to 15.00) excess -1.50" in lines
-    assert "random 5 % 0.25 (10.25 to 15.00) excess +0.50" in lines
+    assert "top 1 % 12.50 (10.25 to 15.00) excess -1.50 (-2.00 to -1.00)" in lines
+    assert "random 5 % 0.25 (10.25 to 15.00) excess +0.50 (-2.00 to -1.00)" in lines
     assert "plots/pis.png" in lines
 
 
@@ -191,3 +191,12 @@ def test_make_repro_lays_preset_and_data_first(arguments, expected):
 
 def test_make_test_runs_pytest():
     assert make("test")[-1] == "python -m pytest"
+
+
+def test_export_png_never_touches_what_is_there(here, monkeypatch):
+    kept = here / "precious" / "thesis.tex"
+    kept.parent.mkdir()
+    kept.write_text("x")
+    with pytest.raises(ValueError, match="precious exists already"):
+        command(monkeypatch, "export-png", "precious")
+    assert kept.read_text() == "x"

@@ -124,3 +124,12 @@ def test_sha256_knows_contents_and_their_bounds(tmp_path):
     one.write_bytes(b"a")
     two.write_bytes(b"bc")
     assert files.sha256(one, two) != before
+
+
+def test_staged_keeps_the_old_directory_when_nothing_was_made(tmp_path):
+    kept = tmp_path / "out" / "kept"
+    kept.parent.mkdir()
+    kept.write_text("x")
+    with pytest.raises(FileNotFoundError), files.staged(tmp_path / "out"):
+        pass
+    assert kept.read_text() == "x"

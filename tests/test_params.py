@@ -200,3 +200,10 @@ def test_params_cannot_be_changed_while_running(params_file):
 def test_class_order_is_that_of_the_columns_of_y(write):
     assert load_params(write("data", "class_order", "fixed")).data.classes == MODULATIONS
     assert load_params(write("data", "class_order", "classes_txt")).data.classes == CLASSES_TXT
+
+
+def test_presets_set_the_same_keys_apart_from_their_own_data():
+    """Laid one over another, a preset leaves nothing of the one before."""
+    presets = {path.stem: read_yaml(path) for path in (ROOT / "presets").glob("*.yaml")}
+    keys = {name: {(s, k) for s, section in preset.items() if s != "synthesize" for k in section} for name, preset in presets.items()}
+    assert keys["smoke"] == keys["rml2018"] == keys["rml2018_full"]

@@ -34,7 +34,7 @@ def names(entries: list) -> list[str]:
 
 
 def outputs(stage: str) -> list[str]:
-    return names(STAGES[stage]["outs"]) + names(STAGES[stage].get("metrics", []))
+    return [name for kind in ("outs", "plots", "metrics") for name in names(STAGES[stage].get(kind, []))]
 
 
 @cache

@@ -350,13 +350,15 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
 
 
 def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(rows):
-    headline = pis.headline(rows, (5,))
-    assert list(headline) == ["top_5", "bottom_5", "random_5"]
+    headline = pis.headline(rows)
+    ends = (rows["level_percent"].min(), rows["level_percent"].max())
+    assert list(headline) == [f"{name}_{level:g}" for name in ("top", "bottom", "random") for level in dict.fromkeys(ends)]
     top = of(rows, "exact", "top", 5).loc["joint"]
-    expected = {"joint_pis": 15, "ci_low": top["pis_ci_low"], "ci_high": top["pis_ci_high"], "excess": top["excess"]}
+    expected = {"joint_pis": 15, "ci_low": top["pis_ci_low"], "ci_high": top["pis_ci_high"]}
+    expected |= {name: top[name] for name in ("excess", "excess_ci_low", "excess_ci_high")}
     assert headline["top_5"] == pytest.approx(expected)
     assert json.loads(json.dumps(headline, allow_nan=False)) == headline
-    percentile = pis.headline(rows[rows["rule"] == "percentile"], (5,))
+    percentile = pis.headline(rows[rows["rule"] == "percentile"])
     assert percentile["bottom_5"]["joint_pis"] == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
 
 
