@@ -19,5 +19,4 @@ def make_frames(cell: Cell, frames: int) -> np.ndarray:
 
 def make_shards(root: Path, cells: list[Cell], frames: int) -> None:
     for cell in cells:
-        shards.create(cell.path(root), {"iq": ((frames, SAMPLES, 2), np.float32), "row": ((frames,), np.int64)}, cell._asdict())
-        shards.write(cell.path(root), 0, {"iq": make_frames(cell, frames), "row": np.arange(frames)})
+        shards.save(cell.path(root), {"iq": make_frames(cell, frames), "row": np.arange(frames)}, cell._asdict())

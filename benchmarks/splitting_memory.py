@@ -21,12 +21,12 @@ DIFFERENT = 64  # frames made of each cell, repeated to fill it
 def make_file(path: Path, frames_per_cell: int) -> None:
     cells = [(column, snr_db) for column in range(len(MODULATIONS)) for snr_db in radioml.SNRS_DB]
     n = len(cells) * frames_per_cell
-    shards.create(path, {"X": ((n, SAMPLES, 2), np.float32), "Y": ((n, 24), np.int64), "Z": ((n, 1), np.int64)}, {})
+    file = shards.create(path, {"X": ((n, SAMPLES, 2), np.float32), "Y": ((n, 24), np.int64), "Z": ((n, 1), np.int64)}, {})
     for i, (column, snr_db) in enumerate(console.progress(cells, "making the file")):
         iq = make_frames(shards.Cell(MODULATIONS[column], snr_db), DIFFERENT)
         x = np.tile(iq, (-(-frames_per_cell // DIFFERENT), 1, 1))[:frames_per_cell]
         y = np.tile(np.eye(24, dtype=np.int64)[column], (frames_per_cell, 1))
-        shards.write(path, i * frames_per_cell, {"X": x, "Y": y, "Z": np.full((frames_per_cell, 1), snr_db)})
+        shards.write(file, i * frames_per_cell, {"X": x, "Y": y, "Z": np.full((frames_per_cell, 1), snr_db)})
 
 
 def split(source: Path, target: Path) -> None:

@@ -218,15 +218,16 @@ def _write_shards(
     samples = source["X"].shape[1]
     room = {cell: len(rows[:limit]) for cell, rows in cells.items()}
     attributes = {"source": Path(source.filename).name, "source_sha256": fingerprint(Path(source.filename))}
+    made = {}
     for cell, n in room.items():
         datasets = {"iq": ((n, samples, 2), np.float32), "row": ((n,), np.int64)}
-        shards.create(cell.path(root), datasets, {**cell._asdict(), **attributes})
+        made[cell] = shards.create(cell.path(root), datasets, {**cell._asdict(), **attributes})
     kept, read = dict.fromkeys(cells, 0), dict.fromkeys(cells, 0)
     while due := {c: rows for c in cells if len(rows := cells[c][read[c] : read[c] + room[c] - kept[c]])}:
         for cell, rows, frames in read_frames(source, due):
             usable = _usable(frames)
             if usable.any():
-                shards.write(cell.path(root), kept[cell], {"iq": frames[usable], "row": rows[usable]})
+                shards.write(made[cell], kept[cell], {"iq": frames[usable], "row": rows[usable]})
             kept[cell] += int(usable.sum())
             read[cell] += len(rows)
     _shorten(root, kept, room, source.filename)
@@ -241,8 +242,7 @@ def _shorten(root: Path, kept: Mapping[shards.Cell, int], room: Mapping[shards.C
         if n < room[cell]:
             path = cell.path(root)
             arrays = {dataset: np.array(shards.array(path, dataset)[:n]) for dataset in ("iq", "row")}
-            shards.create(path, {dataset: (a.shape, a.dtype) for dataset, a in arrays.items()}, shards.attributes(path))
-            shards.write(path, 0, arrays)
+            shards.save(path, arrays, shards.attributes(path))
 
 
 def fingerprint(path: Path) -> str:

@@ -28,7 +28,6 @@ OUTSIDE = 65535
 
 VIEW = "raw"
 CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay near the processor
-BLOCK = 16 * CHUNK  # frames written at a time
 
 
 class Workspace(NamedTuple):
@@ -36,15 +35,14 @@ class Workspace(NamedTuple):
 
     offset: torch.Tensor
     pixels: torch.Tensor
-    farthest: torch.Tensor
     outside: torch.Tensor
     bins: torch.Tensor
 
     @classmethod
     def for_frames(cls, frames: torch.Tensor) -> "Workspace":
         pixels = torch.empty(frames.shape[:2], device=frames.device)
-        outside, bins = torch.empty_like(pixels, dtype=torch.bool), torch.empty_like(pixels, dtype=torch.uint16)
-        return cls(torch.empty_like(frames), pixels, torch.empty_like(pixels), outside, bins)
+        bins = torch.empty_like(pixels, dtype=torch.uint16)
+        return cls(torch.empty_like(frames), pixels, torch.empty_like(pixels), bins)
 
 
 def bin_frames(frames: torch.Tensor, size: int, extent: float, workspace: Workspace | None = None) -> torch.Tensor:
@@ -58,18 +56,18 @@ def bin_frames(frames: torch.Tensor, size: int, extent: float, workspace: Worksp
         ValueError: for a frame without power, which has no RMS to be divided by.
     """
     n, half = len(frames), size // 2
-    offset, pixels, farthest, outside, bins = (buffer[:n] for buffer in workspace or Workspace.for_frames(frames))
+    offset, pixels, outside, bins = (buffer[:n] for buffer in workspace or Workspace.for_frames(frames))
     root_energy = torch.linalg.vector_norm(frames.flatten(1), dim=1)
     if not bool((root_energy > 0).all()):
         raise ValueError(f"frame {int(torch.argmin(root_energy))} of {n} has no power; leave all-zero frames out")
     scale = (half / extent) * frames.shape[1] ** 0.5 / root_energy
-    # Offsets from the centre, -half..half-1 within the extent.
-    torch.mul(frames, scale[:, None, None], out=offset).floor_()
+    # Offsets from the centre: -half..half-1 within the extent, the next number for all that lies outside.
+    torch.mul(frames, scale[:, None, None], out=offset).floor_().clamp_(-half - 1, half)
     column, row_up = offset.unbind(-1)
     torch.add(column, row_up, alpha=-size, out=pixels).add_((half - 1) * size + half)
-    offset.add_(0.5).abs_()  # symmetric now: half - 0.5 at the outermost pixel of either side
-    torch.gt(torch.maximum(column, row_up, out=farthest), half, out=outside)
-    return bins.copy_(pixels.masked_fill_(outside, OUTSIDE))
+    offset.add_(0.5).abs_().gt_(half)  # symmetric in between: half - 0.5 at the outermost pixel of either side
+    torch.add(column, row_up, out=outside)
+    return bins.copy_(pixels.add_(outside, alpha=2 * OUTSIDE).clamp_(max=OUTSIDE))
 
 
 def count_samples(bins: torch.Tensor, size: int) -> torch.Tensor:
@@ -154,7 +152,6 @@ class _Buffers(threading.local):
     """What a thread renders in; memory that is new to the process costs more than the arithmetic done in it."""
 
     frames: torch.Tensor
-    bins: torch.Tensor
     workspace: Workspace
 
 
@@ -164,22 +161,18 @@ _buffers = _Buffers()
 def _prepare(samples: int) -> None:
     torch.set_num_threads(1)
     _buffers.frames = torch.empty(CHUNK, samples, 2)
-    _buffers.bins = torch.empty(BLOCK, samples, dtype=torch.uint16)
     _buffers.workspace = Workspace.for_frames(_buffers.frames)
 
 
 def _render_cell(source: Path, target: Path, size: int, extent: float) -> int:
     iq, row = shards.array(source, "iq"), shards.array(source, "row")
     attributes = shards.attributes(source) | {"size": size, "extent": extent, "outside": OUTSIDE}
-    shards.create(target, {f"{VIEW}/bins": (iq.shape[:2], np.uint16), "row": (row.shape, np.int64)}, attributes)
-    shards.write(target, 0, {"row": row})
-    for start in range(0, len(iq), BLOCK):
-        block = _buffers.bins[: len(iq) - start]
-        for low in range(0, len(block), CHUNK):
-            chunk = _buffers.frames[: len(block) - low]
-            shards.read(iq, start + low, chunk.numpy())
-            bin_frames(chunk, size, extent, _buffers.workspace._replace(bins=block[low : low + CHUNK]))
-        shards.write(target, start, {f"{VIEW}/bins": block.numpy()})
+    shard = shards.create(target, {f"{VIEW}/bins": (iq.shape[:2], np.uint16), "row": (row.shape, np.int64)}, attributes)
+    shards.write(shard, 0, {"row": row})
+    for start in range(0, len(iq), CHUNK):
+        chunk = _buffers.frames[: len(iq) - start]
+        shards.read(iq, start, chunk.numpy())
+        shards.write(shard, start, {f"{VIEW}/bins": bin_frames(chunk, size, extent, _buffers.workspace).numpy()})
     return len(iq)
 
 

@@ -24,20 +24,33 @@ class Cell(NamedTuple):
         return root / self.modulation / f"SNR_{self.snr_db}.h5"
 
 
-def create(path: Path, datasets: Mapping[str, tuple[tuple[int, ...], Any]], attributes: Mapping[str, Any]) -> None:
-    """Makes a shard with room for `datasets` (name -> shape, dtype), to be filled by `write`."""
+def create(path: Path, datasets: Mapping[str, tuple[tuple[int, ...], Any]], attributes: Mapping[str, Any]) -> dict[str, np.memmap]:
+    """Makes a shard with room for `datasets` (name -> shape, dtype); returns what `array` gives for each, to be filled by `write`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    reserved = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    reserved.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    reserved.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs.update(attributes)
         for name, (shape, dtype) in datasets.items():
-            file.create_dataset(name, shape, np.dtype(dtype).newbyteorder("<"))
+            file.create_dataset(name, shape, np.dtype(dtype).newbyteorder("<"), dcpl=reserved)
+    return {name: array(path, name) for name in datasets}
 
 
-def write(path: Path, start: int, arrays: Mapping[str, np.ndarray]) -> None:
-    """Fills rows `start` to `start + len(array)` of each named dataset."""
-    with h5py.File(path, "r+") as file:
-        for name, array in arrays.items():
-            file[name][start : start + len(array)] = array
+def write(shard: Mapping[str, np.memmap], start: int, rows: Mapping[str, np.ndarray]) -> None:
+    """Fills the rows from `start` on of the named datasets that `create` gave: past HDF5, which takes as long as small rows do."""
+    for name, new in rows.items():
+        target = shard[name]
+        rest = memoryview(np.ascontiguousarray(new, target.dtype)).cast("B")
+        with open(target.filename, "r+b", buffering=0) as file:
+            file.seek(target.offset + start * target.strides[0])
+            while rest:
+                rest = rest[file.write(rest) :]
+
+
+def save(path: Path, datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+    """Makes a whole shard at once."""
+    write(create(path, {name: (array.shape, array.dtype) for name, array in datasets.items()}, attributes), 0, datasets)
 
 
 def array(path: Path, name: str) -> np.memmap:

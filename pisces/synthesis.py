@@ -54,14 +54,14 @@ def synthesize_file(path: Path, params: Synthesize, seed: int) -> int:
     row = 0
     layout = {"X": ((total, params.samples, 2), np.float32), "Y": ((total, len(MODULATIONS)), np.int64), "Z": ((total, 1), np.int64)}
     with files.staged(path) as temporary:
-        shards.create(temporary, layout, {})
+        file = shards.create(temporary, layout, {})
         for column, snr_db in console.progress(cells, "synthesize"):
             for first in range(0, params.frames_per_cell, batch):
                 frames = range(first, min(first + batch, params.frames_per_cell))
                 iq = synthesize(MODULATIONS[column], snr_db, frames)
                 x = iq.view(np.float32).reshape(len(frames), params.samples, 2)
                 y = np.tile(np.eye(len(MODULATIONS), dtype=np.int64)[column], (len(frames), 1))
-                shards.write(temporary, row, {"X": x, "Y": y, "Z": np.full((len(frames), 1), snr_db)})
+                shards.write(file, row, {"X": x, "Y": y, "Z": np.full((len(frames), 1), snr_db)})
                 row += len(frames)
     return total
 

@@ -28,8 +28,7 @@ def iq_shards(tmp_path_factory) -> Path:
         )
         arrays = {"iq": iq.view(np.float32).reshape(FRAMES, SAMPLES, 2), "row": 1000 * number + 3 * np.arange(FRAMES)}
         attributes = {"modulation": cell.modulation, "snr_db": cell.snr_db, "source": "made for the tests", "source_sha256": "0" * 64}
-        shards.create(cell.path(root), {name: (array.shape, array.dtype) for name, array in arrays.items()}, attributes)
-        shards.write(cell.path(root), 0, arrays)
+        shards.save(cell.path(root), arrays, attributes)
     return root
 
 
@@ -58,9 +57,8 @@ def write_constellations() -> Write:
 
     def write(root: Path, cells: dict[Cell, np.ndarray], size: int) -> Path:
         for cell, bins in cells.items():
-            datasets = {"raw/bins": (bins.shape, np.uint16), "row": ((len(bins),), np.int64)}
-            shards.create(cell.path(root), datasets, {"modulation": cell.modulation, "snr_db": cell.snr_db, "size": size, "extent": EXTENT})
-            shards.write(cell.path(root), 0, {"raw/bins": bins, "row": np.arange(len(bins))})
+            attributes = {"modulation": cell.modulation, "snr_db": cell.snr_db, "size": size, "extent": EXTENT}
+            shards.save(cell.path(root), {"raw/bins": bins.astype(np.uint16), "row": np.arange(len(bins))}, attributes)
         return root
 
     return write

@@ -142,8 +142,7 @@ def test_table_leaves_out_what_has_no_linear_modulation(tmp_path):
     for cell in (shards.Cell("QPSK", 10), shards.Cell("FM", 10)):
         iq = clean("QPSK", 8) + 10 ** (-10 / 20) * noise(8)
         frames = np.stack([iq.real, iq.imag], axis=-1).astype(np.float32)
-        shards.create(cell.path(tmp_path), {"iq": (frames.shape, np.float32)}, {})
-        shards.write(cell.path(tmp_path), 0, {"iq": frames})
+        shards.save(cell.path(tmp_path), {"iq": frames}, {})
     table = audit.snr_table(tmp_path)
     assert table[["modulation", "snr_db", "n"]].to_numpy().tolist() == [["QPSK", 10, 8]]
     row = table.iloc[0]

@@ -202,7 +202,7 @@ def test_render_keeps_what_the_source_says_and_adds_its_settings(iq_shards, cons
 
 
 def test_render_is_the_same_bytes_in_chunks_of_any_size(iq_shards, constellations, tmp_path, monkeypatch):
-    monkeypatch.setattr(rendering, "CHUNK", 1)  # written 16 frames at a time, of 20
+    monkeypatch.setattr(rendering, "CHUNK", 7)  # of 20 frames
     assert rendering.render(iq_shards, tmp_path / "again", SIZE, EXTENT) == 180
     for cell in shards.cells(constellations):
         assert cell.path(tmp_path / "again").read_bytes() == cell.path(constellations).read_bytes()
@@ -212,8 +212,7 @@ def test_render_with_a_silent_frame_leaves_nothing(tmp_path):
     iq = np.ones((4, 16, 2), np.float32)
     iq[2] = 0
     path = Cell("QPSK", 0).path(tmp_path / "in")
-    shards.create(path, {"iq": (iq.shape, iq.dtype), "row": ((4,), np.int64)}, {})
-    shards.write(path, 0, {"iq": iq, "row": np.arange(4)})
+    shards.save(path, {"iq": iq, "row": np.arange(4)}, {})
     with pytest.raises(ValueError, match="frame 2 of 4 has no power"):
         rendering.render(tmp_path / "in", tmp_path / "out", SIZE, EXTENT)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]

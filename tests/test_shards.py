@@ -16,9 +16,9 @@ def written(tmp_path):
     rng = generator(1, "test shards")
     iq, row = rng.normal(size=(50, 16, 2)).astype(np.float32), np.arange(100, 150)
     path = CELL.path(tmp_path)
-    shards.create(path, {"iq": (iq.shape, iq.dtype), "row": (row.shape, ">i8")}, {"modulation": "16QAM", "snr_db": -4})
-    shards.write(path, 20, {"iq": iq[20:], "row": row[20:]})
-    shards.write(path, 0, {"iq": iq[:20], "row": row[:20]})
+    shard = shards.create(path, {"iq": (iq.shape, iq.dtype), "row": (row.shape, ">i8")}, {"modulation": "16QAM", "snr_db": -4})
+    shards.write(shard, 20, {"iq": iq[20:], "row": row[20:]})
+    shards.write(shard, 0, {"iq": iq[:20], "row": row[:20]})
     return path, iq, row
 
 
@@ -54,10 +54,17 @@ def test_cut_off_shard_is_refused(written):
         shards.array(path, "iq")
 
 
-def test_shard_that_was_never_filled_is_refused(tmp_path):
-    shards.create(tmp_path / "empty.h5", {"iq": ((3, 4), np.float32)}, {})
-    with pytest.raises(ValueError, match=r"empty.h5 is cut off within 'iq'"):
-        shards.array(tmp_path / "empty.h5", "iq")
+def test_save_is_create_and_write(written, tmp_path):
+    path, iq, row = written
+    shards.save(tmp_path / "saved.h5", {"iq": iq, "row": row}, shards.attributes(path))
+    assert (tmp_path / "saved.h5").read_bytes() == path.read_bytes()
+
+
+def test_write_goes_through_a_big_endian_and_a_strided_array(tmp_path):
+    values = np.arange(12.0).reshape(4, 3)
+    shards.save(tmp_path / "odd.h5", {"a": values.astype(">f8"), "b": values[:, ::-1]}, {})
+    assert np.array_equal(shards.array(tmp_path / "odd.h5", "a"), values)
+    assert np.array_equal(shards.array(tmp_path / "odd.h5", "b"), values[:, ::-1])
 
 
 def test_missing_shard_and_dataset(written):
