@@ -11,10 +11,12 @@ from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
 from pisces import models, perturbation, pis, rendering
 from pisces.datasets import Constellations
-from pisces.rendering import Drawing, count_samples
+from pisces.params import Draw, Extent, Render
+from pisces.rendering import Drawing
 from pisces.shards import Cell
 
-SIZE, EXTENT = 48, 2.5
+SIZE = 48
+RAW = Render(views=("raw",), size=SIZE, extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5), sps=8, rolloff=0.35, delay=4)
 
 
 def main() -> None:
@@ -24,19 +26,19 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cells = [Cell(m, s) for m in ("QPSK", "64QAM") for s in (0, 20)]
-    masks = perturbation.masks(("exact", "percentile"), ("top", "bottom", "random"), (1, 2, 3, 4, 5))
+    masks = perturbation.masks(RAW.views, ("exact", "percentile"), ("top", "bottom", "random"), (1, 2, 3, 4, 5))
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         make_shards(root / "iq", cells, arguments.frames)
-        rendering.render(root / "iq", root / "constellations", SIZE, EXTENT)
+        rendering.render(root / "iq", root / "constellations", RAW)
         data = Constellations(root / "constellations")
         grid = [(m, s, row) for m in range(2) for s in range(2) for row in range(arguments.frames)]
         index = np.array(grid)
         perturbation.perturb(data, index, masks, 1, root / "perturbations.h5")
         perturbations = perturbation.Perturbations(root / "perturbations.h5")
-        drawing = Drawing(SIZE, EXTENT, "log_histogram", 1.0, (0.5, 1.0, 2.0))
+        drawing = Drawing(RAW, Draw(method="log_histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0)))
         model = models.build("resnet18", 1, 17, 7).eval().to(device, memory_format=torch.channels_last)
-        images = drawing(count_samples(torch.from_numpy(data.bins(index).astype(np.int32)).to(device), SIZE))
+        images = drawing(drawing.count(torch.from_numpy(data.bins(index)).to(device)))
         images = images.contiguous(memory_format=torch.channels_last)
         passes = 1 + len(masks) * len(perturbation.KINDS)
 

@@ -14,9 +14,12 @@ from PIL import Image
 from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
 from pisces import rendering, shards
+from pisces.params import Extent, Render
 from pisces.shards import Cell
 
 SIZE, EXTENT = 224, 2.5
+REACH = Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=EXTENT)
+RAW = Render(views=("raw",), size=SIZE, extent=REACH, sps=8, rolloff=0.35, delay=4)
 
 
 def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:
@@ -60,7 +63,7 @@ def main() -> None:
                 with cell.path(source).open("rb") as reader, target.open("wb") as writer:
                     shutil.copyfileobj(reader, writer, 1 << 20)
 
-        contestants = {"render": lambda: rendering.render(source, root / "out", SIZE, EXTENT), "copy": copy, "plain": plain}
+        contestants = {"render": lambda: rendering.render(source, root / "out", RAW), "copy": copy, "plain": plain}
         seconds = medians(interleave(contestants, arguments.repeats))
     total = len(cells) * arguments.frames
     rates = {"render": total / seconds["render"], "copy": total / seconds["copy"], "plain": arguments.plain_frames / seconds["plain"]}

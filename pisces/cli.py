@@ -42,17 +42,17 @@ def summary() -> None:
         print(f"  {task:<11}{100 * row['accuracy']:5.1f} %  ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})")
     print("\nPerturbation Impact Score (joint), and what it has over the same number of random pixels, with 95 % intervals")
     for name, row in scores.items():
-        mask, level = name.rsplit("_", 1)
+        view, mask, level = name.split("_")
         interval = f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
         excess = f"{row['excess']:+.2f} ({row['excess_ci_low']:+.2f} to {row['excess_ci_high']:+.2f})"
-        print(f"  {mask:<7}{level:>3} %  {row['joint_pis']:6.2f}  {interval:<18} excess {excess}")
+        print(f"  {view:<13}{mask:<7}{level:>3} %  {row['joint_pis']:6.2f}  {interval:<18} excess {excess}")
     print("\nTables: metrics/*.json, plots/*.csv. Pictures:")
     for picture in sorted(Path("plots").glob("*.png")):
         print(f"  {picture}")
 
 
-def export_png(target: Path, frames_per_cell: int | None) -> None:
-    """Writes <MODULATION>/SNR_<dB>/<frame>.png folders, drawn as `draw.*` says."""
+def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> None:
+    """Writes <MODULATION>/SNR_<dB>/<frame>.png folders of one view, drawn as `draw.*` says."""
     from pisces import rendering
 
     if target.exists():
@@ -60,8 +60,11 @@ def export_png(target: Path, frames_per_cell: int | None) -> None:
     if frames_per_cell is not None and frames_per_cell < 1:
         raise ValueError(f"--frames-per-cell {frames_per_cell} must be 1 or more")
     root = Path("data/constellations")
-    size, extent = rendering.settings(root)
-    drawing = rendering.Drawing(size, extent, **load_params().draw.model_dump())
+    render = rendering.settings(root)
+    if view not in (None, *render.views):
+        raise ValueError(f"--view {view} is not among the views rendered: {', '.join(render.views)}; add it to render.views")
+    one = render.model_copy(update={"views": (view or render.views[0],)})
+    drawing = rendering.Drawing(one, load_params().draw)
     print(f"wrote {rendering.export_png(root, target, drawing, frames_per_cell)} images to {target}")
 
 
@@ -89,6 +92,7 @@ def main() -> None:
     commands.add_parser("summary", help=summary.__doc__)
     exporting = commands.add_parser("export-png", help=export_png.__doc__)
     exporting.add_argument("target", type=Path, help="a new directory")
+    exporting.add_argument("--view", help="default: the first of render.views")
     exporting.add_argument("--frames-per-cell", type=int, help="the first so many of each (modulation, SNR); default: all")
     commands.add_parser("sync", help=sync.__doc__)
     commands.add_parser("ui", help=ui.__doc__)

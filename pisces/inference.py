@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from pisces import console
-from pisces.datasets import Constellations, batches
+from pisces.datasets import Constellations, Stored, batches
 from pisces.modelfile import Trained
-from pisces.rendering import Drawing, count_samples
+from pisces.rendering import Drawing
 
 BATCH = 256
 
@@ -18,7 +18,7 @@ def device() -> torch.device:
 
 
 def remove_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
-    """A copy of sample counts (n, size * size) with the listed pixels emptied.
+    """A copy of counts (n, pixels) with the listed pixels emptied.
 
     `pixels[offsets[i]:offsets[i + 1]]` are the pixel numbers taken from frame i; what replaces them is black.
     """
@@ -29,7 +29,7 @@ def remove_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray)
 
 @torch.inference_mode()
 def predict(model: nn.Module, drawing: Drawing, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (n, modulations) and (n, snrs) for sample counts (n, size * size), on their device."""
+    """Logits (n, modulations) and (n, snrs) for counts (n, pixels), on their device."""
     modulation, snr = model(drawing(counts).contiguous(memory_format=torch.channels_last))
     return modulation, snr
 
@@ -42,8 +42,8 @@ def predict_frames(trained: Trained, data: Constellations, index: np.ndarray) ->
     """
     where = device()
     model = trained.model.to(where, memory_format=torch.channels_last)
-    steps = console.progress(batches(data, index, BATCH, where), f"evaluate, {BATCH} frames each", -(-len(index) // BATCH))
-    counts = (count_samples(bins, trained.drawing.size) for bins, *_ in steps)
+    steps = console.progress(batches(Stored(data, where), index, BATCH), f"evaluate, {BATCH} frames each", -(-len(index) // BATCH))
+    counts = (trained.drawing.count(bins) for bins, *_ in steps)
     answers = [predict(model, trained.drawing, one) for one in counts]
     modulation_prob, snr_prob = (torch.cat(head).float().softmax(1).cpu().numpy() for head in zip(*answers, strict=True))
     modulations, snrs_db = np.array(data.modulations), np.array(data.snrs_db)

@@ -1,20 +1,22 @@
 """`model.safetensors` and `model.json`: together all that is needed to load a trained model and use it."""
 
-import dataclasses
+import json
 import platform
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
 import torchvision
+from pydantic import ValidationError
 from torch import nn
 
 import pisces
 from pisces import models
 from pisces.datasets import Constellations
 from pisces.files import read_json, sha256, staged, write_json
+from pisces.models import Architecture
+from pisces.params import Draw, Render
 from pisces.rendering import Drawing
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -24,22 +26,24 @@ class Trained(NamedTuple):
     """A model in evaluation mode with the meaning of its inputs and outputs."""
 
     model: nn.Module
+    architecture: Architecture
     drawing: Drawing
     modulations: tuple[str, ...]
     snrs_db: tuple[int, ...]
 
 
-def save(folder: Path, name: str, trained: Trained) -> None:
-    """Writes weights and card of a model registered as `name` into `folder`."""
+def save(folder: Path, trained: Trained) -> None:
+    """Writes weights and card of a model into `folder`."""
     with staged(folder / WEIGHTS) as temporary:
         state = {key: value.contiguous().cpu() for key, value in trained.model.state_dict().items()}
         safetensors.torch.save_file(state, temporary)
     versions = {"pisces": pisces.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__}
     card: dict[str, Any] = {
-        "model": name,
+        **trained.architecture._asdict(),
         "modulations": trained.modulations,
         "snrs_db": trained.snrs_db,
-        "drawing": dataclasses.asdict(trained.drawing),
+        "render": trained.drawing.render.model_dump(),
+        "draw": trained.drawing.draw.model_dump(),
         "weights_sha256": sha256(folder / WEIGHTS),
         "versions": versions | {"python": platform.python_version()},
     }
@@ -59,18 +63,22 @@ def load(folder: Path) -> Trained:
             raise FileNotFoundError(f"{path} does not exist; make it with dvc repro train")
     try:
         card = read_json(card_file)
-        drawing = Drawing(**card["drawing"] | {"decay_px": tuple(card["drawing"]["decay_px"])})
-        model = models.build(card["model"], drawing.channels, len(card["modulations"]), len(card["snrs_db"]))
+        # Through JSON: strict, yet a list becomes a tuple.
+        drawing = Drawing(*(kind.model_validate_json(json.dumps(card[key])) for key, kind in (("render", Render), ("draw", Draw))))
+        architecture = Architecture(*(card[key] for key in Architecture._fields))
+        modulations, snrs_db = tuple(card["modulations"]), tuple(card["snrs_db"])
+        model = models.build(architecture, drawing.channels, drawing.render.size, len(modulations), snrs_db)
         digest = card["weights_sha256"]
-    except (KeyError, TypeError, JSONDecodeError) as error:
-        raise ValueError(f"{card_file} is not a model card ({error!r}); make it again with dvc repro --force train") from None
+    except (KeyError, TypeError, json.JSONDecodeError, ValidationError) as error:
+        what = " ".join(repr(error).split())[:300]
+        raise ValueError(f"{card_file} is not a model card ({what}); make it again with dvc repro --force train") from None
     if sha256(weights) != digest:
         raise ValueError(f"{weights} is not the file that {card_file} describes (its weights_sha256 differs); keep the two together")
     try:
         model.load_state_dict(safetensors.torch.load_file(weights))
     except RuntimeError as error:
-        raise ValueError(f"{weights} does not fit the {card['model']} of {card_file}: {' '.join(str(error).split())[:300]}") from None
-    return Trained(model.eval(), drawing, tuple(card["modulations"]), tuple(card["snrs_db"]))
+        raise ValueError(f"{weights} does not fit the {architecture.model} of {card_file}: {' '.join(str(error).split())[:300]}") from None
+    return Trained(model.eval(), architecture, drawing, modulations, snrs_db)
 
 
 def check_fits(trained: Trained, data: Constellations) -> None:
@@ -78,9 +86,9 @@ def check_fits(trained: Trained, data: Constellations) -> None:
     pairs = {
         "modulations": (trained.modulations, data.modulations),
         "SNRs in dB": (trained.snrs_db, data.snrs_db),
-        "render.size": (trained.drawing.size, data.size),
-        "render.extent": (trained.drawing.extent, data.extent),
     }
+    for key in Render.model_fields:
+        pairs[f"render.{key}"] = (getattr(trained.drawing.render, key), getattr(data.render, key))
     for what, (of_model, of_data) in pairs.items():
         if of_model != of_data:
             raise ValueError(f"the model knows {what} {of_model} but {data.root} has {of_data}; train again with dvc repro train")

@@ -108,11 +108,31 @@ class Synthesize(Section):
         return self
 
 
+View = Literal["raw", "symbol", "noise", "differential"]
+Reach = Annotated[float, Field(gt=0, le=100)]
+
+
+class Extent(Section):
+    """The image of a view spans -extent..extent on both axes, in units of the RMS of its points; `noise` in dB above its floor."""
+
+    raw: Reach
+    symbol: Reach
+    noise: Reach
+    differential: Reach
+
+
 class Render(Section):
+    views: Annotated[tuple[View, ...], Field(min_length=1), AfterValidator(_no_repeats)]
+    """What is looked at, each a channel of the image; see pisces/views.py."""
     size: Annotated[int, Field(ge=8, le=254), AfterValidator(_even)]
     """Pixels along each side; even, and at most 254 so that a pixel number fits in 16 bits."""
-    extent: Annotated[float, Field(gt=0, le=100)]
-    """The image spans -extent..extent on both axes, in units of the frame's own RMS."""
+    extent: Extent
+    sps: Annotated[int, Field(ge=2, le=64)]
+    """Samples a symbol of the data, for the views `symbol` and `noise`."""
+    rolloff: Annotated[float, Field(gt=0, le=1)]
+    """Roll-off of the matched filter of `symbol`."""
+    delay: PositiveInt
+    """Samples between the two factors of `differential`."""
 
 
 class Draw(Section):
@@ -136,26 +156,85 @@ class Stratify(Section):
         return self
 
 
+class Augment(Section):
+    """How training frames are varied before they are rendered, anew in each epoch; see pisces/augmentation.py."""
+
+    phase: bool
+    carrier_offset_std: Annotated[float, Field(ge=0, lt=0.1)]
+    """In cycles a sample, on top of what the frame has."""
+    time_shift: bool
+    """Circular; its seam drowns noise floors below about -20 dB."""
+    noise_db: Annotated[float, Field(ge=0, le=50)]
+    """Added noise lowers the SNR, and its class, by up to so many dB."""
+    mixup_alpha: Annotated[float, Field(ge=0, le=10)]
+    """0: no mixup."""
+
+
 class Train(Section):
-    model: Literal["resnet18"]
+    launcher: Annotated[str, Field(min_length=1)]
+    """What runs the stage: python, or e.g. `torchrun --nproc-per-node 4`; read by dvc.yaml."""
+    model: Literal["resnet18", "resnet34", "resnet50", "vit_b_16", "vit_b_32", "vit_h_14", "swin_tiny", "swin_small", "swin_base"]
+    pretrained: Annotated[str, Field(min_length=1)]
+    """Weights that the backbone starts from: none, imagenet, or the path of a file."""
+    branches: Literal["plain", "attention"]
+    """What each task makes of the backbone's features."""
+    snr_head: Literal["standard", "bottleneck_64", "bottleneck_128", "dual_layer", "regression"]
+    snr_loss: Literal["cross_entropy", "distance", "ordinal", "regression"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Of the modulation loss."""
+    weighting: Literal["kendall", "softmax", "fixed", "dwa"]
+    min_task_weight: Annotated[float, Field(gt=0, lt=0.5)]
+    """Least share that either task may have."""
+    task_weights: tuple[Positive, Positive]
+    """Of modulation and SNR, for the weighting `fixed`."""
+    temperature: Positive
+    """Of the weightings `softmax` and `dwa`."""
     epochs: PositiveInt
     """Upper bound; early stopping may end sooner."""
     batch_size: Annotated[int, Field(ge=2)]
+    """Frames a step, of all processes together."""
+    optimizer: Literal["adam", "adamw"]
     lr: Positive
+    """The highest learning rate of the schedule."""
     weight_decay: Annotated[float, Field(ge=0)]
     clip_norm: Positive
     """Largest L2 norm of the gradient of one step."""
-    min_task_weight: Annotated[float, Field(gt=0, lt=0.5)]
-    """Least share that the uncertainty weighting may give either task."""
+    schedule: Literal["plateau", "cyclic", "cosine", "one_cycle"]
     plateau_factor: Fraction
     """The learning rate is multiplied by this..."""
     plateau_patience: Annotated[int, Field(ge=0)]
-    """...after more than so many epochs without a better validation loss."""
+    """...after more than so many epochs without a better `stop_metric`."""
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    """Of `cosine`."""
+    cycle_epochs: PositiveInt
+    """Of `cyclic`."""
+    stop_metric: Literal["validation_loss", "validation_modulation_accuracy", "validation_snr_accuracy", "validation_joint_accuracy"]
+    """Which epoch is the best, whose model is kept."""
     stop_patience: PositiveInt
-    """Epochs without a better validation loss before training stops."""
+    """Epochs without a better one before training stops; with `cyclic`, up to the end of a cycle."""
+    curriculum_epochs: Annotated[int, Field(ge=0)]
+    """Epochs in which training starts with the highest SNRs and takes in the others; 0: all at once."""
+    max_skipped_steps: Annotated[int, Field(ge=0)]
+    """Steps in a row that may be left out because their loss or gradient is not finite, before training goes back a whole epoch."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     """auto: bf16-mixed on CUDA, 32-true elsewhere."""
+    compile: bool
+    """Whether torch.compile makes the model faster, after some minutes."""
+
+    @model_validator(mode="after")
+    def _losses_fit_heads(self) -> "Train":
+        if self.snr_loss == "regression" and self.snr_head != "regression":
+            raise ValueError(f"snr_loss = regression needs snr_head = regression, not {self.snr_head}; change one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _warm_up_leaves_epochs(self) -> "Train":
+        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs = {self.warmup_epochs} leaves none of epochs = {self.epochs}; lower the one or raise the other"
+            )
+        return self
 
 
 class Evaluate(Section):
@@ -167,6 +246,8 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 
 
 class Perturb(Section):
+    views: Annotated[tuple[View, ...], Field(min_length=1), AfterValidator(_no_repeats)] | None
+    """Views to take pixels from, one at a time; null takes all of render.views."""
     rules: Annotated[tuple[Literal["exact", "percentile"], ...], Field(min_length=1), AfterValidator(_no_repeats)]
     masks: Annotated[tuple[Literal["top", "bottom", "random"], ...], Field(min_length=1), AfterValidator(_no_repeats)]
     levels_percent: Annotated[tuple[Percent, ...], Field(min_length=1), AfterValidator(_increasing)]
@@ -186,6 +267,7 @@ class Params(Section):
     render: Render
     draw: Draw
     stratify: Stratify
+    augment: Augment
     train: Train
     evaluate: Evaluate
     perturb: Perturb

@@ -1,7 +1,7 @@
 """Masks and their controls: which pixels of a constellation to black out, as lists of pixel numbers.
 
-Masks rank the sample counts of a frame, the constellation itself, so they do not depend on how it is drawn. A pixel is lit when
-it holds a sample; its mass is the number of samples it holds.
+Masks rank the point counts of one view of a frame, the constellation itself, so they do not depend on how it is drawn. A pixel is
+lit when it holds a point; its mass is the number of points it holds.
 """
 
 import itertools
@@ -16,7 +16,7 @@ import torch
 from pisces import console
 from pisces.datasets import Constellations
 from pisces.files import staged
-from pisces.rendering import count_samples
+from pisces.rendering import count_points
 from pisces.seeding import generator
 
 KINDS = ("mask", "control_count", "control_mass")
@@ -24,7 +24,7 @@ CHUNK = 512  # frames
 
 
 class Mask(NamedTuple):
-    """Which pixels: the brightest (`top`), the dimmest lit (`bottom`) or any (`random`), by one of two rules.
+    """Which pixels of a view: the brightest (`top`), the dimmest lit (`bottom`) or any (`random`), by one of two rules.
 
     - `exact`: round(level % of the lit pixels), ties broken at random; `random` draws among the lit.
     - `percentile`: the published rule (Siddiqui, Wang and Ramachandran 2025). `top` takes every pixel at or above the
@@ -32,24 +32,25 @@ class Mask(NamedTuple):
       taken whole; `random` draws level % of *all* pixels, most of them dark.
     """
 
+    view: str
     rule: str
     name: str
     level_percent: float
 
     @property
     def key(self) -> str:
-        return f"{self.rule}_{self.name}_{self.level_percent:g}"
+        return f"{self.view}_{self.rule}_{self.name}_{self.level_percent:g}"
 
 
-def masks(rules: tuple[str, ...], names: tuple[str, ...], levels_percent: tuple[float, ...]) -> list[Mask]:
+def masks(views: tuple[str, ...], rules: tuple[str, ...], names: tuple[str, ...], levels_percent: tuple[float, ...]) -> list[Mask]:
     """Every combination."""
-    return [Mask(*combination) for combination in itertools.product(rules, names, levels_percent)]
+    return [Mask(*combination) for combination in itertools.product(views, rules, names, levels_percent)]
 
 
 def select(counts: np.ndarray, mask: Mask, tie: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Pixel numbers that `mask` takes from one frame.
 
-    `counts` are the samples in each pixel (pixels,), `tie` is a random number for each, by which equal counts are
+    `counts` are the points in each pixel (pixels,), `tie` is a random number for each, by which equal counts are
     ordered, and `rng` serves `random` masks.
     """
     lit = np.flatnonzero(counts)
@@ -91,13 +92,14 @@ def controls(counts: np.ndarray, pixels: np.ndarray, lit_at_random: np.ndarray) 
 
 
 def perturb_frame(counts: np.ndarray, masks: list[Mask], seed: int, identity: tuple[str, int, int]) -> dict[str, np.ndarray]:
-    """`<mask key>/<kind>` -> pixel numbers, for every mask and each of `KINDS`, of one frame's counts (pixels,).
+    """`<mask key>/<kind>` -> pixel numbers, for every mask of one view and each of `KINDS`, of one frame's counts (pixels,).
 
-    Everything random comes from generators named after the frame's identity and the mask. The controls of all masks
+    Everything random comes from generators named after the frame's identity, the view and the mask. The controls of all masks
     are beginnings of one random order, so that masks of equal size share their control.
     """
-    tie = generator(seed, "tie", *identity).random(len(counts))
-    lit_at_random = generator(seed, "control", *identity).permutation(np.flatnonzero(counts))
+    view = masks[0].view
+    tie = generator(seed, "tie", *identity, view).random(len(counts))
+    lit_at_random = generator(seed, "control", *identity, view).permutation(np.flatnonzero(counts))
     result = {}
     for mask in masks:
         rng = generator(seed, "mask", *identity, mask.key)
@@ -110,29 +112,49 @@ def perturb_frame(counts: np.ndarray, masks: list[Mask], seed: int, identity: tu
 def perturb(data: Constellations, index: np.ndarray, masks: list[Mask], seed: int, target: Path) -> dict[str, int]:
     """Writes the pixel lists of every mask and control of the frames of `index` (n, 3) to `target`.
 
-    The file holds `frame` (n, 3), `lit` and `samples` (n,), the lit pixels and the samples within the extent, and a group a
-    mask with a group a kind (`KINDS`): frame i gives up `pixels[offsets[i]:offsets[i + 1]]`. Memory is bounded by a chunk of frames.
-    Returns the number of frames and of dark ones (no sample within the extent, nothing to take).
+    The file holds `frame` (n, 3), `lit` and `points` (views, n), the lit pixels and the points within the extent of each of the
+    attribute `views`, and a group a mask with a group a kind (`KINDS`): frame i gives up `pixels[offsets[i]:offsets[i + 1]]` of the
+    mask's view. Memory is bounded by a chunk of frames. Returns the number of frames, of those that are dark in a masked view
+    (no point within the extent, nothing to take), and of masks.
+
+    Raises:
+        ValueError: when a mask is of a view that the data lack.
     """
+    masked = tuple(dict.fromkeys(mask.view for mask in masks))
+    for view in masked:
+        if view not in data.render.views:
+            raise ValueError(
+                f"perturb.views names {view!r}, but the data have {', '.join(data.render.views)}; change perturb.views or render.views"
+            )
     keys = [f"{mask.key}/{kind}" for mask in masks for kind in KINDS]
     with staged(target) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"size": data.size, "extent": data.extent, "masks": [mask.key for mask in masks]})
+        file.attrs.update({"render": data.render.model_dump_json(), "views": masked, "masks": [mask.key for mask in masks]})
         file["frame"] = index
         for key in keys:
             file.create_dataset(f"{key}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(1 << 16,))
             file.create_dataset(f"{key}/offsets", data=np.zeros(len(index) + 1, np.int64))
-        lit, samples = np.empty(len(index), np.int32), np.empty(len(index), np.int32)
+        lit, points = np.empty((2, len(masked), len(index)), np.int32)
         for start in console.progress(range(0, len(index), CHUNK), f"perturb, {CHUNK} frames each"):
             part = index[start : start + CHUNK]
-            counts = count_samples(torch.from_numpy(data.bins(part).astype(np.int32)), data.size).numpy()
-            lit[start : start + len(part)] = np.count_nonzero(counts, axis=1)
-            samples[start : start + len(part)] = counts.sum(axis=1)
-            chosen = [perturb_frame(c, masks, seed, data.identity(f)) for c, f in zip(counts, part, strict=True)]
-            for key in keys:
-                _append(file[key], start, [frame[key] for frame in chosen])
-        file["lit"], file["samples"] = lit, samples
-        dark = int(np.count_nonzero(lit == 0))
+            for v, view in enumerate(masked):
+                counts = count_view(data, part, view)
+                lit[v, start : start + len(part)] = np.count_nonzero(counts, axis=1)
+                points[v, start : start + len(part)] = counts.sum(axis=1)
+                of_view = [mask for mask in masks if mask.view == view]
+                chosen = [perturb_frame(c, of_view, seed, data.identity(f)) for c, f in zip(counts, part, strict=True)]
+                for key in chosen[0]:
+                    _append(file[key], start, [frame[key] for frame in chosen])
+        file["lit"], file["points"] = lit, points
+        dark = int(np.count_nonzero((lit == 0).any(axis=0)))
     return {"frames": len(index), "dark_frames": dark, "masks": len(masks)}
+
+
+def count_view(data: Constellations, index: np.ndarray, view: str) -> np.ndarray:
+    """Points in each pixel of one view, float32 (n, pixels of the view), of the frames of an index (n, 3)."""
+    pixels = data.render.size**2
+    counts = count_points(torch.from_numpy(data.bins(index)), len(data.render.views) * pixels)
+    first = data.render.views.index(view) * pixels
+    return counts[:, first : first + pixels].numpy()
 
 
 def _append(group: h5py.Group, start: int, lists: list[np.ndarray]) -> None:
@@ -153,9 +175,9 @@ class Perturbations:
         self._file = h5py.File(path, "r")
         self.frame: np.ndarray = self._file["frame"][:]
         self.lit: np.ndarray = self._file["lit"][:]
-        self.samples: np.ndarray = self._file["samples"][:]
+        self.points: np.ndarray = self._file["points"][:]
         parts = (key.split("_") for key in self._file.attrs["masks"])
-        self.masks = [Mask(rule, name, float(level)) for rule, name, level in parts]
+        self.masks = [Mask(view, rule, name, float(level)) for view, rule, name, level in parts]
 
     def pixels(self, mask: Mask, kind: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixel numbers and offsets, counted from 0, of frames `start` to `stop`; see `perturb`."""
@@ -169,23 +191,33 @@ class Perturbations:
             yield start, min(start + frames, len(self.frame))
 
 
-def preview(data: Constellations, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
-    """A few frames and what the largest masks take of them, for `plots.perturbations`.
+class Preview(NamedTuple):
+    """A few frames and what the largest masks take of them, for `plots.perturbations`."""
 
-    Images log(1 + counts) (n, size, size), mask name -> bool (n, size, size), and a title a frame: of up to four cells
-    spread over the file.
-    """
+    images: np.ndarray
+    """log(1 + counts) over the largest among the rows of the same view, (rows, size, size)."""
+    taken: dict[str, np.ndarray]
+    """Mask without its view -> bool (rows, size, size)."""
+    titles: list[str]
+    """View, modulation and SNR of each row."""
+
+
+def preview(data: Constellations, path: Path) -> Preview:
+    """Four rows: frames of cells spread over the file, each in every masked view, as many as there is room for."""
     perturbations = Perturbations(path)
-    chosen = np.unique(np.linspace(0, len(perturbations.frame) - 1, 6).astype(int))[1:-1]
-    frames = perturbations.frame[chosen]
-    counts = count_samples(torch.from_numpy(data.bins(frames).astype(np.int32)), data.size)
-    images = counts.log1p().view(-1, data.size, data.size).numpy()
-    largest = max(mask.level_percent for mask in perturbations.masks)
-    shown = {}
-    for mask in (mask for mask in perturbations.masks if mask.level_percent == largest):
-        taken = np.zeros((len(chosen), data.size**2), bool)
-        for i, frame in enumerate(chosen):
-            taken[i, perturbations.pixels(mask, "mask", frame, frame + 1)[0]] = True
-        shown[f"{mask.rule} {mask.name} {mask.level_percent:g} %"] = taken.reshape(images.shape)
-    titles = [f"{modulation}\n{snr_db} dB" for modulation, snr_db, _ in map(data.identity, frames)]
-    return images, shown, titles
+    masks, size = perturbations.masks, data.render.size
+    views = tuple(dict.fromkeys(mask.view for mask in masks))
+    spread = np.linspace(0, len(perturbations.frame) - 1, 2 + max(1, 4 // len(views))).astype(int)
+    rows = [(int(i), view) for i in np.unique(spread[1:-1]) for view in views]
+    images = np.stack([np.log1p(count_view(data, perturbations.frame[i : i + 1], view)[0]).reshape(size, size) for i, view in rows])
+    for view in views:
+        images[[one == view for _, one in rows]] /= images[[one == view for _, one in rows]].max()
+    largest = max(mask.level_percent for mask in masks)
+    taken: dict[str, np.ndarray] = {}
+    for mask in (mask for mask in masks if mask.level_percent == largest):
+        shown = taken.setdefault(f"{mask.rule} {mask.name} {mask.level_percent:g} %", np.zeros((len(rows), size * size), bool))
+        for row, (i, view) in enumerate(rows):
+            if view == mask.view:
+                shown[row, perturbations.pixels(mask, "mask", i, i + 1)[0]] = True
+    titles = ["{}\n{}, {} dB".format(view, *data.identity(perturbations.frame[i])[:2]) for i, view in rows]
+    return Preview(images, {name: shown.reshape(images.shape) for name, shown in taken.items()}, titles)

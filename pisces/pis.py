@@ -20,7 +20,7 @@ from pisces.datasets import Constellations
 from pisces.files import write_npz
 from pisces.inference import predict, remove_pixels
 from pisces.perturbation import KINDS, Mask, Perturbations
-from pisces.rendering import Drawing, count_samples
+from pisces.rendering import Drawing
 
 TASKS = ("modulation", "snr", "joint")
 FRACTIONS = ("fraction_all", "fraction_lit", "fraction_mass")
@@ -58,23 +58,24 @@ class Outcome:
 def measure(model: nn.Module, drawing: Drawing, data: Constellations, perturbations: Perturbations, device: torch.device) -> Outcome:
     """Runs the model over each frame once as it is and once for every mask and control, all through the same code.
 
-    Pixel lists that are equal over a whole batch (masks of equal size share their control; ties make percentile masks
-    coincide) are run once.
+    Pixels are taken from the view of the mask, and the other views stay. Pixel lists that are equal over a whole batch (masks of
+    equal size share their control; ties make percentile masks coincide) are run once.
     """
     model = model.to(device, memory_format=torch.channels_last)
-    outcome = Outcome(perturbations.masks, len(perturbations.frame))
+    outcome, views = Outcome(perturbations.masks, len(perturbations.frame)), drawing.render.views
     jobs = list(itertools.product(perturbations.chunks(BATCH), KINDS, range(len(outcome.masks))))
     for (start, stop), kind, i in console.progress(jobs, "pis"):
         if (kind, i) == (KINDS[0], 0):
             frames = perturbations.frame[start:stop]
-            counts = count_samples(torch.from_numpy(data.bins(frames).astype(np.int32)).to(device), data.size)
-            mass = counts.cpu().numpy()
+            counts = drawing.count(torch.from_numpy(data.bins(frames)).to(device))
+            mass = counts.view(len(frames), len(views), -1).cpu().numpy()
             ask = _Judge(model, drawing, counts, frames[:, :2])
-            for task, right in ask(np.empty(0, np.uint16), np.zeros(len(frames) + 1, np.int64)).items():
+            for task, right in ask(np.empty(0, np.int64), np.zeros(len(frames) + 1, np.int64)).items():
                 outcome.baseline[task][start:stop] = right
         pixels, offsets = perturbations.pixels(outcome.masks[i], kind, start, stop)
-        outcome.fraction[kind][i, :, start:stop] = realised_fractions(mass, pixels, offsets)
-        for task, right in ask(pixels, offsets).items():
+        view = views.index(outcome.masks[i].view)
+        outcome.fraction[kind][i, :, start:stop] = realised_fractions(mass[:, view], pixels, offsets)
+        for task, right in ask(pixels + np.int64(view * mass.shape[2]), offsets).items():
             outcome.correct[kind][task][i, start:stop] = right
     return outcome
 
@@ -126,7 +127,13 @@ def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
             drop = {kind: float(drops[kind, task][i].mean()) for kind in KINDS}
             pis = {kind: score(drop[kind], float(lit[kind][i].mean())) for kind in KINDS}
             spread = {kind: _ratio(drop_means[kind, task][:, i], lit_means[kind][:, i]) for kind in KINDS}
-            row: dict[str, Any] = {"mask": mask.name, "rule": mask.rule, "level_percent": mask.level_percent, "task": task}
+            row: dict[str, Any] = {
+                "view": mask.view,
+                "mask": mask.name,
+                "rule": mask.rule,
+                "level_percent": mask.level_percent,
+                "task": task,
+            }
             row |= {"n": len(outcome.baseline[task]), "accuracy": outcome.correct["mask"][task][i].mean(), "accuracy_drop": drop["mask"]}
             row |= dict(zip(FRACTIONS, outcome.fraction["mask"][i].mean(axis=1), strict=True))
             row |= {"pis": pis["mask"], **_interval("pis", spread["mask"])}
@@ -160,7 +167,7 @@ def baseline(outcome: Outcome) -> dict[str, float]:
 
 
 def headline(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Joint PIS and excess over chance, with intervals, of each mask at the smallest and the largest level, for the metrics file.
+    """Joint PIS and excess over chance, with intervals, of each view and mask at the smallest and the largest level, for the metrics file.
 
     From the exact rule where it is in the table. A score that is undefined, because a mask took nothing, is left out.
     """
@@ -170,7 +177,7 @@ def headline(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     columns = {"pis": "joint_pis", "pis_ci_low": "ci_low", "pis_ci_high": "ci_high"}
     columns |= {name: name for name in ("excess", "excess_ci_low", "excess_ci_high")}
     return {
-        f"{row['mask']}_{row['level_percent']:g}": {new: float(row[old]) for old, new in columns.items()}
+        f"{row['view']}_{row['mask']}_{row['level_percent']:g}": {new: float(row[old]) for old, new in columns.items()}
         for row in chosen.dropna(subset="pis").to_dict("records")
     }
 

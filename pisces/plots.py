@@ -55,31 +55,26 @@ def audit(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def constellations(modulations: Sequence[str], snrs_db: Sequence[int], images: np.ndarray, extent: float) -> Figure:
-    """A sheet of images (modulations, snrs, size, size) that span -extent..extent: modulations in columns, SNRs in rows."""
-    columns = 9
-    blocks = -(-len(modulations) // columns)
-    figure = Figure((1.15 * columns + 0.4, 1.25 * blocks * len(snrs_db)))
-    grid = figure.subplots(blocks * len(snrs_db), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for m, modulation in enumerate(modulations):
-        block, column = divmod(m, columns)
-        for s, snr_db in enumerate(snrs_db):
-            axes = grid[block * len(snrs_db) + s, column]
-            _image(axes, images[m, s], images.max())
-            if s == 0:
-                axes.set_title(modulation, fontsize=9)
-            if column == 0:
-                axes.set_ylabel(f"{snr_db} dB")
-    figure.supxlabel(f"In-phase to the right, quadrature upwards, -{extent:g} to {extent:g} RMS; brightness: log(1 + samples)", fontsize=8)
+def constellations(modulations: Sequence[str], snrs_db: Sequence[int], images: dict[str, np.ndarray], extents: dict[str, float]) -> Figure:
+    """A sheet of images: view -> (modulations, snrs, size, size), modulations in columns, SNRs in rows, views under each other."""
+    rows = [(view, s) for view in images for s in range(len(snrs_db))]
+    figure = Figure((0.8 * max(len(modulations), 6) + 0.6, 0.82 * len(rows) + 0.5))
+    grid = figure.subplots(len(rows), len(modulations), squeeze=False)
+    for axes_row, (view, s) in zip(grid, rows, strict=True):
+        for axes, image in zip(axes_row, images[view][:, s], strict=True):
+            _image(axes, image, images[view].max())
+        axes_row[0].set_ylabel(f"{view}\n{snrs_db[s]} dB", fontsize=8)
+    for axes, modulation in zip(grid[0], modulations, strict=True):
+        axes.set_title(modulation, fontsize=8)
+    widths = ", ".join(f"{view} {extents[view]:g} {'dB' if view == 'noise' else 'RMS'}" for view in images)
+    figure.supxlabel(f"In-phase to the right, quadrature upwards, half width: {widths}; brightness: log(1 + points)", fontsize=8)
     return figure
 
 
 def _image(axes: Axes, image: np.ndarray, brightest: float) -> None:
     """A constellation image (size, size), first row on top, without ticks: its axes are I to the right, Q upwards.
 
-    `brightest` is the same for all images of a sheet: one scaled by its own maximum would hide its SNR.
+    `brightest` is the same for all images of a view: one scaled by its own maximum would hide its SNR.
     """
     axes.set_axis_on()
     axes.imshow(image, cmap="viridis", interpolation="nearest", vmin=0, vmax=brightest)
@@ -93,7 +88,7 @@ def training(history: pd.DataFrame) -> Figure:
     loss, accuracy, weight = figure.subplots(1, 3)
     for part, style in (("train", "--"), ("validation", "-")):
         loss.plot(history["epoch"], history[f"{part}_loss"], style, marker="o", ms=3, label=part.capitalize())
-    loss.set(xlabel="Epoch", ylabel="Cross-entropy, both tasks (nats)")
+    loss.set(xlabel="Epoch", ylabel="Loss, both tasks")
     for task, marker in zip(TASK_LABELS, MARKERS, strict=False):
         accuracy.plot(history["epoch"], 100 * history[f"validation_{task}_accuracy"], marker=marker, ms=4, label=TASK_LABELS[task])
     accuracy.set(xlabel="Epoch", ylabel="Validation accuracy (%)", ylim=(0, 100))
@@ -154,12 +149,12 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int], ax: Axes | Non
     return axes
 
 
-def perturbations(images: np.ndarray, masked: dict[str, np.ndarray], titles: Sequence[str]) -> Figure:
+def perturbations(images: np.ndarray, taken: dict[str, np.ndarray], titles: Sequence[str]) -> Figure:
     """Frames (n, size, size) in the first column, and with each named mask's pixels, bool (n, size, size), in red beside it."""
-    figure = Figure((1.5 * (1 + len(masked)), 1.6 * len(images)))
-    grid = figure.subplots(len(images), 1 + len(masked), squeeze=False)
+    figure = Figure((1.5 * (1 + len(taken)), 1.6 * len(images)))
+    grid = figure.subplots(len(images), 1 + len(taken), squeeze=False)
     for i, row in enumerate(grid):
-        for axes, (name, mask) in zip(row, {"": np.zeros_like(images, bool), **masked}.items(), strict=True):
+        for axes, (name, mask) in zip(row, {"": np.zeros_like(images, bool), **taken}.items(), strict=True):
             _image(axes, images[i], images.max())
             axes.imshow(np.ma.masked_equal(mask[i], 0), cmap=matplotlib.colors.ListedColormap(["#ff3b30"]), interpolation="nearest")
             if i == 0:
@@ -169,15 +164,15 @@ def perturbations(images: np.ndarray, masked: dict[str, np.ndarray], titles: Seq
 
 
 def degradation(rows: pd.DataFrame, baseline: dict[str, float], classes: tuple[int, int]) -> Figure:
-    """Accuracy over the realised fraction of lit pixels taken, exact masks, a panel a task, with `baseline` accuracies at 0.
+    """Accuracy over the realised fraction of lit pixels taken, exact masks, with `baseline` accuracies at 0: a row a view, a column a task.
 
     The bands are the intervals of the drop; dotted is chance, for `classes`, the numbers of modulations and SNRs.
     """
-    figure = Figure((10, 3.2))
     chances = _chances(classes)
-    for axes, (task, label) in zip(figure.subplots(1, 3), TASK_LABELS.items(), strict=True):
+    figure, panels = _panels(rows)
+    for axes, view, task, label in panels:
         for i, (mask, name) in enumerate(MASK_LABELS.items()):
-            part = _of(rows, mask, task)
+            part = _of(rows, view, mask, task)
             x = np.concatenate([[0], 100 * part["fraction_lit"]])
             drops = [np.concatenate([[0], part["fraction_lit"] * part[column]]) for column in ("pis_ci_low", "pis_ci_high")]
             high, low = (100 * (baseline[task] - drop) for drop in drops)
@@ -185,7 +180,7 @@ def degradation(rows: pd.DataFrame, baseline: dict[str, float], classes: tuple[i
             axes.plot(x, accuracy, color=f"C{i}", marker=MARKERS[i], ms=4, label=name)
             axes.fill_between(x, low, high, color=f"C{i}", alpha=0.15, lw=0)
         axes.axhline(100 * chances[task], color="grey", ls=":", lw=1)
-        axes.set(xlabel="Lit pixels taken (%)", ylabel=f"{label} accuracy (%)")
+        axes.set(xlabel=f"Lit pixels of {view} taken (%)", ylabel=f"{label} accuracy (%)")
         axes.set_ylim(bottom=0)
     _legend_below(figure, axes)
     figure.suptitle(f"{INTERVAL} of the drop, n = {rows['n'].iloc[0]} frames; dotted: chance", fontsize=8)
@@ -193,20 +188,30 @@ def degradation(rows: pd.DataFrame, baseline: dict[str, float], classes: tuple[i
 
 
 def pis(rows: pd.DataFrame) -> Figure:
-    """PIS over the level with its interval, exact masks, a panel a task; hollow: the same number of lit pixels at random."""
-    figure = Figure((10, 3.2))
-    for axes, (task, label) in zip(figure.subplots(1, 3), TASK_LABELS.items(), strict=True):
+    """PIS over the level with its interval, exact masks, a row a view, a column a task; hollow: the same number of lit pixels at random."""
+    figure, panels = _panels(rows)
+    for axes, view, task, label in panels:
         for i, (mask, name) in enumerate(MASK_LABELS.items()):
-            part = _of(rows, mask, task)
+            part = _of(rows, view, mask, task)
             x = part["level_percent"] + 0.08 * (i - 1)
             spread = np.abs(np.stack([part["pis"] - part["pis_ci_low"], part["pis_ci_high"] - part["pis"]]))
             axes.errorbar(x, part["pis"], spread, color=f"C{i}", marker=MARKERS[i], ms=4, lw=1, capsize=2, label=name)
             axes.plot(x, part["control_count_pis"], MARKERS[i], color=f"C{i}", mfc="none", ms=5)
         axes.axhline(0, color="grey", lw=0.8)
-        axes.set(xlabel="Level (% of lit pixels)", ylabel=f"{label} PIS")
+        axes.set(xlabel=f"Level (% of the lit pixels of {view})", ylabel=f"{label} PIS")
     _legend_below(figure, axes)
     figure.suptitle(f"{INTERVAL}, n = {rows['n'].iloc[0]} frames; hollow: count control", fontsize=8)
     return figure
+
+
+def _panels(rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, str, str, str]]]:
+    """A row of panels a view of a PIS table, a column a task: (axes, view, task, label of the task)."""
+    views = rows["view"].unique()
+    figure = Figure((10, 0.4 + 2.8 * len(views)))
+    grid = figure.subplots(len(views), len(TASK_LABELS), squeeze=False)
+    return figure, [
+        (axes, view, *task) for row, view in zip(grid, views, strict=True) for axes, task in zip(row, TASK_LABELS.items(), strict=True)
+    ]
 
 
 def _legend_below(figure: Figure, axes: Axes) -> None:
@@ -219,7 +224,8 @@ def _chances(classes: tuple[int, int]) -> dict[str, float]:
     return {"modulation": 1 / classes[0], "snr": 1 / classes[1], "joint": 1 / (classes[0] * classes[1])}
 
 
-def _of(rows: pd.DataFrame, mask: str, task: str) -> pd.DataFrame:
-    """Rows of one mask and task by level, of the exact rule where it is there."""
+def _of(rows: pd.DataFrame, view: str, mask: str, task: str) -> pd.DataFrame:
+    """Rows of one view, mask and task by level, of the exact rule where it is there."""
     rule = "exact" if (rows["rule"] == "exact").any() else rows["rule"].iloc[0]
-    return rows[(rows["rule"] == rule) & (rows["mask"] == mask) & (rows["task"] == task)].sort_values("level_percent")
+    chosen = (rows["rule"] == rule) & (rows["view"] == view) & (rows["mask"] == mask) & (rows["task"] == task)
+    return rows[chosen].sort_values("level_percent")

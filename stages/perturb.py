@@ -13,7 +13,8 @@ OUT, PLOT = Path("data/perturbations.h5"), Path("plots/perturbations.png")
 def main() -> None:
     params = load_params()
     data = Constellations(CONSTELLATIONS)
-    masks = perturbation.masks(params.perturb.rules, params.perturb.masks, params.perturb.levels_percent)
+    views = params.perturb.views or data.render.views
+    masks = perturbation.masks(views, params.perturb.rules, params.perturb.masks, params.perturb.levels_percent)
     index = splitting.first_of_each_cell(splitting.read_splits(SPLITS)["test"], params.perturb.frames_per_cell)
     with tracking.stage("perturb", params) as run:
         summary = perturbation.perturb(data, index, masks, params.base.seed, OUT)

@@ -11,7 +11,7 @@ SHARDS, OUT, SHEET = Path("data/split_hdf5"), Path("data/constellations"), Path(
 def main() -> None:
     params = load_params()
     with tracking.stage("render", params) as run:
-        n = rendering.render(SHARDS, OUT, params.render.size, params.render.extent)
+        n = rendering.render(SHARDS, OUT, params.render)
         plots.save(plots.constellations(*rendering.preview(OUT)), SHEET)
         run.artifact(SHEET)
     print(f"rendered {n} frames at {params.render.size} px into {OUT}; a look at them: {SHEET}")

@@ -9,13 +9,41 @@ import pytest
 
 from pisces import rendering, shards
 from pisces.datasets import Constellations
+from pisces.params import Draw, Extent, Render
 from pisces.shards import Cell
 from pisces.synthesis import synthesize_cell
 
 MODULATIONS = ("4ASK", "QPSK", "16QAM")  # the one class order, which is not the order of the alphabet
 SNRS_DB = (-10, 0, 20)
 FRAMES, SAMPLES, SIZE, EXTENT = 20, 256, 32, 2.5
+RENDER = Render(
+    views=("raw", "symbol", "noise", "differential"),
+    size=SIZE,
+    extent=Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=3.0),
+    sps=8,
+    rolloff=0.35,
+    delay=4,
+)
+POINTS = {"raw": 256, "symbol": 24, "noise": 174, "differential": 252}
+"""Of a frame of `SAMPLES`: the noise filter has 83 taps."""
 Write = Callable[[Path, dict[Cell, np.ndarray], int], Path]
+
+
+def raw_only(size: int = SIZE, extent: float = EXTENT) -> Render:
+    """`RENDER` with a single view."""
+    return RENDER.model_copy(update={"views": ("raw",), "size": size, "extent": RENDER.extent.model_copy(update={"raw": extent})})
+
+
+def draw(method: str) -> Draw:
+    return Draw(method=method, sigma_px=1.0, decay_px=(0.5, 1.0, 2.0))
+
+
+def save_bins(root: Path, cell: Cell, bins: dict[str, np.ndarray], size: int) -> None:
+    """A constellation shard of pixel numbers set by hand, (n, points) of each view."""
+    render = raw_only(size).model_copy(update={"views": tuple(bins)})
+    datasets = {f"{view}/bins": pixels.astype(np.uint16) for view, pixels in bins.items()}
+    row = {"row": np.arange(len(next(iter(bins.values()))))}
+    shards.save(cell.path(root), datasets | row, cell._asdict() | {"render": render.model_dump_json()})
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +62,9 @@ def iq_shards(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def constellations(iq_shards) -> Path:
-    """The same frames, rendered at 32 pixels over +-2.5 RMS."""
+    """The same frames, rendered as `RENDER` says: four views of 32 pixels."""
     root = iq_shards.with_name("constellations")
-    rendering.render(iq_shards, root, SIZE, EXTENT)
+    rendering.render(iq_shards, root, RENDER)
     return root
 
 
@@ -53,12 +81,11 @@ def index() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def write_constellations() -> Write:
-    """A function that makes constellation shards from pixel numbers set by hand."""
+    """A function that makes constellation shards, of the view `raw` alone, from pixel numbers set by hand."""
 
     def write(root: Path, cells: dict[Cell, np.ndarray], size: int) -> Path:
         for cell, bins in cells.items():
-            attributes = {"modulation": cell.modulation, "snr_db": cell.snr_db, "size": size, "extent": EXTENT}
-            shards.save(cell.path(root), {"raw/bins": bins.astype(np.uint16), "row": np.arange(len(bins))}, attributes)
+            save_bins(root, cell, {"raw": bins}, size)
         return root
 
     return write

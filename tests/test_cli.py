@@ -15,8 +15,10 @@ from pisces import cli, tracking
 from pisces.files import write_json
 from pisces.params import lay_over, load_params, read_yaml
 from pisces.shards import Cell
+from tests.conftest import save_bins
 
 ROOT = Path(__file__).parents[1]
+PRESETS = ", ".join(sorted(path.stem for path in (ROOT / "presets").glob("*.yaml")))
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_preset_and_data_together(here, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("smokey",), r"preset 'smokey' is unknown; there are rml2018, rml2018_full, smoke$"),
+        (("smokey",), rf"preset 'smokey' is unknown; there are {PRESETS}$"),
         (("smoke", "--data", "nowhere.hdf5"), r"nowhere.hdf5 does not exist; give the path of an HDF5 file in the RML2018.01A layout"),
         (("broken",), r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr"),
     ],
@@ -90,7 +92,7 @@ def test_a_wrong_preset_changes_nothing(here, monkeypatch, arguments, message):
 def test_a_mistake_is_one_line_on_stderr():
     answer = run_python("preset", "smokey")
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == "error: preset 'smokey' is unknown; there are rml2018, rml2018_full, smoke\n"
+    assert answer.stderr == f"error: preset 'smokey' is unknown; there are {PRESETS}\n"
 
 
 def test_help_names_every_command_and_what_it_does():
@@ -105,15 +107,15 @@ def test_summary_prints_the_headline(here, monkeypatch, capsys):
     row = {"ci_low": 0.5, "ci_high": 0.75}
     write_json(here / "metrics/evaluate.json", {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")})
     scores = {"joint_pis": 12.5, "ci_low": 10.25, "ci_high": 15.0, "excess": -1.5, "excess_ci_low": -2.0, "excess_ci_high": -1.0}
-    write_json(here / "metrics/pis.json", {"top_1": scores, "random_5": scores | {"joint_pis": 0.25, "excess": 0.5}})
+    write_json(here / "metrics/pis.json", {"raw_top_1": scores, "differential_random_5": scores | {"joint_pis": 0.25, "excess": 0.5}})
     (here / "plots").mkdir()
     (here / "plots" / "pis.png").write_bytes(b"")
     command(monkeypatch, "summary")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for task in ("modulation", "snr", "joint"):
         assert f"{task} 62.5 % (50.0 to 75.0)" in lines
-    assert "top 1 % 12.50 (10.25 to 15.00) excess -1.50 (-2.00 to -1.00)" in lines
-    assert "random 5 % 0.25 (10.25 to 15.00) excess +0.50 (-2.00 to -1.00)" in lines
+    assert "raw top 1 % 12.50 (10.25 to 15.00) excess -1.50 (-2.00 to -1.00)" in lines
+    assert "differential random 5 % 0.25 (10.25 to 15.00) excess +0.50 (-2.00 to -1.00)" in lines
     assert "plots/pis.png" in lines
 
 
@@ -124,13 +126,13 @@ def test_summary_before_any_run(here, monkeypatch):
 
 
 @pytest.fixture
-def rendered(here, write_constellations) -> dict[Cell, np.ndarray]:
-    """Bins of two cells, three frames each, under data/constellations: 7 samples in one pixel, 2 in another, 1 outside."""
-    cells = {}
-    for number, cell in enumerate((Cell("BPSK", 0), Cell("QPSK", 0))):
+def rendered(here) -> list[Cell]:
+    """Two cells of three frames under data/constellations: in `raw`, 7 samples in one pixel, 2 in another, 1 outside; 5 in `noise`."""
+    cells = [Cell("BPSK", 0), Cell("QPSK", 0)]
+    for number, cell in enumerate(cells):
         first = 16 * np.arange(3)[:, None] + 3 + number  # row 0, 1, 2 of the frames, column 3 or 4
-        cells[cell] = np.hstack([np.repeat(first, 7, 1), np.full((3, 2), 255), np.full((3, 1), 65535)]).astype(np.uint16)
-    write_constellations(here / "data/constellations", cells, 16)
+        raw = np.hstack([np.repeat(first, 7, 1), np.full((3, 2), 255), np.full((3, 1), 65535)])
+        save_bins(here / "data/constellations", cell, {"raw": raw, "noise": np.repeat(first + 128, 5, 1)}, 16)
     lay_over(Path("params.yaml"), {"draw": {"method": "histogram"}})
     return cells
 
@@ -145,6 +147,25 @@ def test_export_png_draws_what_was_binned(monkeypatch, capsys):
             expected = np.zeros((16, 16), np.uint8)
             expected[frame, 3 + number], expected[15, 15] = 7, 2
             assert np.array_equal(np.asarray(Image.open(f"pictures/{modulation}/SNR_0/{frame:05d}.png")), expected)
+
+
+@pytest.mark.usefixtures("rendered")
+def test_export_png_of_another_view(monkeypatch):
+    command(monkeypatch, "export-png", "pictures", "--view", "noise")
+    for number, modulation in enumerate(("BPSK", "QPSK")):
+        expected = np.zeros((16, 16), np.uint8)
+        expected[8 + 2, 3 + number] = 5
+        assert np.array_equal(np.asarray(Image.open(f"pictures/{modulation}/SNR_0/00002.png")), expected)
+    assert len(list(Path("pictures").rglob("*.png"))) == 6
+
+
+@pytest.mark.usefixtures("rendered")
+@pytest.mark.parametrize("view", ["symbol", "eye"])
+def test_export_png_of_a_view_that_was_not_rendered(monkeypatch, view):
+    message = rf"--view {view} is not among the views rendered: raw, noise; add it to render.views"
+    with pytest.raises(ValueError, match=message):
+        command(monkeypatch, "export-png", "pictures", "--view", view)
+    assert not Path("pictures").exists()
 
 
 def test_export_png_of_some_frames_drawn_otherwise(rendered, monkeypatch):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pisces import rendering
-from pisces.datasets import Constellations, batches
+from pisces import rendering, shards
+from pisces.datasets import Batch, Constellations, Frames, Stored, batches
+from pisces.rendering import OUTSIDE
 from pisces.seeding import generator
 from pisces.shards import Cell
-from tests.conftest import EXTENT, FRAMES, MODULATIONS, SAMPLES, SIZE, SNRS_DB
+from tests.conftest import FRAMES, MODULATIONS, POINTS, RENDER, SAMPLES, SIZE, SNRS_DB
 
 CPU = torch.device("cpu")
 
@@ -20,22 +21,29 @@ def shuffled(index):
     return generator(1, "test datasets").permutation(index)[:50]
 
 
-def test_knows_its_classes_and_settings(data):
+def test_knows_its_classes_and_settings(data, index):
     assert (data.modulations, data.snrs_db) == (MODULATIONS, SNRS_DB)
-    assert (data.size, data.extent) == (SIZE, EXTENT)
+    assert data.render == RENDER
+    assert np.array_equal(data.every_frame(), index)
 
 
-def test_bins_are_those_of_the_shards(data, constellations, shuffled):
-    bins = data.bins(shuffled)
-    assert (bins.shape, bins.dtype) == ((50, SAMPLES), np.uint16)
-    for row, (m, s, frame) in zip(bins, shuffled, strict=True):
-        assert np.array_equal(row, rendering.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]))[frame])
-    assert len(np.unique(bins, axis=0)) == len(np.unique(shuffled, axis=0))
+def test_bins_are_those_of_the_shards_a_view_after_the_other(data, constellations, shuffled):
+    apart, together = data.bins_by_view(shuffled), data.bins(shuffled)
+    assert [(one.shape, one.dtype) for one in apart] == [((50, POINTS[view]), np.uint16) for view in RENDER.views]
+    assert (together.shape, together.dtype) == ((50, sum(POINTS.values())), np.int32)
+    ends = np.cumsum([0, *POINTS.values()])
+    for v, view in enumerate(RENDER.views):
+        expected = np.stack([rendering.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]), view)[i] for m, s, i in shuffled])
+        assert np.array_equal(apart[v], expected)
+        counted_on = np.where(expected == OUTSIDE, 4 * SIZE**2, expected.astype(int) + v * SIZE**2)
+        assert np.array_equal(together[:, ends[v] : ends[v + 1]], counted_on)
+        assert len(np.unique(expected, axis=0)) == len(np.unique(shuffled, axis=0))
 
 
 def test_bins_are_a_copy(data, shuffled):
     before = data.bins(shuffled)
-    data.bins(shuffled)[:] = 0
+    for one in (data.bins(shuffled), *data.bins_by_view(shuffled)):
+        one[:] = 0
     assert np.array_equal(data.bins(shuffled), before)
     assert before.any()
 
@@ -45,14 +53,62 @@ def test_identity_is_the_row_in_the_source_file(data, index):
     assert len({data.identity(frame) for frame in index}) == len(index) == 9 * FRAMES
 
 
+def test_frames_are_those_that_were_rendered(data, iq_shards, shuffled):
+    frames = Frames(iq_shards, data)(shuffled)
+    assert (frames.shape, frames.dtype) == ((50, SAMPLES, 2), np.float32)
+    for frame, (m, s, row) in zip(frames, shuffled, strict=True):
+        assert np.array_equal(frame, shards.array(Cell(MODULATIONS[m], SNRS_DB[s]).path(iq_shards), "iq")[row])
+    again = rendering.bin_frames(torch.from_numpy(frames), RENDER)
+    for bins, view in zip(data.bins_by_view(shuffled), RENDER.views, strict=True):
+        # FFTs of another batch may round otherwise, and move a point across an edge.
+        assert np.mean(bins != again[view].numpy()) < 1e-3
+
+
+def test_frames_of_other_shards_are_refused(data, iq_shards, tmp_path):
+    root = shutil.copytree(iq_shards, tmp_path / "split_hdf5")
+    cell = Cell("QPSK", 0).path(root)
+    iq, row = np.array(shards.array(cell, "iq")), np.array(shards.array(cell, "row"))
+    shards.save(cell, {"iq": iq, "row": row + 1}, {})
+    with pytest.raises(
+        ValueError, match=r"QPSK/SNR_0.h5 was not rendered from .*split_hdf5/QPSK/SNR_0.h5: their rows differ; make it again"
+    ):
+        Frames(root, data)
+
+
 @pytest.mark.parametrize("batch_size", [1, 16, 50, 64])
 def test_batches_cover_the_index_in_order_whatever_their_size(data, shuffled, batch_size):
-    steps = list(batches(data, shuffled, batch_size, CPU))
+    steps = list(batches(Stored(data, CPU), shuffled, batch_size))
     assert [len(bins) for bins, *_ in steps] == [min(batch_size, 50 - start) for start in range(0, 50, batch_size)]
     bins, modulation, snr = (torch.cat(column) for column in zip(*steps, strict=True))
     assert (bins.dtype, modulation.dtype, snr.dtype) == (torch.int32, torch.int64, torch.int64)
     assert np.array_equal(bins, data.bins(shuffled))
     assert np.array_equal(torch.stack([modulation, snr], 1), shuffled[:, :2])
+
+
+def modulation_snr(batch: Batch) -> np.ndarray:
+    return torch.stack([batch.modulation, batch.snr], 1).numpy()
+
+
+def test_processes_share_every_batch_without_gap_or_overlap(data, shuffled):
+    together = [modulation_snr(batch) for batch in batches(Stored(data, CPU), shuffled[:48], 16)]
+    shares = [[modulation_snr(batch) for batch in batches(Stored(data, CPU), shuffled[:48], 16, (rank, 4))] for rank in range(4)]
+    for whole, *parts in zip(together, *shares, strict=True):
+        assert [len(part) for part in parts] == [4] * 4
+        assert np.array_equal(np.stack(parts, 1).reshape(16, 2), whole)
+    part = next(batches(Stored(data, CPU), shuffled, 16, (3, 4)))
+    assert np.array_equal(part.bins, data.bins(shuffled[3:16:4]))
+
+
+def test_no_frames_make_no_batches(data):
+    assert list(batches(Stored(data, CPU), np.empty((0, 3), np.int64), 8)) == []
+
+
+def test_an_error_while_reading_reaches_the_reader(data):
+    beyond = np.array([[0, 0, 0], [0, 0, FRAMES]])
+    steps = batches(Stored(data, CPU), beyond, 1)
+    assert len(next(steps).bins) == 1
+    with pytest.raises(IndexError):
+        next(steps)
 
 
 def test_missing_shard_is_named(constellations, tmp_path):

@@ -8,18 +8,20 @@ from torch import nn
 from pisces import inference, models
 from pisces.inference import predict, predict_frames, remove_pixels
 from pisces.modelfile import Trained
+from pisces.models import Architecture
 from pisces.rendering import Drawing
 from pisces.seeding import generator
-from tests.conftest import EXTENT, MODULATIONS, SIZE, SNRS_DB
+from tests.conftest import MODULATIONS, RENDER, SIZE, SNRS_DB, draw
 
-DRAWING = Drawing(SIZE, EXTENT, "histogram", 1.0, (0.5, 1.0, 2.0))
+DRAWING = Drawing(RENDER, draw("histogram"))
+ARCHITECTURE = Architecture("resnet18", "plain", "standard")
 
 
 class BySpread(nn.Module):
-    """Says the second modulation of a frame whose counts have a larger sum of squares than 700, else the first; always the last SNR."""
+    """Says the second modulation if the counts of the first view have a sum of squares above 700, else the first; always the last SNR."""
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        peaked = (images**2).sum((1, 2, 3)) > 700
+        peaked = (images[:, 0] ** 2).sum((1, 2)) > 700
         modulation = torch.stack([~peaked, peaked, torch.zeros_like(peaked)], 1).float()
         return modulation, torch.tensor([0.0, 1.0, 2.0]).repeat(len(images), 1)
 
@@ -28,7 +30,8 @@ class BySpread(nn.Module):
 def trained() -> Trained:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return Trained(models.build("resnet18", 1, 3, 3).eval(), DRAWING, MODULATIONS, SNRS_DB)
+        model = models.build(ARCHITECTURE, DRAWING.channels, SIZE, 3, SNRS_DB)
+        return Trained(model.eval(), ARCHITECTURE, DRAWING, MODULATIONS, SNRS_DB)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +68,8 @@ def test_keys_types_and_shapes(trained, data, shuffled):
 
 @pytest.mark.usefixtures("on_cpu")
 def test_each_answer_belongs_to_its_frame(data, shuffled):
-    said = predict_frames(Trained(BySpread(), DRAWING, MODULATIONS, SNRS_DB), data, shuffled)
-    spread = [np.sum(np.bincount(row[row != 65535]).astype(float) ** 2) for row in data.bins(shuffled)]
+    said = predict_frames(Trained(BySpread(), ARCHITECTURE, DRAWING, MODULATIONS, SNRS_DB), data, shuffled)
+    spread = [np.sum(np.bincount(row[row < SIZE * SIZE]).astype(float) ** 2) for row in data.bins(shuffled)]
     expected = np.where(np.array(spread) > 700, "QPSK", "4ASK")
     assert np.array_equal(said["modulation_pred"], expected)
     assert set(expected) == {"QPSK", "4ASK"}
@@ -83,7 +86,7 @@ def test_batch_size_does_not_matter(trained, data, shuffled, monkeypatch):
 
 
 def test_predict_leaves_no_gradient(trained):
-    modulation, snr = predict(trained.model, DRAWING, torch.ones(2, SIZE * SIZE))
+    modulation, snr = predict(trained.model, DRAWING, torch.ones(2, DRAWING.pixels))
     assert (modulation.shape, snr.shape) == ((2, 3), (2, 3))
     assert not modulation.requires_grad
 
@@ -97,13 +100,13 @@ def test_remove_pixels_empties_only_the_listed():
 
 
 def test_remove_pixels_against_a_loop():
-    """On 254 x 254 pixels, the largest image, whose last pixel number is above 2^15."""
+    """On two views of 254 x 254 pixels, the largest image, whose last pixel number is above 2^16."""
     rng = generator(1, "test remove")
-    counts = 1 + torch.from_numpy(rng.poisson(1.0, (5, 254 * 254)).astype(np.float32))
-    lists = [rng.choice(254 * 254, n, replace=False).astype(np.uint16) for n in (0, 700, 1, 0, 300)]
+    counts = 1 + torch.from_numpy(rng.poisson(1.0, (5, 2 * 254 * 254)).astype(np.float32))
+    lists = [rng.choice(2 * 254 * 254, n, replace=False) for n in (0, 700, 1, 0, 300)]
     expected = counts.clone()
     for row, pixels in zip(expected, lists, strict=True):
-        row[pixels.astype(int)] = 0
+        row[pixels] = 0
     offsets = np.concatenate([[0], np.cumsum([len(pixels) for pixels in lists])])
     assert torch.equal(remove_pixels(counts, np.concatenate(lists), offsets), expected)
 

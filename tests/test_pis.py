@@ -1,7 +1,7 @@
 """Scores of models whose answers hang on known pixels, in closed form; and intervals that mean what they say."""
 
 import json
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,14 @@ from pisces.pis import TASKS, Outcome, measure, realised_fractions, score, table
 from pisces.rendering import OUTSIDE, Drawing
 from pisces.seeding import generator
 from pisces.shards import Cell
-from tests.conftest import EXTENT, SIZE
+from tests.conftest import RENDER, SIZE, draw, raw_only, save_bins
 
 CPU = torch.device("cpu")
 KEY_PIXEL = 27
 FRAMES = 60  # a cell
 
 
-def drawing(size: int) -> Drawing:
-    return Drawing(size, EXTENT, "histogram", 1.0, (0.5, 1.0, 2.0))
+DRAWING = Drawing(raw_only(8), draw("histogram"))
 
 
 def rng() -> np.random.Generator:
@@ -32,13 +31,15 @@ def rng() -> np.random.Generator:
 
 
 class Counted(nn.Module):
-    """Counts how often it is asked."""
+    """Counts how often it is asked, and looks at one channel of the images, or a slice of them."""
 
-    calls = 0
+    def __init__(self, channel: int | slice = 0):
+        super().__init__()
+        self.channel, self.calls = channel, 0
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.calls += 1
-        return self.answer(images.flatten(1))
+        return self.answer(images[:, self.channel].flatten(1))
 
 
 class Planted(Counted):
@@ -55,11 +56,11 @@ class Constant(Counted):
 
 
 class Linear(Counted):
-    """Random weights over the pixels: sensitive to all of them, in no particular way."""
+    """Random weights over the pixels of all views: sensitive to all of them, in no particular way."""
 
     def __init__(self):
-        super().__init__()
-        self.weights = torch.from_numpy(generator(1, "test linear").normal(size=(2, SIZE * SIZE, 3)).astype(np.float32))
+        super().__init__(slice(None))
+        self.weights = torch.from_numpy(generator(1, "test linear").normal(size=(2, 4 * SIZE * SIZE, 3)).astype(np.float32))
 
     def answer(self, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return counts @ self.weights[0], counts @ self.weights[1]
@@ -113,7 +114,7 @@ def test_published_scores_from_answers():
         return {task: np.arange(n) < round(share * n) for task, share in zip(TASKS, (modulation, snr, joint), strict=True)}
 
     before, after = first(0.7639033, 0.6870894, 0.5125660), first(0.7203712, 0.5805479, 0.3950382)
-    outcome = outcome_of(before, dict.fromkeys(KINDS, after), Mask("percentile", "top", 1.0), 0.055)
+    outcome = outcome_of(before, dict.fromkeys(KINDS, after), Mask("raw", "percentile", "top", 1.0), 0.055)
     rows = table(outcome, 10, rng()).set_index("task")
     assert rows["pis_nominal"][list(TASKS)].tolist() == pytest.approx([4.3532, 10.6541, 11.7528], abs=0.7e-4)
     assert rows["pis"][list(TASKS)].tolist() == pytest.approx([4.3532 / 5.5, 10.6541 / 5.5, 11.7528 / 5.5], abs=0.2e-4)
@@ -149,13 +150,13 @@ def everything(planted, tmp_path_factory) -> Perturbations:
     """All masks of 5 and 20 % (1 and 4 of 20 pixels), for every frame."""
     index = np.array([[m, s, frame] for m in (0, 1) for s in (0, 1) for frame in range(FRAMES)])
     path = tmp_path_factory.mktemp("pis") / "perturbations.h5"
-    perturb(planted, index, masks(("exact", "percentile"), ("top", "bottom", "random"), (5, 20)), 1, path)
+    perturb(planted, index, masks(("raw",), ("exact", "percentile"), ("top", "bottom", "random"), (5, 20)), 1, path)
     return Perturbations(path)
 
 
 @pytest.fixture(scope="module")
 def outcome(planted, everything) -> Outcome:
-    return measure(Planted(), drawing(8), planted, everything, CPU)
+    return measure(Planted(), DRAWING, planted, everything, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +200,10 @@ def test_planted_pixel_ranks_first(rows):
 @pytest.mark.parametrize(("name", "kind"), [("random", "mask"), ("top", "control_count"), ("bottom", "control_mass")])
 def test_random_masks_score_as_often_as_they_hit(everything, planted, rows, name, kind):
     """The modulation is lost where the list holds the key pixel and a frame of the second modulation; counted in the file."""
-    mask = Mask("exact", name, 20.0)
+    mask = Mask("raw", "exact", name, 20.0)
     pixels, offsets = everything.pixels(mask, kind, 0, 4 * FRAMES)
     hits = [KEY_PIXEL in pixels[a:b] and m == 1 for (a, b), m in zip(pairwise(offsets), everything.frame[:, 0], strict=True)]
-    counts = np.stack([np.bincount(b[b != OUTSIDE], minlength=64) for b in planted.bins(everything.frame)])
+    counts = np.stack([np.bincount(b[b < 64], minlength=64) for b in planted.bins(everything.frame)])
     fraction = realised_fractions(counts, pixels, offsets)[1].mean()
     row = of(rows, "exact", name, 20).loc["modulation"]
     assert row["pis" if kind == "mask" else f"{kind}_pis"] == pytest.approx(np.mean(hits) / fraction)
@@ -222,7 +223,7 @@ def test_excess_is_over_the_count_control_and_that_of_a_random_mask_covers_zero(
 
 
 def test_a_constant_model_scores_zero(planted, everything):
-    outcome = measure(Constant(), drawing(8), planted, everything, CPU)
+    outcome = measure(Constant(), DRAWING, planted, everything, CPU)
     assert pis.baseline(outcome) == {"modulation": 0.5, "snr": 0.5, "joint": 0.25}
     scores = table(outcome, 100, rng())[["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"]]
     assert (scores == 0).all(axis=None)
@@ -247,7 +248,7 @@ def test_equal_masks_are_run_once(planted, everything):
         tuple(values.tobytes() for values in everything.pixels(mask, kind, 0, 4 * FRAMES)) for mask in everything.masks for kind in KINDS
     }
     model = Planted()
-    measure(model, drawing(8), planted, everything, CPU)
+    measure(model, DRAWING, planted, everything, CPU)
     assert model.calls == 1 + len(lists)
     # 36 lists but for two controls at each exact level, and the mask and both controls of percentile bottom 20 %.
     assert len(lists) <= 36 - 4 - 3
@@ -255,7 +256,7 @@ def test_equal_masks_are_run_once(planted, everything):
 
 def test_no_frame_is_left_out(outcome, everything):
     """Every mask but the published random one, which may miss, takes lit pixels of every frame, and so does its count control."""
-    never_misses = [i for i, mask in enumerate(everything.masks) if mask[:2] != ("percentile", "random")]
+    never_misses = [i for i, mask in enumerate(everything.masks) if mask[1:3] != ("percentile", "random")]
     assert len(never_misses) == 10
     for kind in ("mask", "control_count"):
         assert outcome.fraction[kind].shape == (12, 3, 4 * FRAMES)
@@ -265,7 +266,7 @@ def test_no_frame_is_left_out(outcome, everything):
 @pytest.mark.parametrize("batch", [7, 100])
 def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, batch):
     monkeypatch.setattr(pis, "BATCH", batch)
-    again = measure(Planted(), drawing(8), planted, everything, CPU)
+    again = measure(Planted(), DRAWING, planted, everything, CPU)
     for kind in KINDS:
         assert np.array_equal(again.fraction[kind], outcome.fraction[kind])
         for task in TASKS:
@@ -275,15 +276,127 @@ def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, b
 
 
 def test_joint_is_never_above_either_task(data, index, tmp_path):
-    perturb(data, index, masks(("exact", "percentile"), ("top", "bottom"), (5,)), 1, tmp_path / "p.h5")
-    outcome = measure(Linear(), drawing(SIZE), data, Perturbations(tmp_path / "p.h5"), CPU)
+    perturb(data, index, masks(("raw", "noise"), ("exact", "percentile"), ("top", "bottom"), (5,)), 1, tmp_path / "p.h5")
+    outcome = measure(Linear(), Drawing(RENDER, draw("histogram")), data, Perturbations(tmp_path / "p.h5"), CPU)
     for right in (outcome.baseline, *outcome.correct.values()):
         assert np.array_equal(right["joint"], right["modulation"] & right["snr"])
         assert right["joint"].any()
         assert not right["modulation"].all()
-    accuracy = table(outcome, 10, rng()).pivot(index=["rule", "mask"], columns="task", values="accuracy")
+    accuracy = table(outcome, 10, rng()).pivot(index=["view", "rule", "mask"], columns="task", values="accuracy")
     assert (accuracy["joint"] <= accuracy[["modulation", "snr"]].min(axis=1)).all()
     assert accuracy.to_numpy().min() < accuracy.to_numpy().max()
+
+
+# Several views
+
+
+LEVELS = (5, 20)
+
+
+@pytest.fixture(scope="module")
+def paired(planted, tmp_path_factory) -> Constellations:
+    """The planted frames as `raw`, behind a view of other points: 40 or so on other pixels, now and then on the key one."""
+    root = tmp_path_factory.mktemp("paired")
+    for (m, modulation), (s, snr_db) in product(enumerate(planted.modulations), enumerate(planted.snrs_db)):
+        index = np.array([[m, s, frame] for frame in range(FRAMES)])
+        symbol = generator(1, "test paired", m, s).poisson(12, (FRAMES, 40)) + np.arange(40) // 20 * 25
+        save_bins(root, Cell(modulation, snr_db), {"symbol": symbol, "raw": planted.bins_by_view(index)[0]}, 8)
+    return Constellations(root)
+
+
+@pytest.fixture(scope="module")
+def of_both(paired, everything, tmp_path_factory) -> Perturbations:
+    path = tmp_path_factory.mktemp("both") / "perturbations.h5"
+    perturb(paired, everything.frame, masks(("raw", "symbol"), ("exact", "percentile"), ("top", "bottom", "random"), LEVELS), 1, path)
+    return Perturbations(path)
+
+
+def drawn_as(data: Constellations) -> Drawing:
+    return Drawing(data.render, draw("histogram"))
+
+
+@pytest.fixture(scope="module")
+def looks_at_raw(paired, of_both) -> Outcome:
+    return measure(Planted(channel=1), drawn_as(paired), paired, of_both, CPU)
+
+
+def test_a_view_that_the_model_does_not_look_at_scores_nothing(looks_at_raw):
+    rows = table(looks_at_raw, 100, rng())
+    assert rows.groupby("view", sort=False).size().to_dict() == {"raw": 36, "symbol": 36}
+    of_view = {view: part.drop(columns="view") for view, part in rows.groupby("view")}
+    scores = ["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis", "excess"]
+    assert (of_view["symbol"][scores] == 0).all(axis=None)
+    assert (of_view["symbol"]["fraction_lit"] > 0).all()
+    assert of(of_view["raw"], "exact", "top", 5).loc[list(TASKS), "pis"].tolist() == pytest.approx([10, 10, 15])
+
+
+def test_scores_of_a_view_do_not_depend_on_which_others_are_rendered_or_masked(outcome, looks_at_raw):
+    """The same frames, one view and twelve masks or two views and twenty-four."""
+    assert looks_at_raw.masks[:12] == outcome.masks
+    for task in TASKS:
+        assert np.array_equal(looks_at_raw.baseline[task], outcome.baseline[task])
+    for kind in KINDS:
+        assert np.array_equal(looks_at_raw.fraction[kind][:12], outcome.fraction[kind])
+        for task in TASKS:
+            assert np.array_equal(looks_at_raw.correct[kind][task][:12], outcome.correct[kind][task])
+
+
+def test_fractions_are_of_the_view_of_the_mask(paired, of_both, looks_at_raw):
+    for v, view in enumerate(paired.render.views):
+        bins = paired.bins_by_view(of_both.frame)[v]
+        counts = np.stack([np.bincount(row[row != OUTSIDE], minlength=64) for row in bins])
+        of_view = [i for i, mask in enumerate(of_both.masks) if mask.view == view]
+        assert len(of_view) == 12
+        for i, kind in product(of_view, KINDS):
+            expected = realised_fractions(counts, *of_both.pixels(of_both.masks[i], kind, 0, len(counts)))
+            assert np.array_equal(looks_at_raw.fraction[kind][i], expected)
+
+
+class Watcher(Constant):
+    """Keeps what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown: list[torch.Tensor] = []
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.shown.append(images.clone())
+        return super().forward(images)
+
+
+def test_masks_and_controls_take_the_listed_pixels_of_their_own_view_and_no_others(paired, everything, tmp_path):
+    chosen = [Mask("symbol", "exact", "top", 20), Mask("raw", "exact", "random", 20)]
+    perturb(paired, everything.frame, chosen, 1, tmp_path / "p.h5")
+    file, model = Perturbations(tmp_path / "p.h5"), Watcher()
+    measure(model, drawn_as(paired), paired, file, CPU)
+    whole, *perturbed = (images.flatten(2).numpy() for images in model.shown)  # (n, views, pixels)
+    assert len(perturbed) == 6  # no two lists are equal
+    for images, (kind, mask) in zip(perturbed, product(KINDS, chosen), strict=True):
+        pixels, offsets = file.pixels(mask, kind, 0, len(whole))
+        expected = whole.copy()
+        for frame, (a, b) in enumerate(pairwise(offsets)):
+            expected[frame, paired.render.views.index(mask.view), pixels[a:b]] = 0
+        assert np.array_equal(images, expected)
+        assert (expected != whole).any()
+
+
+def test_equal_lists_of_two_views_are_two_questions(paired, everything, tmp_path):
+    """The published random mask draws from all pixels: of 64, 100 % is the same list in both views."""
+    whole = [Mask(view, "percentile", "random", 100) for view in ("symbol", "raw")]
+    perturb(paired, everything.frame, whole, 1, tmp_path / "p.h5")
+    file = Perturbations(tmp_path / "p.h5")
+    outcome = measure(Planted(channel=1), drawn_as(paired), paired, file, CPU)
+    assert np.array_equal(*(file.pixels(mask, "mask", 0, 4 * FRAMES)[0] for mask in whole))
+    assert outcome.correct["mask"]["joint"].mean(axis=1).tolist() == [1.0, 0.25]
+
+
+def test_headline_names_the_view(looks_at_raw):
+    headline = pis.headline(table(looks_at_raw, 20, rng()))
+    assert list(headline) == [
+        f"{view}_{name}_{level:g}" for view in ("raw", "symbol") for name in ("top", "bottom", "random") for level in LEVELS
+    ]
+    assert headline["raw_top_5"]["joint_pis"] == pytest.approx(15)
+    assert headline["symbol_top_5"]["joint_pis"] == 0
 
 
 # Intervals
@@ -292,7 +405,7 @@ def test_joint_is_never_above_either_task(data, index, tmp_path):
 def simulated(n: int, before: np.ndarray, flips: dict[str, float], stream: np.random.Generator) -> Outcome:
     """An outcome in which each kind changes each frame's answers, right or wrong, with a probability of its own."""
     after = {kind: dict.fromkeys(TASKS, before ^ (stream.random(n) < flips[kind])) for kind in KINDS}
-    return outcome_of(dict.fromkeys(TASKS, before), after, Mask("exact", "random", 5.0), 0.05)
+    return outcome_of(dict.fromkeys(TASKS, before), after, Mask("raw", "exact", "random", 5.0), 0.05)
 
 
 def test_intervals_are_paired():
@@ -352,25 +465,27 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
 def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(rows):
     headline = pis.headline(rows)
     ends = (rows["level_percent"].min(), rows["level_percent"].max())
-    assert list(headline) == [f"{name}_{level:g}" for name in ("top", "bottom", "random") for level in dict.fromkeys(ends)]
+    assert list(headline) == [f"raw_{name}_{level:g}" for name in ("top", "bottom", "random") for level in dict.fromkeys(ends)]
     top = of(rows, "exact", "top", 5).loc["joint"]
     expected = {"joint_pis": 15, "ci_low": top["pis_ci_low"], "ci_high": top["pis_ci_high"]}
     expected |= {name: top[name] for name in ("excess", "excess_ci_low", "excess_ci_high")}
-    assert headline["top_5"] == pytest.approx(expected)
+    assert headline["raw_top_5"] == pytest.approx(expected)
     assert json.loads(json.dumps(headline, allow_nan=False)) == headline
     percentile = pis.headline(rows[rows["rule"] == "percentile"])
-    assert percentile["bottom_5"]["joint_pis"] == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
+    assert percentile["raw_bottom_5"]["joint_pis"] == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
 
 
 def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_path):
     """1 % of 20 lit pixels rounds to none."""
-    perturb(planted, np.array([[1, 1, frame] for frame in range(FRAMES)]), masks(("exact",), ("top",), (1, 5)), 1, tmp_path / "p.h5")
-    rows = table(measure(Planted(), drawing(8), planted, Perturbations(tmp_path / "p.h5"), CPU), 20, rng())
+    perturb(
+        planted, np.array([[1, 1, frame] for frame in range(FRAMES)]), masks(("raw",), ("exact",), ("top",), (1, 5)), 1, tmp_path / "p.h5"
+    )
+    rows = table(measure(Planted(), DRAWING, planted, Perturbations(tmp_path / "p.h5"), CPU), 20, rng())
     nothing = of(rows, "exact", "top", 1)
     assert nothing["pis"].isna().all()
     assert nothing["excess"].isna().all()
     assert (nothing["accuracy_drop"] == 0).all()
-    assert list(pis.headline(rows)) == ["top_5"]
+    assert list(pis.headline(rows)) == ["raw_top_5"]
 
 
 def test_every_answer_is_written(outcome, everything, tmp_path):

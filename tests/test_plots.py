@@ -1,5 +1,7 @@
 """Figures carry their units, limits, chance lines and numbers of frames, and show what they were given."""
 
+from itertools import product
+
 import matplotlib.image
 import numpy as np
 import pandas as pd
@@ -27,16 +29,17 @@ def errorbar(axes, label: str):
 
 @pytest.fixture(scope="module")
 def pis_rows() -> pd.DataFrame:
-    """Scores of both rules that tell where they came from: 10 * task + mask + level / 10, the percentile ones 1000 more."""
+    """Scores that tell where they came from: 10 * task + mask + level / 10, the percentile ones 1000 more, those of `noise` 100 more."""
     rows = []
-    for rule in ("percentile", "exact"):
+    for view, rule in product(("raw", "noise"), ("percentile", "exact")):
         for m, mask in enumerate(("top", "bottom", "random")):
             for level in (5.0, 1.0):
                 for t, task in enumerate(("modulation", "snr", "joint")):
-                    value = 10 * t + m + level / 10 + 1000 * (rule == "percentile")
-                    row = {"rule": rule, "mask": mask, "level_percent": level, "task": task, "n": 321, "pis": value}
+                    value = 10 * t + m + level / 10 + 1000 * (rule == "percentile") + 100 * (view == "noise")
+                    row = {"view": view, "rule": rule, "mask": mask, "level_percent": level, "task": task, "n": 321, "pis": value}
                     row |= {"pis_ci_low": value - 0.5, "pis_ci_high": value + 0.25, "control_count_pis": -value}
-                    rows.append(row | {"accuracy": 0.6 - level / 100, "fraction_lit": level / 100 + 0.001})
+                    fraction = level / 100 + (0.001 if view == "raw" else 0.002)
+                    rows.append(row | {"accuracy": 0.6 - level / 100, "fraction_lit": fraction})
     return pd.DataFrame(rows)
 
 
@@ -61,23 +64,23 @@ def test_audit_of_nothing():
 
 
 def test_constellations_are_equal_in_both_axes_and_in_their_places():
-    images = generator(1, "test sheet").random((11, 3, 8, 8))
+    rng = generator(1, "test sheet")
+    images = {"raw": rng.random((11, 3, 8, 8)), "noise": 7 * rng.random((11, 3, 8, 8))}
     names = [f"M{m}" for m in range(11)]
-    figure = plots.constellations(names, (-10, 0, 20), images, 2.5)
-    grid = np.reshape(figure.axes, (6, 9))  # two blocks of nine columns
-    for m in range(11):
-        for s in range(3):
-            axes = grid[3 * (m // 9) + s, m % 9]
-            assert np.array_equal(axes.images[0].get_array(), images[m, s])
-            assert axes.get_aspect() == 1
-            assert axes.images[0].origin == "upper"  # row 0, the largest Q, on top
-            assert axes.axison
-    assert [axes.get_title() for axes in grid[0]] == names[:9]
-    assert [axes.get_title() for axes in grid[3]][:3] == ["M9", "M10", ""]
-    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["-10 dB", "0 dB", "20 dB"] * 2
-    assert not any(axes.axison for axes in grid[3:, 2:].flat)
+    figure = plots.constellations(names, (-10, 0, 20), images, {"raw": 2.5, "symbol": 2, "noise": 80, "differential": 3})
+    grid = np.reshape(figure.axes, (2, 3, 11))
+    for (v, view), m, s in product(enumerate(images), range(11), range(3)):
+        axes = grid[v, s, m]
+        assert np.array_equal(axes.images[0].get_array(), images[view][m, s])
+        assert axes.images[0].get_clim() == (0, images[view].max())  # one brightness a view
+        assert axes.get_aspect() == 1
+        assert axes.images[0].origin == "upper"  # row 0, the largest Q, on top
+        assert axes.axison
+    assert [axes.get_title() for axes in grid[0, 0]] == names
+    for view, rows in zip(images, grid, strict=True):
+        assert [row[0].get_ylabel() for row in rows] == [f"{view}\n{snr_db} dB" for snr_db in (-10, 0, 20)]
     caption = figure.get_supxlabel()
-    assert "-2.5 to 2.5 RMS" in caption
+    assert "half width: raw 2.5 RMS, noise 80 dB;" in caption
     assert "In-phase to the right, quadrature upwards" in caption
 
 
@@ -87,7 +90,7 @@ def test_training():
         history[f"validation_{task}_accuracy"] = [share, 2 * share]
         history[f"{task}_weight"] = [0.5, share]
     loss, accuracy, weight = plots.training(history).axes
-    assert labels(loss) == ("Epoch", "Cross-entropy, both tasks (nats)")
+    assert labels(loss) == ("Epoch", "Loss, both tasks")
     assert labels(accuracy) == ("Epoch", "Validation accuracy (%)")
     assert labels(weight) == ("Epoch", "Share of the loss weight")
     assert (accuracy.get_ylim(), weight.get_ylim()) == ((0, 100), (0, 1))
@@ -153,6 +156,7 @@ def test_perturbations_marks_the_masked_pixels_and_no_others():
     for i, (frame, beside) in enumerate(grid):
         for axes in (frame, beside):
             assert np.array_equal(axes.images[0].get_array(), images[i])
+            assert axes.images[0].get_clim() == (0, images.max())
             assert axes.get_aspect() == 1
         assert not np.ma.getdata(frame.images[1].get_array()).any()
         assert np.array_equal(~np.ma.getmaskarray(beside.images[1].get_array()), masked["exact top 5 %"][i])
@@ -162,13 +166,15 @@ def test_perturbations_marks_the_masked_pixels_and_no_others():
 
 def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(pis_rows):
     figure = plots.degradation(pis_rows, {"modulation": 0.7, "snr": 0.8, "joint": 0.65}, (17, 7))
-    parts = zip(figure.axes, ("Modulation", "SNR", "Joint"), (70, 80, 65), (17, 7, 119), strict=True)
-    for axes, label, before, classes in parts:
+    grid = np.reshape(figure.axes, (2, 3))
+    tasks = list(zip(("Modulation", "SNR", "Joint"), (70, 80, 65), (17, 7, 119), strict=True))
+    for (row, view, more), column in product(zip(grid, ("raw", "noise"), (0.1, 0.2), strict=True), range(3)):
+        axes, (label, before, classes) = row[column], tasks[column]
         assert axes.get_lines()[3].get_ydata() == pytest.approx([100 / classes] * 2)
-        assert labels(axes) == ("Lit pixels taken (%)", f"{label} accuracy (%)")
+        assert labels(axes) == (f"Lit pixels of {view} taken (%)", f"{label} accuracy (%)")
         assert axes.get_ylim()[0] == 0
         for one in axes.get_lines()[:3]:
-            assert one.get_xydata() == pytest.approx(np.array([[0, before], [1.1, 59], [5.1, 55]]))
+            assert one.get_xydata() == pytest.approx(np.array([[0, before], [1 + more, 59], [5 + more, 55]]))
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[:3] == ["Brightest pixels", "Dimmest lit pixels", "Random pixels"]
     assert "n = 321 frames" in figure.get_suptitle()
@@ -176,12 +182,14 @@ def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(
 
 def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
     figure = plots.pis(pis_rows)
-    for t, (axes, label) in enumerate(zip(figure.axes, ("Modulation", "SNR", "Joint"), strict=True)):
-        assert labels(axes) == ("Level (% of lit pixels)", f"{label} PIS")
+    grid = np.reshape(figure.axes, (2, 3))
+    for (v, view), (t, label) in product(enumerate(("raw", "noise")), enumerate(("Modulation", "SNR", "Joint"))):
+        axes = grid[v, t]
+        assert labels(axes) == (f"Level (% of the lit pixels of {view})", f"{label} PIS")
         assert any(np.allclose(one.get_ydata(), 0) for one in axes.get_lines())
         controls = [one.get_ydata() for one in axes.get_lines() if one.get_markerfacecolor() == "none"]
         for m, mask in enumerate(("Brightest pixels", "Dimmest lit pixels", "Random pixels")):
-            expected = 10 * t + m + np.array([0.1, 0.5])
+            expected = 100 * v + 10 * t + m + np.array([0.1, 0.5])
             data, _, (bars,) = errorbar(axes, mask)
             assert data.get_ydata() == pytest.approx(expected)
             assert data.get_xdata() == pytest.approx([1, 5], abs=0.1)
@@ -189,6 +197,13 @@ def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
             assert any(np.allclose(control, -expected) for control in controls)
     assert "n = 321 frames" in figure.get_suptitle()
     assert "95 % bootstrap interval" in figure.get_suptitle()
+
+
+def test_one_view_is_one_row(pis_rows):
+    one = pis_rows[pis_rows["view"] == "noise"]
+    for figure in (plots.pis(one), plots.degradation(one, {"modulation": 0.7, "snr": 0.8, "joint": 0.65}, (17, 7))):
+        assert len(figure.axes) == 3
+        assert all(" of noise" in axes.get_xlabel() for axes in figure.axes)
 
 
 def test_only_one_rule_is_drawn_when_there_is_no_exact_one(pis_rows):
@@ -205,8 +220,9 @@ def test_drawing_into_given_axes():
 
 
 def test_saved_twice_is_the_same_picture(tmp_path, pis_rows):
+    one = pis_rows[pis_rows["view"] == "raw"]
     for name in ("a.png", "b.png"):
-        plots.save(plots.pis(pis_rows), tmp_path / name)
+        plots.save(plots.pis(one), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     picture = matplotlib.image.imread(tmp_path / "a.png")
     assert picture.shape[1] == 1500  # 10 inches at 150 dots

@@ -1,6 +1,6 @@
 """An image is what its frame says: turned with it, of its samples and no others, whatever its scale and its neighbours in the batch."""
 
-import dataclasses
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,23 +8,33 @@ import torch
 from PIL import Image
 from scipy.signal import convolve2d
 
-from pisces import rendering, shards
-from pisces.rendering import OUTSIDE, Drawing, bin_frames, count_samples
+from pisces import rendering, shards, views
+from pisces.params import Render
+from pisces.rendering import OUTSIDE, Drawing, bin_frames, count_points, join_views
 from pisces.seeding import generator
 from pisces.shards import Cell
+from tests.conftest import EXTENT, FRAMES, MODULATIONS, POINTS, RENDER, SIZE, SNRS_DB, draw, raw_only, save_bins
 
-SIZE, EXTENT = 32, 2.5
-LOG = Drawing(SIZE, EXTENT, "log_histogram", 1.0, (0.5, 1.0, 2.0))
 METHODS = ("log_histogram", "histogram", "max_normalized", "gaussian", "enhanced")
 
 
-def drawing(method: str) -> Drawing:
-    return dataclasses.replace(LOG, method=method)
+def drawing(method: str, render: Render | None = None) -> Drawing:
+    return Drawing(render or raw_only(), draw(method))
+
+
+def seen(*names: str, **changes) -> Render:
+    """`RENDER` with these views and other changes."""
+    return RENDER.model_copy(update={"views": names, **changes})
+
+
+def raw_bins(frames: torch.Tensor, size: int = SIZE, extent: float = EXTENT) -> torch.Tensor:
+    (bins,) = bin_frames(frames, raw_only(size, extent)).values()
+    return bins
 
 
 def images(frames: np.ndarray, size: int = SIZE, extent: float = EXTENT) -> np.ndarray:
     """Sample counts (n, size, size) of frames (n, samples, 2)."""
-    return count_samples(bin_frames(torch.from_numpy(frames), size, extent), size).numpy().reshape(-1, size, size)
+    return count_points(raw_bins(torch.from_numpy(frames), size, extent), size**2).numpy().reshape(-1, size, size)
 
 
 def frames_of(iq_shards, modulation: str, snr_db: int) -> np.ndarray:
@@ -45,7 +55,7 @@ def counts() -> torch.Tensor:
 def test_pixels_of_points_computed_by_hand():
     """RMS 1, pixels of 0.5: I = 0.6 is in column 4 + 1, Q = 0.8 in the second row above the middle, row 4 - 2."""
     frame = torch.tensor([[[0.6, 0.8], [-0.8, 0.6], [-0.6, -0.8], [0.8, -0.6]]])
-    assert bin_frames(frame, 8, 2.0).tolist() == [[2 * 8 + 5, 2 * 8 + 2, 5 * 8 + 2, 5 * 8 + 5]]
+    assert raw_bins(frame, 8, 2.0).tolist() == [[2 * 8 + 5, 2 * 8 + 2, 5 * 8 + 2, 5 * 8 + 5]]
 
 
 def test_a_turn_by_90_degrees_turns_the_image_by_90_degrees():
@@ -60,13 +70,13 @@ def test_a_turn_by_90_degrees_turns_the_image_by_90_degrees():
 @pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
 def test_a_power_of_two_changes_no_bin(iq_shards, scale):
     frames = torch.from_numpy(frames_of(iq_shards, "16QAM", 0))
-    assert torch.equal(bin_frames(frames * scale, 224, EXTENT), bin_frames(frames, 224, EXTENT))
+    assert torch.equal(raw_bins(frames * scale, 224), raw_bins(frames, 224))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_any_scale_changes_bins_only_by_rounding(iq_shards, scale):
     frames = torch.from_numpy(frames_of(iq_shards, "16QAM", 0))
-    moved = bin_frames(frames * scale, 224, EXTENT) != bin_frames(frames, 224, EXTENT)
+    moved = raw_bins(frames * scale, 224) != raw_bins(frames, 224)
     # A few roundings of 2^-24 at up to 112 pixels from the centre move a coordinate by 3e-5 of a pixel: of 2 x 5 120, 0.3 cross an edge.
     assert int(moved.sum()) <= 4
 
@@ -89,7 +99,7 @@ def test_samples_outside_are_dropped_and_the_others_counted(iq_shards):
     frame = np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)[None]
     for burst in ([40, 0.5], [-40, 0.5], [0.5, 40], [0.5, -40]):
         frame[0, 17] = burst
-        bins = bin_frames(torch.from_numpy(frame), SIZE, EXTENT)[0]
+        bins = raw_bins(torch.from_numpy(frame))[0]
         assert np.flatnonzero(bins == OUTSIDE).tolist() == [17]
         image = images(frame)[0]
         assert image.sum() == 255
@@ -105,22 +115,79 @@ def test_samples_outside_are_dropped_and_the_others_counted(iq_shards):
 def test_a_frame_depends_on_its_own_power_alone(iq_shards):
     frames = torch.from_numpy(frames_of(iq_shards, "QPSK", 20))
     mixed = torch.cat([1000 * frames[1:], frames[:1]])
-    assert torch.equal(bin_frames(mixed, SIZE, EXTENT)[-1], bin_frames(frames[:1], SIZE, EXTENT)[0])
+    assert torch.equal(raw_bins(mixed)[-1], raw_bins(frames[:1])[0])
 
 
 def test_silence_raises():
     frames = torch.ones(3, 16, 2)
     frames[1] = 0
     with pytest.raises(ValueError, match=r"frame 1 of 3 has no power; leave all-zero frames out"):
-        bin_frames(frames, SIZE, EXTENT)
+        raw_bins(frames)
 
 
-def test_count_samples_against_a_loop():
+def test_count_points_against_a_loop():
     rng = generator(1, "test count")
     bins = rng.integers(0, 64, (5, 100))
     bins[rng.random(bins.shape) < 0.2] = OUTSIDE
-    expected = [np.bincount(row[row != OUTSIDE], minlength=64) for row in bins]
-    assert np.array_equal(count_samples(torch.from_numpy(bins), 8), expected)
+    bins[rng.random(bins.shape) < 0.1] = 64  # the first number after the last pixel
+    expected = [np.bincount(row[row < 64], minlength=64) for row in bins]
+    assert np.array_equal(count_points(torch.from_numpy(bins), 64), expected)
+
+
+# Views
+
+
+def test_each_view_is_a_plain_histogram_over_its_own_extent(iq_shards):
+    frames = frames_of(iq_shards, "QPSK", 20)
+    extents = RENDER.extent.model_copy(update={"symbol": 0.9, "noise": 45.0, "differential": 0.9})  # each cuts some points off
+    iq = torch.view_as_complex(torch.from_numpy(frames))
+    points = {"symbol": views.symbol(iq, 8, 0.2), "noise": views.noise(iq, 8), "differential": views.differential(iq, 3)}
+    bins = bin_frames(torch.from_numpy(frames), seen(*points, extent=extents, rolloff=0.2, delay=3))
+    assert list(bins) == list(points)
+    for view, numbers in bins.items():
+        extent = getattr(extents, view)
+        edges = np.linspace(-extent, extent, SIZE + 1)
+        counts = count_points(numbers, SIZE**2).numpy().reshape(-1, SIZE, SIZE)
+        z = points[view].numpy().astype(complex)
+        expected = [np.histogram2d(row.imag, row.real, bins=[edges, edges])[0][::-1] for row in z]
+        assert 0 < np.sum(expected) < z.size
+        # Dividing by the RMS first moves a coordinate by a few 1e-6 of a pixel: of 2 x 5 120, 0.03 cross an edge.
+        assert np.abs(counts - expected).sum() <= 2 * 2
+
+
+def test_views_do_not_depend_on_which_others_are_made(iq_shards):
+    frames = torch.from_numpy(frames_of(iq_shards, "16QAM", 0))
+    together = bin_frames(frames, RENDER)
+    assert {view: tuple(bins.shape) for view, bins in together.items()} == {view: (FRAMES, n) for view, n in POINTS.items()}
+    backwards = bin_frames(frames, seen(*reversed(RENDER.views)))
+    assert list(backwards) == list(reversed(RENDER.views))
+    for view, bins in together.items():
+        assert bins.dtype == torch.uint16
+        assert torch.equal(bin_frames(frames, seen(view))[view], bins)
+        assert torch.equal(backwards[view], bins)
+    assert torch.equal(together["raw"], raw_bins(frames))
+
+
+def test_join_views_against_a_loop():
+    """On the largest images, where the number of a pixel of the third view takes 18 bits."""
+    rng, size = generator(1, "test join"), 254
+    bins = [rng.integers(0, size**2, (3, points)).astype(np.uint16) for points in (40, 7, 20)]
+    for one in bins:
+        one[rng.random(one.shape) < 0.2] = OUTSIDE
+    joined = join_views([torch.from_numpy(one) for one in bins], size)
+    assert (joined.shape, joined.dtype) == ((3, 67), torch.int32)
+    for frame in range(3):
+        expected = []
+        for view in range(3):
+            for number in bins[view][frame]:
+                expected.append(3 * size**2 if number == OUTSIDE else view * size**2 + int(number))
+        assert joined[frame].tolist() == expected
+    counts = Drawing(seen("raw", "symbol", "noise", size=size), draw("histogram")).count(joined)
+    assert counts.shape == (3, 3 * size**2)
+    for view, one in enumerate(bins):
+        apart = count_points(torch.from_numpy(one.astype(np.int32)), size**2)
+        assert torch.equal(counts[:, view * size**2 : (view + 1) * size**2], apart)
+        assert apart.sum() == (one != OUTSIDE).sum() > 0
 
 
 # Drawing
@@ -137,7 +204,7 @@ def test_methods_against_plain_numpy(counts):
     x = np.arange(-3, 4)  # three sigma, cut to whole pixels
     bell = np.exp(-(x**2) / (2 * sigma**2))
     kernel = np.outer(bell, bell) / bell.sum() ** 2
-    smooth = dataclasses.replace(LOG, method="gaussian", sigma_px=sigma)(counts)
+    smooth = Drawing(raw_only(), draw("gaussian").model_copy(update={"sigma_px": sigma}))(counts)
     assert smooth.shape == plain.shape
     for image, one in zip(smooth, plain, strict=True):
         assert image[0].numpy() == pytest.approx(convolve2d(one[0], kernel, mode="same"), abs=1e-5)
@@ -169,19 +236,36 @@ def test_max_normalized_hides_what_histogram_shows(counts):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_drawing_does_not_depend_on_the_batch(counts, method):
-    draw = drawing(method)
-    together = draw(counts)
-    assert together.shape == (len(counts), draw.channels, SIZE, SIZE)
+    one = drawing(method)
+    together = one(counts)
+    assert together.shape == (len(counts), one.channels, SIZE, SIZE)
     assert together[:-1].flatten(1).any(dim=1).all()
     assert not together[-1].any()
     for i in range(len(counts)):
-        torch.testing.assert_close(draw(counts[i : i + 1])[0], together[i], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(draw(counts.flip(0)).flip(0), together, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one(counts[i : i + 1])[0], together[i], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(one(counts.flip(0)).flip(0), together, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_views_are_drawn_apart_one_after_the_other(counts, method):
+    """Three views: the last frames, the first, and a dark one; `enhanced` keeps the channels of a view together."""
+    apart = [counts[2:4], counts[:2], torch.zeros(2, SIZE**2)]
+    together = drawing(method, seen("symbol", "raw", "noise"))
+    one = drawing(method)
+    assert one.channels == (3 if method == "enhanced" else 1)
+    assert (together.pixels, together.channels) == (3 * SIZE**2, 3 * one.channels)
+    drawn = together(torch.cat(apart, 1))
+    assert drawn.shape == (2, together.channels, SIZE, SIZE)
+    for view, part in enumerate(apart):
+        channels = slice(view * one.channels, (view + 1) * one.channels)
+        torch.testing.assert_close(drawn[:, channels], one(part), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(one(apart[0]), one(apart[1]))
 
 
 def test_unknown_method(counts):
+    unknown = Drawing(raw_only(), draw("histogram").model_copy(update={"method": "scatter"}))
     with pytest.raises(ValueError, match=r"draw.method 'scatter' is unknown"):
-        drawing("scatter")(counts)
+        unknown(counts)
 
 
 # Shards
@@ -190,20 +274,36 @@ def test_unknown_method(counts):
 def test_render_keeps_what_the_source_says_and_adds_its_settings(iq_shards, constellations):
     cell = Cell("QPSK", -10)  # some of its samples are outside
     source, target = cell.path(iq_shards), cell.path(constellations)
-    added = {"size": SIZE, "extent": EXTENT, "outside": OUTSIDE}
+    added = {"render": RENDER.model_dump_json(), "outside": OUTSIDE}
     assert shards.attributes(target) == shards.attributes(source) | added
-    assert rendering.settings(constellations) == (SIZE, EXTENT)
     assert np.array_equal(shards.array(target, "row"), shards.array(source, "row"))
-    bins = rendering.read_bins(constellations, cell)
-    assert bins.dtype == np.uint16
-    assert np.array_equal(bins, bin_frames(torch.from_numpy(frames_of(iq_shards, *cell)), SIZE, EXTENT))
-    assert (bins == OUTSIDE).any()
-    assert (bins != OUTSIDE).any()
+    expected = bin_frames(torch.from_numpy(frames_of(iq_shards, *cell)), RENDER)
+    for view in RENDER.views:
+        bins = rendering.read_bins(constellations, cell, view)
+        assert (bins.shape, bins.dtype) == ((FRAMES, POINTS[view]), np.uint16)
+        assert np.array_equal(bins, expected[view])
+        assert (bins != OUTSIDE).any()
+    assert (expected["raw"] == OUTSIDE).any()
+
+
+def test_settings_come_back_from_the_shards(constellations, tmp_path):
+    assert rendering.settings(constellations) == RENDER
+    other = Render(views=("noise", "raw"), size=16, extent=RENDER.extent, sps=4, rolloff=0.1, delay=7)
+    shards.save(Cell("QPSK", 0).path(tmp_path), {"row": np.arange(2)}, {"render": other.model_dump_json()})
+    assert rendering.settings(tmp_path) == other
+
+
+def test_a_view_that_was_not_rendered(constellations, iq_shards, tmp_path):
+    rendering.render(iq_shards, tmp_path / "raw", raw_only())
+    one, all_views = (Cell("QPSK", 0).path(root) for root in (tmp_path / "raw", constellations))
+    assert np.array_equal(shards.array(one, "raw/bins"), shards.array(all_views, "raw/bins"))
+    with pytest.raises(ValueError, match=r"SNR_0.h5 holds no dataset 'noise/bins' but raw, row; make it again"):
+        rendering.read_bins(tmp_path / "raw", Cell("QPSK", 0), "noise")
 
 
 def test_render_is_the_same_bytes_in_chunks_of_any_size(iq_shards, constellations, tmp_path, monkeypatch):
     monkeypatch.setattr(rendering, "CHUNK", 7)  # of 20 frames
-    assert rendering.render(iq_shards, tmp_path / "again", SIZE, EXTENT) == 180
+    assert rendering.render(iq_shards, tmp_path / "again", RENDER) == 180
     for cell in shards.cells(constellations):
         assert cell.path(tmp_path / "again").read_bytes() == cell.path(constellations).read_bytes()
 
@@ -214,16 +314,20 @@ def test_render_with_a_silent_frame_leaves_nothing(tmp_path):
     path = Cell("QPSK", 0).path(tmp_path / "in")
     shards.save(path, {"iq": iq, "row": np.arange(4)}, {})
     with pytest.raises(ValueError, match="frame 2 of 4 has no power"):
-        rendering.render(tmp_path / "in", tmp_path / "out", SIZE, EXTENT)
+        rendering.render(tmp_path / "in", tmp_path / "out", raw_only())
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def test_preview_shows_first_frames_in_the_class_order(constellations, data):
-    modulations, snrs_db, sheet, extent = rendering.preview(constellations)
-    assert (modulations, snrs_db, extent) == (("4ASK", "QPSK", "16QAM"), (-10, 0, 20), EXTENT)
-    assert sheet.shape == (3, 3, SIZE, SIZE)
-    counts = count_samples(torch.from_numpy(data.bins(np.array([[2, 1, 0]])).astype(np.int32)), SIZE)
-    assert sheet[2, 1] == pytest.approx(np.log1p(counts.numpy()).reshape(SIZE, SIZE), rel=1e-6)
+def test_preview_shows_first_frames_in_the_class_order(constellations):
+    sheet = rendering.preview(constellations)
+    assert (sheet.modulations, sheet.snrs_db) == (MODULATIONS, SNRS_DB)
+    assert sheet.extents == RENDER.extent.model_dump()
+    assert tuple(sheet.images) == RENDER.views
+    for (view, images), (m, s) in product(sheet.images.items(), ((0, 0), (2, 1))):
+        assert images.shape == (3, 3, SIZE, SIZE)
+        first = rendering.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]), view)[0]
+        counts = np.bincount(first[first != OUTSIDE], minlength=SIZE**2)
+        assert images[m, s] == pytest.approx(np.log1p(counts).reshape(SIZE, SIZE), rel=1e-6)
 
 
 # PNG
@@ -239,8 +343,7 @@ def by_hand(tmp_path_factory, write_constellations):
 
 
 def first_two_png(root, target, method: str) -> tuple[np.ndarray, np.ndarray]:
-    draw = dataclasses.replace(LOG, size=16, method=method)
-    assert rendering.export_png(root, target, draw, 2) == 4
+    assert rendering.export_png(root, target, drawing(method, raw_only(16)), 2) == 4
     files = sorted(str(p.relative_to(target)) for p in target.rglob("*.png"))
     assert files == [f"{m}/SNR_-4/0000{i}.png" for m in ("BPSK", "QPSK") for i in (0, 1)]
     return tuple(np.array(Image.open(target / "QPSK" / "SNR_-4" / f"0000{i}.png")) for i in (0, 1))
@@ -268,5 +371,17 @@ def test_enhanced_is_rgb(by_hand, tmp_path):
 
 
 def test_all_frames_are_exported_without_a_limit(by_hand, tmp_path):
-    assert rendering.export_png(by_hand, tmp_path / "all", dataclasses.replace(LOG, size=16), None) == 8
+    assert rendering.export_png(by_hand, tmp_path / "all", drawing("log_histogram", raw_only(16)), None) == 8
     assert len(list((tmp_path / "all").rglob("*.png"))) == 8
+
+
+def test_one_of_several_views_is_exported(tmp_path):
+    """White is a pixel with every point of its own view: 64 of `raw`, 9 of `symbol`."""
+    bins = {"raw": np.full((1, 64), 7), "symbol": np.array([[200] * 5 + [3] * 4]), "noise": np.full((1, 30), 9)}
+    save_bins(tmp_path / "bins", Cell("QPSK", 0), bins, 16)
+    for view in bins:
+        assert rendering.export_png(tmp_path / "bins", tmp_path / view, drawing("log_histogram", seen(view, size=16)), None) == 1
+    png = {view: np.array(Image.open(tmp_path / view / "QPSK/SNR_0/00000.png")) for view in bins}
+    assert {view: np.flatnonzero(image).tolist() for view, image in png.items()} == {"raw": [7], "symbol": [3, 200], "noise": [9]}
+    assert [png["raw"][0, 7], png["noise"][0, 9]] == [255, 255]
+    assert [png["symbol"][12, 8], png["symbol"][0, 3]] == [round(255 * np.log(1 + n) / np.log(10)) for n in (5, 4)]

@@ -1,0 +1,117 @@
+"""What each list of views is worth: trains on the preset `benchmark` with each, as queued DVC experiments, and writes docs/views.md.
+
+    python -m benchmarks.views [--other frames.hdf5] [raw raw,symbol ...]
+
+Run it in a clone of its own, with nothing uncommitted. `--other` is a file of the RML2018.01A layout that no model was trained on.
+"""
+
+import argparse
+import io
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import dvc.api
+import pandas as pd
+import torch
+
+from benchmarks.timing import machine
+from pisces import inference, modelfile, radioml, rendering
+from pisces.datasets import Constellations, Stored, batches
+from pisces.modelfile import Trained
+from pisces.params import PARAMS, lay_over, load_params, read_yaml
+
+PRESET, PAGE = Path("presets/benchmark.yaml"), Path("docs/views.md")
+START, END = "<!-- made by benchmarks.views -->\n", "<!-- end -->\n"
+LISTS = ("raw", "raw,symbol", "raw,noise", "raw,symbol,noise", "raw,symbol,noise,differential")
+HIGH_DB = 22
+HARD = ("64QAM", "256QAM")
+
+
+def run(lists: list[str]) -> dict[str, str]:
+    """List -> name of the experiment, all of them queued and then run."""
+    names = {views: f"views-{views.replace(',', '-')}" for views in lists}
+    before = PARAMS.read_bytes()
+    try:
+        lay_over(PARAMS, read_yaml(PRESET))
+        for views, name in names.items():
+            subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False)  # of an earlier call
+            queue = ["dvc", "exp", "run", "--queue", "--name", name, "-S", f"render.views=[{views}]", "evaluate"]
+            subprocess.run(queue, check=True)
+    finally:
+        PARAMS.write_bytes(before)
+    subprocess.run(["dvc", "exp", "run", "--run-all"], check=True)
+    return names
+
+
+def results(views: str, experiment: str) -> dict[str, str]:
+    """The row of one experiment."""
+    summary = json.loads(dvc.api.read("metrics/evaluate.json", rev=experiment))
+    by_snr = pd.read_csv(io.StringIO(dvc.api.read("plots/accuracy_by_snr.csv", rev=experiment)))
+    scores = pd.read_csv(io.StringIO(dvc.api.read("plots/per_class.csv", rev=experiment)))
+    high = by_snr[by_snr["snr_db"] >= HIGH_DB]
+    row = {"views": views.replace(",", " + ")}
+    for task in ("modulation", "snr", "joint"):
+        one = summary[task]
+        row[task] = f"{one['accuracy']:.3f} ({one['ci_low']:.3f} to {one['ci_high']:.3f})"
+    row[f"joint at >= {HIGH_DB} dB"] = f"{(high['joint'] * high['frames']).sum() / high['frames'].sum():.3f}"
+    f1 = scores[scores["task"] == "modulation"].set_index("label")["f1"]
+    return row | {f"F1 of {name}": f"{f1[name]:.2f}" for name in HARD}
+
+
+def load_model(experiment: str, folder: Path) -> Trained:
+    for name in (modelfile.WEIGHTS, modelfile.CARD):
+        content = dvc.api.read(f"models/{name}", rev=experiment, mode="rb")
+        (folder / name).write_bytes(content)
+    return modelfile.load(folder)
+
+
+def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
+    """Accuracies of one experiment's model on all frames of a file whose modulation and SNR it knows."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        trained = load_model(experiment, root)
+        with radioml.open_source(file) as source:
+            there = {snr_db for _, snr_db in radioml.rows_by_label(source)}
+        snrs_db = tuple(snr_db for snr_db in trained.snrs_db if snr_db in there)
+        data = load_params().data.model_copy(
+            update={"path": str(file), "modulations": trained.modulations, "snrs_db": snrs_db, "frames_per_cell": None}
+        )
+        radioml.split(data, root / "iq")
+        rendering.render(root / "iq", root / "constellations", trained.drawing.render)
+        frames = Constellations(root / "constellations")
+        index = frames.every_frame()
+        right = torch.zeros(3)
+        for batch in batches(Stored(frames, torch.device("cpu")), index, 256):
+            modulation, snr = inference.predict(trained.model, trained.drawing, trained.drawing.count(batch.bins))
+            true_db, said_db = torch.tensor(frames.snrs_db)[batch.snr], torch.tensor(trained.snrs_db)[snr.argmax(1)]
+            answers = torch.stack([modulation.argmax(1) == batch.modulation, said_db == true_db])
+            right += torch.stack([*answers, answers.all(0)]).sum(1)
+    accuracies = dict(zip(("modulation", "snr", "joint"), (f"{value:.3f}" for value in right / len(index)), strict=True))
+    return {"views": views.replace(",", " + ")} | accuracies | {"frames": str(len(index))}
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lists", nargs="*", default=LISTS, help=f"views with commas between them (default: {' '.join(LISTS)})")
+    parser.add_argument("--other", type=Path, help="a file that no model was trained on")
+    arguments = parser.parse_args()
+    experiments = run(arguments.lists)
+    made = f"Made by `python -m benchmarks.views` on {machine()}.\n\n" + table([results(*one) for one in experiments.items()])
+    if arguments.other:
+        rows = [transfer(*one, arguments.other) for one in experiments.items()]
+        made += f"\nThe same models on `{arguments.other.name}`:\n\n" + table(rows)
+    page = PAGE.read_text()
+    before, after = page.split(START)[0], page.split(END)[1]
+    PAGE.write_text(before + START + made + END + after)
+    print(made)
+
+
+if __name__ == "__main__":
+    main()
