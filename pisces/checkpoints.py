@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
 
 from pisces.files import sha256, staged
 from pisces.params import PARAMS, read_yaml
@@ -55,6 +56,13 @@ def folder(stage: str) -> Iterator[Path]:
         path.mkdir(exist_ok=True)
         yield path
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def shared_folder(stage: str, fabric: Fabric) -> Iterator[Path]:
+    """`folder` of the first of several processes, which all of them may read."""
+    with folder(stage) if fabric.is_global_zero else nullcontext() as path:
+        yield fabric.broadcast(path)
 
 
 def abandoned(parent: int) -> bool:

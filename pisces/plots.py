@@ -91,7 +91,7 @@ def training(history: pd.DataFrame) -> Figure:
     loss.set(xlabel="Epoch", ylabel="Loss, both tasks")
     for task, marker in zip(TASK_LABELS, MARKERS, strict=False):
         accuracy.plot(history["epoch"], 100 * history[f"validation_{task}_accuracy"], marker=marker, ms=4, label=TASK_LABELS[task])
-    accuracy.set(xlabel="Epoch", ylabel="Validation accuracy (%)", ylim=(0, 100))
+    accuracy.set(xlabel="Epoch", ylabel="Validation accuracy (%)", ylim=(0, 103))
     for task, marker in zip(("modulation", "snr"), MARKERS, strict=False):
         weight.plot(history["epoch"], history[f"{task}_weight"], marker=marker, ms=4, label=TASK_LABELS[task])
     weight.set(xlabel="Epoch", ylabel="Share of the loss weight", ylim=(0, 1))

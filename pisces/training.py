@@ -1,74 +1,122 @@
-"""The training loop: one epoch after another, each ending in a checkpoint from which a killed run goes on exactly."""
+"""The training loop: one epoch after another, each ending in a checkpoint from which a killed run goes on exactly.
+
+What goes wrong in a step does not end a run: one whose loss or gradient is not finite is left out, too many of them send training
+back to its last checkpoint with half the learning rate, and a batch that does not fit into memory is taken in smaller pieces.
+"""
 
 import copy
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.nn import functional
 from tqdm import tqdm
 
-from pisces import checkpoints, models
-from pisces.datasets import Constellations, batches
-from pisces.losses import UncertaintyWeighting
+from pisces import augmentation, checkpoints, curriculum, losses, models, schedules, weighting
+from pisces.datasets import Batch, Constellations, Frames, Loader, Stored, batches
+from pisces.models import Architecture
+from pisces.models.heads import positions
 from pisces.params import Train
-from pisces.rendering import Drawing, count_samples
+from pisces.rendering import Drawing
 from pisces.seeding import generator
 
 Epoch = dict[str, float]
 TASKS = ("modulation", "snr")
+MAX_ROLLBACKS = 8
+
+
+class Diverged(Exception):
+    """Too many steps in a row whose loss or gradient is not finite, or a validation loss that is not."""
+
+
+class Work(NamedTuple):
+    """What is trained on."""
+
+    data: Constellations
+    frames: Frames | None
+    """The IQ behind `data`; needed only for augmentation that changes frames."""
+    parts: dict[str, np.ndarray]
+    """`train` and `validation`, each an index (n, 3)."""
+    drawing: Drawing
+    augmentation: augmentation.Augmentation
 
 
 def fit(
-    data: Constellations,
-    parts: dict[str, np.ndarray],
-    drawing: Drawing,
-    config: Train,
-    seed: int,
-    checkpoint: Path,
-    on_epoch: Callable[[Epoch], None],
+    work: Work, config: Train, seed: int, checkpoint: Path, fabric: Fabric, on_epoch: Callable[[Epoch], None]
 ) -> tuple[nn.Module, list[Epoch]]:
-    """The model of the epoch with the least validation loss, and one row of losses, accuracies and weights an epoch.
+    """The model of the best epoch by `config.stop_metric`, and one row of losses, accuracies, weights and incidents an epoch.
 
     Starts from `checkpoint` when that file exists and writes it after every epoch; on a CPU the result does not
     depend on how often the training was interrupted. `on_epoch` is called with each new row.
 
     Raises:
-        ValueError: when a loss is not finite, or the accelerator asked for is not there.
+        ValueError: when the settings contradict each other or the data, or training diverges however low the rate.
     """
-    fabric = make_fabric(config.accelerator, config.precision)
-    learner = Learner(fabric, config, drawing, len(data.modulations), len(data.snrs_db), seed)
-    learner.restore(checkpoints.load(checkpoint))
+    if config.batch_size % fabric.world_size or config.batch_size < 2 * fabric.world_size:
+        raise ValueError(
+            f"train.batch_size = {config.batch_size} frames cannot be shared by {fabric.world_size} processes; "
+            "make it a multiple of them, two frames or more for each"
+        )
+    learner = Learner(fabric, work, config, seed)
+    state = checkpoints.load(checkpoint)
+    if state is not None:
+        learner.restore(state)
+        if fabric.is_global_zero:
+            print(f"going on after epoch {len(learner.history)}", flush=True)
     parent = os.getppid()
     while not learner.finished:
-        epoch = len(learner.history) + 1
-        order = generator(seed, "shuffle", epoch).permutation(parts["train"])
-        steps = batches(data, order, config.batch_size, fabric.device)
-        # A last batch of one frame has no variance for batch normalisation to divide by.
-        full = len(order) // config.batch_size + (len(order) % config.batch_size > 1)
-        steps = (step for _, step in zip(range(full), steps, strict=False))
-        row = {"epoch": epoch, "lr": learner.lr}
-        row |= learner.train(tqdm(steps, f"epoch {epoch}/{config.epochs}", full, leave=False, disable=None))
-        row |= learner.validate(batches(data, parts["validation"], 4 * config.batch_size, fabric.device))
-        learner.end_epoch(row)
-        checkpoints.save(checkpoint, learner.state())
-        on_epoch(row)
+        row = _epoch(learner, checkpoint)
+        if fabric.is_global_zero:
+            checkpoints.save(checkpoint, learner.state())
+            on_epoch(row)
+        fabric.barrier()
         if checkpoints.abandoned(parent):
             raise ValueError("the dvc that started this training is gone; the next dvc repro goes on from the checkpoint")
     return learner.best_model(), learner.history
 
 
-def summary(history: list[Epoch]) -> dict[str, float]:
-    """Number of epochs, the best one and its validation loss and accuracies, for the metrics file."""
-    best = min(history, key=lambda row: row["validation_loss"])
+def _epoch(learner: "Learner", checkpoint: Path) -> Epoch:
+    """The row of one epoch, tried again from the last checkpoint at half the rate for as long as it diverges."""
+    before = copy.deepcopy(learner.state()) if not learner.history else None  # there is no checkpoint yet
+    for rollbacks in range(MAX_ROLLBACKS + 1):
+        if rollbacks:
+            learner.restore(before or checkpoints.load(checkpoint))
+            for _ in range(rollbacks):
+                learner.schedule.halve()
+        try:
+            return learner.epoch(rollbacks)
+        except Diverged as reason:
+            if learner.fabric.is_global_zero:
+                print(f"{reason}; going back to the end of epoch {len(learner.history)} with half the learning rate", flush=True)
+    raise ValueError(f"training diverges even at {learner.lr:g}, with train.lr halved {MAX_ROLLBACKS} times; lower train.lr")
+
+
+def summary(history: list[Epoch], stop_metric: str) -> dict[str, float]:
+    """Number of epochs, the best one and its validation loss and accuracies, and what went wrong, for the metrics file."""
+    best = history[best_epoch(history, stop_metric) - 1]
     validation = {name: value for name, value in best.items() if name.startswith("validation")}
-    return {"epochs": len(history), "best_epoch": int(best["epoch"])} | validation
+    incidents = {name: int(sum(row[name] for row in history)) for name in ("skipped_steps", "rollbacks")}
+    return (
+        {"epochs": len(history), "best_epoch": int(best["epoch"])}
+        | validation
+        | incidents
+        | {"micro_batch": int(history[-1]["micro_batch"])}
+    )
+
+
+def best_epoch(history: list[Epoch], stop_metric: str) -> int:
+    """The first epoch, from 1, with the least loss or the highest accuracy."""
+    return 1 + int(np.argmin([monitored(row, stop_metric) for row in history]))
+
+
+def monitored(row: Epoch, stop_metric: str) -> float:
+    """The number of a row that should get lower."""
+    return row[stop_metric] if stop_metric.endswith("loss") else -row[stop_metric]
 
 
 def describe(row: Epoch, epochs: int) -> str:
@@ -78,95 +126,200 @@ def describe(row: Epoch, epochs: int) -> str:
     return f"epoch {int(row['epoch'])}/{epochs}: {losses}; {accuracies}"
 
 
-def make_fabric(accelerator: str, precision: str) -> Fabric:
-    """One device; `auto` precision is bf16-mixed on CUDA and 32-true elsewhere."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(accelerator, True):
-        raise ValueError(f"train.accelerator = {accelerator} but this machine has none; use auto or cpu")
-    if accelerator == "auto":
-        accelerator = next((name for name, there in available.items() if there), "cpu")
-    if precision == "auto":
-        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-    return Fabric(accelerator=accelerator, devices=1, precision=precision)
-
-
 class Learner:
     """Model, loss weighting, optimiser and schedule, with the state that a checkpoint holds."""
 
-    def __init__(self, fabric: Fabric, config: Train, drawing: Drawing, modulations: int, snrs: int, seed: int):
-        self.fabric, self.config, self.drawing = fabric, config, drawing
+    def __init__(self, fabric: Fabric, work: Work, config: Train, seed: int):
+        self.fabric, self.work, self.config, self.seed = fabric, work, config, seed
+        data = work.data
+        architecture = Architecture(config.model, config.branches, config.snr_head)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = models.build(config.model, drawing.channels, modulations, snrs)
-        self.weighting = UncertaintyWeighting(len(TASKS), config.min_task_weight).to(fabric.device)
-        parameters = [
-            {"params": model.parameters(), "weight_decay": config.weight_decay},
-            {"params": self.weighting.parameters(), "weight_decay": 0.0},
+            model = models.build(architecture, work.drawing.channels, data.render.size, len(data.modulations), data.snrs_db)
+        if config.pretrained != "none":
+            models.load_pretrained(model, architecture, config.pretrained)
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        if config.compile:
+            model.compile()
+        self.weighting = weighting.build(
+            config.weighting, len(TASKS), min_share=config.min_task_weight, temperature=config.temperature, fixed=config.task_weights
+        ).to(fabric.device)
+        groups = [
+            {"params": list(model.parameters()), "weight_decay": config.weight_decay},
+            {"params": list(self.weighting.parameters()), "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.Adam(parameters, lr=config.lr)
-        self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=config.plateau_factor, patience=config.plateau_patience
+        optimizer = schedules.optimizer(config.optimizer, [group for group in groups if group["params"]], config.lr)
+        self.schedule = schedules.build(
+            config.schedule,
+            optimizer,
+            epochs=config.epochs,
+            steps_per_epoch=self._steps(),
+            lr=config.lr,
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            warmup_epochs=config.warmup_epochs,
+            cycle_epochs=config.cycle_epochs,
         )
         self.model, self.optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
+        self.positions = positions(data.snrs_db).to(fabric.device)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.micro_batch = config.batch_size // fabric.world_size
 
     @property
     def lr(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
 
     @property
-    def best_epoch(self) -> int:
-        return 1 + int(np.argmin([row["validation_loss"] for row in self.history])) if self.history else 0
-
-    @property
     def finished(self) -> bool:
         epochs = len(self.history)
-        return epochs >= self.config.epochs or epochs - self.best_epoch >= self.config.stop_patience
+        if epochs >= self.config.epochs:
+            return True
+        return epochs > 0 and epochs - best_epoch(self.history, self.config.stop_metric) >= self.schedule.patience(
+            self.config.stop_patience
+        )
 
-    def train(self, steps) -> Epoch:
-        """One pass; mean loss and accuracies over it, and the task shares at its end."""
+    def epoch(self, rollbacks: int) -> Epoch:
+        """Trains and validates once, and counts it; `rollbacks`: how often this epoch has failed before."""
+        number, config, fabric = len(self.history) + 1, self.config, self.fabric
+        share = (fabric.global_rank, fabric.world_size)
+        loader, order = self._training_frames(number)
+        steps = batches(loader, order, config.batch_size, share)
+        bar = tqdm(steps, f"epoch {number}/{config.epochs}", self._steps(), leave=False, disable=None if fabric.is_global_zero else True)
+        row = {"epoch": number, "lr": self.lr} | self.train(bar, number, len(order))
+        own = self.work.parts["validation"][fabric.global_rank :: fabric.world_size]
+        row |= self.validate(batches(Stored(self.work.data, fabric.device), own, self.micro_batch))
+        row |= {"rollbacks": rollbacks, "micro_batch": self.micro_batch * fabric.world_size}
+        self.history.append(row)
+        self.schedule.step_epoch(monitored(row, config.stop_metric))
+        self.weighting.end_epoch([row[f"train_{task}_loss"] for task in TASKS])
+        if best_epoch(self.history, config.stop_metric) == number:
+            self.best = copy.deepcopy(self.model.module.state_dict())
+        return row
+
+    def _steps(self) -> int:
+        """Steps of an epoch. A last batch that gives some process a single frame has no variance for batch normalisation to divide by."""
+        full, rest = divmod(len(self.work.parts["train"]), self.config.batch_size)
+        return full + (rest >= 2 * self.fabric.world_size)
+
+    def _training_frames(self, number: int) -> tuple[Loader, np.ndarray]:
+        """The frames of one epoch in their order; where the curriculum admits fewer classes, each comes more often."""
+        data, index = self.work.data, self.work.parts["train"]
+        admitted = curriculum.admitted(number, self.config.curriculum_epochs, data.snrs_db)
+        order = generator(self.seed, "shuffle", number).permutation(index[admitted[index[:, 1]]])
+        order = np.resize(order, index.shape)[: self._steps() * self.config.batch_size]
+        if not self.work.augmentation.changes_frames:
+            return Stored(data, self.fabric.device), order
+        snrs_db = [snr_db for snr_db, there in zip(data.snrs_db, admitted, strict=True) if there]
+        varied = augmentation.Augmented(data, self.work.frames, self.work.augmentation, self.seed, number, snrs_db, self.fabric.device)
+        return varied, order
+
+    def train(self, steps: Iterable[Batch], number: int, frames: int) -> Epoch:
+        """One pass over so many frames; mean losses and accuracies, the task weights at its end, and the steps left out.
+
+        Raises:
+            Diverged: when more than `max_skipped_steps` steps in a row, or all, are not finite.
+        """
         self.model.train()
-        tally = Tally()
-        for bins, *targets in steps:
-            logits, losses = self._forward(bins, targets)
-            loss = self.weighting(losses)
-            self._check_finite(loss.item(), "training")
-            self.optimizer.zero_grad()
-            self.fabric.backward(loss)
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip_norm)
+        tally, skipped, in_a_row = Tally(), 0, 0
+        limit = min(self.config.max_skipped_steps, self._steps() - 1)
+        with torch.random.fork_rng():
+            # For dropout and the like: anew in each epoch, so that going on from a checkpoint needs no state of generators.
+            torch.manual_seed(int(generator(self.seed, "torch", number, self.fabric.global_rank).integers(2**63)))
+            for step, batch in enumerate(steps):
+                together = min(self.config.batch_size, frames - step * self.config.batch_size)
+                parts = self._backward_in_pieces(batch, together, generator(self.seed, "mixup", number, step, self.fabric.global_rank))
+                if self._update():
+                    in_a_row = 0
+                    for part in parts:
+                        tally.add(*part)
+                else:
+                    skipped, in_a_row = skipped + 1, in_a_row + 1
+                    if in_a_row > limit:
+                        raise Diverged(f"{in_a_row} steps in a row of epoch {number} had no finite loss and gradient")
+                self.schedule.step_batch()
+        row = tally.means("train", self.fabric)
+        row |= dict(zip((f"{task}_weight" for task in TASKS), self.weighting.shares(), strict=True))
+        sigmas = self.weighting.sigmas()
+        row |= {f"{task}_sigma": sigma for task, sigma in zip(TASKS, sigmas, strict=bool(sigmas))}
+        return row | {"skipped_steps": skipped}
+
+    def _backward_in_pieces(self, batch: Batch, together: int, rng: np.random.Generator) -> list[tuple]:
+        """Leaves the gradient of the mean loss over the frames of all processes `together`, in as many pieces as memory demands."""
+        while True:
+            try:
+                return self._backward(batch, together, rng)
+            except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU there is no class for it
+                if "memory" not in str(error).lower() or "allocate" not in str(error).lower():
+                    raise
+                if self.fabric.world_size > 1 or self.micro_batch < 4:
+                    raise ValueError(
+                        f"out of memory at {self.micro_batch} frames a process; lower train.batch_size or render.size"
+                    ) from None
+                self.micro_batch = -(-self.micro_batch // 2)
+            if self.fabric.device.type == "cuda":
+                torch.cuda.empty_cache()
+            print(f"out of memory: from now on {self.micro_batch} frames at a time", flush=True)
+
+    def _backward(self, batch: Batch, together: int, rng: np.random.Generator) -> list[tuple]:
+        self.optimizer.zero_grad()
+        pieces = list(_pieces(batch, self.micro_batch))
+        done = []
+        for i, piece in enumerate(pieces):
+            with self.fabric.no_backward_sync(self.model, enabled=i < len(pieces) - 1):
+                answers, task_losses = self._losses(piece, rng)
+                share = len(piece.bins) * self.fabric.world_size / together  # of the mean that DistributedDataParallel takes
+                loss = self.weighting(task_losses) * share
+                # A loss that is not finite may have a gradient that is: NaN reaches all processes.
+                self.fabric.backward(loss * torch.where(loss.detach().isfinite(), 1.0, math.nan))
+            done.append((answers, task_losses, piece))
+        return done
+
+    def _losses(self, batch: Batch, rng: np.random.Generator | None) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Answers of both heads and the unweighted mean losses (tasks,); with a generator, of images mixed by it."""
+        images = self.work.drawing(self.work.drawing.count(batch.bins))
+        alpha = self.work.augmentation.mixup_alpha if rng is not None else 0
+        images, other, share = augmentation.mix(images, alpha, rng)
+        answers = self.model(images.contiguous(memory_format=torch.channels_last)) if rng is not None else self._answer(images)
+        targets = torch.stack([batch.modulation, batch.snr])
+        means = [share * self._task_losses(answers, targets)]
+        if share < 1:
+            means.append((1 - share) * self._task_losses(answers, targets[:, other]))
+        return answers, sum(means)
+
+    def _answer(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Without DistributedDataParallel, whose processes wait for each other at every batch, and may have different numbers of them."""
+        with self.fabric.autocast():
+            return self.model.module(images.contiguous(memory_format=torch.channels_last))
+
+    def _task_losses(self, answers: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
+        modulation = losses.modulation_loss(answers[0], targets[0], self.config.label_smoothing)
+        snr = losses.snr_loss(self.config.snr_loss, answers[1], targets[1], self.positions)
+        return torch.stack([modulation.mean(), snr.mean()])
+
+    def _update(self) -> bool:
+        """Takes the step and says so, unless the gradient of some process is not finite."""
+        for parameter in self.weighting.parameters():
+            parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False)
+        finite = bool(norm.isfinite())
+        if finite or self.config.precision == "16-mixed":  # whose scaler skips the step by itself, and must learn of it
             self.optimizer.step()
+        if finite:
             self.weighting.bound()
-            tally.add(logits, losses, targets)
-        shares = dict(zip((f"{task}_weight" for task in TASKS), self.weighting.shares(), strict=True))
-        return tally.means("train") | shares
+        return finite
 
     @torch.no_grad()
-    def validate(self, steps) -> Epoch:
+    def validate(self, steps: Iterable[Batch]) -> Epoch:
         self.model.eval()
         tally = Tally()
-        for bins, *targets in steps:
-            tally.add(*self._forward(bins, targets), targets)
-        means = tally.means("validation")
-        self._check_finite(means["validation_loss"], "validation")
+        for batch in steps:
+            tally.add(*self._losses(batch, None), batch)
+        means = tally.means("validation", self.fabric)
+        if not math.isfinite(means["validation_loss"]):
+            raise Diverged(f"the validation loss of epoch {len(self.history) + 1} is {means['validation_loss']}")
         return means
-
-    def _check_finite(self, loss: float, what: str) -> None:
-        if not math.isfinite(loss):
-            raise ValueError(f"the {what} loss became {loss} in epoch {len(self.history) + 1}; lower train.lr = {self.lr:g}")
-
-    def _forward(self, bins: torch.Tensor, targets: list[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Logits of both heads and the unweighted cross-entropies (tasks,)."""
-        images = self.drawing(count_samples(bins, self.drawing.size)).contiguous(memory_format=torch.channels_last)
-        logits = self.model(images)
-        losses = [functional.cross_entropy(one.float(), target) for one, target in zip(logits, targets, strict=True)]
-        return logits, torch.stack(losses)
-
-    def end_epoch(self, row: Epoch) -> None:
-        self.history.append(row)
-        self.schedule.step(row["validation_loss"])
-        if self.best_epoch == len(self.history):
-            self.best = copy.deepcopy(self.model.state_dict())
 
     def best_model(self) -> nn.Module:
         model = self.model.module
@@ -175,39 +328,45 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         return {
-            "model": self.model.state_dict(),
+            "model": self.model.module.state_dict(),
             "weighting": self.weighting.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "history": self.history,
             "best": self.best,
+            "micro_batch": self.micro_batch,
         }
 
-    def restore(self, state: dict[str, Any] | None) -> None:
-        if state is None:
-            return
-        for name in ("model", "weighting", "optimizer", "schedule"):
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.module.load_state_dict(state["model"])
+        for name in ("weighting", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        self.history, self.best = state["history"], state["best"]
-        print(f"going on after epoch {len(self.history)}", flush=True)
+        self.history, self.best, self.micro_batch = list(state["history"]), state["best"], state["micro_batch"]
+
+
+def _pieces(batch: Batch, size: int) -> Iterator[Batch]:
+    """Of at most `size` frames, as equal as can be; of 3 rather than 1 and 2, as batch normalisation needs two."""
+    count = min(-(-len(batch.bins) // size), len(batch.bins) // 2)
+    return (Batch(*part) for part in zip(*(column.tensor_split(count) for column in batch), strict=True))
 
 
 class Tally:
     """Sums of losses and of right answers over batches, kept on the device until asked for."""
 
     def __init__(self) -> None:
-        self.frames = 0
         self.sums: torch.Tensor | float = 0.0
 
-    def add(self, logits: tuple[torch.Tensor, ...], losses: torch.Tensor, targets: list[torch.Tensor]) -> None:
-        right = [one.argmax(1) == target for one, target in zip(logits, targets, strict=True)]
-        n = len(targets[0])
-        counts = torch.stack([right[0].sum(), right[1].sum(), (right[0] & right[1]).sum()])
-        self.sums = self.sums + torch.cat([losses.detach() * n, counts.float()])
-        self.frames += n
+    def add(self, answers: tuple[torch.Tensor, ...], task_losses: torch.Tensor, batch: Batch) -> None:
+        modulation, snr = answers[0].argmax(1) == batch.modulation, answers[1].argmax(1) == batch.snr
+        n = len(batch.bins)
+        counts = torch.stack([modulation.sum(), snr.sum(), (modulation & snr).sum(), torch.tensor(n, device=snr.device)])
+        self.sums = self.sums + torch.cat([task_losses.detach() * n, counts.float()])
 
-    def means(self, part: str) -> Epoch:
-        modulation_loss, snr_loss, modulation, snr, joint = (self.sums.cpu().double() / self.frames).tolist()
+    def means(self, part: str, fabric: Fabric) -> Epoch:
+        """Over the batches of all processes; NaN where there was none."""
+        sums = torch.as_tensor(self.sums, device=fabric.device).expand(6).clone()
+        *totals, frames = fabric.all_reduce(sums, reduce_op="sum").cpu().double().tolist()
+        modulation_loss, snr_loss, modulation, snr, joint = (total / frames if frames else math.nan for total in totals)
         return {
             f"{part}_loss": modulation_loss + snr_loss,
             f"{part}_modulation_loss": modulation_loss,

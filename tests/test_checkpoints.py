@@ -4,11 +4,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from pisces import checkpoints
+from pisces.params import Augment, Train, read_yaml
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = """
@@ -86,6 +89,52 @@ def test_what_the_stage_does_not_depend_on_leaves_the_fingerprint():
     change(Path("unlisted.py"), "y = 1", "y = 2")
     Path("data/bins/SNR_6.cpython-311.pyc").write_text("compiled")
     assert checkpoints.fingerprint("train") == before
+
+
+@pytest.fixture
+def train_stage(tmp_path, monkeypatch) -> Path:
+    """Our own stage `train` with its params, on inputs of a few bytes."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for dep in map(Path, read_yaml(ROOT / "dvc.yaml")["stages"]["train"]["deps"]):
+        file = tmp_path / (dep if dep.suffix else dep / "file")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(dep))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [(section, key) for section, kind in (("train", Train), ("augment", Augment)) for key in kind.model_fields]
+)
+@pytest.mark.usefixtures("train_stage")
+def test_a_checkpoint_of_a_training_with_other_params_is_never_found(section, key):
+    with pytest.raises(ValueError, match="stop"), checkpoints.folder("train") as folder:  # noqa: PT012
+        checkpoints.save(folder / "last.pt", {"epoch": 3})
+        raise ValueError("stop")
+    params = read_yaml(Path("params.yaml"))
+    params[section][key] = ["another", params[section][key]]
+    YAML(typ="safe").dump(params, Path("params.yaml"))
+    with checkpoints.folder("train") as other:
+        assert checkpoints.load(other / "last.pt") is None
+    params[section][key] = params[section][key][1]
+    YAML(typ="safe").dump(params, Path("params.yaml"))
+    with checkpoints.folder("train") as again:
+        assert checkpoints.load(again / "last.pt") == {"epoch": 3}
+
+
+@pytest.mark.usefixtures("stage")
+def test_processes_share_the_folder_of_the_first():
+    """The first one locks it, the others hear of it, and it is gone when the first is done."""
+    told = []
+    first = SimpleNamespace(is_global_zero=True, broadcast=lambda path: told.append(path) or path)
+    second = SimpleNamespace(is_global_zero=False, broadcast=lambda nothing: told[0] if nothing is None else nothing)
+    with checkpoints.shared_folder("train", first) as folder:
+        checkpoints.save(folder / "last.pt", {"epoch": 3})
+        with checkpoints.shared_folder("train", second) as other:
+            assert checkpoints.load(other / "last.pt") == {"epoch": 3}
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 def test_the_folder_is_kept_after_a_failure_and_gone_after_success(stage):

@@ -1,15 +1,22 @@
 """Every params file we ship is valid, and every mistake in one is answered with key, value and what is allowed."""
 
 import copy
+import dataclasses
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from ruamel.yaml import YAML
 
+from pisces.augmentation import Augmentation
+from pisces.losses import SNR_LOSSES
+from pisces.models import BACKBONES, BRANCHES, SNR_HEADS
 from pisces.modulations import CLASSES_TXT, DIGITAL, MODULATIONS
-from pisces.params import lay_over, load_params, read_yaml
+from pisces.params import Augment, Extent, Train, View, lay_over, load_params, read_yaml
+from pisces.schedules import OPTIMIZERS, SCHEDULES
+from pisces.weighting import WEIGHTINGS
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -34,6 +41,14 @@ def write(params_file):
         return params_file
 
     return write
+
+
+def write_more(path: Path, **sections: dict[str, object]) -> Path:
+    content = read_yaml(path)
+    for section, values in sections.items():
+        content[section] |= values
+    YAML(typ="safe").dump(content, path)
+    return path
 
 
 def comments(path: Path) -> list[str]:
@@ -80,7 +95,8 @@ def test_the_published_setting_has_272_joint_classes(params_file):
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("train", "lrr", 1e-3, r"unknown key train.lrr \(did you mean lr\?\); allowed here are model, epochs"),
+        ("train", "lrr", 1e-3, r"unknown key train.lrr \(did you mean lr\?\); allowed here are launcher, model, pretrained"),
+        ("augment", "noise", 3, r"unknown key augment.noise \(did you mean noise_db\?\); allowed here are phase, carrier_offset_std"),
         ("trian", None, {}, r"unknown key trian \(did you mean train\?\); allowed here are base, data"),
         ("train", "lr", "abc", r'train.lr = "abc": input should be a valid number'),
         ("train", "lr", "1e-3", r'train.lr = "1e-3": input should be a valid number'),
@@ -90,6 +106,43 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("train", "epochs", 2.5, r"train.epochs = 2.5: input should be a valid integer"),
         ("train", "epochs", True, r"train.epochs = true: input should be a valid integer"),
         ("train", "min_task_weight", 0.5, r"train.min_task_weight = 0.5: input should be less than 0.5"),
+        ("train", "model", "resnet", r"train.model = \"resnet\": input should be 'resnet18', 'resnet34', .* 'swin_small' or 'swin_base'"),
+        ("train", "branches", "own", r"train.branches = \"own\": input should be 'plain' or 'attention'"),
+        ("train", "snr_head", "wide", r"train.snr_head = \"wide\": input should be 'standard', 'bottleneck_64', .* or 'regression'"),
+        ("train", "snr_loss", "mse", r"train.snr_loss = \"mse\": input should be 'cross_entropy', 'distance', 'ordinal' or 'regression'"),
+        ("train", "snr_loss", "regression", r"train = .*: snr_loss = regression needs snr_head = regression, not standard; change one"),
+        ("train", "weighting", "equal", r"train.weighting = \"equal\": input should be 'kendall', 'softmax', 'fixed' or 'dwa'"),
+        ("train", "task_weights", [1, 0], r"train.task_weights.1 = 0: input should be greater than 0"),
+        ("train", "task_weights", [1], r"train.task_weights.1 is missing"),
+        ("train", "temperature", 0, r"train.temperature = 0: input should be greater than 0"),
+        ("train", "label_smoothing", 1, r"train.label_smoothing = 1: input should be less than 1"),
+        ("train", "optimizer", "sgd", r"train.optimizer = \"sgd\": input should be 'adam' or 'adamw'"),
+        ("train", "schedule", "step", r"train.schedule = \"step\": input should be 'plateau', 'cyclic', 'cosine' or 'one_cycle'"),
+        (
+            "train",
+            "stop_metric",
+            "loss",
+            r"train.stop_metric = \"loss\": input should be 'validation_loss', .*_joint_accuracy'",
+        ),
+        ("train", "batch_size", 1, r"train.batch_size = 1: input should be greater than or equal to 2"),
+        ("train", "cycle_epochs", 0, r"train.cycle_epochs = 0: input should be greater than 0"),
+        ("train", "max_skipped_steps", -1, r"train.max_skipped_steps = -1: input should be greater than or equal to 0"),
+        ("train", "precision", "16", r"train.precision = \"16\": input should be 'auto', '32-true', 'bf16-mixed' or '16-mixed'"),
+        ("train", "pretrained", "", r"train.pretrained = \"\": string should have at least 1 character"),
+        ("train", "compile", "yes", r"train.compile = \"yes\": input should be a valid boolean"),
+        ("augment", "phase", 1, r"augment.phase = 1: input should be a valid boolean"),
+        ("augment", "carrier_offset_std", 0.1, r"augment.carrier_offset_std = 0.1: input should be less than 0.1"),
+        ("augment", "noise_db", -1, r"augment.noise_db = -1: input should be greater than or equal to 0"),
+        ("augment", "mixup_alpha", -0.1, r"augment.mixup_alpha = -0.1: input should be greater than or equal to 0"),
+        (
+            "render",
+            "views",
+            ["raw", "symbols"],
+            r"render.views.1 = \"symbols\": input should be 'raw', .* or 'differential'",
+        ),
+        ("render", "views", ["raw", "raw"], r"render.views = .*: raw stands more than once"),
+        ("render", "views", [], r"render.views = \[\]: .*at least 1 item"),
+        ("render", "extent", {"raw": 2.5}, r"render.extent.symbol is missing"),
         ("train", "accelerator", "gpu", r"train.accelerator = \"gpu\": input should be 'auto', 'cpu', 'cuda' or 'mps'"),
         ("render", "size", 47, r"render.size = 47: 47 must be even"),
         ("render", "size", 256, r"render.size = 256: input should be less than or equal to 254"),
@@ -123,6 +176,50 @@ def test_a_mistake_names_file_key_value_and_what_is_allowed(section, key, value,
     path = write(section, key, value)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: {message}"):
         load_params(path)
+
+
+@pytest.mark.parametrize("loss", SNR_LOSSES)
+def test_the_regression_head_goes_with_every_loss(params_file, loss):
+    train = load_params(write_more(params_file, train={"snr_head": "regression", "snr_loss": loss})).train
+    assert (train.snr_head, train.snr_loss) == ("regression", loss)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_only_a_cosine_has_a_warm_up_that_must_leave_an_epoch(params_file, schedule):
+    path = write_more(params_file, train={"schedule": schedule, "epochs": 3, "warmup_epochs": 2})
+    assert load_params(path).train.warmup_epochs == 2
+    write_more(path, train={"warmup_epochs": 3})
+    if schedule == "cosine":
+        with pytest.raises(ValueError, match=r"train = .*: warmup_epochs = 3 leaves none of epochs = 3; lower the one or raise the other"):
+            load_params(path)
+    else:
+        load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "registry"),
+    [
+        ("model", BACKBONES),
+        ("branches", BRANCHES),
+        ("snr_head", SNR_HEADS),
+        ("snr_loss", SNR_LOSSES),
+        ("weighting", WEIGHTINGS),
+        ("optimizer", OPTIMIZERS),
+        ("schedule", SCHEDULES),
+    ],
+)
+def test_names_that_may_be_set_are_those_that_exist(field, registry):
+    assert get_args(Train.model_fields[field].annotation) == tuple(registry)
+
+
+def test_nothing_is_varied_unless_asked_for():
+    """The shipped params, and with them the presets, train on the frames as they are."""
+    assert not Augmentation(**load_params(ROOT / "params.yaml").augment.model_dump()).changes_frames
+    assert [field.name for field in dataclasses.fields(Augmentation)] == list(Augment.model_fields)
+
+
+def test_every_view_has_an_extent():
+    assert get_args(View) == tuple(Extent.model_fields)
 
 
 def test_every_mistake_has_its_line(write):
@@ -206,4 +303,4 @@ def test_presets_set_the_same_keys_apart_from_their_own_data():
     """Laid one over another, a preset leaves nothing of the one before."""
     presets = {path.stem: read_yaml(path) for path in (ROOT / "presets").glob("*.yaml")}
     keys = {name: {(s, k) for s, section in preset.items() if s != "synthesize" for k in section} for name, preset in presets.items()}
-    assert keys["smoke"] == keys["rml2018"] == keys["rml2018_full"]
+    assert keys["smoke"] == keys["benchmark"] == keys["rml2018"] == keys["rml2018_full"]

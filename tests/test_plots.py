@@ -93,7 +93,7 @@ def test_training():
     assert labels(loss) == ("Epoch", "Loss, both tasks")
     assert labels(accuracy) == ("Epoch", "Validation accuracy (%)")
     assert labels(weight) == ("Epoch", "Share of the loss weight")
-    assert (accuracy.get_ylim(), weight.get_ylim()) == ((0, 100), (0, 1))
+    assert (accuracy.get_ylim(), weight.get_ylim()) == ((0, 103), (0, 1))
     assert line(loss, "Train").tolist() == [[1, 3], [2, 2]]
     assert line(loss, "Validation").tolist() == [[1, 3.5], [2, 2.5]]
     assert line(accuracy, "SNR") == pytest.approx(np.array([[1, 30], [2, 60]]))

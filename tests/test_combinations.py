@@ -1,0 +1,127 @@
+"""Every backbone, branch, SNR head, SNR loss and weighting trains a step and survives save and load.
+
+All combinations of what is ours run on a backbone of a few hundred weights; each of torchvision's backbones meets some of them, on
+the smallest image that it can take. `vit_h_14` has one layer of its true width there: its 32 hold 630 million weights.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
+
+from pisces import devices, modelfile, training
+from pisces.augmentation import Augmentation
+from pisces.datasets import Constellations, Stored, batches
+from pisces.losses import SNR_LOSSES
+from pisces.models import BACKBONES, BRANCHES, SNR_HEADS, Architecture
+from pisces.params import Train, load_params
+from pisces.rendering import Drawing
+from pisces.shards import Cell
+from pisces.weighting import WEIGHTINGS
+from tests.conftest import draw, raw_only
+
+ROOT = Path(__file__).parents[1]
+MODULATIONS, SNRS_DB, FRAMES = ("BPSK", "QPSK"), (-4, 0, 10), 6
+UNCHANGED = Augmentation(phase=False, carrier_offset_std=0.0, time_shift=False, noise_db=0.0, mixup_alpha=0.0)
+COMBINATIONS = [
+    (branches, head, loss, weights)
+    for branches, head, loss, weights in product(BRANCHES, SNR_HEADS, SNR_LOSSES, WEIGHTINGS)
+    if loss != "regression" or head == "regression"
+]
+SMALLEST = dict.fromkeys(BACKBONES, 8) | {"vit_b_16": 16, "vit_b_32": 32, "vit_h_14": 14}
+MET = [*BACKBONES, "resnet18", "resnet34", "resnet50", "swin_tiny", "vit_h_14"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def put_in_place(monkeypatch):
+    """A function that gives a registered backbone another builder."""
+
+    def put(name: str, builder: Callable[..., nn.Module]) -> None:
+        monkeypatch.setitem(BACKBONES, name, BACKBONES[name]._replace(builder=builder))
+
+    return put
+
+
+@pytest.fixture(scope="module")
+def make_work(tmp_path_factory, write_constellations):
+    """A function that makes a frame of every class, as images of `size` pixels."""
+    rng = np.random.default_rng(1)
+
+    def make(size: int) -> training.Work:
+        cells = {Cell(m, s): rng.integers(0, size**2, (1, 64)) for m, s in product(MODULATIONS, SNRS_DB)}
+        data = Constellations(write_constellations(tmp_path_factory.mktemp("noise"), cells, size))
+        index = np.array(list(product(range(len(MODULATIONS)), range(len(SNRS_DB)), [0])))
+        drawing = Drawing(raw_only(size), draw("log_histogram"))
+        return training.Work(data, None, {"train": index, "validation": index}, drawing, UNCHANGED)
+
+    return make
+
+
+def assert_trains_a_step_and_survives(work, folder, model, branches, head, loss, weights) -> None:
+    settings = {"model": model, "branches": branches, "snr_head": head, "snr_loss": loss, "weighting": weights}
+    train = load_params(ROOT / "params.yaml").train.model_dump()
+    config = Train.model_validate(train | settings | {"batch_size": FRAMES, "accelerator": "cpu"})
+    learner = training.Learner(devices.make_fabric("cpu", "32-true"), work, config, seed=1)
+    own = learner.model.module
+    before = {name: value.clone() for name, value in own.named_parameters()}
+    batch = next(batches(Stored(work.data, torch.device("cpu")), work.parts["train"], FRAMES))
+    row = learner.train([batch], 1, FRAMES)
+    assert row["skipped_steps"] == 0
+    assert np.isfinite(list(row.values())).all()
+    # Adam moves all that has a gradient. Layers with dropout or ReLU may lack one in places, but nowhere all through.
+    assert [name for name, value in own.named_parameters() if torch.equal(value, before[name])] == []
+    assert all(value.isfinite().all() for value in own.state_dict().values())
+
+    own = own.eval().to(memory_format=torch.contiguous_format)  # as files have it; another format takes sums in another order
+    trained = modelfile.Trained(own, Architecture(model, branches, head), work.drawing, MODULATIONS, SNRS_DB)
+    modelfile.save(folder, trained)
+    loaded = modelfile.load(folder)
+    assert loaded[1:] == trained[1:]
+    images = work.drawing(work.drawing.count(batch.bins))
+    with torch.inference_mode():
+        assert all(map(torch.equal, trained.model(images), loaded.model(images)))
+
+
+@pytest.fixture(scope="module")
+def tiny_work(make_work):
+    return make_work(8)
+
+
+@pytest.mark.parametrize(("branches", "head", "loss", "weights"), COMBINATIONS)
+def test_all_that_is_ours_on_a_tiny_backbone(tiny_work, tmp_path, put_in_place, branches, head, loss, weights):
+    def tiny() -> nn.Module:
+        layers = {"conv1": nn.Conv2d(3, 4, 3), "relu": nn.LeakyReLU(), "pool": nn.AdaptiveAvgPool2d(4), "flat": nn.Flatten()}
+        return nn.Sequential(OrderedDict(layers | {"fc": nn.Linear(64, 10)}))
+
+    put_in_place("resnet18", tiny)
+    assert_trains_a_step_and_survives(tiny_work, tmp_path, "resnet18", branches, head, loss, weights)
+
+
+SOME = COMBINATIONS[::9]
+
+
+@pytest.mark.parametrize(("model", "combination"), list(zip(MET, SOME, strict=False)), ids=str)
+def test_every_backbone(make_work, tmp_path, put_in_place, model, combination):
+    put_in_place("vit_h_14", partial(VisionTransformer, patch_size=14, num_layers=1, num_heads=16, hidden_dim=1280, mlp_dim=5120))
+    assert_trains_a_step_and_survives(make_work(SMALLEST[model]), tmp_path, model, *combination)
+
+
+def test_the_backbones_meet_every_name():
+    met = list(zip(*SOME[: len(MET)], strict=True))
+    assert len(SOME) >= len(MET)
+    assert [set(names) for names in met] == [set(BRANCHES), set(SNR_HEADS), set(SNR_LOSSES), set(WEIGHTINGS)]
