@@ -250,13 +250,13 @@ class Learner:
         while True:
             try:
                 return self._backward(batch, together, rng)
-            except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU there is no class for it
-                if "memory" not in str(error).lower() or "allocate" not in str(error).lower():
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
                     raise
                 if self.fabric.world_size > 1 or self.micro_batch < 4:
                     raise ValueError(
-                        f"out of memory at {self.micro_batch} frames a process; lower train.batch_size or render.size"
-                    ) from None
+                        f"out of memory at {self.micro_batch} frames a process ({error}); lower train.batch_size or render.size"
+                    ) from error
                 self.micro_batch = -(-self.micro_batch // 2)
             if self.fabric.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -342,6 +342,12 @@ class Learner:
         for name in ("weighting", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.history, self.best, self.micro_batch = list(state["history"]), state["best"], state["micro_batch"]
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """On a CPU no class of errors says so, and oneDNN only that it "could not create a primitive"."""
+    said = str(error).lower()
+    return ("memory" in said and "allocate" in said) or "could not create" in said
 
 
 def _pieces(batch: Batch, size: int) -> Iterator[Batch]:

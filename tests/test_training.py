@@ -693,9 +693,10 @@ def test_a_batch_in_pieces_has_the_gradient_of_the_whole(work, monkeypatch, fram
 
 
 @pytest.mark.usefixtures("normless")
-def test_training_goes_on_with_the_pieces_that_memory_allows(work, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("said", ["CUDA out of memory. Tried to allocate 2.00 GiB", "could not create a primitive"])
+def test_training_goes_on_with_the_pieces_that_memory_allows(work, tmp_path, monkeypatch, capsys, said):
     _, whole = fit(work, tmp_path / "whole.pt")
-    limit_memory(monkeypatch, 4)
+    limit_memory(monkeypatch, 4, said)
     _, history = fit(work, tmp_path / "pieces.pt")
     assert [row["micro_batch"] for row in history] == [4] * 3
     assert training.summary(history, "validation_loss")["micro_batch"] == 4
@@ -719,7 +720,7 @@ def test_pieces_are_the_batch_and_none_is_a_single_frame(size):
 @pytest.mark.usefixtures("tiny")
 def test_memory_for_less_than_two_frames_ends_the_training(work, tmp_path, monkeypatch):
     limit_memory(monkeypatch, 1)
-    with pytest.raises(ValueError, match=r"out of memory at 2 frames a process; lower train.batch_size or render.size"):
+    with pytest.raises(ValueError, match=r"out of memory at 2 frames a process \(.*\); lower train.batch_size or render.size"):
         fit(work, tmp_path / "last.pt")
 
 
