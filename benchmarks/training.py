@@ -1,0 +1,129 @@
+"""What the input path takes of a training step; with --png, how it fares against a plain loop over PNGs.
+
+Every contestant trains the same model by `Learner.train`, as `fit` does, in the same precision: `read` on batches from constellation
+shards, `resident` on images that already lie on the device, and `png` on what a DataLoader makes of a file a frame.
+"""
+
+import argparse
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.transforms.functional import to_tensor
+
+from benchmarks.frames import make_shards
+from benchmarks.timing import interleave, machine, medians
+from pisces import devices, rendering, training
+from pisces.augmentation import Augmentation
+from pisces.datasets import Batch, Constellations, Stored, batches
+from pisces.params import load_params
+from pisces.rendering import Drawing
+from pisces.shards import Cell
+
+CELLS = [Cell(modulation, snr_db) for modulation in ("BPSK", "QPSK", "64QAM", "128APSK") for snr_db in (0, 10, 20, 30)]
+PNG_MODELS, PNG_SIZE, PNG_FRAMES_ON_A_CPU = ("resnet18", "resnet50", "swin_tiny"), 224, 64
+RESIDENT = 8  # batches of ready images, taken in turn, so that any number of frames fits on the device
+
+
+class Ready(Drawing):
+    """Takes images for bins and counts, and leaves them as they are."""
+
+    def count(self, bins: torch.Tensor) -> torch.Tensor:
+        return bins
+
+    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
+        return counts
+
+
+def collate(frames: list[tuple[Path, int, int]]) -> list[torch.Tensor]:
+    """Files and classes -> grey images (n, 1, size, size) from 0 to 1, modulations and SNRs; run by the workers of a DataLoader."""
+    paths, *classes = zip(*frames, strict=True)
+    return [torch.stack([to_tensor(Image.open(path)) for path in paths]), *map(torch.tensor, classes)]
+
+
+def png_loader(work: training.Work, folder: Path, **settings: Any) -> DataLoader:
+    """Of the training frames, a file each."""
+    rendering.export_png(work.data.root, folder, work.drawing, None)
+    cells = [[folder / modulation / f"SNR_{snr_db}" for snr_db in work.data.snrs_db] for modulation in work.data.modulations]
+    frames = [(cells[m][s] / f"{row:05d}.png", m, s) for m, s, row in work.parts["train"].tolist()]
+    return DataLoader(frames, collate_fn=collate, persistent_workers=True, **settings)
+
+
+def make_work(root: Path, views: tuple[str, ...], size: int, train: int, validation: int) -> training.Work:
+    """So many synthetic frames of `CELLS`, shuffled; all settings but views and size are those of params.yaml."""
+    params, per_cell = load_params(), -(-(train + validation) // len(CELLS))
+    make_shards(root / "iq", CELLS, per_cell)
+    rendering.render(root / "iq", root / "constellations", params.render.model_copy(update={"views": views, "size": size}))
+    data = Constellations(root / "constellations")
+    index = np.array(list(itertools.product(range(len(data.modulations)), range(len(data.snrs_db)), range(per_cell))))
+    index = np.random.default_rng(1).permutation(index)
+    parts = {"train": index[:train], "validation": index[train : train + validation]}
+    unchanged = Augmentation(phase=False, carrier_offset_std=0, time_shift=False, noise_db=0, mixup_alpha=0)
+    return training.Work(data, None, parts, Drawing(data.render, params.draw), unchanged)
+
+
+def rates(work: training.Work, model: str, batch_size: int, fabric: Fabric, pngs: DataLoader | None, repeats: int) -> dict[str, float]:
+    """Frames a second of `read`, `resident` and, when there are any, `png`."""
+    config = load_params().train.model_copy(update={"model": model, "batch_size": batch_size})
+    drawing, frames = work.drawing, len(work.parts["train"])
+    reader = training.Learner(fabric, work, config, seed=1)
+    taker = training.Learner(fabric, work._replace(drawing=Ready(drawing.render, drawing.draw)), config, seed=1)
+
+    def read() -> Iterator[Batch]:
+        return batches(Stored(work.data, fabric.device), work.parts["train"], batch_size)
+
+    ready = [batch._replace(bins=drawing(drawing.count(batch.bins))) for batch in itertools.islice(read(), RESIDENT)]
+    ready = [batch._replace(bins=batch.bins.contiguous(memory_format=torch.channels_last)) for batch in ready]
+    contestants = {
+        "read": lambda: reader.train(read(), 1, frames),
+        "resident": lambda: taker.train(itertools.islice(itertools.cycle(ready), frames // batch_size), 1, frames),
+    }
+    if pngs:
+        contestants["png"] = lambda: taker.train((Batch(*(c.to(fabric.device, non_blocking=True) for c in one)) for one in pngs), 1, frames)
+    return {name: frames / seconds for name, seconds in medians(interleave(contestants, repeats)).items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--size", type=int, default=32, help="pixels")
+    parser.add_argument("--views", nargs="+", default=["raw", "symbol", "noise", "differential"])
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=512, help="of a pass, in whole batches; a GPU wants thousands")
+    parser.add_argument("--accelerator", default="auto", help="as train.accelerator")
+    parser.add_argument("--precision", default="auto", help="as train.precision")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--png", action="store_true", help=f"{', '.join(PNG_MODELS)} at {PNG_SIZE} px, view raw; for a GPU")
+    parser.add_argument("--workers", type=int, default=12, help="processes of the loop over PNGs")
+    arguments = parser.parse_args()
+    frames = max(arguments.frames // arguments.batch_size, 1) * arguments.batch_size
+    fabric = devices.make_fabric(arguments.accelerator, arguments.precision)
+    if arguments.png and fabric.device.type == "cpu" and frames > PNG_FRAMES_ON_A_CPU:
+        parser.error(f"--png is meant for a GPU; on a CPU it takes at most --frames {PNG_FRAMES_ON_A_CPU}, which are minutes")
+    models, views, size = (PNG_MODELS, ["raw"], PNG_SIZE) if arguments.png else ([arguments.model], arguments.views, arguments.size)
+    device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else fabric.device.type
+    print(f"{machine()}, on {device}, {fabric.strategy.precision.precision}")
+    print(f"{frames} frames a pass of {len(views)} x {size} x {size} px, {arguments.batch_size} a step")
+    with tempfile.TemporaryDirectory() as temporary:
+        root, pngs = Path(temporary), None
+        work = make_work(root, tuple(views), size, frames, 0)
+        if arguments.png:
+            on_gpu = fabric.device.type == "cuda"
+            pngs = png_loader(work, root / "png", batch_size=arguments.batch_size, num_workers=arguments.workers, pin_memory=on_gpu)
+        for model in models:
+            rate = rates(work, model, arguments.batch_size, fabric, pngs, arguments.repeats)
+            print(f"{model}: " + ", ".join(f"{name} {one:.1f} frames/s" for name, one in rate.items()))
+            print(f"input path = {100 * (1 - rate['read'] / rate['resident']):.1f} % of a step (at most 5)")
+            if pngs:
+                print(f"read / png = {rate['read'] / rate['png']:.2f} with {arguments.workers} workers")
+
+
+if __name__ == "__main__":
+    main()
