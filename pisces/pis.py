@@ -169,7 +169,8 @@ def baseline(outcome: Outcome) -> dict[str, float]:
 def headline(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Joint PIS and excess over chance, with intervals, of each view and mask at the smallest and the largest level, for the metrics file.
 
-    From the exact rule where it is in the table. A score that is undefined, because a mask took nothing, is left out.
+    From the exact rule where it is in the table. A score is left out where it or an interval of it is undefined: a mask took nothing,
+    or from so few frames that some resample has none of them.
     """
     rule = "exact" if (rows["rule"] == "exact").any() else rows["rule"].iloc[0]
     levels = (rows["level_percent"].min(), rows["level_percent"].max())
@@ -178,7 +179,7 @@ def headline(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     columns |= {name: name for name in ("excess", "excess_ci_low", "excess_ci_high")}
     return {
         f"{row['view']}_{row['mask']}_{row['level_percent']:g}": {new: float(row[old]) for old, new in columns.items()}
-        for row in chosen.dropna(subset="pis").to_dict("records")
+        for row in chosen.dropna(subset=list(columns)).to_dict("records")
     }
 
 

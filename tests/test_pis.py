@@ -500,3 +500,13 @@ def test_every_answer_is_written(outcome, everything, tmp_path):
             for kind in KINDS:
                 assert np.array_equal(file[f"{task}_{kind}"], outcome.correct[kind][task])
         assert file["fraction_mask"] == pytest.approx(outcome.fraction["mask"], abs=1e-7)
+
+
+def test_a_score_whose_interval_is_undefined_has_no_headline(rows):
+    """So few frames give up a pixel that some resample has none of them."""
+    rows = rows.copy()
+    joint = (rows["task"] == "joint") & (rows["rule"] == "exact") & (rows["mask"] == "top")
+    rows.loc[joint & (rows["level_percent"] == 5), "excess_ci_low"] = np.nan
+    assert "raw_top_5" not in pis.headline(rows)
+    assert "raw_bottom_5" in pis.headline(rows)
+    json.dumps(pis.headline(rows), allow_nan=False)
