@@ -18,7 +18,7 @@ endif
 	@python -m pisces.cli summary
 
 test: $(READY)
-	python -m pytest
+	python -m pytest --numprocesses logical --dist loadfile
 
 ui: $(READY)
 	python -m pisces.cli ui

@@ -65,11 +65,6 @@ def shared_folder(stage: str, fabric: Fabric) -> Iterator[Path]:
         yield fabric.broadcast(path)
 
 
-def abandoned(parent: int) -> bool:
-    """Whether DVC started this process, as child of process `parent`, and has died since."""
-    return "DVC_STAGE" in os.environ and os.getppid() != parent
-
-
 def save(path: Path, state: dict[str, Any]) -> None:
     with staged(path) as temporary:
         torch.save(state, temporary)

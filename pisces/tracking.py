@@ -27,6 +27,7 @@ import psutil
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from pisces import dvc_process
 from pisces.files import read_json
 from pisces.params import PARAMS, Params, load_params
 
@@ -316,19 +317,10 @@ def _execution(stage: str) -> Execution:
     name, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
     if name and baseline:
         return Execution(f"{baseline}/{name}", name)
-    process = psutil.Process()
-    dvc = next(filter(_is_dvc, process.parents()), None) if "DVC_STAGE" in os.environ else None
+    dvc = dvc_process.running()
     what = "repro" if dvc else f"{stage} by hand"
-    process = dvc or process
+    process = dvc or psutil.Process()
     return Execution(f"{platform.node()}/{process.pid}/{process.create_time():.2f}", f"{what} {_now()}")
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    """Whether it runs `dvc`, `python .../dvc` or `python -m dvc`."""
-    try:
-        return any(Path(argument).stem == "dvc" for argument in process.cmdline()[:3])
-    except psutil.Error:  # another user's process, or one that has just ended
-        return False
 
 
 def _describe(values: Mapping[str, Mapping[str, Any]], committed: Mapping[str, Mapping[str, Any]] | None) -> str:

@@ -6,7 +6,6 @@ back to its last checkpoint with half the learning rate, and a batch that does n
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm import tqdm
 
-from pisces import augmentation, checkpoints, curriculum, losses, models, schedules, weighting
+from pisces import augmentation, checkpoints, curriculum, dvc_process, losses, models, schedules, weighting
 from pisces.datasets import Batch, Constellations, Frames, Loader, Stored, batches
 from pisces.models import Architecture
 from pisces.models.heads import positions
@@ -68,14 +67,14 @@ def fit(
         learner.restore(state)
         if fabric.is_global_zero:
             print(f"going on after epoch {len(learner.history)}", flush=True)
-    parent = os.getppid()
+    dvc = dvc_process.running()
     while not learner.finished:
         row = _epoch(learner, checkpoint)
         if fabric.is_global_zero:
             checkpoints.save(checkpoint, learner.state())
             on_epoch(row)
         fabric.barrier()
-        if checkpoints.abandoned(parent):
+        if dvc and dvc_process.is_gone(dvc):
             raise ValueError("the dvc that started this training is gone; the next dvc repro goes on from the checkpoint")
     return learner.best_model(), learner.history
 
@@ -149,7 +148,8 @@ class Learner:
             {"params": list(model.parameters()), "weight_decay": config.weight_decay},
             {"params": list(self.weighting.parameters()), "weight_decay": 0.0},
         ]
-        optimizer = schedules.optimizer(config.optimizer, [group for group in groups if group["params"]], config.lr)
+        groups = [group for group in groups if group["params"]]
+        optimizer = schedules.optimizer(config.optimizer, groups, config.lr, fused=config.precision != "16-mixed")
         self.schedule = schedules.build(
             config.schedule,
             optimizer,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pisces import rendering, shards
 from pisces.datasets import Constellations
@@ -44,6 +45,12 @@ def save_bins(root: Path, cell: Cell, bins: dict[str, np.ndarray], size: int) ->
     datasets = {f"{view}/bins": pixels.astype(np.uint16) for view, pixels in bins.items()}
     row = {"row": np.arange(len(next(iter(bins.values()))))}
     shards.save(cell.path(root), datasets | row, cell._asdict() | {"render": render.model_dump_json()})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Small tensors gain nothing from a second thread and lose much where it has no core of its own."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -199,11 +199,3 @@ def test_a_checkpoint_comes_back_exactly_and_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
     shutil.rmtree(tmp_path)
     assert checkpoints.load(tmp_path / "last.pt") is None
-
-
-def test_abandoned_only_when_dvc_started_it_and_is_gone(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-    assert not checkpoints.abandoned(parent=-1)
-    monkeypatch.setenv("DVC_STAGE", "train")
-    assert checkpoints.abandoned(parent=-1)
-    assert not checkpoints.abandoned(checkpoints.os.getppid())

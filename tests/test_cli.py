@@ -211,7 +211,7 @@ def test_make_repro_lays_preset_and_data_first(arguments, expected):
 
 
 def test_make_test_runs_pytest():
-    assert make("test")[-1] == "python -m pytest"
+    assert make("test")[-1] == "python -m pytest --numprocesses logical --dist loadfile"
 
 
 def test_export_png_never_touches_what_is_there(here, monkeypatch):

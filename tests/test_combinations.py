@@ -39,14 +39,6 @@ SMALLEST = dict.fromkeys(BACKBONES, 8) | {"vit_b_16": 16, "vit_b_32": 32, "vit_h
 MET = [*BACKBONES, "resnet18", "resnet34", "resnet50", "swin_tiny", "vit_h_14"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def put_in_place(monkeypatch):
     """A function that gives a registered backbone another builder."""
