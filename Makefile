@@ -14,11 +14,11 @@ repro: $(READY)
 ifneq ($(strip $(DATA)$(PRESET)),)
 	python -m pisces.cli preset $(PRESET) $(if $(DATA),--data "$(DATA)")
 endif
-	dvc repro evaluate pis
+	dvc repro evaluate pis attribute
 	@python -m pisces.cli summary
 
 test: $(READY)
-	python -m pytest --numprocesses logical --dist loadfile
+	python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/test_pipeline.py tests  # the longest first
 
 ui: $(READY)
 	python -m pisces.cli ui

@@ -1,60 +1,161 @@
-"""All masks and controls of the PIS table against as many plain forward passes over images that are already drawn."""
+"""What the PIS table costs: against bare forward passes, against a PNG a perturbed frame, to make its masks, and in memory.
+
+Lists are the masks and both controls of each. Whoever has the images of all lists drawn already pays one forward pass a frame and list,
+and one a frame as it is: those are the bare passes.
+"""
 
 import argparse
+import resource
+import subprocess
+import sys
 import tempfile
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import nn
 
 from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
-from pisces import models, perturbation, pis, rendering
+from pisces import inference, masks, models, pis, rendering
 from pisces.datasets import Constellations
-from pisces.params import Draw, Extent, Render
+from pisces.models import Architecture
+from pisces.params import Draw, Extent, Perturb, Render
+from pisces.perturbation import Perturbations, perturb
 from pisces.rendering import Drawing
+from pisces.seeding import generator
 from pisces.shards import Cell
 
-SIZE = 48
-RAW = Render(views=("raw",), size=SIZE, extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5), sps=8, rolloff=0.35, delay=4)
+SIZE = 32
+CELLS = [Cell(m, s) for m in ("QPSK", "64QAM") for s in (0, 20)]
+CLASSES = 17, tuple(range(0, 31, 5))  # of the model, whatever the frames are
+RENDER = Render(views=("raw",), size=SIZE, extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5), sps=8, rolloff=0.35, delay=4)
+DRAWING = Drawing(RENDER, Draw(method="log_histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0)))
+EVERYTHING = Perturb(
+    views=("raw",),
+    rules=("exact", "percentile"),
+    masks=("top", "bottom", "random"),
+    levels_percent=(1, 2, 3, 4, 5),
+    curve_percent=(0.5, 10, 20, 40, 60, 80, 100),
+    regions=("ring", "sector", "cluster", "window"),
+    rings=4,
+    sectors=8,
+    core_percent=50,
+    window=0.25,
+    stride=0.25,
+    frames_per_cell=None,
+)
+FIFTEEN = EVERYTHING.model_copy(update={"rules": ("exact",), "curve_percent": (), "regions": ()})
+PLAIN_MASKS = 12
+
+
+class Silent(nn.Module):
+    """Answers the same to all, in no time."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return tuple(torch.zeros(len(images), classes, device=images.device) for classes in (CLASSES[0], len(CLASSES[1])))
+
+
+def make(root: Path, frames_per_cell: int, size: int) -> Constellations:
+    make_shards(root / "iq", CELLS, frames_per_cell)
+    rendering.render(root / "iq", root / "constellations", RENDER.model_copy(update={"size": size}))
+    return Constellations(root / "constellations")
+
+
+def make_masks(data: Constellations, settings: Perturb, target: Path) -> Perturbations:
+    perturb(data, data.every_frame(), masks.build(("raw",), settings, data.render.size), settings, 1, target)
+    return Perturbations(target)
+
+
+def one_png_each(data: Constellations, chosen: Perturbations, folder: Path) -> torch.Tensor:
+    """Images (lists, 1, size, size) that were written and read one by one; the masks are there already."""
+    counts = DRAWING.count(torch.from_numpy(data.bins(chosen.frame)))
+    grey = (DRAWING(counts) * (255 / np.log1p(1024))).round().to(torch.uint8).flatten(1).numpy()
+    read = []
+    for mask in chosen.masks[:PLAIN_MASKS]:
+        pixels, offsets = chosen.pixels(mask, "mask", 0, len(grey))
+        for frame, (start, stop) in enumerate(pairwise(offsets)):
+            image = grey[frame].copy()
+            image[pixels[start:stop]] = 0
+            path = folder / f"{mask.key}_{frame}.png"
+            Image.fromarray(image.reshape(SIZE, SIZE)).save(path)
+            with Image.open(path) as file:
+                read.append(np.asarray(file))
+    return torch.from_numpy(np.stack(read))[:, None] * (np.log1p(1024) / 255)
+
+
+@torch.inference_mode()
+def ask(model: nn.Module, images: torch.Tensor) -> None:
+    for batch in images.to(inference.device()).split(pis.BATCH):
+        model(batch.contiguous(memory_format=torch.channels_last))[0].argmax(1).cpu()
+
+
+def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
+    data, device = make(root, frames_per_cell, SIZE), inference.device()
+    chosen = make_masks(data, EVERYTHING, root / "perturbations.h5")
+    few = make_masks(Constellations(root / "constellations"), FIFTEEN, root / "few.h5")
+    model = models.build(Architecture("resnet18", "plain", "standard"), 1, SIZE, *CLASSES).eval()
+    model = model.to(device, memory_format=torch.channels_last)
+    images = DRAWING(DRAWING.count(torch.from_numpy(data.bins(chosen.frame)).to(device))).contiguous(memory_format=torch.channels_last)
+    lists, frames = len(chosen.masks) * len(masks.KINDS), len(chosen.frame)
+    contestants = {
+        "pis": lambda: pis.measure(model, DRAWING, data, chosen, device),
+        "bare": lambda: [ask(model, images) for _ in range(lists + 1)],
+        "pis, silent model": lambda: pis.measure(Silent(), DRAWING, data, chosen, device),
+        "PNG": lambda: one_png_each(data, few, root),
+        "PNG and model": lambda: ask(model, one_png_each(data, few, root)),
+    }
+    seconds = medians(interleave(contestants, repeats))
+    shown = []
+    hook = model.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
+    pis.measure(model, DRAWING, data, chosen, device)
+    hook.remove()
+    passes = (lists + 1) * frames
+    print(f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames of {SIZE} px, resnet18 on {device}")
+    print(f"pis {seconds['pis']:.2f} s, {passes} bare passes {seconds['bare']:.2f} s: {seconds['pis'] / seconds['bare']:.2f} (at most 1.2)")
+    each, run = seconds["bare"] / passes, sum(shown)
+    print(f"  of them {run} differ and are run, in {seconds['pis'] / (each * run):.2f} times what as many bare passes take")
+    for name, theirs, ours in (("with the model", "PNG and model", "pis"), ("without", "PNG", "pis, silent model")):
+        plain, here = seconds[theirs] / (PLAIN_MASKS * frames), seconds[ours] / passes
+        print(f"a frame and list {name}: {1e6 * plain:.0f} us by a PNG, {1e6 * here:.1f} us here: {plain / here:.1f} times")
+
+
+def time_masks(root: Path, frames_per_cell: int) -> None:
+    data = make(root, frames_per_cell, 64)
+    start = time.perf_counter()
+    made = make_masks(data, FIFTEEN, root / "perturbations.h5")
+    seconds = time.perf_counter() - start
+    print(f"{len(made.masks)} masks with controls of {len(made.frame)} frames of 64 px, written: {seconds:.2f} s (under 5)")
+
+
+def peak(frames_per_cell: int) -> None:
+    """Prints the peak memory of measuring and of the table; in a process of its own, so that it is of this alone."""
+    with tempfile.TemporaryDirectory() as temporary:
+        data = make(Path(temporary), frames_per_cell, SIZE)
+        chosen = make_masks(data, EVERYTHING, Path(temporary) / "perturbations.h5")
+        measured = pis.measure(Silent(), DRAWING, data, chosen, torch.device("cpu"))
+        pis.table(measured, 2000, generator(1, "benchmark"))
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{len(chosen.frame)} frames, {len(chosen.masks)} masks: peak {megabytes:.0f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=64, help="frames a cell, of 4 cells")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=64, help="frames a cell, of 4 cells, for the passes")
+    parser.add_argument("--mask-frames", type=int, default=500, help="frames a cell for the masks")
+    parser.add_argument("--memory-frames", type=int, default=128, help="frames a cell for the memory, and four times as many")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cells = [Cell(m, s) for m in ("QPSK", "64QAM") for s in (0, 20)]
-    masks = perturbation.masks(RAW.views, ("exact", "percentile"), ("top", "bottom", "random"), (1, 2, 3, 4, 5))
+    print(machine())
     with tempfile.TemporaryDirectory() as temporary:
-        root = Path(temporary)
-        make_shards(root / "iq", cells, arguments.frames)
-        rendering.render(root / "iq", root / "constellations", RAW)
-        data = Constellations(root / "constellations")
-        grid = [(m, s, row) for m in range(2) for s in range(2) for row in range(arguments.frames)]
-        index = np.array(grid)
-        perturbation.perturb(data, index, masks, 1, root / "perturbations.h5")
-        perturbations = perturbation.Perturbations(root / "perturbations.h5")
-        drawing = Drawing(RAW, Draw(method="log_histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0)))
-        model = models.build("resnet18", 1, 17, 7).eval().to(device, memory_format=torch.channels_last)
-        images = drawing(drawing.count(torch.from_numpy(data.bins(index)).to(device)))
-        images = images.contiguous(memory_format=torch.channels_last)
-        passes = 1 + len(masks) * len(perturbation.KINDS)
-
-        @torch.inference_mode()
-        def plain() -> None:
-            for _ in range(passes):
-                for chunk in images.split(pis.BATCH):
-                    model(chunk)[0].argmax(1).cpu()
-
-        contestants = {"pis": lambda: pis.measure(model, drawing, data, perturbations, device), "plain": plain}
-        seconds = medians(interleave(contestants, arguments.repeats))
-    print(machine(), "on", device)
-    print(
-        f"{passes} passes over {len(index)} frames of {SIZE} px: pis {seconds['pis']:.2f} s, forward passes alone {seconds['plain']:.2f} s"
-    )
-    print(f"pis / forward passes = {seconds['pis'] / seconds['plain']:.2f} (at most 1.2)")
+        time_all(Path(temporary), arguments.frames, arguments.repeats)
+    with tempfile.TemporaryDirectory() as temporary:
+        time_masks(Path(temporary), arguments.mask_frames)
+    for frames in (arguments.memory_frames, 4 * arguments.memory_frames):
+        subprocess.run([sys.executable, "-c", f"from benchmarks.pis import peak; peak({frames})"], check=True)
 
 
 if __name__ == "__main__":

@@ -30,19 +30,38 @@ HARD = ("64QAM", "256QAM")
 
 
 def run(lists: list[str]) -> dict[str, str]:
-    """List -> name of the experiment, all of them queued and then run."""
+    """List -> name of the experiment, all of them queued and then run.
+
+    Raises:
+        ValueError: when the queue already holds experiments, which would run as well, or one of ours fails.
+    """
     names = {views: f"views-{views.replace(',', '-')}" for views in lists}
+    if waiting := [line for line in dvc_says("queue", "status") if line.split()[-1] in ("Queued", "Running")]:
+        raise ValueError("the queue of DVC is not empty; see dvc queue status, and run or remove first:\n" + "\n".join(waiting))
+    if earlier := set(names.values()) & finished():
+        dvc_says("exp", "remove", *earlier)
     before = PARAMS.read_bytes()
     try:
         lay_over(PARAMS, read_yaml(PRESET))
         for views, name in names.items():
-            subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False)  # of an earlier call
-            queue = ["dvc", "exp", "run", "--queue", "--name", name, "-S", f"render.views=[{views}]", "evaluate"]
-            subprocess.run(queue, check=True)
+            dvc_says("exp", "run", "--queue", "--name", name, "-S", f"render.views=[{views}]", "evaluate")
     finally:
         PARAMS.write_bytes(before)
     subprocess.run(["dvc", "exp", "run", "--run-all"], check=True)
+    if failed := set(names.values()) - finished():
+        raise ValueError(f"{', '.join(sorted(failed))} failed; see dvc queue logs and one of these names")
     return names
+
+
+def finished() -> set[str]:
+    """Names of all experiments that have a result."""
+    return set(dvc_says("exp", "list", "--all-commits", "--name-only"))
+
+
+def dvc_says(*arguments: str) -> list[str]:
+    """The lines, none empty, that a dvc command prints; CalledProcessError, with its complaint on stderr, when it fails."""
+    done = subprocess.run(["dvc", *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return [line for line in done.stdout.splitlines() if line.strip()]
 
 
 def results(views: str, experiment: str) -> dict[str, str]:

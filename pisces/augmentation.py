@@ -25,8 +25,8 @@ class Augmentation:
     carrier_offset_std: float
     """Standard deviation of an added carrier offset, in cycles a sample; 0: none."""
     time_shift: bool
-    """Circular shift by a uniform number of samples. Its seam is a jump of wide spectrum, in which low noise floors drown: at 30 dB QPSK
-    measures 2.3 dB worse in the median, at 20 dB 0.3 dB."""
+    """Circular shift by a uniform number of samples. Its seam is a jump of wide spectrum, in which low noise floors drown: the audit takes
+    it for noise 30 dB below a frame of 1 024 samples (tests/test_augmentation.py)."""
     noise_db: float
     """Added noise lowers the SNR by up to so many dB, to a class of the grid; 0: none."""
     mixup_alpha: float

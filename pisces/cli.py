@@ -3,12 +3,17 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pisces import console
-from pisces.files import read_json
+from pisces.files import read_json, write_csv
 from pisces.params import PARAMS, lay_over, load_params, read_yaml
 
+if TYPE_CHECKING:
+    import pandas
+
 PRESETS = Path("presets")
+PIS, PUBLISHED = Path("plots/pis.csv"), Path("plots/published.csv")
 
 
 def preset(name: str | None, data: str | None) -> None:
@@ -41,14 +46,46 @@ def summary() -> None:
         row = evaluation[task]
         print(f"  {task:<11}{100 * row['accuracy']:5.1f} %  ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})")
     print("\nPerturbation Impact Score (joint), and what it has over the same number of random pixels, with 95 % intervals")
-    for name, row in scores.items():
-        view, mask, level = name.split("_")
-        interval = f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
+    for row in _largest(_pis_table(), scores):
+        interval = f"({row['pis_ci_low']:.2f} to {row['pis_ci_high']:.2f})"
         excess = f"{row['excess']:+.2f} ({row['excess_ci_low']:+.2f} to {row['excess_ci_high']:+.2f})"
-        print(f"  {view:<13}{mask:<7}{level:>3} %  {row['joint_pis']:6.2f}  {interval:<18} excess {excess}")
+        print(f"  {row['view']:<13}{row['mask']:<7}{row['level_percent']:>3g} %  {row['pis']:6.2f}  {interval:<18} excess {excess}")
     print("\nTables: metrics/*.json, plots/*.csv. Pictures:")
     for picture in sorted(Path("plots").glob("*.png")):
         print(f"  {picture}")
+
+
+def _pis_table() -> "pandas.DataFrame":
+    import pandas
+
+    if not PIS.is_file():
+        raise FileNotFoundError(f"{PIS} does not exist; make it with dvc repro pis")
+    return pandas.read_csv(PIS, dtype={"mask": str})  # some masks are named by numbers
+
+
+def _largest(rows: "pandas.DataFrame", scores: dict[str, dict]) -> list[dict]:
+    """Joint scores of the table at the largest level of the headline `scores`, of the rule that those are of."""
+    levels = [float(name.split("_")[2]) for name, values in scores.items() if "joint_pis" in values]
+    rule = "exact" if (rows["rule"] == "exact").any() else "percentile"
+    # Both files hold levels to six digits.
+    at = (rows["level_percent"] - max(levels, default=0)).abs() <= 1e-5 * rows["level_percent"]
+    return rows[(rows["rule"] == rule) & (rows["task"] == "joint") & at].to_dict("records")
+
+
+def published(task: str) -> None:
+    """Holds PIS by the published protocol against ours: writes plots/published.csv and prints it for one task, as Markdown."""
+    from pisces import pis
+
+    both = pis.published(_pis_table())
+    write_csv(PUBLISHED, both)
+    print(_markdown(both[both["task"] == task].drop(columns="task")))
+    print(f"\n{task} accuracy; all tasks in {PUBLISHED}")
+
+
+def _markdown(rows: "pandas.DataFrame") -> str:
+    cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row] for row in rows.itertuples(index=False)]
+    lines = [list(rows), ["---"] * len(rows.columns), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> None:
@@ -90,6 +127,8 @@ def main() -> None:
     laying.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     laying.add_argument("--data", help="an HDF5 file in the RML2018.01A layout")
     commands.add_parser("summary", help=summary.__doc__)
+    comparing = commands.add_parser("published", help=published.__doc__)
+    comparing.add_argument("--task", choices=("joint", "modulation", "snr"), default="joint", help="default: joint")
     exporting = commands.add_parser("export-png", help=export_png.__doc__)
     exporting.add_argument("target", type=Path, help="a new directory")
     exporting.add_argument("--view", help="default: the first of render.views")

@@ -249,8 +249,23 @@ class Perturb(Section):
     views: Annotated[tuple[View, ...], Field(min_length=1), AfterValidator(_no_repeats)] | None
     """Views to take pixels from, one at a time; null takes all of render.views."""
     rules: Annotated[tuple[Literal["exact", "percentile"], ...], Field(min_length=1), AfterValidator(_no_repeats)]
+    """How `masks` take `levels_percent`; see pisces/masks.py."""
     masks: Annotated[tuple[Literal["top", "bottom", "random"], ...], Field(min_length=1), AfterValidator(_no_repeats)]
     levels_percent: Annotated[tuple[Percent, ...], Field(min_length=1), AfterValidator(_increasing)]
+    curve_percent: Annotated[tuple[Percent, ...], AfterValidator(_increasing)]
+    """Further levels of the rule `exact`, for the degradation curves."""
+    regions: Annotated[tuple[Literal["ring", "sector", "cluster", "window"], ...], AfterValidator(_no_repeats)]
+    """Parts of the picture to take whole."""
+    rings: Annotated[int, Field(ge=2, le=32)]
+    """Of equal width, from the centre to the border."""
+    sectors: Annotated[int, Field(ge=2, le=32)]
+    """Of equal angle, the first centred on the I axis."""
+    core_percent: Annotated[float, Field(gt=0, lt=100)]
+    """Share of the points that the cluster cores hold; the rest is transitions between them."""
+    window: Annotated[float, Field(gt=0, le=1)]
+    """Side of a sliding window, over that of the image."""
+    stride: Annotated[float, Field(gt=0, le=1)]
+    """From one window to the next, over the side of the image."""
     frames_per_cell: PositiveInt | None
     """Test frames of each (modulation, SNR) to perturb; null takes all."""
 
@@ -258,6 +273,45 @@ class Perturb(Section):
 class Pis(Section):
     resamples: PositiveInt
     """Paired bootstrap resamples behind each interval."""
+
+
+class Attribute(Section):
+    methods: Annotated[
+        tuple[Literal["grad_cam", "integrated_gradients", "occlusion", "rise"], ...], Field(min_length=1), AfterValidator(_no_repeats)
+    ]
+    """Held against the brightness of pixels, by which PIS ranks them, and against chance; see pisces/attribution.py."""
+    frames_per_cell: PositiveInt
+    """Test frames of each (modulation, SNR) to explain."""
+    layer: Annotated[str, Field(min_length=1)]
+    """Of the backbone, which `grad_cam` reads; auto: the last one whose map has 4 x 4 cells or more."""
+    ig_steps: PositiveInt
+    """Points on the way from a dark image, for `integrated_gradients`."""
+    window: Annotated[float, Field(gt=0, le=1)]
+    """Side of the window of `occlusion`, over that of the image."""
+    stride: Annotated[float, Field(gt=0, le=1)]
+    """From one window to the next, over the side of the image."""
+    rise_masks: PositiveInt
+    rise_cells: Annotated[int, Field(ge=2, le=32)]
+    """Cells along each side of a random mask of `rise`."""
+    rise_keep: Fraction
+    """Chance of a cell to stay."""
+    levels_percent: Annotated[tuple[Percent, ...], Field(min_length=2), AfterValidator(_increasing)]
+    """Points of the deletion and insertion curves, in percent of the lit pixels of all views."""
+    infidelity_samples: PositiveInt
+    """Random perturbations of each image, for infidelity."""
+    checked_frames: Annotated[int, Field(ge=2)]
+    """Frames, spread over the cells, for the sanity checks and the sensitivity, in which every map is made anew."""
+    sensitivity_radius: Positive
+    """Largest change of any pixel value, for the sensitivity."""
+    sensitivity_samples: PositiveInt
+    randomised_steps: PositiveInt
+    """Steps in which the weights are made random, from the heads down to the stem."""
+    shuffled_frames: Annotated[int, Field(ge=2)]
+    """Training frames, with shuffled labels, of the model that has nothing to explain..."""
+    shuffled_epochs: PositiveInt
+    """...and its passes over them."""
+    resamples: PositiveInt
+    """Bootstrap resamples behind each interval."""
 
 
 class Params(Section):
@@ -272,6 +326,27 @@ class Params(Section):
     evaluate: Evaluate
     perturb: Perturb
     pis: Pis
+    attribute: Attribute
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Params":
+        render, train = self.render, self.train
+        if strangers := sorted(set(self.perturb.views or ()) - set(render.views)):
+            raise ValueError(
+                f"perturb.views names {', '.join(strangers)}, but render.views are {', '.join(render.views)}; "
+                "leave it out of perturb.views (null takes all) or add it to render.views"
+            )
+        if "noise" in render.views and render.sps < 3:
+            raise ValueError(
+                f"render.sps = {render.sps} leaves no band without signal, which noise in render.views shows; "
+                "correct render.sps to 3 or more, or leave noise out of render.views"
+            )
+        if train.curriculum_epochs > train.epochs:
+            raise ValueError(
+                f"train.curriculum_epochs = {train.curriculum_epochs} is more than train.epochs = {train.epochs}, "
+                "which would end before every SNR is taken in; lower the one or raise the other"
+            )
+        return self
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -353,4 +428,6 @@ def _explain(error: dict[str, Any]) -> str:
         return f"{where} is missing; copy it from the params.yaml of the repository"
     message = error["msg"].removeprefix("Value error, ")
     sentence = message if error["type"] == "value_error" else message[0].lower() + message[1:]
+    if isinstance(error["input"], dict):  # the message of a whole section names its keys and values itself
+        return f"{where}: {sentence}" if where else sentence
     return f"{where} = {json.dumps(error['input'])[:80]}: {sentence}"

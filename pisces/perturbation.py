@@ -1,11 +1,8 @@
-"""Masks and their controls: which pixels of a constellation to black out, as lists of pixel numbers.
+"""The file of what masks and their controls take: lists of pixel numbers of every frame."""
 
-Masks rank the point counts of one view of a frame, the constellation itself, so they do not depend on how it is drawn. A pixel is
-lit when it holds a point; its mass is the number of points it holds.
-"""
-
-import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,154 +13,72 @@ import torch
 from pisces import console
 from pisces.datasets import Constellations
 from pisces.files import staged
+from pisces.masks import KINDS, Mask, take
+from pisces.params import Perturb
 from pisces.rendering import count_points
-from pisces.seeding import generator
 
-KINDS = ("mask", "control_count", "control_mass")
 CHUNK = 512  # frames
+HDF5_CHUNK = 1 << 12  # pixel numbers; of the hundreds of lists in a small file, most are shorter
+SHOWN_PERCENT = 20  # a picture of what a larger mask takes is a picture of nearly everything
 
 
-class Mask(NamedTuple):
-    """Which pixels of a view: the brightest (`top`), the dimmest lit (`bottom`) or any (`random`), by one of two rules.
-
-    - `exact`: round(level % of the lit pixels), ties broken at random; `random` draws among the lit.
-    - `percentile`: the published rule (Siddiqui, Wang and Ramachandran 2025). `top` takes every pixel at or above the
-      (100 - level)-th percentile of the lit ones, `bottom` every lit pixel at or below the level-th, so a tie is
-      taken whole; `random` draws level % of *all* pixels, most of them dark.
-    """
-
-    view: str
-    rule: str
-    name: str
-    level_percent: float
-
-    @property
-    def key(self) -> str:
-        return f"{self.view}_{self.rule}_{self.name}_{self.level_percent:g}"
-
-
-def masks(views: tuple[str, ...], rules: tuple[str, ...], names: tuple[str, ...], levels_percent: tuple[float, ...]) -> list[Mask]:
-    """Every combination."""
-    return [Mask(*combination) for combination in itertools.product(views, rules, names, levels_percent)]
-
-
-def select(counts: np.ndarray, mask: Mask, tie: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pixel numbers that `mask` takes from one frame.
-
-    `counts` are the points in each pixel (pixels,), `tie` is a random number for each, by which equal counts are
-    ordered, and `rng` serves `random` masks.
-    """
-    lit = np.flatnonzero(counts)
-    if not len(lit):
-        return lit
-    if mask.rule == "percentile":
-        return _select_percentile(counts, lit, mask, rng)
-    n = exact_size(len(lit), mask.level_percent)
-    if mask.name == "random":
-        return rng.choice(lit, n, replace=False)
-    brightness = counts[lit] if mask.name == "bottom" else -counts[lit]
-    return lit[np.lexsort((tie[lit], brightness))[:n]]
-
-
-def exact_size(lit: int, level_percent: float) -> int:
-    """Pixels that an exact mask takes of `lit` ones: rounded, halves up."""
-    return int(np.floor(level_percent * lit / 100 + 0.5))
-
-
-def _select_percentile(counts: np.ndarray, lit: np.ndarray, mask: Mask, rng: np.random.Generator) -> np.ndarray:
-    if mask.name == "random":
-        return rng.choice(len(counts), exact_size(len(counts), mask.level_percent), replace=False)
-    if mask.name == "top":
-        return lit[counts[lit] >= np.percentile(counts[lit], 100 - mask.level_percent)]
-    return lit[counts[lit] <= np.percentile(counts[lit], mask.level_percent)]
-
-
-def controls(counts: np.ndarray, pixels: np.ndarray, lit_at_random: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What chance takes: as many lit pixels as `pixels` holds, and lit pixels of as much mass, both at random.
-
-    `lit_at_random` are the lit pixels in random order, and both controls are its beginnings. The mass control ends
-    where its mass is nearest to that of `pixels`.
-    """
-    taken = counts[pixels]
-    by_count = lit_at_random[: np.count_nonzero(taken)]
-    mass = np.concatenate([[0], np.cumsum(counts[lit_at_random])])
-    by_mass = lit_at_random[: int(np.argmin(np.abs(mass - taken.sum())))]
-    return by_count, by_mass
-
-
-def perturb_frame(counts: np.ndarray, masks: list[Mask], seed: int, identity: tuple[str, int, int]) -> dict[str, np.ndarray]:
-    """`<mask key>/<kind>` -> pixel numbers, for every mask of one view and each of `KINDS`, of one frame's counts (pixels,).
-
-    Everything random comes from generators named after the frame's identity, the view and the mask. The controls of all masks
-    are beginnings of one random order, so that masks of equal size share their control.
-    """
-    view = masks[0].view
-    tie = generator(seed, "tie", *identity, view).random(len(counts))
-    lit_at_random = generator(seed, "control", *identity, view).permutation(np.flatnonzero(counts))
-    result = {}
-    for mask in masks:
-        rng = generator(seed, "mask", *identity, mask.key)
-        pixels = select(counts, mask, tie, rng)
-        for kind, chosen in zip(KINDS, (pixels, *controls(counts, pixels, lit_at_random)), strict=True):
-            result[f"{mask.key}/{kind}"] = np.sort(chosen).astype(np.uint16)
-    return result
-
-
-def perturb(data: Constellations, index: np.ndarray, masks: list[Mask], seed: int, target: Path) -> dict[str, int]:
-    """Writes the pixel lists of every mask and control of the frames of `index` (n, 3) to `target`.
+def perturb(data: Constellations, index: np.ndarray, masks: Sequence[Mask], settings: Perturb, seed: int, target: Path) -> dict[str, int]:
+    """Writes what every mask and control takes from the frames of `index` (n, 3) to `target`.
 
     The file holds `frame` (n, 3), `lit` and `points` (views, n), the lit pixels and the points within the extent of each of the
-    attribute `views`, and a group a mask with a group a kind (`KINDS`): frame i gives up `pixels[offsets[i]:offsets[i + 1]]` of the
-    mask's view. Memory is bounded by a chunk of frames. Returns the number of frames, of those that are dark in a masked view
-    (no point within the extent, nothing to take), and of masks.
+    attribute `views`, and for each mask of the attribute `masks`, a JSON list of [view, rule, name, level], a group with a
+    group a kind (`masks.KINDS`): frame i gives up `pixels[offsets[i]:offsets[i + 1]]` of the mask's view. Memory is bounded by a chunk
+    of frames. Returns the number of frames, of those that are dark in a masked view (no point within the extent, nothing to
+    take), and of masks.
 
     Raises:
         ValueError: when a mask is of a view that the data lack.
     """
-    masked = tuple(dict.fromkeys(mask.view for mask in masks))
-    for view in masked:
+    views = _views(masks)
+    for view in views:
         if view not in data.render.views:
             raise ValueError(
                 f"perturb.views names {view!r}, but the data have {', '.join(data.render.views)}; change perturb.views or render.views"
             )
-    keys = [f"{mask.key}/{kind}" for mask in masks for kind in KINDS]
     with staged(target) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"render": data.render.model_dump_json(), "views": masked, "masks": [mask.key for mask in masks]})
+        file.attrs.update({"views": views, "masks": json.dumps(masks)})
         file["frame"] = index
-        for key in keys:
-            file.create_dataset(f"{key}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(1 << 16,))
-            file.create_dataset(f"{key}/offsets", data=np.zeros(len(index) + 1, np.int64))
-        lit, points = np.empty((2, len(masked), len(index)), np.int32)
+        for mask, kind in product(masks, KINDS):
+            file.create_dataset(f"{mask.key}/{kind}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(HDF5_CHUNK,))
+            file.create_dataset(f"{mask.key}/{kind}/offsets", data=np.zeros(len(index) + 1, np.int64))
+        lit, points = np.empty((2, len(views), len(index)), np.int32)
         for start in console.progress(range(0, len(index), CHUNK), f"perturb, {CHUNK} frames each"):
             part = index[start : start + CHUNK]
-            for v, view in enumerate(masked):
+            for v, view in enumerate(views):
                 counts = count_view(data, part, view)
                 lit[v, start : start + len(part)] = np.count_nonzero(counts, axis=1)
                 points[v, start : start + len(part)] = counts.sum(axis=1)
                 of_view = [mask for mask in masks if mask.view == view]
-                chosen = [perturb_frame(c, of_view, seed, data.identity(f)) for c, f in zip(counts, part, strict=True)]
-                for key in chosen[0]:
-                    _append(file[key], start, [frame[key] for frame in chosen])
+                taken = [take(one, of_view, settings, seed, data.identity(frame)) for one, frame in zip(counts, part, strict=True)]
+                _append(file, start, taken)
         file["lit"], file["points"] = lit, points
-        dark = int(np.count_nonzero((lit == 0).any(axis=0)))
-    return {"frames": len(index), "dark_frames": dark, "masks": len(masks)}
+    return {"frames": len(index), "dark_frames": int(np.count_nonzero((lit == 0).any(axis=0))), "masks": len(masks)}
+
+
+def _views(masks: Sequence[Mask]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(mask.view for mask in masks))
 
 
 def count_view(data: Constellations, index: np.ndarray, view: str) -> np.ndarray:
     """Points in each pixel of one view, float32 (n, pixels of the view), of the frames of an index (n, 3)."""
-    pixels = data.render.size**2
-    counts = count_points(torch.from_numpy(data.bins(index)), len(data.render.views) * pixels)
-    first = data.render.views.index(view) * pixels
-    return counts[:, first : first + pixels].numpy()
+    bins = data.bins_by_view(index)[data.render.views.index(view)]
+    return count_points(torch.from_numpy(bins), data.render.size**2).numpy()
 
 
-def _append(group: h5py.Group, start: int, lists: list[np.ndarray]) -> None:
-    pixels, offsets = group["pixels"], group["offsets"]
-    before = len(pixels)
-    ends = before + np.cumsum([len(one) for one in lists])
-    pixels.resize((int(ends[-1]),))
-    pixels[before:] = np.concatenate(lists)
-    offsets[start + 1 : start + 1 + len(lists)] = ends
+def _append(file: h5py.File, start: int, taken: list[dict[Mask, tuple[np.ndarray, ...]]]) -> None:
+    """Adds what `take` gave for the frames from `start` on."""
+    for mask, (k, kind) in product(taken[0], enumerate(KINDS)):
+        pixels, offsets = (file[f"{mask.key}/{kind}/{name}"] for name in ("pixels", "offsets"))
+        lists = [frame[mask][k] for frame in taken]
+        ends = len(pixels) + np.cumsum([len(one) for one in lists])
+        pixels.resize((int(ends[-1]),))
+        pixels[offsets[start] :] = np.concatenate(lists)
+        offsets[start + 1 : start + 1 + len(lists)] = ends
 
 
 class Perturbations:
@@ -176,8 +91,7 @@ class Perturbations:
         self.frame: np.ndarray = self._file["frame"][:]
         self.lit: np.ndarray = self._file["lit"][:]
         self.points: np.ndarray = self._file["points"][:]
-        parts = (key.split("_") for key in self._file.attrs["masks"])
-        self.masks = [Mask(view, rule, name, float(level)) for view, rule, name, level in parts]
+        self.masks = [Mask(*one) for one in json.loads(self._file.attrs["masks"])]
 
     def pixels(self, mask: Mask, kind: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixel numbers and offsets, counted from 0, of frames `start` to `stop`; see `perturb`."""
@@ -192,10 +106,10 @@ class Perturbations:
 
 
 class Preview(NamedTuple):
-    """A few frames and what the largest masks take of them, for `plots.perturbations`."""
+    """A few frames and what some masks take of them, for `plots.perturbations`."""
 
     images: np.ndarray
-    """log(1 + counts) over the largest among the rows of the same view, (rows, size, size)."""
+    """log(1 + counts) over the largest among the rows of the same view, (rows, size, size); a view that is dark in all of them stays 0."""
     taken: dict[str, np.ndarray]
     """Mask without its view -> bool (rows, size, size)."""
     titles: list[str]
@@ -203,21 +117,35 @@ class Preview(NamedTuple):
 
 
 def preview(data: Constellations, path: Path) -> Preview:
-    """Four rows: frames of cells spread over the file, each in every masked view, as many as there is room for."""
-    perturbations = Perturbations(path)
-    masks, size = perturbations.masks, data.render.size
-    views = tuple(dict.fromkeys(mask.view for mask in masks))
+    """Four rows: frames of cells spread over the file, each in every masked view, as many as there is room for.
+
+    A column shows what a mask takes: the brightness masks at the largest level, up to `SHOWN_PERCENT`, that all rules in the file have,
+    except for pixels drawn from all, which are mostly dark; the cluster cores and transitions; and the first ring and sector.
+    """
+    perturbations, size = Perturbations(path), data.render.size
+    views = _views(perturbations.masks)
     spread = np.linspace(0, len(perturbations.frame) - 1, 2 + max(1, 4 // len(views))).astype(int)
     rows = [(int(i), view) for i in np.unique(spread[1:-1]) for view in views]
     images = np.stack([np.log1p(count_view(data, perturbations.frame[i : i + 1], view)[0]).reshape(size, size) for i, view in rows])
     for view in views:
-        images[[one == view for _, one in rows]] /= images[[one == view for _, one in rows]].max()
-    largest = max(mask.level_percent for mask in masks)
-    taken: dict[str, np.ndarray] = {}
-    for mask in (mask for mask in masks if mask.level_percent == largest):
-        shown = taken.setdefault(f"{mask.rule} {mask.name} {mask.level_percent:g} %", np.zeros((len(rows), size * size), bool))
-        for row, (i, view) in enumerate(rows):
-            if view == mask.view:
-                shown[row, perturbations.pixels(mask, "mask", i, i + 1)[0]] = True
+        images[[one == view for _, one in rows]] /= images[[one == view for _, one in rows]].max() or 1
+    taken = {}
+    for mask in _shown([mask for mask in perturbations.masks if mask.view == views[0]]):
+        taken[_title(mask)] = np.zeros((len(rows), size * size), bool)
+        for row, (i, view) in zip(taken[_title(mask)], rows, strict=True):
+            row[perturbations.pixels(mask._replace(view=view), "mask", i, i + 1)[0]] = True
     titles = ["{}\n{}, {} dB".format(view, *data.identity(perturbations.frame[i])[:2]) for i, view in rows]
     return Preview(images, {name: shown.reshape(images.shape) for name, shown in taken.items()}, titles)
+
+
+def _shown(masks: list[Mask]) -> list[Mask]:
+    """Those that `preview` shows, of the masks of one view."""
+    levels = [{mask.level_percent for mask in masks if mask.rule == rule} for rule in ("exact", "percentile")]
+    shared = set.intersection(*filter(None, levels))
+    level = max((one for one in shared if one <= SHOWN_PERCENT), default=min(shared))
+    by_level = [mask for mask in masks if mask.level_percent == level and (mask.rule, mask.name) != ("percentile", "random")]
+    return by_level + [mask for mask in masks if mask.rule == "cluster" or (mask.rule in ("ring", "sector") and mask.name == "1")]
+
+
+def _title(mask: Mask) -> str:
+    return f"{mask.rule} {mask.name}" + ("" if mask.level_percent is None else f" {mask.level_percent:g} %")

@@ -6,45 +6,63 @@ the nominal level is kept beside it. A score is read against its control: the sa
 taken at random.
 """
 
+import hashlib
 import itertools
+from collections.abc import Callable, Hashable, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import binom
 from torch import nn
 
 from pisces import console
 from pisces.datasets import Constellations
 from pisces.files import write_npz
 from pisces.inference import predict, remove_pixels
-from pisces.perturbation import KINDS, Mask, Perturbations
+from pisces.masks import KINDS, Mask
+from pisces.perturbation import Perturbations
 from pisces.rendering import Drawing
 
 TASKS = ("modulation", "snr", "joint")
 FRACTIONS = ("fraction_all", "fraction_lit", "fraction_mass")
 BATCH = 256  # frames
-BOOTSTRAP_CHUNK = 1 << 22  # weights held at a time
+BOOTSTRAP_CHUNK = 1 << 23  # numbers held at a time, twice
+LABELS = ("view", "rule", "mask", "level_percent", "task")
+COLUMNS = (
+    *LABELS,
+    *("n", "accuracy", "accuracy_drop", *FRACTIONS),
+    *("pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"),
+    *("excess", "excess_ci_low", "excess_ci_high", "excess_mass", "excess_mass_ci_low", "excess_mass_ci_high"),
+    *("p_count", "p_mass", "p_count_holm", "p_mass_holm"),
+)
+AREA_COLUMNS = (
+    *("view", "mask", "task", "n", "fraction_lit_end", "area", "area_ci_low", "area_ci_high"),
+    *("control_area", "excess_area", "excess_area_ci_low", "excess_area_ci_high"),
+)
+Means = dict[Hashable, np.ndarray]
 
 
-def score(accuracy_drop: float, fraction: float) -> float:
-    """PIS of one drop and one fraction, both 0..1; NaN when nothing was taken."""
-    return accuracy_drop / fraction if fraction > 0 else float("nan")
+def score(accuracy_drop: float | np.ndarray, fraction: float | np.ndarray) -> float | np.ndarray:
+    """PIS of drops and fractions, both 0..1; NaN where nothing was taken."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.greater(fraction, 0), np.divide(accuracy_drop, fraction), np.nan)[()]
 
 
 class Outcome:
     """What a model said of the same n frames before and after each perturbation.
 
     `correct[kind][task]` is bool (masks, n) with `kind` of `KINDS`, `baseline[task]` bool (n,), and `fraction[kind]`
-    float (masks, 3, n): share of all pixels, of lit pixels and of mass that was taken, per frame, as in `FRACTIONS`.
+    float32 (masks, 3, n): share of all pixels, of lit pixels and of mass that was taken, per frame, as in `FRACTIONS`.
     """
 
     def __init__(self, masks: list[Mask], n: int):
         self.masks = masks
         self.baseline = {task: np.zeros(n, bool) for task in TASKS}
         self.correct = {kind: {task: np.zeros((len(masks), n), bool) for task in TASKS} for kind in KINDS}
-        self.fraction = {kind: np.zeros((len(masks), len(FRACTIONS), n)) for kind in KINDS}
+        self.fraction = {kind: np.zeros((len(masks), len(FRACTIONS), n), np.float32) for kind in KINDS}
 
     def of(self, frames: np.ndarray) -> "Outcome":
         """The outcome of a subset of frames, bool (n,)."""
@@ -54,46 +72,84 @@ class Outcome:
         part.fraction = {kind: values[:, :, frames] for kind, values in self.fraction.items()}
         return part
 
+    def only(self, chosen: Callable[[Mask], bool]) -> "Outcome":
+        """The outcome of some of the masks."""
+        places = [i for i, mask in enumerate(self.masks) if chosen(mask)]
+        part = Outcome([self.masks[i] for i in places], 0)
+        part.baseline = self.baseline
+        part.correct = {kind: {task: values[places] for task, values in by.items()} for kind, by in self.correct.items()}
+        part.fraction = {kind: values[places] for kind, values in self.fraction.items()}
+        return part
+
 
 def measure(model: nn.Module, drawing: Drawing, data: Constellations, perturbations: Perturbations, device: torch.device) -> Outcome:
-    """Runs the model over each frame once as it is and once for every mask and control, all through the same code.
+    """Asks the model about each frame as it is and after every mask and control, all through the same code.
 
-    Pixels are taken from the view of the mask, and the other views stay. Pixel lists that are equal over a whole batch (masks of
-    equal size share their control; ties make percentile masks coincide) are run once.
+    Pixels are taken from the view of the mask, and the other views stay. What takes no lit pixel of a frame changes nothing, so its
+    answer is that of the frame as it is; and what takes the same pixels of a frame as another (ties make percentile masks coincide,
+    masks of equal size share their control) is asked once. The outcome grows with the number of frames, by 45 bytes a mask and
+    frame (three kinds of three answers and three fractions); all else is bounded by `BATCH` frames and their lists.
     """
     model = model.to(device, memory_format=torch.channels_last)
     outcome, views = Outcome(perturbations.masks, len(perturbations.frame)), drawing.render.views
-    jobs = list(itertools.product(perturbations.chunks(BATCH), KINDS, range(len(outcome.masks))))
-    for (start, stop), kind, i in console.progress(jobs, "pis"):
-        if (kind, i) == (KINDS[0], 0):
-            frames = perturbations.frame[start:stop]
-            counts = drawing.count(torch.from_numpy(data.bins(frames)).to(device))
-            mass = counts.view(len(frames), len(views), -1).cpu().numpy()
-            ask = _Judge(model, drawing, counts, frames[:, :2])
-            for task, right in ask(np.empty(0, np.int64), np.zeros(len(frames) + 1, np.int64)).items():
-                outcome.baseline[task][start:stop] = right
-        pixels, offsets = perturbations.pixels(outcome.masks[i], kind, start, stop)
-        view = views.index(outcome.masks[i].view)
-        outcome.fraction[kind][i, :, start:stop] = realised_fractions(mass[:, view], pixels, offsets)
-        for task, right in ask(pixels + np.int64(view * mass.shape[2]), offsets).items():
-            outcome.correct[kind][task][i, start:stop] = right
+    lists = list(itertools.product(perturbations.chunks(BATCH), KINDS, range(len(outcome.masks))))
+    for (start, stop), part in itertools.groupby(console.progress(lists, "pis"), itemgetter(0)):
+        frames = perturbations.frame[start:stop]
+        counts = drawing.count(torch.from_numpy(data.bins(frames)).to(device))
+        judge = _Judge(model, drawing, counts, frames[:, :2])
+        by_view = counts.view(len(frames), len(views), -1).cpu().numpy()
+        whole = judge.ask(np.empty(0, np.int32), np.zeros(len(frames) + 1, np.int64))
+        asked = {}
+        for _, kind, i in part:
+            view = views.index(outcome.masks[i].view)
+            pixels, offsets = perturbations.pixels(outcome.masks[i], kind, start, stop)
+            outcome.fraction[kind][i, :, start:stop] = realised_fractions(by_view[:, view], pixels, offsets)
+            pixels, offsets = _lit(by_view[:, view], pixels, offsets)
+            asked[kind, i] = judge.ask(pixels + np.int32(view * by_view.shape[2]), offsets)
+        for task, right in judge.answers().items():
+            outcome.baseline[task][start:stop] = right[whole]
+            for (kind, i), questions in asked.items():
+                outcome.correct[kind][task][i, start:stop] = right[questions]
     return outcome
 
 
 class _Judge:
-    """Which answers of a batch are right once pixels are taken out; remembers what it was asked."""
+    """Whether a model is right about the frames of counts (n, pixels) once pixels are taken out; asks each question once."""
 
     def __init__(self, model: nn.Module, drawing: Drawing, counts: torch.Tensor, targets: np.ndarray):
         self.model, self.drawing, self.counts, self.targets = model, drawing, counts, targets
-        self.known: dict[tuple[bytes, bytes], dict[str, np.ndarray]] = {}
+        self.known: list[dict[bytes, int]] = [{} for _ in targets]  # of each frame: digest of a pixel list -> number of the question
+        self.waiting: list[tuple[int, np.ndarray]] = []  # frames and lists that the model has not seen yet
+        self.right: list[np.ndarray] = []  # bool (questions of a batch, 2)
 
-    def __call__(self, pixels: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]:
-        key = (pixels.tobytes(), offsets.tobytes())
-        if key not in self.known:
-            logits = predict(self.model, self.drawing, remove_pixels(self.counts, pixels, offsets))
-            modulation, snr = (one.argmax(1).cpu().numpy() == self.targets[:, i] for i, one in enumerate(logits))
-            self.known[key] = {"modulation": modulation, "snr": snr, "joint": modulation & snr}
-        return self.known[key]
+    def ask(self, pixels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Number of the question about each frame, int (n,): its place in `answers`."""
+        questions = np.empty(len(self.known), np.int32)
+        for frame, (start, stop) in enumerate(itertools.pairwise(offsets.tolist())):
+            taken = pixels[start:stop]
+            key = hashlib.blake2b(taken.tobytes(), digest_size=16).digest()  # lists themselves would fill the memory
+            if key not in self.known[frame]:
+                self.known[frame][key] = BATCH * len(self.right) + len(self.waiting)
+                self.waiting.append((frame, taken))
+            questions[frame] = self.known[frame][key]
+            if len(self.waiting) == BATCH:
+                self._run()
+        return questions
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """Task -> whether the answer to each question is right, bool (questions,)."""
+        if self.waiting:
+            self._run()
+        modulation, snr = np.concatenate(self.right).T
+        return {"modulation": modulation, "snr": snr, "joint": modulation & snr}
+
+    def _run(self) -> None:
+        frames, lists = zip(*self.waiting, strict=True)
+        offsets = np.cumsum([0, *map(len, lists)])
+        counts = remove_pixels(self.counts[list(frames)], np.concatenate(lists), offsets)
+        chosen = torch.stack([logits.argmax(1) for logits in predict(self.model, self.drawing, counts)], 1)
+        self.right.append(chosen.cpu().numpy() == self.targets[list(frames)])
+        self.waiting = []
 
 
 def realised_fractions(counts: np.ndarray, pixels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -110,49 +166,53 @@ def realised_fractions(counts: np.ndarray, pixels: np.ndarray, offsets: np.ndarr
     return np.stack([np.diff(offsets) / counts.shape[1], taken_lit / np.maximum(lit, 1), taken_mass / np.maximum(mass, 1)])
 
 
-def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
-    """One row a (mask, level, task): scores, realised fractions, controls, and 95 % paired-bootstrap intervals.
+def _lit(counts: np.ndarray, pixels: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same lists without the pixels that are dark in counts (n, pixels)."""
+    frame = np.repeat(np.arange(len(counts)), np.diff(offsets))
+    lit = counts[frame, pixels] > 0
+    return pixels[lit], np.concatenate([[0], np.cumsum(np.bincount(frame[lit], minlength=len(counts)))])
 
-    `pis` is the accuracy drop over the realised fraction of lit pixels, `pis_nominal` over level / 100; `excess` is `pis`
-    minus the count control's. Frames are resampled with all their answers, so before, after and control stay paired.
+
+# Tables
+
+
+def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+    """One row a (mask, task), of `COLUMNS`: scores, realised fractions, controls, 95 % paired-bootstrap intervals, and tests.
+
+    - `pis` is the accuracy drop over the realised fraction of lit pixels, `pis_nominal` over level / 100; a region has no level.
+    - `excess` is `pis` minus the count control's; `excess_mass` the drop over the realised fraction of mass, minus the mass control's.
+    - `p_count` and `p_mass` are `mcnemar` of the answers after the mask and after that control; `..._holm` are adjusted by `holm` for all
+      tests of the table.
+
+    Frames are resampled with all their answers, so before, after and control stay paired.
     """
-    drops = {(kind, task): _drop(outcome, kind, task) for kind in KINDS for task in TASKS}  # (masks, n) each
-    lit = {kind: outcome.fraction[kind][:, 1] for kind in KINDS}
-    resampled = _bootstrap_means([*drops.values(), *lit.values()], resamples, rng)
-    drop_means = dict(zip(drops, resampled[: len(drops)], strict=True))  # (resamples, masks) each
-    lit_means = dict(zip(lit, resampled[len(drops) :], strict=True))
-    rows = []
-    for i, mask in enumerate(outcome.masks):
-        for task in TASKS:
-            drop = {kind: float(drops[kind, task][i].mean()) for kind in KINDS}
-            pis = {kind: score(drop[kind], float(lit[kind][i].mean())) for kind in KINDS}
-            spread = {kind: _ratio(drop_means[kind, task][:, i], lit_means[kind][:, i]) for kind in KINDS}
-            row: dict[str, Any] = {
-                "view": mask.view,
-                "mask": mask.name,
-                "rule": mask.rule,
-                "level_percent": mask.level_percent,
-                "task": task,
-            }
-            row |= {"n": len(outcome.baseline[task]), "accuracy": outcome.correct["mask"][task][i].mean(), "accuracy_drop": drop["mask"]}
-            row |= dict(zip(FRACTIONS, outcome.fraction["mask"][i].mean(axis=1), strict=True))
-            row |= {"pis": pis["mask"], **_interval("pis", spread["mask"])}
-            row |= {"pis_nominal": score(drop["mask"], mask.level_percent / 100)}
-            row |= {f"{kind}_pis": pis[kind] for kind in KINDS[1:]}
-            row |= {"excess": pis["mask"] - pis["control_count"]}
-            row |= _interval("excess", spread["mask"] - spread["control_count"])
-            rows.append(row)
-    return pd.DataFrame(rows)
+    columns = _columns(outcome)
+    scores, resampled = _scores(_means(columns)), _scores(_bootstrap_means(columns, resamples, rng))
+    values = {name: one[..., 0] for name, one in scores.items()}  # (masks, tasks), as all that follow
+    fractions = outcome.fraction["mask"].mean(axis=2, dtype=float)
+    values |= {name: np.repeat(fractions[:, [i]], len(TASKS), axis=1) for i, name in enumerate(FRACTIONS)}
+    for name in ("pis", "excess", "excess_mass"):
+        values |= _interval(name, resampled[name])
+    for what in ("count", "mass"):
+        right = [(outcome.correct["mask"][task], outcome.correct[f"control_{what}"][task]) for task in TASKS]
+        values[f"p_{what}"] = np.stack([mcnemar(*pair) for pair in right], axis=1)
+    rows = _labels(outcome.masks).assign(n=len(outcome.baseline["joint"]), **{name: one.ravel() for name, one in values.items()})
+    rows["pis_nominal"] = score(rows["accuracy_drop"], rows["level_percent"] / 100)
+    return _with_holm(rows)[list(COLUMNS)]
 
 
 def grouped_table(outcome: Outcome, groups: np.ndarray, name: str, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`table` for the frames of each value of `groups` (n,), with that value in a first column called `name`."""
+    """`table` for the frames of each value of `groups` (n,), with that value in a first column called `name`.
+
+    Tests are adjusted for all of them, in all groups.
+    """
     parts = []
     for value in dict.fromkeys(groups.tolist()):
         part = table(outcome.of(groups == value), resamples, rng)
         part.insert(0, name, value)
         parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    rows = _with_holm(pd.concat(parts, ignore_index=True))
+    return rows[[name, *COLUMNS]]
 
 
 def groups(frame: np.ndarray, data: Constellations) -> dict[str, tuple[np.ndarray, str]]:
@@ -161,26 +221,93 @@ def groups(frame: np.ndarray, data: Constellations) -> dict[str, tuple[np.ndarra
     return {"modulation": (modulation, "modulation"), "snr": (snr_db, "snr_db")}
 
 
+def by_cell(outcome: Outcome, modulation: np.ndarray, snr_db: np.ndarray, level_percent: float) -> pd.DataFrame:
+    """PIS of the exact masks of one level in each (modulation, SNR), given of every frame (n,). A cell has few frames: no intervals."""
+    chosen = [i for i, mask in enumerate(outcome.masks) if mask.rule == "exact" and mask.level_percent == level_percent]
+    labels = _labels([outcome.masks[i] for i in chosen])
+    before, after = _by_task(outcome.baseline), _by_task(outcome.correct["mask"])[:, chosen]  # (tasks, n), (tasks, masks, n)
+    taken = outcome.fraction["mask"][chosen, FRACTIONS.index("fraction_lit")]  # (masks, n)
+    parts = []
+    for cell in dict.fromkeys(zip(modulation.tolist(), snr_db.tolist(), strict=True)):
+        here = (modulation == cell[0]) & (snr_db == cell[1])
+        drop = (before[:, here].mean(axis=1)[:, None] - after[..., here].mean(axis=2)).T.ravel()
+        lit = taken[:, here].mean(axis=1, dtype=float).repeat(len(TASKS))
+        values = {"accuracy_drop": drop, "fraction_lit": lit, "pis": score(drop, lit)}
+        parts.append(labels.assign(modulation=cell[0], snr_db=cell[1], n=np.count_nonzero(here), **values))
+    return pd.concat(parts, ignore_index=True)
+
+
+def areas(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+    """One row a view, exact mask and task, of `AREA_COLUMNS`: the area under accuracy over the realised fraction of lit pixels.
+
+    The curve leads from the baseline, at 0, through all levels to `fraction_lit_end`. Its area, by the trapezoid rule, is divided by
+    that range, which makes it the mean accuracy along the curve. `control_area` is the same of the count control, and `excess_area` is
+    `area` minus that: below 0 where the mask costs more than chance. Intervals are 95 %, from a bootstrap paired as in `table`.
+    """
+    exact = sorted((mask.level_percent, i) for i, mask in enumerate(outcome.masks) if mask.rule == "exact")
+    if not exact:
+        return pd.DataFrame(columns=AREA_COLUMNS)
+    columns = _columns(outcome, [i for _, i in exact], ("mask", "control_count"))
+    means, resampled = _means(columns), _bootstrap_means(columns, resamples, rng)
+    curves: dict[tuple[str, str], list[int]] = {}  # places among `exact`, in rising order of the levels
+    for place, (_, i) in enumerate(exact):
+        curves.setdefault((outcome.masks[i].view, outcome.masks[i].name), []).append(place)
+    parts = []
+    for (view, name), of in curves.items():
+        area, spread = _areas(means, of), _areas(resampled, of)  # (tasks, 1), (tasks, resamples) each
+        values = {what: one[:, 0] for what, one in area.items()}
+        values |= _interval("area", spread["area"]) | _interval("excess_area", spread["excess_area"])
+        values |= {"n": len(outcome.baseline["joint"]), "fraction_lit_end": means["mask", "fraction_lit"][of[-1], 0]}
+        parts.append(pd.DataFrame({"view": view, "mask": name, "task": TASKS} | values)[list(AREA_COLUMNS)])
+    return pd.concat(parts, ignore_index=True)
+
+
+def published(rows: pd.DataFrame) -> pd.DataFrame:
+    """The published protocol beside ours, on the same model: a row a (view, mask, level, task) that `table` has by both rules.
+
+    - `published_pis`: percentile mask, drop over level / 100; `published_fraction_lit`: what that mask really took;
+      `published_pis_realised`: the same drop over that.
+    - `exact_pis` with its interval, `exact_control_pis` of its count control, and `p_count_holm` between the two.
+
+    Raises:
+        ValueError: when the table lacks one of the rules.
+    """
+    for rule in ("percentile", "exact"):
+        if not (rows["rule"] == rule).any():
+            raise ValueError(
+                f"the table has no mask of the rule {rule}; set perturb.rules to [exact, percentile] and run dvc repro pis to compare them"
+            )
+    keys = ["view", "mask", "level_percent", "task"]
+    theirs = {"pis_nominal": "published_pis", "fraction_lit": "published_fraction_lit", "pis": "published_pis_realised"}
+    ours = {"pis": "exact_pis", "pis_ci_low": "exact_pis_ci_low", "pis_ci_high": "exact_pis_ci_high"}
+    ours |= {"control_count_pis": "exact_control_pis", "p_count_holm": "p_count_holm"}
+    percentile, exact = (
+        rows.loc[rows["rule"] == rule, keys + list(new)].rename(columns=new) for rule, new in (("percentile", theirs), ("exact", ours))
+    )
+    return percentile.merge(exact, on=keys)
+
+
 def baseline(outcome: Outcome) -> dict[str, float]:
     """Accuracy of each task before anything is taken."""
     return {task: float(values.mean()) for task, values in outcome.baseline.items()}
 
 
-def headline(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Joint PIS and excess over chance, with intervals, of each view and mask at the smallest and the largest level, for the metrics file.
+def headline(rows: pd.DataFrame, areas: pd.DataFrame, levels_percent: Sequence[float]) -> dict[str, dict[str, float]]:
+    """A few joint scores for the metrics file; intervals and all else are in the tables.
 
-    From the exact rule where it is in the table. A score is left out where it or an interval of it is undefined: a mask took nothing,
-    or from so few frames that some resample has none of them.
+    PIS and excess of each view and mask at the smallest and the largest of the levels, from the exact rule where it is in the table;
+    and the area of each view and mask. A score is left out where it or an interval of it is undefined: a mask took nothing, or from so
+    few frames that some resample has none of them.
     """
-    rule = "exact" if (rows["rule"] == "exact").any() else rows["rule"].iloc[0]
-    levels = (rows["level_percent"].min(), rows["level_percent"].max())
-    chosen = rows[(rows["rule"] == rule) & (rows["task"] == "joint") & rows["level_percent"].isin(levels)]
-    columns = {"pis": "joint_pis", "pis_ci_low": "ci_low", "pis_ci_high": "ci_high"}
-    columns |= {name: name for name in ("excess", "excess_ci_low", "excess_ci_high")}
-    return {
-        f"{row['view']}_{row['mask']}_{row['level_percent']:g}": {new: float(row[old]) for old, new in columns.items()}
-        for row in chosen.dropna(subset=list(columns)).to_dict("records")
-    }
+    rule = "exact" if (rows["rule"] == "exact").any() else "percentile"
+    ends = rows["level_percent"].isin([min(levels_percent), max(levels_percent)])
+    scores = _defined(rows[(rows["rule"] == rule) & (rows["task"] == "joint") & ends], ("pis", "excess"))
+    result = {f"{row['view']}_{row['mask']}_{row['level_percent']:g}": {"joint_pis": row["pis"], "excess": row["excess"]} for row in scores}
+    return result | {f"{row['view']}_{row['mask']}": {"area": row["area"]} for row in _defined(areas[areas["task"] == "joint"], ("area",))}
+
+
+def _defined(rows: pd.DataFrame, scores: tuple[str, ...]) -> list[dict]:
+    return rows.dropna(subset=[f"{score}{part}" for score in scores for part in ("", "_ci_low", "_ci_high")]).to_dict("records")
 
 
 def write_outcome(path: Path, outcome: Outcome, frame: np.ndarray) -> None:
@@ -189,33 +316,120 @@ def write_outcome(path: Path, outcome: Outcome, frame: np.ndarray) -> None:
     arrays = {"frame": frame, "masks": np.array([mask.key for mask in outcome.masks])}
     arrays |= {f"{task}_baseline": values for task, values in outcome.baseline.items()}
     arrays |= {f"{task}_{kind}": outcome.correct[kind][task] for kind in KINDS for task in TASKS}
-    arrays |= {f"fraction_{kind}": outcome.fraction[kind].astype(np.float32) for kind in KINDS}
+    arrays |= {f"fraction_{kind}": outcome.fraction[kind] for kind in KINDS}
     write_npz(path, arrays)
 
 
-def _drop(outcome: Outcome, kind: str, task: str) -> np.ndarray:
-    """Per-frame change of the answer, before minus after, -1, 0 or 1: (masks, n)."""
-    return outcome.baseline[task].astype(float) - outcome.correct[kind][task]
+def _labels(masks: Sequence[Mask]) -> pd.DataFrame:
+    """The columns `LABELS`, a row a mask and task."""
+    return pd.DataFrame([(*mask, task) for mask in masks for task in TASKS], columns=LABELS).astype({"level_percent": float})
 
 
-def _bootstrap_means(columns: list[np.ndarray], resamples: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Means over frames of each (k, n) array under the same resamples of frames: (resamples, k) each."""
-    stacked = np.concatenate(columns)  # (all k, n)
-    n = stacked.shape[1]
-    means = np.empty((resamples, len(stacked)))
+def _by_task(values: dict[str, np.ndarray]) -> np.ndarray:
+    return np.stack([values[task] for task in TASKS])
+
+
+# Tests
+
+
+def mcnemar(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Two-sided p-value of paired answers, bool (..., n) each, if both were right equally often: the exact test of McNemar.
+
+    Where one is right and the other wrong, each is as likely to be the right one: the smaller number of the two is binomial (McNemar,
+    "Note on the sampling error of the difference between correlated proportions or percentages", Psychometrika, 1947). 1 without any.
+    """
+    only_one, only_other = np.count_nonzero(one & ~other, axis=-1), np.count_nonzero(other & ~one, axis=-1)
+    return np.minimum(1.0, 2 * binom.cdf(np.minimum(only_one, only_other), only_one + only_other, 0.5))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values (n,) adjusted for n tests: calling those up to a significant makes even one mistake with probability a at most.
+
+    That holds however the tests depend on each other (Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics, 1979).
+    """
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]))
+    return adjusted
+
+
+def _with_holm(rows: pd.DataFrame) -> pd.DataFrame:
+    """`table` with both kinds of tests adjusted together."""
+    p = rows[["p_count", "p_mass"]].to_numpy()
+    adjusted = holm(p.ravel()).reshape(p.shape)
+    return rows.assign(p_count_holm=adjusted[:, 0], p_mass_holm=adjusted[:, 1])
+
+
+# Bootstrap
+
+
+def _columns(outcome: Outcome, masks: Sequence[int] | slice = slice(None), kinds: Sequence[str] = KINDS) -> Means:
+    """Every number per frame that scores are made of, (masks, n) each: the answers, `(kind, task)`, and `(kind, fraction)`.
+
+    `("baseline", task)` is (1, n).
+    """
+    columns: Means = {("baseline", task): outcome.baseline[task][None] for task in TASKS}
+    columns |= {(kind, task): outcome.correct[kind][task][masks] for kind in kinds for task in TASKS}
+    used = [(i, name) for i, name in enumerate(FRACTIONS) if name != "fraction_all"]
+    return columns | {(kind, name): outcome.fraction[kind][masks, i] for kind in kinds for i, name in used}
+
+
+def _means(columns: Means) -> Means:
+    """Means over frames, (masks, 1) each."""
+    return {name: values.mean(axis=1, dtype=float)[:, None] for name, values in columns.items()}
+
+
+def _bootstrap_means(columns: Means, resamples: int, rng: np.random.Generator) -> Means:
+    """Means over frames under the same resamples of frames, (masks, resamples) each; memory does not grow with the frames."""
+    n = len(next(iter(columns.values()))[0])
+    means = {name: np.empty((len(values), resamples)) for name, values in columns.items()}
     step = max(1, BOOTSTRAP_CHUNK // n)
     for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(float)
-        means[start : start + rows] = weights @ stacked.T / n
-    return np.split(means, np.cumsum([len(column) for column in columns])[:-1], axis=1)
+        weights = np.empty((min(step, resamples - start), n))
+        for row in weights:
+            row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+        for name, values in columns.items():
+            for first in range(0, len(values), step):
+                part = values[first : first + step].astype(float) @ weights.T / n
+                means[name][first : first + step, start : start + step] = part
+    return means
 
 
-def _ratio(drop: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    return np.divide(drop, fraction, out=np.full_like(drop, np.nan), where=fraction > 0)
+def _drop(means: Means, kind: str) -> np.ndarray:
+    """Accuracy lost, (masks, tasks, resamples)."""
+    return np.stack([means["baseline", task] - means[kind, task] for task in TASKS], axis=1)
 
 
-def _interval(name: str, values: np.ndarray) -> dict[str, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
+def _scores(means: Means) -> dict[str, np.ndarray]:
+    """The scores of `table` that need no level, (masks, tasks, resamples) each."""
+    drop = {kind: _drop(means, kind) for kind in KINDS}
+    pis = {kind: score(drop[kind], means[kind, "fraction_lit"][:, None]) for kind in KINDS}
+    by_mass = {kind: score(drop[kind], means[kind, "fraction_mass"][:, None]) for kind in ("mask", "control_mass")}
+    return {
+        "accuracy": np.stack([means["mask", task] for task in TASKS], axis=1),
+        "accuracy_drop": drop["mask"],
+        "pis": pis["mask"],
+        "control_count_pis": pis["control_count"],
+        "control_mass_pis": pis["control_mass"],
+        "excess": pis["mask"] - pis["control_count"],
+        "excess_mass": by_mass["mask"] - by_mass["control_mass"],
+    }
+
+
+def _areas(means: Means, of: list[int]) -> dict[str, np.ndarray]:
+    """The areas of `areas`, (tasks, resamples) each, over the masks `of`, which rise in their levels."""
+    area = {kind: np.stack([_area(means, of, kind, task) for task in TASKS]) for kind in ("mask", "control_count")}
+    return {"area": area["mask"], "control_area": area["control_count"], "excess_area": area["mask"] - area["control_count"]}
+
+
+def _area(means: Means, of: list[int], kind: str, task: str) -> np.ndarray:
+    fraction = np.pad(means[kind, "fraction_lit"][of], ((1, 0), (0, 0)))  # (levels, resamples) -> (levels + 1, resamples)
+    accuracy = np.concatenate([means["baseline", task], means[kind, task][of]])
+    return score(np.trapezoid(accuracy, fraction, axis=0), fraction[-1])
+
+
+def _interval(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """95 % of the resamples, the last axis, lie between."""
+    low, high = np.quantile(values, [0.025, 0.975], axis=-1)
     return {f"{name}_ci_low": low, f"{name}_ci_high": high}

@@ -1,13 +1,18 @@
 """Arrays -> axes. Every function draws from data and returns the axes or figure; `save` is the only one that writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib.style
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pisces.files import staged
 from pisces.modulations import FAMILIES
@@ -18,7 +23,33 @@ matplotlib.rcParams.update({"font.size": 9, "axes.grid": False, "figure.constrai
 MARKERS = "osD^vPX*<>"
 TASK_LABELS = {"modulation": "Modulation", "snr": "SNR", "joint": "Joint"}
 MASK_LABELS = {"top": "Brightest pixels", "bottom": "Dimmest lit pixels", "random": "Random pixels"}
+REGION_LABELS = {"ring": "Ring, from the centre", "sector": "Sector, around the angle (degrees)", "cluster": "Cluster"}
+METHOD_LABELS = {
+    **{"grad_cam": "Grad-CAM", "integrated_gradients": "Integrated gradients", "occlusion": "Occlusion", "rise": "RISE"},
+    **{"brightness": "Brightness (PIS)", "random": "Random"},
+}
+MEASURE_LABELS = {
+    "deletion_area": "Deletion area (%)\n(low is good)",
+    "insertion_area": "Insertion area (%)\n(high is good)",
+    "infidelity": "Infidelity\n(low is good)",
+    "sensitivity": "Sensitivity\n(low is good)",
+    "agreement": "Rank correlation\nwith brightness",
+    "weights": "... with random\nweights\n(low is good)",
+    "labels": "... with shuffled\nlabels\n(low is good)",
+}
+SHOWN = {"measure": MEASURE_LABELS, "method": METHOD_LABELS}
 INTERVAL = "95 % bootstrap interval"
+FILLED = "filled: differs from its count control, Holm-adjusted p < 0.05"
+CONTROL_LINE = {"color": "dimgrey", "ls": "--", "lw": 0.8, "zorder": 4}
+HOLLOW = {"color": "grey", "marker": "o", "mfc": "none", "ms": 3, "ls": ""}
+CHANCE_LINE = {"color": "grey", "ls": ":", "lw": 1, "zorder": 1}
+RED = ListedColormap(["#ff3b30"])
+SIGNED = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
+"""For scores around 0, white: red lowers the accuracy or speaks for the answer; grey: undefined."""
+PAGE = 7.1
+"""Inches: 180 mm, the width of a page."""
+SCARCE = 0.01
+"""Share of the lit pixels: the PIS of a region with fewer is a small drop over next to nothing, and may run off the scale."""
 
 
 def save(drawn: Figure | Axes, path: Path) -> None:
@@ -29,6 +60,28 @@ def save(drawn: Figure | Axes, path: Path) -> None:
 
 def _axes(width: float, height: float) -> Axes:
     return Figure((width, height)).subplots()
+
+
+def _caption(figure: Figure, text: str) -> None:
+    """Small words above the panels, broken into lines where the figure ends."""
+    figure.suptitle(text, fontsize=8, wrap=True)
+
+
+def _nothing(why: str) -> Figure:
+    """What is drawn where there is nothing to draw, since a stage has its pictures whatever its params."""
+    figure = Figure((PAGE, 0.3))
+    _caption(figure, why)
+    return figure
+
+
+def _lines(name: str) -> str:
+    """A heading of a narrow panel, broken between words but not between a number and its %."""
+    return fill(name.replace(" %", "\u00a0%"), 14)
+
+
+def _frames(numbers: pd.Series) -> str:
+    """ "n = 17 frames", or "n = 2 to 4 frames" where they differ."""
+    return f"n = {' to '.join(str(n) for n in sorted({int(numbers.min()), int(numbers.max())}))} frames"
 
 
 def audit(table: pd.DataFrame) -> Figure:
@@ -58,7 +111,7 @@ def audit(table: pd.DataFrame) -> Figure:
 def constellations(modulations: Sequence[str], snrs_db: Sequence[int], images: dict[str, np.ndarray], extents: dict[str, float]) -> Figure:
     """A sheet of images: view -> (modulations, snrs, size, size), modulations in columns, SNRs in rows, views under each other."""
     rows = [(view, s) for view in images for s in range(len(snrs_db))]
-    figure = Figure((0.8 * max(len(modulations), 6) + 0.6, 0.82 * len(rows) + 0.5))
+    figure = Figure((0.8 * max(len(modulations), 4) + 0.6, 0.82 * len(rows) + 0.7))
     grid = figure.subplots(len(rows), len(modulations), squeeze=False)
     for axes_row, (view, s) in zip(grid, rows, strict=True):
         for axes, image in zip(axes_row, images[view][:, s], strict=True):
@@ -67,7 +120,7 @@ def constellations(modulations: Sequence[str], snrs_db: Sequence[int], images: d
     for axes, modulation in zip(grid[0], modulations, strict=True):
         axes.set_title(modulation, fontsize=8)
     widths = ", ".join(f"{view} {extents[view]:g} {'dB' if view == 'noise' else 'RMS'}" for view in images)
-    figure.supxlabel(f"In-phase to the right, quadrature upwards, half width: {widths}; brightness: log(1 + points)", fontsize=8)
+    _caption(figure, f"In-phase to the right, quadrature upwards, half width: {widths}; brightness: log(1 + points)")
     return figure
 
 
@@ -90,10 +143,12 @@ def training(history: pd.DataFrame) -> Figure:
         loss.plot(history["epoch"], history[f"{part}_loss"], style, marker="o", ms=3, label=part.capitalize())
     loss.set(xlabel="Epoch", ylabel="Loss, both tasks")
     for task, marker in zip(TASK_LABELS, MARKERS, strict=False):
-        accuracy.plot(history["epoch"], 100 * history[f"validation_{task}_accuracy"], marker=marker, ms=4, label=TASK_LABELS[task])
-    accuracy.set(xlabel="Epoch", ylabel="Validation accuracy (%)", ylim=(0, 103))
+        accuracy.plot(
+            history["epoch"], 100 * history[f"validation_{task}_accuracy"], marker=marker, ms=4, clip_on=False, label=TASK_LABELS[task]
+        )
+    accuracy.set(xlabel="Epoch", ylabel="Validation accuracy (%)", ylim=(0, 100))
     for task, marker in zip(("modulation", "snr"), MARKERS, strict=False):
-        weight.plot(history["epoch"], history[f"{task}_weight"], marker=marker, ms=4, label=TASK_LABELS[task])
+        weight.plot(history["epoch"], history[f"{task}_weight"], marker=marker, ms=4, clip_on=False, label=TASK_LABELS[task])
     weight.set(xlabel="Epoch", ylabel="Share of the loss weight", ylim=(0, 1))
     for axes in (loss, accuracy, weight):
         axes.legend(frameon=False)
@@ -124,14 +179,14 @@ def confusion(true: np.ndarray, predicted: np.ndarray, labels: Sequence, what: s
 def per_class(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """F1 of each modulation, the rows of `metrics.per_class`, as bars with precision and recall marked, by family."""
     scores = scores.set_index("label")
-    order = [m for family in FAMILIES.values() for m in family if m in scores.index]
+    order = _by_family(scores.index)
     scores = scores.loc[order]
     axes = ax or _axes(8, 3)
     axes.bar(range(len(order)), 100 * scores["f1"], color="C0", alpha=0.6, label="F1")
     for column, marker in (("precision", "o"), ("recall", "D")):
-        axes.plot(range(len(order)), 100 * scores[column], marker, ms=4, label=column.capitalize())
+        axes.plot(range(len(order)), 100 * scores[column], marker, ms=4, clip_on=False, label=column.capitalize())
     axes.set_xticks(range(len(order)), order, rotation=60, ha="right")
-    axes.set(xlabel=f"Modulation, n = {scores['frames'].sum()} frames", ylabel="Score (%)", ylim=(0, 100))
+    axes.set(xlabel=f"Modulation, n = {scores['frames'].sum()} frames", ylabel="Score (%)", xlim=(-0.8, len(order) - 0.2), ylim=(0, 100))
     axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     return axes
 
@@ -140,7 +195,9 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int], ax: Axes | Non
     """Accuracy of each task over the SNR label with its interval and chance; `classes` are the numbers of modulations and SNRs."""
     axes = ax or _axes(6, 3.6)
     for i, (task, chance) in enumerate(_chances(classes).items()):
-        axes.plot(rows["snr_db"], 100 * rows[task], color=f"C{i}", marker=MARKERS[i], ms=4, label=TASK_LABELS[task])
+        # Joint, drawn last, often lies on another: dashes and smaller markers leave that to be seen.
+        style = {"color": f"C{i}", "ls": "--" if task == "joint" else "-", "marker": MARKERS[i], "ms": 6 - i}
+        axes.plot(rows["snr_db"], 100 * rows[task], **style, clip_on=False, label=TASK_LABELS[task])
         axes.fill_between(rows["snr_db"], 100 * rows[f"{task}_ci_low"], 100 * rows[f"{task}_ci_high"], color=f"C{i}", alpha=0.2, lw=0)
         axes.axhline(100 * chance, color=f"C{i}", ls=":", lw=1)
     axes.set(xlabel="SNR (dB)", ylabel="Accuracy (%)", ylim=(0, 100))
@@ -151,72 +208,322 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int], ax: Axes | Non
 
 def perturbations(images: np.ndarray, taken: dict[str, np.ndarray], titles: Sequence[str]) -> Figure:
     """Frames (n, size, size) in the first column, and with each named mask's pixels, bool (n, size, size), in red beside it."""
-    figure = Figure((1.5 * (1 + len(taken)), 1.6 * len(images)))
+    tile = min(1.5, 10 / (1 + len(taken)))
+    figure = Figure((tile * (1 + len(taken)), (tile + 0.1) * len(images) + 0.2))
     grid = figure.subplots(len(images), 1 + len(taken), squeeze=False)
     for i, row in enumerate(grid):
         for axes, (name, mask) in zip(row, {"": np.zeros_like(images, bool), **taken}.items(), strict=True):
             _image(axes, images[i], images.max())
-            axes.imshow(np.ma.masked_equal(mask[i], 0), cmap=matplotlib.colors.ListedColormap(["#ff3b30"]), interpolation="nearest")
+            axes.imshow(np.ma.masked_equal(mask[i], 0), cmap=RED, interpolation="nearest")
             if i == 0:
-                axes.set_title(name or "Frame", fontsize=8)
+                axes.set_title(_lines(name or "Frame"), fontsize=8)
         row[0].set_ylabel(titles[i], fontsize=8)
     return figure
 
 
 def degradation(rows: pd.DataFrame, baseline: dict[str, float], classes: tuple[int, int]) -> Figure:
-    """Accuracy over the realised fraction of lit pixels taken, exact masks, with `baseline` accuracies at 0: a row a view, a column a task.
+    """Accuracy over the realised fraction of lit pixels taken, exact masks, with `baseline` accuracies at 0: a column a view, a row a task.
 
-    The bands are the intervals of the drop; dotted is chance, for `classes`, the numbers of modulations and SNRs.
+    The bands are the intervals of the drop; thin: the count controls, which take as many; dotted: chance, for `classes`, the numbers of
+    modulations and SNRs. The axis is logarithmic from 0.5 % on, so that the first few pixels can be told apart.
     """
     chances = _chances(classes)
-    figure, panels = _panels(rows)
-    for axes, view, task, label in panels:
-        for i, (mask, name) in enumerate(MASK_LABELS.items()):
+    figure, panels = _panels(rows, "accuracy (%)", "Lit pixels taken (%)")
+    for axes, view, task in panels:
+        for i, mask in enumerate(MASK_LABELS):
             part = _of(rows, view, mask, task)
-            x = np.concatenate([[0], 100 * part["fraction_lit"]])
-            drops = [np.concatenate([[0], part["fraction_lit"] * part[column]]) for column in ("pis_ci_low", "pis_ci_high")]
-            high, low = (100 * (baseline[task] - drop) for drop in drops)
+            taken = np.concatenate([[0], part["fraction_lit"]])
+            drops = {name: np.concatenate([[0], part[name]]) * taken for name in ("pis_ci_low", "pis_ci_high", "control_count_pis")}
+            low, high, control = (100 * (baseline[task] - drops[name]) for name in ("pis_ci_high", "pis_ci_low", "control_count_pis"))
             accuracy = 100 * np.concatenate([[baseline[task]], part["accuracy"]])
-            axes.plot(x, accuracy, color=f"C{i}", marker=MARKERS[i], ms=4, label=name)
-            axes.fill_between(x, low, high, color=f"C{i}", alpha=0.15, lw=0)
-        axes.axhline(100 * chances[task], color="grey", ls=":", lw=1)
-        axes.set(xlabel=f"Lit pixels of {view} taken (%)", ylabel=f"{label} accuracy (%)")
-        axes.set_ylim(bottom=0)
-    _legend_below(figure, axes)
-    figure.suptitle(f"{INTERVAL} of the drop, n = {rows['n'].iloc[0]} frames; dotted: chance", fontsize=8)
+            axes.plot(100 * taken, accuracy, color=f"C{i}", marker=MARKERS[i], ms=3, lw=1, clip_on=False)
+            axes.fill_between(100 * taken, low, high, color=f"C{i}", alpha=0.15, lw=0)
+            axes.plot(100 * taken, control, **CONTROL_LINE)
+        axes.axhline(100 * chances[task], **CHANCE_LINE)
+        _fraction_axis(axes, 100 * rows.loc[rows["rule"] == _rule(rows), "fraction_lit"].max())
+        axes.set_ylim(0, 100)
+    _legend_below(figure, [*_mask_handles(rows), Line2D([], [], **CHANCE_LINE, label="Chance")])
+    _caption(figure, f"{_rule(rows).capitalize()} masks; {INTERVAL} of the drop, {_frames(rows['n'])}")
     return figure
 
 
 def pis(rows: pd.DataFrame) -> Figure:
-    """PIS over the level with its interval, exact masks, a row a view, a column a task; hollow: the same number of lit pixels at random."""
-    figure, panels = _panels(rows)
-    for axes, view, task, label in panels:
-        for i, (mask, name) in enumerate(MASK_LABELS.items()):
+    """PIS over the level with its interval, exact masks, a column a view, a row a task; thin: as many lit pixels at random.
+
+    A marker is filled where the accuracy differs from the one after the count control.
+    """
+    figure, panels = _panels(rows, "PIS", "Level (% of lit pixels)")
+    for axes, view, task in panels:
+        for i, mask in enumerate(MASK_LABELS):
             part = _of(rows, view, mask, task)
-            x = part["level_percent"] + 0.08 * (i - 1)
-            spread = np.abs(np.stack([part["pis"] - part["pis_ci_low"], part["pis_ci_high"] - part["pis"]]))
-            axes.errorbar(x, part["pis"], spread, color=f"C{i}", marker=MARKERS[i], ms=4, lw=1, capsize=2, label=name)
-            axes.plot(x, part["control_count_pis"], MARKERS[i], color=f"C{i}", mfc="none", ms=5)
-        axes.axhline(0, color="grey", lw=0.8)
-        axes.set(xlabel=f"Level (% of the lit pixels of {view})", ylabel=f"{label} PIS")
-    _legend_below(figure, axes)
-    figure.suptitle(f"{INTERVAL}, n = {rows['n'].iloc[0]} frames; hollow: count control", fontsize=8)
+            # A little apart, or the intervals would hide each other.
+            _scores(axes, part["level_percent"] * 1.06 ** (i - 1), part, i, "-")
+            axes.plot(part["level_percent"], part["control_count_pis"], **CONTROL_LINE)
+        axes.axhline(0, color="grey", lw=0.6, zorder=0)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    _legend_below(figure, _mask_handles(rows))
+    _caption(figure, f"{_rule(rows).capitalize()} masks; {INTERVAL}, {_frames(rows['n'])}; {FILLED}")
     return figure
 
 
-def _panels(rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, str, str, str]]]:
-    """A row of panels a view of a PIS table, a column a task: (axes, view, task, label of the task)."""
+def _scores(axes: Axes, x: pd.Series | np.ndarray, part: pd.DataFrame, style: int, line: str) -> None:
+    """PIS with its interval at each x, in the colour and marker number `style`, filled where it differs from its count control."""
+    spread = np.abs(np.stack([part["pis"] - part["pis_ci_low"], part["pis_ci_high"] - part["pis"]]))
+    axes.errorbar(x, part["pis"], spread, fmt=line, color=f"C{style}", lw=1, capsize=1.5)
+    faces = [f"C{style}" if p < 0.05 else "white" for p in part["p_count_holm"]]
+    axes.scatter(x, part["pis"], 14, c=faces, edgecolors=f"C{style}", marker=MARKERS[style], linewidths=0.9, zorder=3)
+
+
+def regions(rows: pd.DataFrame, task: str = "joint") -> Figure:
+    """PIS of parts of the picture for one task, a row a view: rings, sectors and clusters as points beside a map of the windows.
+
+    A point carries its interval and, small and hollow, its count control. Where the accuracy differs from the one after the control, the
+    point is filled, and the window has a dot. All views share one scale, for the regions that take `SCARCE` of the lit pixels or more.
+    """
+    rows = rows[(rows["task"] == task) & rows["rule"].isin([*REGION_LABELS, "window"])]
+    if rows.empty:
+        return _nothing("No regions were taken: perturb.regions is empty")
     views = rows["view"].unique()
-    figure = Figure((10, 0.4 + 2.8 * len(views)))
-    grid = figure.subplots(len(views), len(TASK_LABELS), squeeze=False)
-    return figure, [
-        (axes, view, *task) for row, view in zip(grid, views, strict=True) for axes, task in zip(row, TASK_LABELS.items(), strict=True)
-    ]
+    figure = Figure((PAGE, 1.1 + 1.3 * len(views)))
+    grid = figure.subplots(len(views), 2, squeeze=False, width_ratios=(3.4, 1), sharex="col")
+    for (points, _), view in zip(grid, views, strict=True):
+        _region_points(points, rows[(rows["view"] == view) & (rows["rule"] != "window")])
+        points.set_ylabel(f"{view}\n{TASK_LABELS[task]} PIS")
+    _same_scale(grid[:, 0], rows[rows["rule"] != "window"])
+    _window_maps(grid[:, 1], rows[rows["rule"] == "window"], views, f"{TASK_LABELS[task]} PIS of a window")
+    kinds = {rule.capitalize(): i for i, rule in enumerate(REGION_LABELS) if (rows["rule"] == rule).any()}
+    if kinds:
+        _legend_below(figure, [*_handles(kinds, ""), Line2D([], [], **HOLLOW, label="Count control")])
+    windows = f"windows: in-phase to the right, quadrature upwards, grey: less than {100 * SCARCE:g} % of the lit pixels, dots as filled"
+    _caption(figure, f"{INTERVAL}, {_frames(rows['n'])}; {FILLED}; {windows}")
+    return figure
 
 
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    """The legend of one panel, under all of them."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+def _region_points(axes: Axes, part: pd.DataFrame) -> None:
+    """The rings, sectors and clusters of one view, next to each other in the table's order, a gap between the kinds."""
+    if part.empty:
+        axes.set_axis_off()
+        return
+    ticks: list[tuple[int, str]] = []
+    start = 0
+    for i, (rule, label) in enumerate(REGION_LABELS.items()):
+        group = part[part["rule"] == rule]
+        if group.empty:
+            continue
+        x = start + (2 if rule == "cluster" else 1) * np.arange(len(group))
+        _scores(axes, x, group, i, "none")
+        axes.plot(x + 0.25, group["control_count_pis"], **HOLLOW)
+        names = [f"{360 * k / len(x):g}" for k in range(len(x))] if rule == "sector" else list(group["mask"])
+        ticks += list(zip(x, names, strict=True))[:: 1 + len(x) // 12]
+        if axes.get_subplotspec().is_first_row():
+            axes.text(x.mean(), 1.03, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
+        start = x[-1] + 2
+    axes.axhline(0, color="grey", lw=0.6, zorder=0)
+    axes.set_xticks([x for x, _ in ticks], [name for _, name in ticks], fontsize=8)
+
+
+def _same_scale(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
+    """The same limits for all, from 0 and from the intervals and controls of the rows that are not `SCARCE`."""
+    shown = rows[rows["fraction_lit"] >= SCARCE]
+    ends = shown[["pis_ci_low", "pis_ci_high", "control_count_pis"]]
+    low, high = min(0, ends.min().min()), max(0, ends.max().max())
+    for axes in panels:
+        if high > low:
+            axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+
+
+def _window_maps(panels: Sequence[Axes], rows: pd.DataFrame, views: Sequence[str], label: str) -> None:
+    """PIS of the windows of each view, at their places, one colour scale; a dot where a window differs from its count control."""
+    places = rows["mask"].str.extract("(?P<row>[0-9]+)-(?P<column>[0-9]+)").astype(int)
+    rows = rows.assign(**places, shown=rows["pis"].where(rows["fraction_lit"] >= SCARCE))
+    norm = CenteredNorm(0, _largest(rows["shown"]))
+    for axes, view in zip(panels, views, strict=True):
+        windows = rows[rows["view"] == view].pivot(index="row", columns="column")
+        if windows.empty:
+            axes.set_axis_off()
+            continue
+        image = axes.imshow(np.ma.masked_invalid(windows["shown"]), cmap=SIGNED, norm=norm)
+        y, x = np.nonzero(windows["p_count_holm"] < 0.05)
+        axes.plot(x, y, "o", color="black", ms=2.5, mec="white", mew=0.4)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_ylabel(view, fontsize=8)
+    if len(rows):
+        panels[0].figure.colorbar(image, ax=list(panels), label=label, shrink=min(1, 2 / len(views)))
+
+
+def _largest(scores: pd.Series) -> float:
+    """Where a scale around 0 ends: the largest magnitude, or 1 where all is 0 or undefined."""
+    largest = scores.abs().max()
+    return largest if largest > 0 else 1
+
+
+def pis_heatmap(cells: pd.DataFrame, views: Sequence[str], mask: str = "top", task: str = "joint") -> Figure:
+    """PIS of one mask and task in every (modulation, SNR) cell, from `pis.by_cell`: a panel a view, the modulations by family."""
+    cells = cells[(cells["mask"] == mask) & (cells["task"] == task)]
+    if cells.empty:
+        return _nothing(f"{MASK_LABELS[mask]} were not taken: perturb.rules lacks exact, or perturb.masks {mask}")
+    order = _by_family(cells["modulation"])
+    snrs_db = np.sort(cells["snr_db"].unique())
+    norm = CenteredNorm(0, _largest(cells["pis"]))
+    figure = Figure((min(PAGE, 1.9 + 1.5 * len(views)), 1.3 + 0.15 * len(order)))
+    panels = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
+    for axes, view in zip(panels, views, strict=True):
+        table = cells[cells["view"] == view].pivot(index="modulation", columns="snr_db", values="pis").reindex(order, columns=snrs_db)
+        image = axes.imshow(np.ma.masked_invalid(table), cmap=SIGNED, norm=norm, aspect="auto", interpolation="nearest")
+        axes.set_title(view, fontsize=9)
+        step = 1 + (len(snrs_db) - 1) // 8
+        axes.set_xticks(range(0, len(snrs_db), step), snrs_db[::step], fontsize=7)
+        axes.set_yticks(range(len(order)), order, fontsize=7)
+    figure.supxlabel("SNR (dB)", fontsize=9)
+    figure.colorbar(image, ax=panels, label=f"{TASK_LABELS[task]} PIS")
+    levels = " and ".join(f"{level:g} %" for level in np.sort(cells["level_percent"].unique()))
+    _caption(figure, f"{MASK_LABELS[mask]}, {levels} of the lit pixels; {_frames(cells['n'])} a cell; grey: undefined")
+    return figure
+
+
+def attributions(
+    images: np.ndarray,
+    taken: dict[str, np.ndarray],
+    maps: dict[str, np.ndarray],
+    curves: dict[str, np.ndarray],
+    levels_percent: Sequence[float],
+    titles: Sequence[str],
+    frames: int = 1,
+) -> Figure:
+    """Why the model said so, a row an example: constellation, what PIS takes from it, a panel a method, and what deleting pixels does.
+
+    - `images` (rows, size, size): of one view.
+    - `taken`: the name of a mask -> its pixels, bool (rows, size, size).
+    - `maps`: method -> (rows, size, size), of that view; they lie over the constellation, see `_overlay`.
+    - `curves`: method -> (rows, levels), probability of the answer, 0..1, when `levels_percent` of the lit pixels are out in the
+      method's order, 0 % first; the mean over `frames`.
+    """
+    panels = 1 + len(taken) + len(maps)
+    figure = Figure((PAGE, 1.1 + 0.95 * len(images)))
+    grid = figure.subplots(len(images), panels + 1, squeeze=False, width_ratios=[1] * panels + [1.8], sharex="col")
+    for i, (frame, *marked) in enumerate(grid):
+        for axes in (frame, *marked[: len(taken)]):
+            _image(axes, images[i], images[i].max())
+        for axes, mask in zip(marked, taken.values(), strict=False):
+            axes.imshow(np.ma.masked_equal(mask[i], 0), cmap=RED, interpolation="nearest")
+        for axes, scores in zip(marked[len(taken) :], maps.values(), strict=False):
+            _overlay(axes, images[i], scores[i])
+        _curves(grid[i, -1], {method: curve[i] for method, curve in curves.items()}, levels_percent)
+        frame.set_ylabel(titles[i], fontsize=8)
+    heads = ["Constellation", *taken, *(METHOD_LABELS[method] for method in maps), "Probability of the answer (%)"]
+    for axes, head in zip(grid[0], heads, strict=True):
+        axes.set_title(_lines(head), fontsize=8)
+    grid[-1, -1].set_xlabel("Lit pixels taken (%)", fontsize=8)
+    _legend_below(figure, _handles({METHOD_LABELS[method]: list(METHOD_LABELS).index(method) for method in curves}, "-"))
+    _caption(figure, f"Maps: red for the answer, blue against it, each on its own scale; probability: mean over frames, n = {frames}")
+    return figure
+
+
+def _overlay(axes: Axes, image: np.ndarray, scores: np.ndarray) -> None:
+    """A map over the grey constellation, the stronger the less of it shines through.
+
+    A map with both signs is scaled by its largest magnitude; one without is stretched from its smallest value (no colour) to its largest,
+    since what RISE adds everywhere says nothing about a pixel.
+    """
+    _image(axes, image, image.max())
+    axes.images[0].set_cmap("Greys")
+    low, span = (scores.min(), np.ptp(scores)) if scores.min() >= 0 else (0, np.abs(scores).max())
+    scaled = (scores - low) / (span or 1)
+    colours = SIGNED(0.5 + scaled / 2)
+    colours[..., 3] = np.abs(scaled)
+    axes.imshow(colours, interpolation="nearest")
+
+
+def _curves(axes: Axes, curves: dict[str, np.ndarray], levels_percent: Sequence[float]) -> None:
+    for method, curve in curves.items():
+        style = list(METHOD_LABELS).index(method)
+        axes.plot(levels_percent, 100 * curve, color=f"C{style}", marker=MARKERS[style], ms=2.5, lw=1, clip_on=False)
+    _fraction_axis(axes, max(levels_percent))
+    axes.set_ylim(0, 100)
+    axes.tick_params(labelsize=7)
+
+
+def attribution_table(rows: pd.DataFrame) -> Figure:
+    """How each method does on each measure with its interval, a row a head: rows of `task, method, measure, value, ci_low, ci_high, n`.
+
+    Only the measures of `MEASURE_LABELS` and the methods of `METHOD_LABELS` are shown. Dotted is the random ranking, against which the
+    others are to be held.
+    """
+    rows = rows[rows["method"].isin(list(METHOD_LABELS))]
+    tasks = rows["task"].unique()
+    measures, methods = ([name for name in known if (rows[what] == name).any()] for what, known in SHOWN.items())
+    figure = Figure((PAGE + 0.9, 1 + (0.4 + 0.17 * len(methods)) * len(tasks)))
+    grid = figure.subplots(len(tasks), len(measures), squeeze=False, sharex="col", sharey=True)
+    for (t, task), (m, measure) in product(enumerate(tasks), enumerate(measures)):
+        part = rows[(rows["task"] == task) & (rows["measure"] == measure)].set_index("method").reindex(methods)
+        _measured(grid[t, m], part[["value", "ci_low", "ci_high"]] * (100 if measure.endswith("_area") else 1))
+    for axes, measure in zip(grid[-1], measures, strict=True):
+        axes.set_xlabel(MEASURE_LABELS[measure], fontsize=7)
+    for axes, task in zip(grid[:, 0], tasks, strict=True):
+        axes.set_yticks(range(len(methods)), [METHOD_LABELS[method] for method in methods], fontsize=8)
+        axes.set_ylabel(f"{TASK_LABELS[task]} head")
+    grid[0, 0].invert_yaxis()
+    _caption(figure, f"{INTERVAL}, {_frames(rows['n'])}; dotted: the random ranking")
+    return figure
+
+
+def _measured(axes: Axes, values: pd.DataFrame) -> None:
+    """One measure: `value, ci_low, ci_high` of each method, from top to bottom, and where the random ranking lies."""
+    for y, (method, row) in enumerate(values.iterrows()):
+        style = list(METHOD_LABELS).index(method)
+        spread = np.abs([[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]])
+        axes.errorbar(row["value"], y, xerr=spread, fmt=MARKERS[style], color=f"C{style}", ms=4, lw=1, capsize=2)
+    if "random" in values.index:
+        axes.axvline(values.loc["random", "value"], **CHANCE_LINE)
+    axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=3)
+
+
+def _panels(rows: pd.DataFrame, what: str, over: str) -> tuple[Figure, list[tuple[Axes, str, str]]]:
+    """A column of panels a view of a PIS table, a row a task, not wider than a page: (axes, view, task)."""
+    views = rows["view"].unique()
+    figure = Figure((max(3.5, min(PAGE, 0.7 + 1.6 * len(views))), 5.4))
+    grid = figure.subplots(len(TASK_LABELS), len(views), squeeze=False, sharex=True, sharey="row")
+    for axes, view in zip(grid[0], views, strict=True):
+        axes.set_title(view, fontsize=9)
+    for axes, label in zip(grid[:, 0], TASK_LABELS.values(), strict=True):
+        axes.set_ylabel(f"{label}\n{what}")
+    for axes in grid[-1]:
+        axes.set_xlabel(over, fontsize=8)
+    return figure, [(grid[t, v], view, task) for t, task in enumerate(TASK_LABELS) for v, view in enumerate(views)]
+
+
+def _fraction_axis(axes: Axes, largest: float) -> None:
+    """Percent of the lit pixels up to `largest`: 0, where nothing is taken, then logarithmic from 0.5 %."""
+    axes.set_xscale("symlog", linthresh=0.5, linscale=0.3)
+    axes.set_xlim(0, 1.05 * largest)
+    axes.set_xticks([x for x in (0, 1, 5, 20, 100) if x <= 1.05 * largest])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+
+
+def _handles(styles: dict[str, int], line: str) -> list[Artist]:
+    """Of a legend: label -> number of colour and marker."""
+    return [Line2D([], [], color=f"C{i}", marker=MARKERS[i], ms=4, lw=1, ls=line, label=label) for label, i in styles.items()]
+
+
+def _mask_handles(rows: pd.DataFrame) -> list[Artist]:
+    masks = _handles({name: i for i, (mask, name) in enumerate(MASK_LABELS.items()) if (rows["mask"] == mask).any()}, "-")
+    return [*masks, Line2D([], [], **CONTROL_LINE, label="Count control")]
+
+
+def _legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Under all panels, in as many columns as there is room for."""
+    columns = min(len(handles), int(figure.get_figwidth() // 1.4))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8, columnspacing=1.2)
+
+
+def _by_family(modulations: Iterable[str]) -> list[str]:
+    """Each modulation once, families next to each other."""
+    known = set(modulations)
+    return [m for family in FAMILIES.values() for m in family if m in known]
 
 
 def _chances(classes: tuple[int, int]) -> dict[str, float]:
@@ -224,8 +531,12 @@ def _chances(classes: tuple[int, int]) -> dict[str, float]:
     return {"modulation": 1 / classes[0], "snr": 1 / classes[1], "joint": 1 / (classes[0] * classes[1])}
 
 
+def _rule(rows: pd.DataFrame) -> str:
+    """The rule whose masks are drawn: exact, where it is there."""
+    return "exact" if (rows["rule"] == "exact").any() else "percentile"
+
+
 def _of(rows: pd.DataFrame, view: str, mask: str, task: str) -> pd.DataFrame:
-    """Rows of one view, mask and task by level, of the exact rule where it is there."""
-    rule = "exact" if (rows["rule"] == "exact").any() else rows["rule"].iloc[0]
-    chosen = (rows["rule"] == rule) & (rows["view"] == view) & (rows["mask"] == mask) & (rows["task"] == task)
+    """Rows of one view, mask and task by level, of `_rule`."""
+    chosen = (rows["rule"] == _rule(rows)) & (rows["view"] == view) & (rows["mask"] == mask) & (rows["task"] == task)
     return rows[chosen].sort_values("level_percent")

@@ -9,6 +9,7 @@ Axes: I runs along the columns, left to right, Q along the rows, bottom to top; 
 several views count their pixels on: pixel of the v-th view (from 0) = v * size^2 + pixel.
 """
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,20 +54,36 @@ def bin_frames(frames: torch.Tensor, render: Render, workspace: Workspace | None
     With a `workspace` of at least n frames the bins of `raw` lie in it, and last until its next use.
 
     Raises:
-        ValueError: for a frame without power, which has no RMS to be divided by.
+        ValueError: for frames of another shape or type, and for one without a finite power, which has no RMS to be divided by.
     """
-    rms = torch.linalg.vector_norm(frames.flatten(1), dim=1) / frames.shape[1] ** 0.5
-    if not bool((rms > 0).all()):
-        raise ValueError(f"frame {int(torch.argmin(rms))} of {len(frames)} has no power; leave all-zero frames out")
+    rms = _rms(frames)
+    # Over the RMS, so that powers stay within float32.
+    iq = None if set(render.views) == {"raw"} else torch.view_as_complex(frames / rms[:, None, None])
     bins = {}
     for view in render.views:
         pixels_per_unit = render.size / 2 / getattr(render.extent, view)
         if view == "raw":
             bins[view] = bin_points(frames, pixels_per_unit / rms, render.size, workspace)
         else:
-            iq = torch.view_as_complex(frames / rms[:, None, None])  # whose powers stay within float32
             bins[view] = bin_points(torch.view_as_real(_points(view, iq, render)), pixels_per_unit, render.size)
     return bins
+
+
+def _rms(frames: torch.Tensor) -> torch.Tensor:
+    """Root mean square of each frame, (n,), positive and finite; errors as in `bin_frames`."""
+    if frames.ndim != 3 or frames.shape[2] != 2 or frames.dtype != torch.float32:
+        raise ValueError(
+            f"frames are float32 (n, samples, 2), I then Q, not {str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}; "
+            "torch.view_as_real makes them of complex64 (n, samples)"
+        )
+    rms = torch.linalg.vector_norm(frames.flatten(1), dim=1) / frames.shape[1] ** 0.5
+    # A sample that is not finite makes the RMS so, and the logarithm of zero is not finite either: one sum tells of all.
+    if not math.isfinite(rms.log().sum()):
+        first = int(rms.log().isfinite().int().argmin())
+        if rms[first] == 0:
+            raise ValueError(f"frame {first} of {len(frames)} has no power; leave all-zero frames out")
+        raise ValueError(f"frame {first} of {len(frames)} has samples that are NaN, infinite or too large to be squared; leave it out")
+    return rms
 
 
 def _points(view: str, iq: torch.Tensor, render: Render) -> torch.Tensor:
@@ -214,7 +231,7 @@ def _render_cell(source: Path, target: Path, settings: Render) -> int:
     iq, row = shards.array(source, "iq"), shards.array(source, "row")
     one = bin_frames(torch.ones(1, *iq.shape[1:]), settings)  # any frame tells how many points each view has
     layout = {_dataset(view): ((len(iq), bins.shape[1]), np.uint16) for view, bins in one.items()}
-    attributes = shards.attributes(source) | {"render": settings.model_dump_json(), "outside": OUTSIDE}
+    attributes = shards.attributes(source) | {"render": settings.model_dump_json()}
     shard = shards.create(target, layout | {"row": (row.shape, np.int64)}, attributes)
     shards.write(shard, 0, {"row": row})
     for start in range(0, len(iq), CHUNK):

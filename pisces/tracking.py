@@ -28,6 +28,7 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 from pisces import dvc_process
+from pisces.console import RANKS
 from pisces.files import read_json
 from pisces.params import PARAMS, Params, load_params
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "pisces"
 MODEL_STAGES = ("train", "evaluate", "perturb", "pis")
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 LOCK_SECONDS = 60
 DIGEST_CHARACTERS = 36  # the most that MLflow's data set digest holds
 

@@ -5,6 +5,7 @@ back to its last checkpoint with half the learning rate, and a batch that does n
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -82,7 +83,7 @@ def fit(
 def _epoch(learner: "Learner", checkpoint: Path) -> Epoch:
     """The row of one epoch, tried again from the last checkpoint at half the rate for as long as it diverges."""
     before = copy.deepcopy(learner.state()) if not learner.history else None  # there is no checkpoint yet
-    for rollbacks in range(MAX_ROLLBACKS + 1):
+    for rollbacks in itertools.count():
         if rollbacks:
             learner.restore(before or checkpoints.load(checkpoint))
             for _ in range(rollbacks):
@@ -90,9 +91,12 @@ def _epoch(learner: "Learner", checkpoint: Path) -> Epoch:
         try:
             return learner.epoch(rollbacks)
         except Diverged as reason:
+            if rollbacks == MAX_ROLLBACKS:
+                raise ValueError(
+                    f"training diverges even at {learner.lr:g}, with train.lr halved {MAX_ROLLBACKS} times ({reason}); lower train.lr"
+                ) from None
             if learner.fabric.is_global_zero:
                 print(f"{reason}; going back to the end of epoch {len(learner.history)} with half the learning rate", flush=True)
-    raise ValueError(f"training diverges even at {learner.lr:g}, with train.lr halved {MAX_ROLLBACKS} times; lower train.lr")
 
 
 def summary(history: list[Epoch], stop_metric: str) -> dict[str, float]:
@@ -137,7 +141,7 @@ class Learner:
             model = models.build(architecture, work.drawing.channels, data.render.size, len(data.modulations), data.snrs_db)
         if config.pretrained != "none":
             models.load_pretrained(model, architecture, config.pretrained)
-        if fabric.world_size > 1 and fabric.device.type == "cuda":
+        if fabric.world_size > 1 and fabric.device.type == "cuda":  # elsewhere torch has none, and each process its own statistics
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if config.compile:
             model.compile()
@@ -217,6 +221,9 @@ class Learner:
 
     def train(self, steps: Iterable[Batch], number: int, frames: int) -> Epoch:
         """One pass over so many frames; mean losses and accuracies, the task weights at its end, and the steps left out.
+
+        Under mixup the accuracies count the label of the first image of a pair only, however small its share: they stay low
+        where the model is right about what it sees.
 
         Raises:
             Diverged: when more than `max_skipped_steps` steps in a row, or all, are not finite.

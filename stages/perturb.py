@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pisces import console, perturbation, plots, splitting, tracking
+from pisces import console, masks, perturbation, plots, splitting, tracking
 from pisces.datasets import Constellations
 from pisces.params import load_params
 
@@ -14,10 +14,10 @@ def main() -> None:
     params = load_params()
     data = Constellations(CONSTELLATIONS)
     views = params.perturb.views or data.render.views
-    masks = perturbation.masks(views, params.perturb.rules, params.perturb.masks, params.perturb.levels_percent)
+    chosen = masks.build(views, params.perturb, data.render.size)
     index = splitting.first_of_each_cell(splitting.read_splits(SPLITS)["test"], params.perturb.frames_per_cell)
     with tracking.stage("perturb", params) as run:
-        summary = perturbation.perturb(data, index, masks, params.base.seed, OUT)
+        summary = perturbation.perturb(data, index, chosen, params.perturb, params.base.seed, OUT)
         plots.save(plots.perturbations(*perturbation.preview(data, OUT)), PLOT)
         run.metrics(summary)
         run.artifact(PLOT)

@@ -16,22 +16,28 @@ def main() -> None:
     params = load_params()
     data, trained, perturbations = Constellations(CONSTELLATIONS), modelfile.load(MODEL), Perturbations(PERTURBATIONS)
     modelfile.check_fits(trained, data)
-    resamples, rng = params.pis.resamples, generator(params.base.seed, "pis")
+    resamples, levels, rng = params.pis.resamples, params.perturb.levels_percent, generator(params.base.seed, "pis")
     with tracking.stage("pis", params) as run:
         outcome = pis.measure(trained.model, trained.drawing, data, perturbations, inference.device())
         pis.write_outcome(OUT, outcome, perturbations.frame)
-        rows = pis.table(outcome, resamples, rng)
-        files.write_csv(PLOTS / "pis.csv", rows)
-        for name, (groups, what) in pis.groups(perturbations.frame, data).items():
-            files.write_csv(PLOTS / f"pis_by_{name}.csv", pis.grouped_table(outcome, groups, what, resamples, rng))
-        summary = pis.headline(rows)
+        groups = pis.groups(perturbations.frame, data)
+        tables = {"pis": pis.table(outcome, resamples, rng), "pis_areas": pis.areas(outcome, resamples, rng)}
+        few = outcome.only(lambda mask: mask.rule not in ("percentile", "window") and mask.level_percent in (None, *levels))
+        tables |= {f"pis_by_{name}": pis.grouped_table(few, *group, resamples, rng) for name, group in groups.items()}
+        tables["pis_by_cell"] = pis.by_cell(outcome, *(values for values, _ in groups.values()), max(levels))
+        for name, table in tables.items():
+            files.write_csv(PLOTS / f"{name}.csv", table)
+        summary = pis.headline(tables["pis"], tables["pis_areas"], levels)
         files.write_json(METRICS, summary)
-        plots.save(plots.pis(rows), PLOTS / "pis.png")
         classes = (len(trained.modulations), len(trained.snrs_db))
-        plots.save(plots.degradation(rows, pis.baseline(outcome), classes), PLOTS / "degradation.png")
+        pictures = {"pis": plots.pis(tables["pis"]), "pis_regions": plots.regions(tables["pis"])}
+        pictures["degradation"] = plots.degradation(tables["pis"], pis.baseline(outcome), classes)
+        pictures["pis_heatmap"] = plots.pis_heatmap(tables["pis_by_cell"], tuple(dict.fromkeys(mask.view for mask in outcome.masks)))
+        for name, picture in pictures.items():
+            plots.save(picture, PLOTS / f"{name}.png")
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-        for name in ("pis.png", "degradation.png", "pis.csv", "pis_by_modulation.csv", "pis_by_snr.csv"):
+        for name in [*(f"{table}.csv" for table in tables), *(f"{picture}.png" for picture in pictures)]:
             run.artifact(PLOTS / name)
     print(f"PIS of {len(outcome.masks)} masks over {len(perturbations.frame)} frames in {PLOTS}/pis.csv; headline in {METRICS}")
 

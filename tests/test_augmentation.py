@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.signal.windows import tukey
 from scipy.stats import beta, kstest
 
+from pisces.audit import noise_power
 from pisces.augmentation import Augmentation, Draws, augment, draw, mix, nearest_class, shift, splitmix64, turn, white_noise
 from pisces.seeding import generator
 
@@ -163,6 +165,23 @@ def test_shift_is_circular_later_and_invertible():
     iq, delay = torch.view_as_complex(frames), torch.tensor([0, 3, 700, 1023])
     assert torch.equal(shift(shift(iq, delay), -delay), iq)
     assert not torch.equal(shift(iq, delay), iq)
+
+
+def test_the_seam_of_a_shift_measures_as_noise_30_db_down():
+    """A tone of a quarter turn more than whole ones jumps by |J|^2 = 2 from end to start, as unrelated samples of unit power do on average.
+
+    Unshifted, the tapered ends of the audit hide the jump. In the middle of the frame it has the spectrum of a step,
+    |J|^2 / (2 sin pi (f - tone))^2.
+    """
+    tone = 10.25 / SAMPLES
+    iq = torch.from_numpy(np.exp(2j * np.pi * tone * np.arange(SAMPLES))[None].astype(np.complex64))
+    before, after = (float(noise_power(frames.numpy())[0]) for frames in (iq, shift(iq, torch.tensor([SAMPLES // 2]))))
+    f = np.fft.fftfreq(SAMPLES)
+    step = np.median(2 / (2 * np.sin(np.pi * (f - tone)))[np.abs(f) > 0.25] ** 2)
+    # Over the energy of the taper, and over ln 2, by which the audit makes a mean of a median.
+    assert after == pytest.approx(step / np.sum(tukey(SAMPLES, 0.25) ** 2) / np.log(2), rel=0.01)
+    assert 10 * np.log10(after) == pytest.approx(-30, abs=0.5)
+    assert before < 1e-3 * after
 
 
 def test_turn_is_undone_by_its_opposite():

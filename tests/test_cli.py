@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from pisces import cli, tracking
-from pisces.files import write_json
+from pisces.files import write_csv, write_json
 from pisces.params import lay_over, load_params, read_yaml
 from pisces.shards import Cell
 from tests.conftest import save_bins
@@ -98,24 +99,52 @@ def test_a_mistake_is_one_line_on_stderr():
 def test_help_names_every_command_and_what_it_does():
     answer = run_python("--help")
     assert answer.returncode == 0
-    for name in ("preset", "summary", "export-png", "sync", "ui"):
+    for name in ("preset", "summary", "published", "export-png", "sync", "ui"):
         assert name in answer.stdout
     assert "keeping its comments" in " ".join(answer.stdout.split())
 
 
-def test_summary_prints_the_headline(here, monkeypatch, capsys):
+def pis_rows(**columns) -> pd.DataFrame:
+    """A table of scores: top of two views by both rules at 1, 5 and (exact) 40 %, and a region."""
+    levels = {"exact": (1.0, 5.0, 40.0), "percentile": (1.0, 5.0), "ring": (None,)}
+    names = [
+        (view, rule, "1" if rule == "ring" else "top", level, task)
+        for view in ("raw", "noise")
+        for rule in levels
+        for level in levels[rule]
+        for task in ("modulation", "snr", "joint")
+    ]
+    rows = pd.DataFrame(names, columns=["view", "rule", "mask", "level_percent", "task"])
+    numbers = ("pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "fraction_lit", "control_count_pis", "p_count_holm")
+    for i, name in enumerate((*numbers, "excess", "excess_ci_low", "excess_ci_high")):
+        rows[name] = i + 0.5 + np.arange(len(rows)) / 8
+    return rows.assign(**columns)
+
+
+def at(rows: pd.DataFrame, *names) -> pd.Series:
+    """The row of view, rule, level and task."""
+    columns = ("view", "rule", "level_percent", "task")
+    (row,) = (row for _, row in rows.iterrows() if tuple(row[column] for column in columns) == names)
+    return row
+
+
+def test_summary_prints_the_scores_at_the_largest_headline_level(here, monkeypatch, capsys):
     row = {"ci_low": 0.5, "ci_high": 0.75}
     write_json(here / "metrics/evaluate.json", {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")})
-    scores = {"joint_pis": 12.5, "ci_low": 10.25, "ci_high": 15.0, "excess": -1.5, "excess_ci_low": -2.0, "excess_ci_high": -1.0}
-    write_json(here / "metrics/pis.json", {"raw_top_1": scores, "differential_random_5": scores | {"joint_pis": 0.25, "excess": 0.5}})
-    (here / "plots").mkdir()
+    scores = {"joint_pis": 12.5, "excess": -1.5}
+    write_json(here / "metrics/pis.json", {"raw_top_1": scores, "raw_top_5": scores, "noise_top_5": scores, "raw_top": {"area": 0.25}})
+    write_csv(here / "plots/pis.csv", pis_rows())
     (here / "plots" / "pis.png").write_bytes(b"")
     command(monkeypatch, "summary")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for task in ("modulation", "snr", "joint"):
         assert f"{task} 62.5 % (50.0 to 75.0)" in lines
-    assert "raw top 1 % 12.50 (10.25 to 15.00) excess -1.50 (-2.00 to -1.00)" in lines
-    assert "differential random 5 % 0.25 (10.25 to 15.00) excess +0.50 (-2.00 to -1.00)" in lines
+    for view in ("raw", "noise"):
+        row = at(pis_rows(), view, "exact", 5.0, "joint")
+        score = f"{row['pis']:.2f} ({row['pis_ci_low']:.2f} to {row['pis_ci_high']:.2f})"
+        excess = f"+{row['excess']:.2f} (+{row['excess_ci_low']:.2f} to +{row['excess_ci_high']:.2f})"
+        assert f"{view} top 5 % {score} excess {excess}" in lines
+    assert sum(line.startswith(("raw", "noise")) for line in lines) == 2
     assert "plots/pis.png" in lines
 
 
@@ -123,6 +152,31 @@ def test_summary_before_any_run(here, monkeypatch):
     assert not (here / "metrics").exists()
     with pytest.raises(FileNotFoundError, match=r"metrics/evaluate\.json"):
         command(monkeypatch, "summary")
+
+
+@pytest.mark.parametrize("task", ["joint", "snr"])
+def test_published_protocol_is_written_and_printed(here, monkeypatch, capsys, task):
+    write_csv(here / "plots/pis.csv", pis_rows())
+    command(monkeypatch, "published", *(() if task == "joint" else ("--task", task)))
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 2 * 2
+    assert (lines[0][0], lines[0][-1], len(lines[0])) == ("| view", "p_count_holm |", len(lines[2]))
+    printed = dict(zip(lines[0], lines[3], strict=True))
+    percentile, exact = (at(pis_rows(), "raw", rule, 5.0, task) for rule in ("percentile", "exact"))
+    assert (printed["| view"], printed["level_percent"]) == ("| raw", "5")
+    assert printed["published_pis"] == f"{percentile['pis_nominal']:.3g}"
+    assert printed["exact_pis"] == f"{exact['pis']:.3g}"
+    assert list(pd.read_csv(here / "plots/published.csv")["task"]) == 4 * ["modulation", "snr", "joint"]
+
+
+def test_published_protocol_without_what_it_needs(here, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"plots/pis\.csv does not exist; make it with dvc repro pis"):
+        command(monkeypatch, "published")
+    rows = pis_rows()
+    write_csv(here / "plots/pis.csv", rows[rows["rule"] != "percentile"])
+    with pytest.raises(ValueError, match=r"no mask of the rule percentile; set perturb\.rules to \[exact, percentile\]"):
+        command(monkeypatch, "published")
+    assert not (here / "plots/published.csv").exists()
 
 
 @pytest.fixture
@@ -193,7 +247,7 @@ def test_sync_says_how_many_numbers(monkeypatch, capsys):
 
 def test_make_repro_runs_the_pipeline_and_prints_the_headline():
     commands = make("repro")
-    assert commands[-2:] == ["dvc repro evaluate pis", "python -m pisces.cli summary"]
+    assert commands[-2:] == ["dvc repro evaluate pis attribute", "python -m pisces.cli summary"]
     assert not any("cli preset" in line for line in commands)
 
 
@@ -207,11 +261,11 @@ def test_make_repro_runs_the_pipeline_and_prints_the_headline():
 )
 def test_make_repro_lays_preset_and_data_first(arguments, expected):
     commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *arguments)]
-    assert commands[-3:] == [expected, "dvc repro evaluate pis", "python -m pisces.cli summary"]
+    assert commands[-3:] == [expected, "dvc repro evaluate pis attribute", "python -m pisces.cli summary"]
 
 
 def test_make_test_runs_pytest():
-    assert make("test")[-1] == "python -m pytest --numprocesses logical --dist loadfile"
+    assert make("test")[-1].startswith("python -m pytest --numprocesses logical --dist loadfile ")
 
 
 def test_export_png_never_touches_what_is_there(here, monkeypatch):

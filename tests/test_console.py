@@ -1,8 +1,15 @@
 """What a person sees: one line for a mistake of theirs, the whole story for one of ours, and no bar in a log."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from pisces import console
+
+ROOT = Path(__file__).parents[1]
 
 
 def fail(error: BaseException):
@@ -13,8 +20,9 @@ def fail(error: BaseException):
 
 
 @pytest.fixture(autouse=True)
-def _without_debug(monkeypatch):
-    monkeypatch.delenv("PISCES_DEBUG", raising=False)
+def _alone_and_without_debug(monkeypatch):
+    for name in ("PISCES_DEBUG", *console.RANKS):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize("error", [ValueError("lr = -1 is wrong"), FileNotFoundError("x.h5 is missing"), OSError("the disk is full")])
@@ -23,6 +31,29 @@ def test_a_mistake_of_the_users_is_one_line_and_status_1(error, capsys):
         console.run(fail(error))
     assert stop.value.code == 1
     assert capsys.readouterr() == ("", f"error: {error}\n")
+
+
+@pytest.mark.parametrize(("variable", "number"), [("RANK", 3), ("SLURM_PROCID", 11), ("RANK", 0), ("SLURM_PROCID", 0)])
+def test_all_but_the_first_process_let_it_speak_before_them(monkeypatch, capsys, variable, number):
+    """Before they speak they wait, in which time the launcher ends them if the first has failed as well."""
+    said_after = []
+    monkeypatch.setattr("time.sleep", lambda _: said_after.append(capsys.readouterr().err))
+    monkeypatch.setenv(variable, str(number))
+    with pytest.raises(SystemExit) as stop:
+        console.run(fail(OSError("the disk is full")))
+    assert stop.value.code == 1
+    assert said_after == ([""] if number else [])
+    assert capsys.readouterr().err == f"error{f' in process {number}' if number else ''}: the disk is full\n"
+
+
+def test_a_mistake_of_all_processes_is_one_line_under_torchrun(tmp_path):
+    """Both fail at once; torchrun ends the second one while it waits."""
+    stage = tmp_path / "stage.py"
+    stage.write_text("from pisces import console\n\ndef main():\n    raise ValueError('lr = -1 is wrong')\n\nconsole.run(main)\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(stage)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "lr = -1" in line] == ["error: lr = -1 is wrong"]
 
 
 def test_debug_shows_where_it_was_raised(monkeypatch, capsys):

@@ -9,7 +9,8 @@ from pisces import devices
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "GROUP_RANK": "1"}
 SLURM = {"SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_NODEID": "1"}
-VARIABLES = {*TORCHRUN, *SLURM, "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES"}
+SIZES = {"WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_STEP_NUM_TASKS"}
+VARIABLES = {*TORCHRUN, *SLURM, *SIZES}
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def torchrun(world: int, local: int, rank: int) -> dict[str, str]:
 
 def slurm(tasks: int, each: int, rank: int) -> dict[str, str]:
     nodes = {"SLURM_NTASKS_PER_NODE": str(each), "SLURM_NNODES": str(tasks // each)}
-    return SLURM | nodes | {"SLURM_NTASKS": str(tasks), "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % each)}
+    step = {"SLURM_NTASKS": str(tasks), "SLURM_STEP_NUM_TASKS": str(tasks)}
+    return SLURM | nodes | step | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % each)}
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,35 @@ def test_processes_and_nodes_are_those_of_the_launcher(start, environment, kind,
         assert environment.world_size() == processes * nodes
 
 
-def test_an_interactive_job_is_one_process(start):
-    """The shell of `srun --pty bash`, from which a python is started by hand."""
-    assert start(slurm(4, 4, 0) | {"SLURM_JOB_NAME": "bash"}).world_size == 1
+@pytest.mark.parametrize("name", ["bash", "interactive", "train"])
+def test_a_shell_in_a_job_is_one_process(start, name):
+    """That of `srun --pty bash` or of salloc, from which a python is started by hand: a step of a single task in a job of several."""
+    fabric = start(slurm(4, 4, 0) | {"SLURM_JOB_NAME": name, "SLURM_STEP_NUM_TASKS": "1"})
+    assert (fabric.world_size, fabric.is_global_zero) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["bash", "interactive"])
+@pytest.mark.parametrize("rank", [0, 3])
+def test_several_processes_in_an_interactive_job_do_not_train_apart(start, name, rank):
+    said = rf"srun started 4 processes in a job named {name}, where each would train by itself; .*sbatch, or export SLURM_JOB_NAME=train"
+    with pytest.raises(ValueError, match=said):
+        start(slurm(4, 4, rank) | {"SLURM_JOB_NAME": name})
+    assert start({"SLURM_JOB_NAME": "train"}).world_size == 4  # the remedy
+
+
+def test_srun_without_a_number_of_tasks_on_each_node(start):
+    """As with `srun -n 4`, whose processes may lie on any nodes."""
+    environment = slurm(4, 4, 2)
+    del environment["SLURM_NTASKS_PER_NODE"]
+    with pytest.raises(ValueError, match=r"srun started 4 processes with --ntasks-per-node not set; set it to the number of processes"):
+        start(environment)
+    assert start({"SLURM_NTASKS_PER_NODE": "4"}).world_size == 4
+
+
+@pytest.mark.parametrize("tasks", [2, 6])
+def test_srun_with_nodes_that_are_not_full(start, tasks):
+    with pytest.raises(ValueError, match=rf"srun started {tasks} processes with --ntasks-per-node 4; set it to .* leave --ntasks out"):
+        start(slurm(tasks, 4, 1))
 
 
 @pytest.mark.parametrize("left_out", [{"SLURM_STEP_ID"}, {"SLURM_STEP_ID", "SLURM_NTASKS_PER_NODE"}])

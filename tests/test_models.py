@@ -53,12 +53,18 @@ def test_scores_of_both_heads(model, channels, size):
 
 @pytest.mark.parametrize(
     ("model", "size", "patch", "instead"),
-    [("swin_tiny", 34, 4, 32), ("swin_base", 6, 4, 4), ("vit_b_16", 40, 16, 32), ("vit_b_32", 16, 32, 32), ("vit_h_14", 32, 14, 28)],
+    [
+        ("swin_tiny", 34, 4, "32 or 36"),
+        ("swin_base", 6, 4, "4 or 8"),
+        ("vit_b_16", 30, 16, "16 or 32"),
+        ("vit_b_16", 40, 16, "32 or 48"),
+        ("vit_b_32", 16, 32, "32"),
+        ("vit_b_32", 250, 32, "224"),
+        ("vit_h_14", 32, 14, "28 or 42"),
+    ],
 )
 def test_image_of_broken_patches(model, size, patch, instead):
-    with pytest.raises(
-        ValueError, match=f"{model} takes images of a multiple of {patch} px, not {size}; set render.size .* such as {instead}"
-    ):
+    with pytest.raises(ValueError, match=f"{model} takes images of a multiple of {patch} px, not {size}; set render.size to {instead}$"):
         build(model=model, size=size)
 
 

@@ -110,7 +110,7 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("train", "branches", "own", r"train.branches = \"own\": input should be 'plain' or 'attention'"),
         ("train", "snr_head", "wide", r"train.snr_head = \"wide\": input should be 'standard', 'bottleneck_64', .* or 'regression'"),
         ("train", "snr_loss", "mse", r"train.snr_loss = \"mse\": input should be 'cross_entropy', 'distance', 'ordinal' or 'regression'"),
-        ("train", "snr_loss", "regression", r"train = .*: snr_loss = regression needs snr_head = regression, not standard; change one"),
+        ("train", "snr_loss", "regression", r"train: snr_loss = regression needs snr_head = regression, not standard; change one"),
         ("train", "weighting", "equal", r"train.weighting = \"equal\": input should be 'kendall', 'softmax', 'fixed' or 'dwa'"),
         ("train", "task_weights", [1, 0], r"train.task_weights.1 = 0: input should be greater than 0"),
         ("train", "task_weights", [1], r"train.task_weights.1 is missing"),
@@ -148,7 +148,7 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("render", "size", 256, r"render.size = 256: input should be less than or equal to 254"),
         ("draw", "method", "log", r"draw.method = \"log\": input should be 'log_histogram', 'histogram'"),
         ("draw", "decay_px", [2.0, 1.0, 0.5], r"draw.decay_px = \[2.0, 1.0, 0.5\]: \[2.0, 1.0, 0.5\] must be strictly increasing"),
-        ("stratify", "test", 0.2, r"stratify = .*: train \+ validation \+ test = 1.1 and must be 1; change one"),
+        ("stratify", "test", 0.2, r"stratify: train \+ validation \+ test = 1.1 and must be 1; change one"),
         (
             "data",
             "modulations",
@@ -165,7 +165,7 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("perturb", "masks", ["top", "top"], r"perturb.masks = .*: top stands more than once"),
         ("perturb", "levels_percent", [5, 1], r"perturb.levels_percent = \[5, 1\]: .* must be strictly increasing"),
         ("perturb", "levels_percent", [0, 1], r"perturb.levels_percent.0 = 0: input should be greater than 0"),
-        ("synthesize", "rolloff", [0.5, 0.2], r"synthesize = .*: rolloff = \[0.5, 0.2\] must be a range \[low, high\] within 0..1"),
+        ("synthesize", "rolloff", [0.5, 0.2], r"synthesize: rolloff = \[0.5, 0.2\] must be a range \[low, high\] within 0..1"),
         ("synthesize", "multipath", {"k_factor_db": 10, "paths": 4}, r"synthesize.multipath.delay_spread is missing"),
         ("base", "seed", -1, r"base.seed = -1: input should be greater than or equal to 0"),
         ("pis", None, {}, r"pis.resamples is missing; copy it from the params.yaml of the repository"),
@@ -176,6 +176,47 @@ def test_a_mistake_names_file_key_value_and_what_is_allowed(section, key, value,
     path = write(section, key, value)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: {message}"):
         load_params(path)
+
+
+def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
+    """The message names keys and values; the section itself, as JSON cut somewhere, says nothing more."""
+    path = write("stratify", "test", 0.2)
+    with pytest.raises(ValueError, match=r"stratify: train") as raised:
+        load_params(path)
+    assert str(raised.value) == f"{path}: stratify: train + validation + test = 1.1 and must be 1; change one of the three ratios"
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: train.lr: input should be a valid number$"):
+        load_params(write_more(path, stratify={"test": 0.1}, train={"lr": {"start": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        (
+            {"render": {"views": ["raw", "noise"]}, "perturb": {"views": ["noise"]}},
+            {"perturb": {"views": ["symbol", "noise", "differential"]}},
+            "perturb.views names differential, symbol, but render.views are raw, noise; leave it out of perturb.views (null takes all)",
+        ),
+        (
+            {"render": {"views": ["raw", "noise"], "sps": 3}},
+            {"render": {"sps": 2}},
+            "render.sps = 2 leaves no band without signal, which noise in render.views shows; correct render.sps to 3 or more, or leave",
+        ),
+        (
+            {"train": {"epochs": 7, "curriculum_epochs": 7}},
+            {"train": {"curriculum_epochs": 8}},
+            "train.curriculum_epochs = 8 is more than train.epochs = 7, which would end before every SNR is taken in; lower the one",
+        ),
+    ],
+)
+def test_sections_that_contradict_each_other(params_file, good, bad, message):
+    load_params(write_more(params_file, **good))
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{params_file}: {message}')}"):
+        load_params(write_more(params_file, **bad))
+
+
+def test_what_a_section_asks_for_only_with_another_is_free_without_it(params_file):
+    params = load_params(write_more(params_file, render={"views": ["raw", "symbol"], "sps": 2}, perturb={"views": None}))
+    assert (params.render.sps, params.perturb.views) == (2, None)
 
 
 @pytest.mark.parametrize("loss", SNR_LOSSES)
@@ -190,7 +231,7 @@ def test_only_a_cosine_has_a_warm_up_that_must_leave_an_epoch(params_file, sched
     assert load_params(path).train.warmup_epochs == 2
     write_more(path, train={"warmup_epochs": 3})
     if schedule == "cosine":
-        with pytest.raises(ValueError, match=r"train = .*: warmup_epochs = 3 leaves none of epochs = 3; lower the one or raise the other"):
+        with pytest.raises(ValueError, match=r"train: warmup_epochs = 3 leaves none of epochs = 3; lower the one or raise the other"):
             load_params(path)
     else:
         load_params(path)

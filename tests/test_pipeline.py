@@ -233,7 +233,7 @@ def test_a_second_repro_runs_nothing(clone, run):
 
 def test_another_learning_rate_trains_and_scores_anew_and_renders_nothing(experiment):
     _, printed = experiment
-    assert stages_run(printed) == {"train", "evaluate", "pis"}
+    assert stages_run(printed) == {"train", "evaluate", "pis", "attribute"}
 
 
 def test_metrics_diff_shows_what_the_experiment_changed(experiment, run):
@@ -275,8 +275,8 @@ def test_another_drawing_renders_nothing(scratch, run):
     ("file", "stages"),
     [
         ("pisces/tracking.py", set()),
-        ("pisces/models/joint.py", {"train", "evaluate", "pis"}),
-        ("pisces/rendering.py", {"render", "train", "evaluate", "perturb", "pis"}),
+        ("pisces/models/joint.py", {"train", "evaluate", "pis", "attribute"}),
+        ("pisces/rendering.py", {"render", "train", "evaluate", "perturb", "pis", "attribute"}),
     ],
 )
 def test_changed_code_runs_the_stages_that_use_it(scratch, run, file, stages):

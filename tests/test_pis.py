@@ -2,17 +2,21 @@
 
 import json
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import nn
 
 from pisces import pis
 from pisces.datasets import Constellations
-from pisces.perturbation import KINDS, Mask, Perturbations, masks, perturb
-from pisces.pis import TASKS, Outcome, measure, realised_fractions, score, table
+from pisces.masks import KINDS, Mask, build
+from pisces.params import Perturb
+from pisces.perturbation import Perturbations, perturb
+from pisces.pis import TASKS, Outcome, areas, by_cell, holm, mcnemar, measure, published, realised_fractions, score, table
 from pisces.rendering import OUTSIDE, Drawing
 from pisces.seeding import generator
 from pisces.shards import Cell
@@ -21,6 +25,7 @@ from tests.conftest import RENDER, SIZE, draw, raw_only, save_bins
 CPU = torch.device("cpu")
 KEY_PIXEL = 27
 FRAMES = 60  # a cell
+LEVELS = (5, 20)
 
 
 DRAWING = Drawing(raw_only(8), draw("histogram"))
@@ -30,15 +35,28 @@ def rng() -> np.random.Generator:
     return generator(1, "test pis")
 
 
+def settings(**changes) -> Perturb:
+    """All masks by brightness of 5 and 20 %, but for `changes`."""
+    usual = {"views": None, "rules": ("exact", "percentile"), "masks": ("top", "bottom", "random"), "levels_percent": LEVELS}
+    usual |= {"curve_percent": (), "regions": (), "rings": 4, "sectors": 4, "core_percent": 50, "window": 0.25, "stride": 0.25}
+    return Perturb(frames_per_cell=None, **usual | changes)
+
+
+def perturbed(data: Constellations, index: np.ndarray, path: Path, views: tuple[str, ...] = ("raw",), **changes) -> Perturbations:
+    """The file of the masks that `settings` ask for."""
+    perturb(data, index, build(views, settings(**changes), data.render.size), settings(**changes), 1, path)
+    return Perturbations(path)
+
+
 class Counted(nn.Module):
-    """Counts how often it is asked, and looks at one channel of the images, or a slice of them."""
+    """Counts the images it is shown, and looks at one channel of them, or a slice."""
 
     def __init__(self, channel: int | slice = 0):
         super().__init__()
-        self.channel, self.calls = channel, 0
+        self.channel, self.images, self.largest = channel, 0, 0
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        self.calls += 1
+        self.images, self.largest = self.images + len(images), max(self.largest, len(images))
         return self.answer(images[:, self.channel].flatten(1))
 
 
@@ -149,9 +167,7 @@ def planted(tmp_path_factory, write_constellations) -> Constellations:
 def everything(planted, tmp_path_factory) -> Perturbations:
     """All masks of 5 and 20 % (1 and 4 of 20 pixels), for every frame."""
     index = np.array([[m, s, frame] for m in (0, 1) for s in (0, 1) for frame in range(FRAMES)])
-    path = tmp_path_factory.mktemp("pis") / "perturbations.h5"
-    perturb(planted, index, masks(("raw",), ("exact", "percentile"), ("top", "bottom", "random"), (5, 20)), 1, path)
-    return Perturbations(path)
+    return perturbed(planted, index, tmp_path_factory.mktemp("pis") / "perturbations.h5")
 
 
 @pytest.fixture(scope="module")
@@ -242,16 +258,52 @@ def test_nominal_and_realised_scores_share_the_drop(rows):
     assert tied.loc["snr", "accuracy_drop"] == 0.5
 
 
-def test_equal_masks_are_run_once(planted, everything):
-    """All 240 frames are one batch. Exact masks of one level share their count control, and a tie makes bottom 5 and 20 % one mask."""
-    lists = {
-        tuple(values.tobytes() for values in everything.pixels(mask, kind, 0, 4 * FRAMES)) for mask in everything.masks for kind in KINDS
-    }
+def questions(file: Perturbations, counts: np.ndarray) -> set[tuple]:
+    """(frame, lit pixels taken) of all lists in the file, and of taking none, for counts (n, pixels)."""
+    different = {(frame,) for frame in range(len(counts))}
+    for mask, kind in product(file.masks, KINDS):
+        pixels, offsets = file.pixels(mask, kind, 0, len(counts))
+        for frame, (a, b) in enumerate(pairwise(offsets)):
+            different.add((frame, *(pixel for pixel in pixels[a:b].tolist() if counts[frame, pixel])))
+    return different
+
+
+def counts_of(data: Constellations, index: np.ndarray) -> np.ndarray:
+    return np.stack([np.bincount(row[row < data.render.size**2], minlength=data.render.size**2) for row in data.bins(index)])
+
+
+def test_each_frame_is_asked_once_for_each_different_list(planted, everything):
     model = Planted()
     measure(model, DRAWING, planted, everything, CPU)
-    assert model.calls == 1 + len(lists)
-    # 36 lists but for two controls at each exact level, and the mask and both controls of percentile bottom 20 %.
-    assert len(lists) <= 36 - 4 - 3
+    assert model.images == len(questions(everything, counts_of(planted, everything.frame)))
+    # Of 36 lists and the frame as it is: the masks of one exact level share their count control, and a tie makes bottom 5 and 20 % one.
+    assert model.images <= 4 * FRAMES * (37 - 4 - 3)
+
+
+def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(planted, everything, tmp_path):
+    """Windows of 2 x 2 of 64 pixels, 20 of them lit, often hold none, and 2 % of 64 pixels drawn from all are mostly dark."""
+    changes = {"rules": ("percentile",), "masks": ("random",), "levels_percent": (2,), "regions": ("window",)}
+    file, model = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), Planted()
+    outcome = measure(model, DRAWING, planted, file, CPU)
+    assert model.images == len(questions(file, counts_of(planted, file.frame)))
+    nothing = outcome.fraction["mask"][:, 1] == 0
+    assert nothing.any(axis=1).all()
+    assert not nothing.all(axis=1).any()
+    for task in TASKS:
+        assert outcome.correct["mask"][task][nothing].all()  # as before anything was taken
+    assert model.images < 0.8 * 4 * FRAMES * len(file.masks) * len(KINDS)
+
+
+def test_a_dark_frame_keeps_its_answer(write_constellations, tmp_path):
+    bins = np.array([[OUTSIDE, OUTSIDE], [KEY_PIXEL, 3]])
+    data = Constellations(write_constellations(tmp_path, {Cell(m, s): bins for m in ("BPSK", "QPSK") for s in (0, 10)}, 8))
+    file = perturbed(data, np.array([[1, 0, 0], [1, 0, 1]]), tmp_path / "p.h5", rules=("exact",), masks=("top",), levels_percent=(100,))
+    outcome = measure(Planted(), DRAWING, data, file, CPU)
+    assert outcome.baseline["modulation"].tolist() == [False, True]
+    assert outcome.correct["mask"]["modulation"].tolist() == [[False, False]]
+    assert outcome.fraction["mask"][0, 1].tolist() == [0, 1]
+    row = table(outcome, 20, rng()).set_index("task").loc["modulation"]
+    assert (row["accuracy_drop"], row["fraction_lit"], row["pis"]) == (0.5, 0.5, 1)
 
 
 def test_no_frame_is_left_out(outcome, everything):
@@ -266,7 +318,9 @@ def test_no_frame_is_left_out(outcome, everything):
 @pytest.mark.parametrize("batch", [7, 100])
 def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, batch):
     monkeypatch.setattr(pis, "BATCH", batch)
-    again = measure(Planted(), DRAWING, planted, everything, CPU)
+    model = Planted()
+    again = measure(model, DRAWING, planted, everything, CPU)
+    assert model.largest == batch
     for kind in KINDS:
         assert np.array_equal(again.fraction[kind], outcome.fraction[kind])
         for task in TASKS:
@@ -276,8 +330,8 @@ def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, b
 
 
 def test_joint_is_never_above_either_task(data, index, tmp_path):
-    perturb(data, index, masks(("raw", "noise"), ("exact", "percentile"), ("top", "bottom"), (5,)), 1, tmp_path / "p.h5")
-    outcome = measure(Linear(), Drawing(RENDER, draw("histogram")), data, Perturbations(tmp_path / "p.h5"), CPU)
+    file = perturbed(data, index, tmp_path / "p.h5", ("raw", "noise"), masks=("top", "bottom"), levels_percent=(5,))
+    outcome = measure(Linear(), Drawing(RENDER, draw("histogram")), data, file, CPU)
     for right in (outcome.baseline, *outcome.correct.values()):
         assert np.array_equal(right["joint"], right["modulation"] & right["snr"])
         assert right["joint"].any()
@@ -288,9 +342,6 @@ def test_joint_is_never_above_either_task(data, index, tmp_path):
 
 
 # Several views
-
-
-LEVELS = (5, 20)
 
 
 @pytest.fixture(scope="module")
@@ -306,9 +357,7 @@ def paired(planted, tmp_path_factory) -> Constellations:
 
 @pytest.fixture(scope="module")
 def of_both(paired, everything, tmp_path_factory) -> Perturbations:
-    path = tmp_path_factory.mktemp("both") / "perturbations.h5"
-    perturb(paired, everything.frame, masks(("raw", "symbol"), ("exact", "percentile"), ("top", "bottom", "random"), LEVELS), 1, path)
-    return Perturbations(path)
+    return perturbed(paired, everything.frame, tmp_path_factory.mktemp("both") / "perturbations.h5", ("raw", "symbol"))
 
 
 def drawn_as(data: Constellations) -> Drawing:
@@ -349,7 +398,7 @@ def test_fractions_are_of_the_view_of_the_mask(paired, of_both, looks_at_raw):
         assert len(of_view) == 12
         for i, kind in product(of_view, KINDS):
             expected = realised_fractions(counts, *of_both.pixels(of_both.masks[i], kind, 0, len(counts)))
-            assert np.array_equal(looks_at_raw.fraction[kind][i], expected)
+            assert np.array_equal(looks_at_raw.fraction[kind][i], expected.astype(np.float32))
 
 
 class Watcher(Constant):
@@ -365,25 +414,26 @@ class Watcher(Constant):
 
 
 def test_masks_and_controls_take_the_listed_pixels_of_their_own_view_and_no_others(paired, everything, tmp_path):
-    chosen = [Mask("symbol", "exact", "top", 20), Mask("raw", "exact", "random", 20)]
-    perturb(paired, everything.frame, chosen, 1, tmp_path / "p.h5")
+    chosen = [Mask("symbol", "exact", "top", 20.0), Mask("raw", "exact", "random", 20.0)]
+    perturb(paired, everything.frame, chosen, settings(), 1, tmp_path / "p.h5")
     file, model = Perturbations(tmp_path / "p.h5"), Watcher()
     measure(model, drawn_as(paired), paired, file, CPU)
-    whole, *perturbed = (images.flatten(2).numpy() for images in model.shown)  # (n, views, pixels)
-    assert len(perturbed) == 6  # no two lists are equal
-    for images, (kind, mask) in zip(perturbed, product(KINDS, chosen), strict=True):
+    images = torch.cat(model.shown).flatten(2).numpy()  # (n, views, pixels)
+    whole, shown = images[: 4 * FRAMES], {image.tobytes() for image in images}
+    expected = {image.tobytes() for image in whole}
+    for kind, mask in product(KINDS, chosen):
         pixels, offsets = file.pixels(mask, kind, 0, len(whole))
-        expected = whole.copy()
-        for frame, (a, b) in enumerate(pairwise(offsets)):
-            expected[frame, paired.render.views.index(mask.view), pixels[a:b]] = 0
-        assert np.array_equal(images, expected)
-        assert (expected != whole).any()
+        for image, (a, b) in zip(whole.copy(), pairwise(offsets), strict=True):
+            image[paired.render.views.index(mask.view), pixels[a:b]] = 0
+            expected.add(image.tobytes())
+    assert shown == expected
+    assert len(expected) > 6 * 4 * FRAMES  # nearly all lists differ
 
 
 def test_equal_lists_of_two_views_are_two_questions(paired, everything, tmp_path):
     """The published random mask draws from all pixels: of 64, 100 % is the same list in both views."""
-    whole = [Mask(view, "percentile", "random", 100) for view in ("symbol", "raw")]
-    perturb(paired, everything.frame, whole, 1, tmp_path / "p.h5")
+    whole = [Mask(view, "percentile", "random", 100.0) for view in ("symbol", "raw")]
+    perturb(paired, everything.frame, whole, settings(), 1, tmp_path / "p.h5")
     file = Perturbations(tmp_path / "p.h5")
     outcome = measure(Planted(channel=1), drawn_as(paired), paired, file, CPU)
     assert np.array_equal(*(file.pixels(mask, "mask", 0, 4 * FRAMES)[0] for mask in whole))
@@ -391,12 +441,12 @@ def test_equal_lists_of_two_views_are_two_questions(paired, everything, tmp_path
 
 
 def test_headline_names_the_view(looks_at_raw):
-    headline = pis.headline(table(looks_at_raw, 20, rng()))
-    assert list(headline) == [
-        f"{view}_{name}_{level:g}" for view in ("raw", "symbol") for name in ("top", "bottom", "random") for level in LEVELS
-    ]
+    headline = pis.headline(table(looks_at_raw, 20, rng()), areas(looks_at_raw, 20, rng()), LEVELS)
+    names = list(product(("raw", "symbol"), ("top", "bottom", "random")))
+    assert set(headline) == {f"{view}_{name}_{level}" for view, name in names for level in LEVELS} | {"_".join(name) for name in names}
     assert headline["raw_top_5"]["joint_pis"] == pytest.approx(15)
     assert headline["symbol_top_5"]["joint_pis"] == 0
+    assert headline["symbol_top"] == {"area": 1}
 
 
 # Intervals
@@ -450,11 +500,15 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
     assert groups["snr"][0].tolist() == 2 * ([0] * 60 + [10] * 60)
     values, name = groups["modulation"]
     grouped = pis.grouped_table(outcome, values, name, 50, rng())
-    stream = rng()
+    adjusted, stream = ["p_count_holm", "p_mass_holm"], rng()
     for value in ("BPSK", "QPSK"):
         part = grouped[grouped["modulation"] == value].drop(columns="modulation").reset_index(drop=True)
-        pd.testing.assert_frame_equal(part, table(outcome.of(values == value), 50, stream))
+        expected = table(outcome.of(values == value), 50, stream)
+        assert list(part) == list(expected)
+        pd.testing.assert_frame_equal(part.drop(columns=adjusted), expected.drop(columns=adjusted))
         assert set(part["n"]) == {120}
+    tests = grouped[["p_count", "p_mass"]].to_numpy().ravel()
+    assert grouped[adjusted].to_numpy().ravel().tolist() == holm(tests).tolist()
     top = grouped[(grouped["mask"] == "top") & (grouped["rule"] == "exact") & (grouped["level_percent"] == 5)]
     assert top[["modulation", "task", "pis"]].to_numpy().tolist() == [
         *(["BPSK", task, pytest.approx(score)] for task, score in zip(TASKS, (0, 10, 10), strict=True)),
@@ -462,30 +516,77 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
     ]
 
 
-def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(rows):
-    headline = pis.headline(rows)
-    ends = (rows["level_percent"].min(), rows["level_percent"].max())
-    assert list(headline) == [f"raw_{name}_{level:g}" for name in ("top", "bottom", "random") for level in dict.fromkeys(ends)]
+def test_cells_hold_one_exact_level(planted, everything, outcome):
+    """The brightest pixel is the key one of QPSK, and its 10 samples are those that the second SNR has too many."""
+    (modulation, _), (snr_db, _) = pis.groups(everything.frame, planted).values()
+    rows = by_cell(outcome, modulation, snr_db, 20)
+    assert len(rows) == 4 * 3 * len(TASKS)
+    assert (set(rows["rule"]), set(rows["level_percent"]), set(rows["n"])) == ({"exact"}, {20}, {FRAMES})
+    top = rows[rows["mask"] == "top"].pivot(index=["modulation", "snr_db"], columns="task", values="pis")[list(TASKS)]
+    assert top.index.tolist() == [("BPSK", 0), ("BPSK", 10), ("QPSK", 0), ("QPSK", 10)]
+    assert top.to_numpy() == pytest.approx(np.array([[0, 0, 0], [0, 5, 5], [5, 0, 5], [5, 5, 5]]))
+    overall = of(table(outcome, 10, rng()), "exact", "random", 20)
+    cells = rows[rows["mask"] == "random"].groupby("task").mean(numeric_only=True)
+    assert cells["accuracy_drop"].to_dict() == pytest.approx(overall["accuracy_drop"].to_dict())
+    assert cells["fraction_lit"].to_dict() == pytest.approx(overall["fraction_lit"].to_dict())
+
+
+def test_cells_and_areas_are_empty_without_exact_masks(planted, everything, tmp_path):
+    file = perturbed(planted, everything.frame[:3], tmp_path / "p.h5", rules=("percentile",))
+    only = measure(Planted(), DRAWING, planted, file, CPU)
+    rows = by_cell(only, np.array(["BPSK"] * 3), np.zeros(3, int), 20)
+    assert (len(rows), "pis" in rows) == (0, True)
+    assert (len(areas(only, 20, rng())), "area" in areas(only, 20, rng())) == (0, True)
+
+
+def test_regions_have_no_level_and_no_nominal_score(planted, everything, tmp_path):
+    """The key pixel, in row 3 and column 3 of 8, is in the innermost of four rings, in one of four sectors and in one window."""
+    changes = {"rules": ("exact",), "masks": ("top",), "levels_percent": (5,), "regions": ("ring", "sector", "window")}
+    file = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes)
+    rows = table(measure(Planted(), DRAWING, planted, file, CPU), 50, rng())
+    regions = rows[(rows["rule"] != "exact") & (rows["task"] == "modulation")]
+    assert len(regions) == 4 + 4 + 16
+    assert regions[["level_percent", "pis_nominal"]].isna().all(axis=None)
+    hit = regions[regions["accuracy_drop"] > 0]
+    assert hit[["rule", "mask"]].to_numpy().tolist() == [["ring", "1"], ["sector", "3"], ["window", "2-2"]]
+    assert (hit["accuracy_drop"] == 0.5).all()  # each frame of QPSK
+    assert hit["pis"].tolist() == pytest.approx((0.5 / hit["fraction_lit"]).tolist())
+    assert (hit["p_count_holm"] < 0.05).all()
+    assert len(pis.headline(rows, areas(measure(Planted(), DRAWING, planted, file, CPU), 20, rng()), (5,))) == 2
+
+
+def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(outcome, rows):
+    headline = pis.headline(rows, areas(outcome, 50, rng()), LEVELS)
+    masks = ("top", "bottom", "random")
+    assert list(headline) == [f"raw_{name}_{level}" for name in masks for level in LEVELS] + [f"raw_{name}" for name in masks]
     top = of(rows, "exact", "top", 5).loc["joint"]
-    expected = {"joint_pis": 15, "ci_low": top["pis_ci_low"], "ci_high": top["pis_ci_high"]}
-    expected |= {name: top[name] for name in ("excess", "excess_ci_low", "excess_ci_high")}
-    assert headline["raw_top_5"] == pytest.approx(expected)
+    assert headline["raw_top_5"] == pytest.approx({"joint_pis": 15, "excess": top["excess"]})
+    # Joint accuracy is 1 at 0 % and 1 / 4 at 5 and 20 %: (0.05 * 5/8 + 0.15 * 1/4) / 0.2.
+    assert headline["raw_top"] == pytest.approx({"area": 0.34375})
     assert json.loads(json.dumps(headline, allow_nan=False)) == headline
-    percentile = pis.headline(rows[rows["rule"] == "percentile"])
+    percentile = pis.headline(rows[rows["rule"] == "percentile"], areas(outcome, 50, rng()), LEVELS)
     assert percentile["raw_bottom_5"]["joint_pis"] == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
+
+
+def test_headline_keeps_the_ends_of_the_levels_asked_for(planted, everything, tmp_path):
+    changes = {"rules": ("exact",), "masks": ("top",), "levels_percent": (5, 10, 20), "curve_percent": (0.5, 100)}
+    few = measure(Planted(), DRAWING, planted, perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), CPU)
+    assert list(pis.headline(table(few, 20, rng()), areas(few, 20, rng()), (5, 10, 20))) == ["raw_top_5", "raw_top_20", "raw_top"]
 
 
 def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_path):
     """1 % of 20 lit pixels rounds to none."""
-    perturb(
-        planted, np.array([[1, 1, frame] for frame in range(FRAMES)]), masks(("raw",), ("exact",), ("top",), (1, 5)), 1, tmp_path / "p.h5"
-    )
-    rows = table(measure(Planted(), DRAWING, planted, Perturbations(tmp_path / "p.h5"), CPU), 20, rng())
+    index = np.array([[1, 1, frame] for frame in range(FRAMES)])
+    changes = {"rules": ("exact",), "masks": ("top",)}
+    few = measure(Planted(), DRAWING, planted, perturbed(planted, index, tmp_path / "p.h5", levels_percent=(1, 5), **changes), CPU)
+    rows = table(few, 20, rng())
     nothing = of(rows, "exact", "top", 1)
-    assert nothing["pis"].isna().all()
-    assert nothing["excess"].isna().all()
+    assert nothing[["pis", "excess", "excess_mass"]].isna().all(axis=None)
     assert (nothing["accuracy_drop"] == 0).all()
-    assert list(pis.headline(rows)) == ["raw_top_5"]
+    assert (nothing[["p_count", "p_mass"]] == 1).all(axis=None)
+    assert list(pis.headline(rows, areas(few, 20, rng()), (1, 5))) == ["raw_top_5", "raw_top"]
+    none = measure(Planted(), DRAWING, planted, perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes), CPU)
+    assert areas(none, 20, rng())[["area", "control_area", "excess_area"]].isna().all(axis=None)
 
 
 def test_every_answer_is_written(outcome, everything, tmp_path):
@@ -499,14 +600,162 @@ def test_every_answer_is_written(outcome, everything, tmp_path):
             assert np.array_equal(file[f"{task}_baseline"], outcome.baseline[task])
             for kind in KINDS:
                 assert np.array_equal(file[f"{task}_{kind}"], outcome.correct[kind][task])
-        assert file["fraction_mask"] == pytest.approx(outcome.fraction["mask"], abs=1e-7)
+        assert np.array_equal(file["fraction_mask"], outcome.fraction["mask"])
 
 
-def test_a_score_whose_interval_is_undefined_has_no_headline(rows):
+def test_a_score_whose_interval_is_undefined_has_no_headline(outcome, rows):
     """So few frames give up a pixel that some resample has none of them."""
     rows = rows.copy()
     joint = (rows["task"] == "joint") & (rows["rule"] == "exact") & (rows["mask"] == "top")
     rows.loc[joint & (rows["level_percent"] == 5), "excess_ci_low"] = np.nan
-    assert "raw_top_5" not in pis.headline(rows)
-    assert "raw_bottom_5" in pis.headline(rows)
-    json.dumps(pis.headline(rows), allow_nan=False)
+    headline = pis.headline(rows, areas(outcome, 20, rng()), LEVELS)
+    assert "raw_top_5" not in headline
+    assert "raw_bottom_5" in headline
+    json.dumps(headline, allow_nan=False)
+
+
+# By mass
+
+
+def test_excess_mass_is_over_what_chance_loses_by_the_same_mass():
+    """Half of the answers are lost to a tenth of the mass; chance, which took an eighth, loses a quarter."""
+    before, n = np.ones(8, bool), 8
+    after = {"mask": np.arange(n) < 4, "control_count": before, "control_mass": np.arange(n) < 6}
+    outcome = outcome_of(
+        dict.fromkeys(TASKS, before),
+        {kind: dict.fromkeys(TASKS, right) for kind, right in after.items()},
+        Mask("raw", "ring", "1", None),
+        0.2,
+    )
+    outcome.fraction["mask"][:, 2], outcome.fraction["control_mass"][:, 2] = 0.1, 0.125
+    row = table(outcome, 200, rng()).iloc[0]
+    assert row["excess_mass"] == pytest.approx(0.5 / 0.1 - 0.25 / 0.125)
+    assert row["excess_mass_ci_low"] < row["excess_mass"] < row["excess_mass_ci_high"]
+    assert row["excess"] == pytest.approx(0.5 / 0.2)
+    assert row["control_mass_pis"] == pytest.approx(0.25 / 0.2)
+    assert row["p_count"] == pytest.approx(2 / 2**4)  # four answers, all lost to the mask
+    assert row["p_mass"] == pytest.approx(2 / 2**2)
+
+
+# Areas
+
+
+def line(fractions: list[float], right: list[list[int]]) -> Outcome:
+    """An outcome of 10 frames, all right before and the first so many right after each exact mask, of that fraction in every frame.
+
+    `right` is that of the mask and of its count control.
+    """
+    outcome = Outcome([Mask("raw", "exact", "top", 100 * fraction) for fraction in fractions], 10)
+    outcome.baseline = dict.fromkeys(TASKS, np.ones(10, bool))
+    for kind, counts in zip(KINDS, right, strict=False):
+        outcome.correct[kind] = {task: np.arange(10) < np.array(counts)[:, None] for task in TASKS}
+        outcome.fraction[kind][:] = np.array(fractions)[:, None, None]
+    return outcome
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_area_of_straight_lines(order):
+    """From 1 down to 0 as the fraction grows: 1/2 however the levels lie, in whatever order. The control stays at 1."""
+    fractions, left = [0.1, 0.3, 1.0], [9, 7, 0]
+    outcome = line([fractions[i] for i in order], [[left[i] for i in order], [10, 10, 10]])
+    row = areas(outcome, 50, rng()).set_index("task").loc["joint"]
+    assert row[["area", "control_area", "excess_area", "fraction_lit_end"]].tolist() == pytest.approx([0.5, 1, -0.5, 1])
+    assert row["area_ci_low"] < 0.5 < row["area_ci_high"] < 1
+
+
+def test_area_is_over_the_range_that_was_taken():
+    """1 at 0, 1/2 at 0.1, 1/2 at 0.2: (3/4 + 1/2) / 2 along the way, whether levels lie there or not."""
+    row = areas(line([0.1, 0.2], [[5, 5], [5, 5]]), 50, rng()).iloc[0]
+    assert row[["area", "control_area", "excess_area", "fraction_lit_end"]].tolist() == pytest.approx([0.625, 0.625, 0, 0.2])
+    assert row[["excess_area_ci_low", "excess_area_ci_high"]].tolist() == [0, 0]  # the same answers in every resample
+
+
+def test_area_of_a_model_that_never_changes_its_mind_is_its_accuracy(planted, everything):
+    outcome = measure(Constant(), DRAWING, planted, everything, CPU)
+    rows = areas(outcome, 50, rng())
+    assert len(rows) == 3 * len(TASKS)
+    for task, accuracy in {"modulation": 0.5, "snr": 0.5, "joint": 0.25}.items():
+        part = rows[rows["task"] == task]
+        assert part[["area", "control_area"]].to_numpy() == pytest.approx(accuracy)
+        assert part[["excess_area", "excess_area_ci_low", "excess_area_ci_high"]].to_numpy() == pytest.approx(0, abs=1e-12)
+        assert (part["area_ci_high"] - part["area_ci_low"] > 0.05).all()  # of 240 frames, a standard error of 0.03
+
+
+def test_intervals_of_areas_are_paired():
+    """One level: the area is the mean of the answers before and after, and the control's excess half their difference."""
+    n, stream = 4000, generator(1, "test areas")
+    before = stream.random(n) < 0.7
+    outcome = simulated(n, before, {"mask": 0.1, "control_count": 0.2, "control_mass": 0}, stream)
+    row = areas(outcome, 4000, rng()).iloc[0]
+    after, control = (outcome.correct[kind]["joint"][0] for kind in KINDS[:2])
+    for name, per_frame in {"area": (0.0 + before + after) / 2, "excess_area": (0.0 + after - control) / 2}.items():
+        width = 2 * 1.96 * per_frame.std() / np.sqrt(n)
+        # As in test_intervals_are_paired.
+        tolerance = 5 * np.sqrt(2) * 2.67 * width / 3.92 / np.sqrt(4000) + 2 / n
+        assert row[name] == pytest.approx(per_frame.mean())
+        assert row[f"{name}_ci_high"] - row[f"{name}_ci_low"] == pytest.approx(width, abs=tolerance)
+
+
+# Tests
+
+
+def test_mcnemar_is_a_sign_test_of_the_frames_that_differ():
+    for only_one, only_other, same in [(0, 0, 5), (3, 3, 1), (1, 0, 4), (12, 3, 100), (3, 12, 0), (40, 60, 7)]:
+        one = np.array([True] * only_one + [False] * only_other + [True] * same)
+        other = np.array([False] * only_one + [True] * only_other + [True] * same)
+        expected = binomtest(only_one, only_one + only_other).pvalue if only_one + only_other else 1
+        assert mcnemar(one, other) == pytest.approx(expected)
+    both = mcnemar(np.array([[1, 1, 1, 1], [0, 1, 1, 0]], bool), np.array([[0, 0, 0, 1], [0, 1, 1, 1]], bool))
+    assert both.tolist() == [2 / 2**3, 1]
+
+
+def test_mcnemar_rarely_finds_what_is_not_there():
+    """Both change a fifth of the answers at random: at 5 %, an exact test is wrong in at most 5 % of 2 000 cases."""
+    one, other = (generator(1, "test null", side).random((2000, 100)) < 0.2 for side in (0, 1))
+    p = mcnemar(one, other)
+    assert 0.01 < np.mean(p <= 0.05) <= 0.05 + 5 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_holm_by_hand():
+    """The smallest of four is multiplied by 4, the next by 3 and so on, but none falls below one that was smaller."""
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.6, 0.9, 0.001])).tolist() == pytest.approx([1, 1, 0.003])
+    assert holm(np.array([0.2])).tolist() == [0.2]
+
+
+def test_tests_of_a_table_are_adjusted_together(rows):
+    p = rows[["p_count", "p_mass"]].to_numpy()
+    adjusted = rows[["p_count_holm", "p_mass_holm"]].to_numpy()
+    assert adjusted.ravel().tolist() == holm(p.ravel()).tolist()
+    assert adjusted.min() == pytest.approx(p.size * p.min())
+    top = of(rows, "exact", "top", 5)
+    assert (top["p_count_holm"] < 1e-6).all()
+    assert (top.loc[["modulation", "joint"], "p_mass_holm"] < 1e-6).all()
+    assert top.loc["snr", "p_mass_holm"] == 1  # the planted SNR is the mass, whichever pixels hold it
+    assert (rows.loc[rows["mask"] == "random", "p_count_holm"] > 0.05).all()  # a random mask is what its control is
+
+
+# The published protocol
+
+
+def test_published_protocol_beside_ours(rows):
+    both = published(rows)
+    assert len(both) == 3 * len(LEVELS) * len(TASKS)
+    row = both[(both["mask"] == "bottom") & (both["level_percent"] == 5) & (both["task"] == "snr")].iloc[0]
+    tied, exact = (of(rows, rule, "bottom", 5).loc["snr"] for rule in ("percentile", "exact"))
+    # Half of the frames lose their SNR to ties of 12.5 of 20 pixels, where 5 % are one pixel that matters to nobody.
+    assert row["published_pis"] == pytest.approx(0.5 / 0.05)
+    assert row["published_fraction_lit"] == pytest.approx(0.625)
+    assert row["published_pis_realised"] == pytest.approx(0.5 / 0.625)
+    assert row["exact_pis"] == 0
+    assert row["exact_control_pis"] == exact["control_count_pis"] != tied["control_count_pis"]
+    top = both[(both["mask"] == "top") & (both["level_percent"] == 5) & (both["task"] == "joint")].iloc[0]
+    assert top["exact_pis"] == pytest.approx(15)
+    assert top["exact_pis_ci_low"] < 15 < top["exact_pis_ci_high"]
+    assert top["p_count_holm"] == of(rows, "exact", "top", 5).loc["joint", "p_count_holm"] < 1e-6
+
+
+@pytest.mark.parametrize("rule", ["exact", "percentile"])
+def test_published_protocol_needs_both_rules(rows, rule):
+    with pytest.raises(ValueError, match=rf"no mask of the rule {rule}; set perturb.rules to \[exact, percentile\]"):
+        published(rows[rows["rule"] != rule])

@@ -2,12 +2,14 @@
 
 from itertools import product
 
+import matplotlib.colors
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
 
 from pisces import metrics, plots
+from pisces.modulations import MODULATIONS
 from pisces.seeding import generator
 
 
@@ -22,25 +24,79 @@ def line(axes, label: str) -> np.ndarray:
     return np.column_stack([found.get_xdata(), found.get_ydata()]).astype(float)
 
 
-def errorbar(axes, label: str):
-    (found,) = (one for one in axes.containers if one.get_label() == label)
-    return found
+def legend(figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def boxes_in_inches(figure) -> tuple[list, list]:
+    """Extents, once drawn, of the panels with all their labels, and of the words around them: caption and legend."""
+    figure.draw_without_rendering()
+    around = [figure._suptitle, *figure.legends]
+    to_inches = figure.dpi_scale_trans.inverted()
+    panels = [axes.get_tightbbox().transformed(to_inches) for axes in figure.axes if axes.axison]
+    return panels, [one.get_window_extent().transformed(to_inches) for one in around]
+
+
+def assert_printable(figure) -> None:
+    """Nothing is cut off, the words lie on no panel, and all fits on a page."""
+    width, height = figure.get_size_inches()
+    assert width <= 10
+    assert height <= 10
+    panels, words = boxes_in_inches(figure)
+    for box in (*panels, *words):
+        assert min(box.x0, box.y0) >= -0.01
+        assert box.x1 <= width + 0.01
+        assert box.y1 <= height + 0.01
+    assert not any(word.overlaps(panel) for word, panel in product(words, panels))
+
+
+TASKS = ("modulation", "snr", "joint")
+MASKS = ("Brightest pixels", "Dimmest lit pixels", "Random pixels")
+
+
+def score(view: str, rule: str, mask: str, task: str, value: float, **more) -> dict:
+    """A row of a PIS table; it differs from its control unless `more` says otherwise."""
+    row = {"view": view, "rule": rule, "mask": mask, "level_percent": np.nan, "task": task, "n": 321, "accuracy": 0.5, "fraction_lit": 0.1}
+    row |= {"pis": value, "pis_ci_low": value - 0.5, "pis_ci_high": value + 0.25, "control_count_pis": -value}
+    return row | {"p_count_holm": 0.01} | more
 
 
 @pytest.fixture(scope="module")
 def pis_rows() -> pd.DataFrame:
-    """Scores that tell where they came from: 10 * task + mask + level / 10, the percentile ones 1000 more, those of `noise` 100 more."""
+    """Scores that tell where they came from: 10 * task + mask + level / 10, the percentile ones 1000 more, those of `noise` 100 more.
+
+    Those at 1 % do not differ from their control.
+    """
     rows = []
-    for view, rule in product(("raw", "noise"), ("percentile", "exact")):
-        for m, mask in enumerate(("top", "bottom", "random")):
-            for level in (5.0, 1.0):
-                for t, task in enumerate(("modulation", "snr", "joint")):
-                    value = 10 * t + m + level / 10 + 1000 * (rule == "percentile") + 100 * (view == "noise")
-                    row = {"view": view, "rule": rule, "mask": mask, "level_percent": level, "task": task, "n": 321, "pis": value}
-                    row |= {"pis_ci_low": value - 0.5, "pis_ci_high": value + 0.25, "control_count_pis": -value}
-                    fraction = level / 100 + (0.001 if view == "raw" else 0.002)
-                    rows.append(row | {"accuracy": 0.6 - level / 100, "fraction_lit": fraction})
+    for (v, view), rule in product(enumerate(("raw", "noise")), ("percentile", "exact")):
+        for (m, mask), level, (t, task) in product(enumerate(("top", "bottom", "random")), (5.0, 1.0), enumerate(TASKS)):
+            value = 10 * t + m + level / 10 + 1000 * (rule == "percentile") + 100 * v
+            fraction = level / 100 + (0.001 if view == "raw" else 0.002)
+            more = {
+                "level_percent": level,
+                "accuracy": 0.6 - level / 100,
+                "fraction_lit": fraction,
+                "p_count_holm": 0.2 if level == 1 else 0.01,
+            }
+            rows.append(score(view, rule, mask, task, value, **more))
     return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def region_rows() -> pd.DataFrame:
+    """Of two views: three rings with the scores 1, 2, 3, four sectors with 4..7, core 8, transition 9, and 2 x 2 windows; `noise` negative.
+
+    Windows take 0 (undefined), 5 per mille, 20 % and 30 % of the lit pixels; ring 2 and the third window do not differ from their control.
+    """
+    rows = []
+    for sign, view in ((1, "raw"), (-1, "noise")):
+        names = [*product(["ring"], "123"), *product(["sector"], "1234"), ("cluster", "core"), ("cluster", "transition")]
+        rows += [
+            score(view, rule, name, "joint", sign * (1 + i), p_count_holm=0.01 + i % 8 * (i == 1)) for i, (rule, name) in enumerate(names)
+        ]
+        windows = [("0-0", np.nan, 0, np.nan), ("0-8", 900, 0.005, 0.01), ("8-0", 4, 0.2, 0.9), ("8-8", -12, 0.3, 0.01)]
+        rows += [score(view, "window", name, "joint", sign * pis, fraction_lit=f, p_count_holm=p) for name, pis, f, p in windows]
+    return pd.concat([pd.DataFrame(rows), pd.DataFrame(rows).assign(task="snr", pis=77)], ignore_index=True)
 
 
 def test_audit():
@@ -79,9 +135,19 @@ def test_constellations_are_equal_in_both_axes_and_in_their_places():
     assert [axes.get_title() for axes in grid[0, 0]] == names
     for view, rows in zip(images, grid, strict=True):
         assert [row[0].get_ylabel() for row in rows] == [f"{view}\n{snr_db} dB" for snr_db in (-10, 0, 20)]
-    caption = figure.get_supxlabel()
+    caption = figure.get_suptitle()
     assert "half width: raw 2.5 RMS, noise 80 dB;" in caption
     assert "In-phase to the right, quadrature upwards" in caption
+    assert_printable(figure)
+
+
+@pytest.mark.parametrize("modulations", [1, 2])
+def test_caption_of_few_constellations_is_whole(modulations):
+    views = ("raw", "symbol", "noise", "differential")
+    images = {view: np.ones((modulations, 1, 8, 8)) for view in views}
+    figure = plots.constellations(["128APSK"] * modulations, (-20,), images, dict.fromkeys(views, 2.5))
+    assert "differential 2.5 RMS; brightness: log(1 + points)" in figure.get_suptitle()
+    assert_printable(figure)
 
 
 def test_training():
@@ -93,7 +159,8 @@ def test_training():
     assert labels(loss) == ("Epoch", "Loss, both tasks")
     assert labels(accuracy) == ("Epoch", "Validation accuracy (%)")
     assert labels(weight) == ("Epoch", "Share of the loss weight")
-    assert (accuracy.get_ylim(), weight.get_ylim()) == ((0, 103), (0, 1))
+    assert (accuracy.get_ylim(), weight.get_ylim()) == ((0, 100), (0, 1))
+    assert not any(one.get_clip_on() for axes in (accuracy, weight) for one in axes.get_lines())  # markers at the ends are whole
     assert line(loss, "Train").tolist() == [[1, 3], [2, 2]]
     assert line(loss, "Validation").tolist() == [[1, 3.5], [2, 2.5]]
     assert line(accuracy, "SNR") == pytest.approx(np.array([[1, 30], [2, 60]]))
@@ -125,6 +192,7 @@ def test_per_class_is_sorted_by_family():
     assert line(axes, "Recall")[:, 1] == pytest.approx([80, 90, 70])
     assert labels(axes) == ("Modulation, n = 15 frames", "Score (%)")
     assert axes.get_ylim() == (0, 100)
+    assert not any(one.get_clip_on() for one in axes.get_lines())  # markers at 0 and 100 % are whole
 
 
 def test_accuracy_by_snr_has_chance_lines_and_intervals():
@@ -138,6 +206,7 @@ def test_accuracy_by_snr_has_chance_lines_and_intervals():
     assert axes.get_ylim() == (0, 100)
     for label, task in (("Modulation", "modulation"), ("SNR", "snr"), ("Joint", "joint")):
         assert line(axes, label) == pytest.approx(np.column_stack([[-10, 0, 20], 100 * rows[task]]))
+    assert not any(one.get_clip_on() for one in axes.get_lines() if one.get_marker() != "None")  # markers at 0 and 100 % are whole
     dotted = [one.get_ydata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"]
     assert dotted == pytest.approx([100 / 4, 100 / 5, 100 / 20])
     assert len(axes.collections) == 3
@@ -160,55 +229,270 @@ def test_perturbations_marks_the_masked_pixels_and_no_others():
             assert axes.get_aspect() == 1
         assert not np.ma.getdata(frame.images[1].get_array()).any()
         assert np.array_equal(~np.ma.getmaskarray(beside.images[1].get_array()), masked["exact top 5 %"][i])
-    assert [axes.get_title() for axes in grid[0]] == ["Frame", "exact top 5 %"]
+    assert [axes.get_title() for axes in grid[0]] == ["Frame", "exact top 5\u00a0%"]
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["QPSK\n0 dB", "BPSK\n6 dB"]
 
 
+def test_many_perturbations_fit_on_a_page():
+    masked = {f"percentile bottom {level} %": np.zeros((4, 8, 8), bool) for level in range(8)}
+    figure = plots.perturbations(np.ones((4, 8, 8)), masked, ["QPSK"] * 4)
+    assert figure.get_figwidth() <= 10
+    assert figure.axes[1].get_title() == "percentile\nbottom 0\u00a0%"
+
+
 def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(pis_rows):
-    figure = plots.degradation(pis_rows, {"modulation": 0.7, "snr": 0.8, "joint": 0.65}, (17, 7))
-    grid = np.reshape(figure.axes, (2, 3))
+    figure = plots.degradation(pis_rows, dict(zip(TASKS, (0.7, 0.8, 0.65), strict=True)), (17, 7))
+    grid = np.reshape(figure.axes, (3, 2))
     tasks = list(zip(("Modulation", "SNR", "Joint"), (70, 80, 65), (17, 7, 119), strict=True))
-    for (row, view, more), column in product(zip(grid, ("raw", "noise"), (0.1, 0.2), strict=True), range(3)):
-        axes, (label, before, classes) = row[column], tasks[column]
-        assert axes.get_lines()[3].get_ydata() == pytest.approx([100 / classes] * 2)
-        assert labels(axes) == (f"Lit pixels of {view} taken (%)", f"{label} accuracy (%)")
-        assert axes.get_ylim()[0] == 0
-        for one in axes.get_lines()[:3]:
-            assert one.get_xydata() == pytest.approx(np.array([[0, before], [1 + more, 59], [5 + more, 55]]))
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names[:3] == ["Brightest pixels", "Dimmest lit pixels", "Random pixels"]
-    assert "n = 321 frames" in figure.get_suptitle()
+    for (t, (label, before, classes)), (v, more) in product(enumerate(tasks), enumerate((0.1, 0.2))):
+        axes = grid[t, v]
+        chance = [one.get_ydata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"]
+        assert chance == pytest.approx([100 / classes])
+        assert axes.get_ylim() == (0, 100)
+        assert axes.get_xlim() == (0, pytest.approx(1.05 * 5.2))  # of both views
+        curves = [one for one in axes.get_lines() if one.get_marker() != "None"]
+        controls = [one for one in axes.get_lines() if one.get_linestyle() == "--"]
+        assert len(curves) == len(controls) == len(axes.collections) == 3
+        for m, (curve, control, band) in enumerate(zip(curves, controls, axes.collections, strict=True)):
+            assert curve.get_xydata() == pytest.approx(np.array([[0, before], [1 + more, 59], [5 + more, 55]]))
+            at_5 = 10 * t + m + 0.5 + 100 * v  # PIS; its control's is the negative of it, and the interval from 0.5 below to 0.25 above
+            assert control.get_xydata()[[0, 2]] == pytest.approx(np.array([[0, before], [5 + more, before + (5 + more) * at_5]]))
+            ends = band.get_paths()[0].vertices[:, 1]
+            assert ends.min() == pytest.approx(before - (5 + more) * (at_5 + 0.25))
+            assert ends.max() == pytest.approx(max(before, before - (1 + more) * (at_5 - 0.4 - 0.5), before - (5 + more) * (at_5 - 0.5)))
+        assert grid[t, 0].get_ylabel() == f"{label}\naccuracy (%)"
+    assert [axes.get_title() for axes in grid[0]] == ["raw", "noise"]
+    assert {axes.get_xlabel() for axes in grid[-1]} == {"Lit pixels taken (%)"}
+    assert legend(figure) == [*MASKS, "Count control", "Chance"]
+    assert figure.get_suptitle() == "Exact masks; 95 % bootstrap interval of the drop, n = 321 frames"
+    assert_printable(figure)
+
+
+def test_first_few_percent_of_a_degradation_curve_can_be_told_apart():
+    rows = [score("raw", "exact", "top", "joint", 0, level_percent=level, fraction_lit=level / 100) for level in (0.5, 1, 5, 20, 100)]
+    axes = plots.degradation(pd.DataFrame(rows), dict.fromkeys(TASKS, 0.5), (2, 2)).axes[2]
+    left, from_half, to_five, right = axes.transData.transform([[x, 0] for x in (0, 0.5, 5, 100)])[:, 0]
+    assert (to_five - from_half) / (right - left) > 0.3  # 4.5 % of a linear axis
+    assert left < from_half
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1", "5", "20", "100"]
 
 
 def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
     figure = plots.pis(pis_rows)
-    grid = np.reshape(figure.axes, (2, 3))
+    grid = np.reshape(figure.axes, (3, 2))
     for (v, view), (t, label) in product(enumerate(("raw", "noise")), enumerate(("Modulation", "SNR", "Joint"))):
-        axes = grid[v, t]
-        assert labels(axes) == (f"Level (% of the lit pixels of {view})", f"{label} PIS")
+        axes = grid[t, v]
+        assert grid[0, v].get_title() == view
+        assert grid[t, 0].get_ylabel() == f"{label}\nPIS"
         assert any(np.allclose(one.get_ydata(), 0) for one in axes.get_lines())
-        controls = [one.get_ydata() for one in axes.get_lines() if one.get_markerfacecolor() == "none"]
-        for m, mask in enumerate(("Brightest pixels", "Dimmest lit pixels", "Random pixels")):
+        controls = [one for one in axes.get_lines() if one.get_linestyle() == "--"]
+        marks = [one for one in axes.collections if len(one.get_offsets()) == 2]
+        for m, ((data, _, (bars,)), control, mark) in enumerate(zip(axes.containers, controls, marks, strict=True)):
             expected = 100 * v + 10 * t + m + np.array([0.1, 0.5])
-            data, _, (bars,) = errorbar(axes, mask)
             assert data.get_ydata() == pytest.approx(expected)
-            assert data.get_xdata() == pytest.approx([1, 5], abs=0.1)
+            assert data.get_xdata() == pytest.approx([1, 5], rel=0.1)
+            assert np.asarray(mark.get_offsets()) == pytest.approx(data.get_xydata())
             assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [pytest.approx([y - 0.5, y + 0.25]) for y in expected]
-            assert any(np.allclose(control, -expected) for control in controls)
-    assert "n = 321 frames" in figure.get_suptitle()
-    assert "95 % bootstrap interval" in figure.get_suptitle()
+            assert control.get_xydata() == pytest.approx(np.column_stack([[1, 5], -expected]))
+            white, filled = mark.get_facecolors()  # at 1 % it does not differ from its control
+            assert white.tolist() == [1, 1, 1, 1]
+            assert filled.tolist() == mark.get_edgecolors()[0].tolist() != white.tolist()
+    assert {axes.get_xlabel() for axes in grid[-1]} == {"Level (% of lit pixels)"}
+    assert legend(figure) == [*MASKS, "Count control"]
+    caption = "Exact masks; 95 % bootstrap interval, n = 321 frames; filled: differs from its count control, Holm-adjusted p < 0.05"
+    assert figure.get_suptitle() == caption
+    assert_printable(figure)
 
 
-def test_one_view_is_one_row(pis_rows):
-    one = pis_rows[pis_rows["view"] == "noise"]
-    for figure in (plots.pis(one), plots.degradation(one, {"modulation": 0.7, "snr": 0.8, "joint": 0.65}, (17, 7))):
+def test_one_view_and_one_mask_is_one_column(pis_rows):
+    one = pis_rows[(pis_rows["view"] == "noise") & (pis_rows["mask"] == "top")]
+    for figure in (plots.pis(one), plots.degradation(one, dict.fromkeys(TASKS, 0.7), (17, 7))):
         assert len(figure.axes) == 3
-        assert all(" of noise" in axes.get_xlabel() for axes in figure.axes)
+        assert figure.axes[0].get_title() == "noise"
+        assert legend(figure)[:2] == ["Brightest pixels", "Count control"]
+        assert_printable(figure)
+
+
+def test_four_views_fit_on_a_page(pis_rows):
+    four = pd.concat([pis_rows, pis_rows.replace({"view": {"raw": "symbol", "noise": "differential"}})])
+    figure = plots.degradation(four, dict.fromkeys(TASKS, 0.7), (17, 7))
+    assert figure.get_figwidth() == plots.PAGE
+    assert_printable(figure)
 
 
 def test_only_one_rule_is_drawn_when_there_is_no_exact_one(pis_rows):
-    axes = plots.pis(pis_rows[pis_rows["rule"] == "percentile"]).axes[0]
-    assert errorbar(axes, "Brightest pixels")[0].get_ydata() == pytest.approx([1000.1, 1000.5])
+    figure = plots.pis(pis_rows[pis_rows["rule"] == "percentile"])
+    assert figure.axes[0].containers[0][0].get_ydata() == pytest.approx([1000.1, 1000.5])
+    assert figure.get_suptitle().startswith("Percentile masks")
+
+
+def test_regions_are_points_with_controls(region_rows):
+    figure = plots.regions(region_rows)
+    raw, _, noise, *_ = figure.axes
+    for axes, view, sign in ((raw, "raw", 1), (noise, "noise", -1)):
+        points = [one for one in axes.collections if len(one.get_offsets()) > 1]
+        y = [offset[1] for one in points for offset in one.get_offsets().tolist()]
+        x = [offset[0] for one in points for offset in one.get_offsets().tolist()]
+        assert [sign * value for value in y] == list(range(1, 10))
+        assert np.all(np.diff(x) >= 1)  # nothing on top of another
+        assert np.diff(x)[[2, 6]].tolist() == [2, 2]  # gaps between the kinds
+        hollow = [one for one in axes.get_lines() if one.get_marker() == "o" and one.get_markerfacecolor() == "none"]
+        assert [sign * value for one in hollow for value in one.get_ydata()] == list(range(-1, -10, -1))
+        white = [np.all(face == 1) for one in points for face in one.get_facecolors()]
+        assert white == [False, True] + 7 * [False]
+        assert axes.get_ylabel() == f"{view}\nJoint PIS"
+    names = ["1", "2", "3", "0", "90", "180", "270", "core", "transition"]
+    assert [tick.get_text() for tick in noise.get_xticklabels()] == names
+    heads = ["Ring, from the centre", "Sector, around the angle (degrees)", "Cluster"]
+    assert [text.get_text() for text in raw.texts] == heads
+    assert raw.get_ylim() == noise.get_ylim()
+    assert legend(figure) == ["Ring", "Sector", "Cluster", "Count control"]
+    assert "n = 321 frames" in figure.get_suptitle()
+    assert_printable(figure)
+
+
+def test_a_region_of_next_to_nothing_does_not_set_the_scale(region_rows):
+    ends = plots.regions(region_rows).axes[0].get_ylim()
+    tiny = score("raw", "ring", "4", "joint", 500, fraction_lit=0.002)
+    assert plots.regions(pd.concat([region_rows, pd.DataFrame([tiny])])).axes[0].get_ylim() == ends
+    assert ends[0] < -9.5
+    assert 9.25 < ends[1] < 12
+
+
+def test_windows_are_a_map_at_their_places(region_rows):
+    figure = plots.regions(region_rows)
+    _, raw, _, noise, bar = figure.axes
+    for axes, view, sign in ((raw, "raw", 1), (noise, "noise", -1)):
+        image = axes.images[0]
+        shown = image.get_array()
+        assert np.ma.getmaskarray(shown).tolist() == [[True, True], [False, False]]  # nothing, and next to nothing
+        assert shown[1].tolist() == [4 * sign, -12 * sign]
+        assert image.origin == "upper"  # row 0, the largest Q, on top
+        assert image.get_clim() == (-12, 12)
+        dots = axes.get_lines()[0].get_xydata()
+        assert sorted(dots.tolist()) == [[1, 0], [1, 1]]  # x, y
+        assert axes.get_ylabel() == view
+    assert matplotlib.colors.to_hex(image.get_cmap().get_bad()) == "#bfbfbf"
+    assert bar.get_ylabel() == "Joint PIS of a window"
+    assert "grey: less than 1 % of the lit pixels" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("kept", [("ring", "cluster"), ("window",)])
+def test_some_regions_are_drawn_without_the_others(region_rows, kept):
+    figure = plots.regions(region_rows[region_rows["rule"].isin(kept)], "snr")
+    points, windows = figure.axes[:2]
+    assert (points.axison, windows.axison) == ("ring" in kept, "window" in kept)
+    assert (legend(figure) if figure.legends else []) == (["Ring", "Cluster", "Count control"] if points.axison else [])
+    assert (windows.images[0].get_array() if windows.axison else points.collections[-1].get_offsets()).max() == 77
+    assert_printable(figure)
+
+
+def test_where_nothing_was_taken_the_picture_says_so(pis_rows):
+    for figure, why in (
+        (plots.regions(pis_rows), "perturb.regions is empty"),
+        (plots.pis_heatmap(pis_rows[pis_rows["mask"] == "random"], ["raw"]), "perturb.masks top"),
+    ):
+        assert why in figure.get_suptitle()
+        assert not figure.axes
+        assert_printable(figure)
+
+
+def test_pis_heatmap_has_each_cell_at_its_place():
+    cells = [
+        {"view": view, "mask": mask, "task": task, "modulation": m, "snr_db": snr_db, "level_percent": 5.0, "n": n, "pis": pis}
+        for view, mask, task, wrong in (
+            ("raw", "top", "joint", 0),
+            ("noise", "top", "joint", 1),
+            ("raw", "bottom", "joint", 50),
+            ("raw", "top", "snr", 50),
+        )
+        for m, snr_db, n, pis in (("16QAM", 10, 2, -3), ("16QAM", -4, 4, 1), ("QPSK", 10, 4, np.nan), ("8ASK", 10, 3, 2 + wrong))
+    ]
+    figure = plots.pis_heatmap(pd.DataFrame(cells), ("noise", "raw"))
+    noise, raw, bar = figure.axes
+    for axes, view, ask in ((noise, "noise", 3), (raw, "raw", 2)):
+        shown = axes.images[0].get_array()
+        assert np.ma.filled(shown, 99).tolist() == [[99, ask], [99, 99], [1, -3]]  # 8ASK, QPSK, 16QAM; -4 and 10 dB
+        assert axes.images[0].get_clim() == (-3, 3)
+        assert axes.get_title() == view
+    assert [tick.get_text() for tick in raw.get_xticklabels()] == ["-4", "10"]
+    assert [tick.get_text() for tick in noise.get_yticklabels()] == ["8ASK", "QPSK", "16QAM"]
+    assert figure.get_supxlabel() == "SNR (dB)"
+    assert bar.get_ylabel() == "Joint PIS"
+    assert matplotlib.colors.to_hex(raw.images[0].get_cmap().get_bad()) == "#bfbfbf"
+    assert figure.get_suptitle() == "Brightest pixels, 5 % of the lit pixels; n = 2 to 4 frames a cell; grey: undefined"
+    assert_printable(figure)
+
+
+def test_largest_heatmap_fits_on_a_page():
+    views, snrs_db = ("raw", "symbol", "noise", "differential"), range(-20, 32, 2)
+    cells = pd.DataFrame(product(views, MODULATIONS, snrs_db), columns=["view", "modulation", "snr_db"])
+    figure = plots.pis_heatmap(cells.assign(mask="top", task="joint", level_percent=5.0, n=2, pis=0.0), views)
+    assert figure.axes[0].images[0].get_array().shape == (24, 26)
+    assert len(figure.axes[0].get_xticks()) <= 8
+    assert_printable(figure)
+
+
+def test_attributions_lay_maps_over_the_constellation():
+    rng = generator(1, "test attributions")
+    images, mask = rng.random((2, 8, 8)), rng.random((2, 8, 8)) < 0.2
+    signed = np.zeros((2, 8, 8))
+    signed[0, 0, :3] = (2, -4, 1)
+    positive = np.full((2, 8, 8), 0.6)
+    positive[0, 0, :2] = (0.8, 0.7)
+    curves = {"occlusion": np.array([[0.9, 0.5, 0.1], [1, 0.25, 0]]), "random": np.ones((2, 3))}
+    maps = {"integrated_gradients": signed, "rise": positive}
+    figure = plots.attributions(images, {"Top 5 %": mask}, maps, curves, (0, 5, 100), ["QPSK\n0 dB", "BPSK\n6 dB"], 7)
+    grid = np.reshape(figure.axes, (2, 5))
+    for i, (frame, masked, *over, curve) in enumerate(grid):
+        assert all(np.array_equal(axes.images[0].get_array(), images[i]) for axes in (frame, masked, *over))
+        assert [axes.images[0].get_cmap().name for axes in (frame, masked, *over)] == ["viridis", "viridis", "Greys", "Greys"]
+        assert np.array_equal(~np.ma.getmaskarray(masked.images[1].get_array()), mask[i])
+        occlusion, chance = (one.get_xydata() for one in curve.get_lines())
+        assert occlusion == pytest.approx(np.column_stack([(0, 5, 100), 100 * curves["occlusion"][i]]))
+        assert chance[:, 1].tolist() == [100, 100, 100]
+        assert curve.get_ylim() == (0, 100)
+    red, _, blue, opacity = np.moveaxis(np.asarray(grid[0, 2].images[1].get_array()), -1, 0)
+    assert opacity[0, :4] == pytest.approx([0.5, 1, 0.25, 0])  # over the largest magnitude, and nothing where there is nothing
+    assert (np.sign(red - blue)[0, :3] == [1, -1, 1]).all()
+    assert np.asarray(grid[0, 3].images[1].get_array())[0, :3, 3] == pytest.approx([1, 0.5, 0])  # what is everywhere is no colour
+    assert not grid[1, 3].images[1].get_array()[..., 3].any()
+    heads = ["Constellation", "Top 5\u00a0%", "Integrated\ngradients", "RISE", "Probability of\nthe answer (%)"]
+    assert [axes.get_title() for axes in grid[0]] == heads
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["QPSK\n0 dB", "BPSK\n6 dB"]
+    assert grid[1, 4].get_xlabel() == "Lit pixels taken (%)"
+    assert legend(figure) == ["Occlusion", "Random"]
+    assert "n = 7" in figure.get_suptitle()
+    assert_printable(figure)
+
+
+def test_attribution_table_has_each_value_in_its_panel():
+    methods, measures = ("random", "grad_cam", "brightness"), ("deletion_area", "agreement", "weights")
+    rows = pd.DataFrame(product(("snr", "modulation"), methods, measures), columns=["task", "method", "measure"])
+    rows["value"] = np.arange(len(rows)) / 100
+    rows = rows.assign(ci_low=rows["value"] - 0.02, ci_high=rows["value"] + 0.01, n=17)
+    costs = rows[rows["measure"] == "agreement"].assign(measure="forward_passes")  # not for the picture
+    figure = plots.attribution_table(pd.concat([rows, costs, rows.assign(method="pis")]))
+    grid = np.reshape(figure.axes, (2, 3))
+    for (t, task), (m, measure) in product(enumerate(("snr", "modulation")), enumerate(measures)):
+        scale = 100 if measure == "deletion_area" else 1
+        axes = grid[t, m]
+        value = rows[(rows["task"] == task) & (rows["measure"] == measure)].set_index("method")["value"] * scale
+        shown = [one[0].get_xydata()[0].tolist() for one in axes.containers]
+        assert shown == [pytest.approx([value[method], y]) for y, method in enumerate(("grad_cam", "brightness", "random"))]
+        ends = [one[2][0].get_segments()[0][:, 0].tolist() for one in axes.containers]
+        assert ends == [pytest.approx([x - 0.02 * scale, x + 0.01 * scale]) for x, _ in shown]
+        assert [one.get_xdata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"] == pytest.approx([value["random"]])
+    assert [tick.get_text() for tick in grid[0, 0].get_yticklabels()] == ["Grad-CAM", "Brightness (PIS)", "Random"]
+    assert grid[0, 0].get_ylim()[0] > grid[0, 0].get_ylim()[1]  # the first on top
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["SNR head", "Modulation head"]
+    assert [axes.get_xlabel() for axes in grid[1]] == [
+        "Deletion area (%)\n(low is good)",
+        "Rank correlation\nwith brightness",
+        "... with random\nweights\n(low is good)",
+    ]
+    assert figure.get_suptitle() == "95 % bootstrap interval, n = 17 frames; dotted: the random ranking"
+    assert_printable(figure)
 
 
 def test_drawing_into_given_axes():
@@ -225,7 +509,7 @@ def test_saved_twice_is_the_same_picture(tmp_path, pis_rows):
         plots.save(plots.pis(one), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     picture = matplotlib.image.imread(tmp_path / "a.png")
-    assert picture.shape[1] == 1500  # 10 inches at 150 dots
+    assert picture.shape[:2] == (810, 525)  # 5.4 x 3.5 inches at 150 dots
     assert picture[..., :3].std() > 0.05
     plots.save(plots.confusion(np.array(["a"]), np.array(["b"]), ("a", "b"), "modulation"), tmp_path / "axes.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "axes.png", "b.png"]

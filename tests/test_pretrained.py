@@ -138,10 +138,22 @@ def test_a_stem_that_is_no_image_filter(tmp_path):
 
 
 def test_another_architecture(tmp_path):
-    with pytest.raises(ValueError, match=r'deeper.pth does not fit torchvision\'s resnet50: Unexpected .*"layer3.1.conv1.weight"'):
-        load(build(), written(tmp_path / "deeper.pth", tiny_resnet([1, 1, 2, 1]).state_dict()))
-    with pytest.raises(ValueError, match=r'vit.pth does not fit torchvision\'s resnet50: .*Missing key.*"conv1.weight"'):
+    """In one line that can be read: a block of three convolutions, each with the four tensors and the count of its normalisation, is 18."""
+    fits, ask = "does not fit torchvision's resnet50", r"is it a file of resnet50\?$"
+    first = r"layer3.1.conv1.weight, layer3.1.bn1.weight, layer3.1.bn1.bias, \.\.\."
+    deeper = tiny_resnet([1, 1, 2, 1]).state_dict()
+    with pytest.raises(ValueError, match=rf"deeper.pth {fits}: 18 tensors are unexpected \({first}\); {ask}"):
+        load(build(), written(tmp_path / "deeper.pth", deeper))
+    del deeper["conv1.weight"], deeper["layer1.0.conv1.weight"]
+    both = rf"2 tensors are missing \(conv1.weight, layer1.0.conv1.weight\); 18 tensors are unexpected \({first}\)"
+    with pytest.raises(ValueError, match=rf"holes.pth {fits}: {both}; {ask}"):
+        load(build(), written(tmp_path / "holes.pth", deeper))
+    with pytest.raises(ValueError, match=rf"vit.pth {fits}: \d+ tensors are missing \(conv1.weight, .*; {ask}") as raised:
         load(build(), written(tmp_path / "vit.pth", weights("vit_b_16", image_size=32)))
+    assert len(str(raised.value).removeprefix(f"train.pretrained = {tmp_path}")) < 300
+    wide = {key: value[: len(value) // 2] if key.endswith("conv2.weight") else value for key, value in weights("resnet50").items()}
+    with pytest.raises(ValueError, match=rf"wide.pth {fits}: size mismatch for layer1.0.conv2.weight: .* \(and 3 more\); {ask}"):
+        load(build(), written(tmp_path / "wide.pth", wide))
     oblong = weights("vit_b_16", image_size=32) | {"encoder.pos_embedding": torch.ones(1, 4, 32)}
     with pytest.raises(ValueError, match=r"oblong.pth does not fit torchvision's vit_b_16: .*not a perfect square"):
         load(build("vit_b_16"), written(tmp_path / "oblong.pth", oblong), "vit_b_16")

@@ -125,6 +125,32 @@ def test_silence_raises():
         raw_bins(frames)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("view", ["raw", "symbol", "noise", "differential"])
+def test_a_sample_that_is_not_finite_raises(view, value):
+    """Or whose power is not: 1e30 squared is beyond float32."""
+    frames = torch.ones(3, 256, 2)
+    frames[1, 7, 1] = value
+    with pytest.raises(ValueError, match=r"frame 1 of 3 has samples that are NaN, infinite or too large to be squared; leave it out"):
+        bin_frames(frames, seen(view))
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (torch.ones(3, 16, dtype=torch.complex64), r"complex64 \(3, 16\)"),
+        (torch.ones(3, 16, 2, dtype=torch.complex64), r"complex64 \(3, 16, 2\)"),
+        (torch.ones(3, 2, 16), r"float32 \(3, 2, 16\)"),
+        (torch.ones(16, 2), r"float32 \(16, 2\)"),
+        (torch.ones(3, 16, 2, dtype=torch.float64), r"float64 \(3, 16, 2\)"),
+        (torch.ones(3, 16, 2, dtype=torch.int32), r"int32 \(3, 16, 2\)"),
+    ],
+)
+def test_frames_of_another_kind_are_refused(frames, said):
+    with pytest.raises(ValueError, match=rf"frames are float32 \(n, samples, 2\), I then Q, not {said}; torch.view_as_real makes them of"):
+        raw_bins(frames)
+
+
 def test_count_points_against_a_loop():
     rng = generator(1, "test count")
     bins = rng.integers(0, 64, (5, 100))
@@ -274,8 +300,7 @@ def test_unknown_method(counts):
 def test_render_keeps_what_the_source_says_and_adds_its_settings(iq_shards, constellations):
     cell = Cell("QPSK", -10)  # some of its samples are outside
     source, target = cell.path(iq_shards), cell.path(constellations)
-    added = {"render": RENDER.model_dump_json(), "outside": OUTSIDE}
-    assert shards.attributes(target) == shards.attributes(source) | added
+    assert shards.attributes(target) == shards.attributes(source) | {"render": RENDER.model_dump_json()}
     assert np.array_equal(shards.array(target, "row"), shards.array(source, "row"))
     expected = bin_frames(torch.from_numpy(frames_of(iq_shards, *cell)), RENDER)
     for view in RENDER.views:

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from torch import nn
 from torchvision.models import resnet, swin_transformer, vision_transformer
 
+LARGEST = 254
+"""Pixels along a side, of render.size."""
+
 
 class Backbone(NamedTuple):
     """One of torchvision's models and where its parts are."""
@@ -31,8 +34,9 @@ def build(name: str, channels: int, size: int) -> tuple[nn.Module, int]:
     """
     backbone = BACKBONES[name]
     if size % backbone.patch:
-        near = max(size // backbone.patch, 1) * backbone.patch
-        raise ValueError(f"{name} takes images of a multiple of {backbone.patch} px, not {size}; set render.size to one, such as {near}")
+        below = size // backbone.patch * backbone.patch
+        near = " or ".join(str(other) for other in (below, below + backbone.patch) if 0 < other <= LARGEST)
+        raise ValueError(f"{name} takes images of a multiple of {backbone.patch} px, not {size}; set render.size to {near}")
     model = backbone.builder(image_size=size) if backbone.sized else backbone.builder()
     old = model.get_submodule(backbone.stem)
     stem = nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)

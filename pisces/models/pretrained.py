@@ -1,7 +1,7 @@
 """Weights of torchvision's models, made to fit our backbones: any number of channels, any image size, no classifier."""
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -28,9 +28,12 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
     spec = BACKBONES[name]
     state = _imagenet(spec.builder) if source == "imagenet" else _read(Path(source))
     try:
-        backbone.load_state_dict(fitted(state, spec, backbone))
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"train.pretrained = {source} does not fit torchvision's {name}: {_first_reasons(error)}") from None
+        missing, strange = backbone.load_state_dict(fitted(state, spec, backbone), strict=False)
+        reasons = [*_tensors("missing", missing), *_tensors("unexpected", strange)]
+    except (RuntimeError, ValueError) as error:  # for tensors of another shape, a line each
+        reasons = [_first_line(error)]
+    if reasons:
+        raise ValueError(f"train.pretrained = {source} does not fit torchvision's {name}: {'; '.join(reasons)}; is it a file of {name}?")
 
 
 def fitted(state: State, spec: Backbone, backbone: nn.Module) -> State:
@@ -80,7 +83,13 @@ def _read(path: Path) -> State:
     return state
 
 
-def _first_reasons(error: Exception) -> str:
-    """The beginning of torch's long message about a state dict, what it says of shapes first."""
-    lines = [textwrap.shorten(line, 240) for line in str(error).splitlines() if not line.endswith(":")]
-    return "; ".join(sorted(lines, key=lambda line: not line.startswith("size mismatch"))[:3])
+def _tensors(what: str, names: Sequence[str]) -> list[str]:
+    """How many tensors are `what`, and the first of them; nothing when there is none."""
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return [f"{len(names)} tensors are {what} ({some})"] if names else []
+
+
+def _first_line(error: Exception) -> str:
+    """What torch says first about tensors of another shape, and how many more it names."""
+    lines = [line.strip() for line in str(error).splitlines() if not line.endswith(":")]
+    return textwrap.shorten(lines[0], 240) + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")

@@ -1,0 +1,232 @@
+"""All rankings on one scale: what ignores the model is found out, what follows it is not, and nothing depends on the batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from pisces import explanation, masks, models, perturbation
+from pisces.datasets import Constellations
+from pisces.explanation import Explainer, Stranger
+from pisces.modelfile import Trained
+from pisces.models import Architecture
+from pisces.params import Attribute, Perturb
+from pisces.perturbation import Perturbations
+from pisces.rendering import Drawing
+from tests.conftest import draw
+
+CPU = torch.device("cpu")
+ARCHITECTURE = Architecture("resnet18", "plain", "standard")
+SETTINGS = Attribute(
+    methods=("integrated_gradients", "occlusion"),
+    frames_per_cell=1,
+    layer="auto",
+    ig_steps=3,
+    window=0.25,
+    stride=0.25,
+    rise_masks=4,
+    rise_cells=4,
+    rise_keep=0.5,
+    levels_percent=(10, 50, 100),
+    infidelity_samples=4,
+    checked_frames=4,
+    sensitivity_radius=0.1,
+    sensitivity_samples=1,
+    randomised_steps=2,
+    shuffled_frames=18,
+    shuffled_epochs=1,
+    resamples=100,
+)
+METHODS = ("integrated_gradients", "occlusion", "brightness", "random")
+MASKS = Perturb(
+    views=None,
+    rules=("exact",),
+    masks=("top", "bottom", "random"),
+    levels_percent=(1, 5),
+    curve_percent=(50, 100),
+    regions=("ring", "cluster", "window"),
+    rings=3,
+    sectors=4,
+    core_percent=50,
+    window=0.5,
+    stride=0.5,
+    frames_per_cell=None,
+)
+
+
+class Linear(nn.Module):
+    """Scores that are sums over the image: class k of either head looks at pixels of its own."""
+
+    def __init__(self, channels: int, size: int, modulations: int, snrs: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.modulation = nn.Parameter(torch.randn(modulations, channels * size * size, generator=generator))
+        self.snr = nn.Parameter(torch.randn(snrs, channels * size * size, generator=generator))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return images.flatten(1) @ self.modulation.T, images.flatten(1) @ self.snr.T
+
+
+@pytest.fixture(scope="module")
+def explainer(data: Constellations) -> Explainer:
+    drawing = Drawing(data.render, draw("log_histogram"))
+    model = Linear(drawing.channels, data.render.size, len(data.modulations), len(data.snrs_db)).eval()
+    return Explainer(Trained(model, ARCHITECTURE, drawing, data.modulations, data.snrs_db), data, SETTINGS, 1, CPU)
+
+
+@pytest.fixture(scope="module")
+def few(data: Constellations) -> np.ndarray:
+    """A frame of each of nine cells."""
+    every = data.every_frame()
+    return every[every[:, 2] == 0]
+
+
+@pytest.fixture(scope="module")
+def judged(explainer, few):
+    return explanation.judge(explainer, few, few[:4])
+
+
+@pytest.fixture(scope="module")
+def perturbations(data, few, tmp_path_factory) -> Perturbations:
+    path: Path = tmp_path_factory.mktemp("perturbations") / "perturbations.h5"
+    perturbation.perturb(data, few, masks.build(data.render.views, MASKS, data.render.size), MASKS, 1, path)
+    return Perturbations(path)
+
+
+def value(measures: pd.DataFrame, task: str, method: str, measure: str) -> float:
+    (row,) = measures[(measures["task"] == task) & (measures["method"] == method) & (measures["measure"] == measure)].to_dict("records")
+    return row["value"]
+
+
+@pytest.mark.parametrize("task", explanation.TASKS)
+def test_of_a_linear_model_the_gradient_method_is_exact_and_chance_is_not(judged, task):
+    measures = judged.measures(1, 100)
+    # Whatever lit pixels go, the score falls by their parts in it: no infidelity but rounding, relative to what a map of noise leaves.
+    assert value(measures, task, "integrated_gradients", "infidelity") < 1e-6 * value(measures, task, "random", "infidelity")
+    for better in ("brightness", "random", "occlusion"):
+        area = [value(measures, task, method, "deletion_area") for method in ("integrated_gradients", better)]
+        assert area[0] < area[1]
+        area = [value(measures, task, method, "insertion_area") for method in ("integrated_gradients", better)]
+        assert area[0] > area[1]
+    assert value(measures, task, "brightness", "agreement") == pytest.approx(1)
+
+
+def test_costs_are_passes_a_frame(judged):
+    measures = judged.measures(1, 10)
+    passes = {m: [value(measures, "snr", m, f"{way}_passes") for way in ("forward", "backward")] for m in METHODS}
+    # Occlusion asks once for the whole image and once for each of 4 x 4 windows of 4 views.
+    assert passes == {"integrated_gradients": [3, 3], "occlusion": [1 + 16 * 4, 0], "brightness": [0, 0], "random": [0, 0]}
+
+
+def test_curves_begin_with_the_whole_frame_and_end_dark(explainer, judged, few):
+    curves = judged.curves(1, 10).set_index(["task", "method", "curve", "level_percent"])["probability"]
+    scene = explainer.look(few)
+    with torch.no_grad():
+        whole_and_dark = [explainer.model(images) for images in (scene.images, torch.zeros_like(scene.images))]
+    for task, whole, none in zip(explanation.TASKS, *whole_and_dark, strict=True):
+        answer = scene.answers[task][:, None]
+        ends = [float(logits.softmax(1).gather(1, answer).mean()) for logits in (whole, none)]
+        for method in METHODS:
+            assert [curves[task, method, "deletion", level] for level in (0, 100)] == pytest.approx(ends, abs=1e-6)
+            assert [curves[task, method, "insertion", level] for level in (100, 0)] == pytest.approx(ends, abs=1e-6)
+
+
+def test_the_batch_does_not_matter(explainer, judged, few, monkeypatch):
+    monkeypatch.setattr(explanation, "BATCH", 4)
+    again = explanation.judge(explainer, few, few[:4])
+    for key, measures in judged.found.items():
+        for name, values in measures.items():
+            np.testing.assert_allclose(again.found[key][name], values, rtol=1e-4, atol=1e-6, err_msg=f"{key} {name}")
+
+
+def test_what_ignores_the_model_survives_its_loss_and_what_follows_it_does_not(explainer, few, perturbations):
+    other = Linear(4, explainer.data.render.size, 3, 3)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+    twins = [Stranger("weights", 1.0, other.eval()), Stranger("labels", 1.0, explainer.model)]
+    checks = explanation.check(explainer, few, perturbations, iter(twins)).set_index(["task", "method", "check"])
+    for task in explanation.TASKS:
+        survived = checks.loc[task]["survives"]
+        assert survived["brightness", "weights"] == 1
+        assert survived["integrated_gradients", "weights"] == 0
+        # The same model is no stranger: all of its patterns are there, that of PIS too.
+        for method in ("integrated_gradients", "occlusion", "brightness", "pis"):
+            assert checks.loc[task, method, "labels"]["correlation"] == pytest.approx(1)
+    assert "random" not in checks.index.get_level_values("method")
+
+
+def test_drops_are_those_of_the_masks(explainer, perturbations):
+    """Taking every lit pixel of the raw view leaves a linear model what the other views say; of nine frames, counted by hand."""
+    found = explanation.drops(explainer, explainer.model, perturbations)
+    chosen = explanation.pis_masks(perturbations)
+    assert {(mask.rule, mask.level_percent) for mask in chosen} == {("exact", 5), ("ring", None), ("cluster", None)}
+    place = next(i for i, mask in enumerate(chosen) if mask.view == "symbol" and mask.name == "core")
+    frames, size = perturbations.frame, explainer.data.render.size
+    counts = explainer.look(frames).counts
+    taken = counts.clone()
+    pixels, offsets = perturbations.pixels(chosen[place], "mask", 0, len(frames))
+    for i in range(len(frames)):
+        taken[i, size * size + pixels[offsets[i] : offsets[i + 1]].astype(int)] = 0
+    drawing = explainer.trained.drawing
+    right = [(torch.stack([a.argmax(1) for a in explainer.model(drawing(c))], 1).numpy() == frames[:, :2]).mean(0) for c in (counts, taken)]
+    np.testing.assert_allclose(found[place], right[0] - right[1])
+
+
+def test_strangers_lose_ever_more_and_the_last_never_knew(data):
+    drawing = Drawing(data.render, draw("log_histogram"))
+    torch.manual_seed(0)
+    model = models.build(ARCHITECTURE, drawing.channels, data.render.size, len(data.modulations), data.snrs_db).eval()
+    explainer = Explainer(Trained(model, ARCHITECTURE, drawing, data.modulations, data.snrs_db), data, SETTINGS, 1, CPU)
+    found = list(explanation.strangers(explainer, data.every_frame()))
+    assert [(one.check, one.share == 1) for one in found] == [("weights", False), ("weights", True), ("labels", True)]
+    for one in found[1:]:
+        assert not torch.equal(one.model.backbone.conv1.weight, model.backbone.conv1.weight)
+        assert not one.model.training
+    assert torch.equal(found[0].model.backbone.conv1.weight, model.backbone.conv1.weight)
+    assert not torch.equal(found[0].model.snr_head.weight, model.snr_head.weight)
+
+
+def test_the_summary_has_no_number_that_is_none(explainer, few, judged, perturbations):
+    measures = judged.measures(1, 10)
+    measures.loc[0, "value"] = np.nan
+    checks = explanation.check(explainer, few, perturbations, iter([Stranger("weights", 1.0, explainer.model)]))
+    summary = explanation.summary(measures, checks)
+    assert set(summary) == set(explanation.TASKS)
+    assert set(summary["snr"]) == {*METHODS, "pis"}
+    numbers = [value for task in summary.values() for method in task.values() for value in method.values()]
+    assert np.isfinite(numbers).all()
+    assert summary["modulation"]["brightness"]["survives_weights"] == 1
+    shown = explanation.with_checks(measures, checks, len(few))
+    assert set(shown["measure"]) == {*measures["measure"], "weights"}
+    assert "pis" not in set(shown["method"])
+
+
+def test_examples_show_each_modulation_at_its_highest_snr(explainer, few, judged):
+    shown = explanation.examples(explainer, few, judged, "snr")
+    assert [title.split("\n")[0] for title in shown.titles] == [f"{name}, 20 dB" for name in explainer.data.modulations]
+    size = explainer.data.render.size
+    assert shown.images.shape == (3, size, size)
+    assert set(shown.maps) == set(SETTINGS.methods)
+    ((name, taken),) = shown.taken.items()
+    assert name == "Top 5 %"
+    lit = np.count_nonzero(shown.images, axis=(1, 2))
+    assert np.count_nonzero(taken & (shown.images > 0), axis=(1, 2)).tolist() == [masks.exact_size(n, 5) for n in lit]
+    for method, curves in shown.curves.items():
+        assert curves[0] == pytest.approx(judged.found["snr", method]["deletion"][few[:, 0] == 0].mean(0))
+    assert shown.frames == 3
+
+
+def test_the_view_shown_is_the_one_that_the_scores_lie_in(explainer, few, judged, monkeypatch):
+    views = explainer.data.render.views
+
+    def only(_self, _method, _model, scene, _task):
+        scores = np.zeros(scene.counts.shape)
+        scores.reshape(len(scores), len(views), -1)[:, views.index("noise")] = -1
+        return scores
+
+    monkeypatch.setattr(Explainer, "scores", only)
+    assert all(title.endswith("\nnoise") for title in explanation.examples(explainer, few, judged, "snr").titles)
