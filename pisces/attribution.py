@@ -122,9 +122,8 @@ def rise(head: Head, images: torch.Tensor, targets: torch.Tensor, *, masks: int,
     """Mean probability of the class over random masks, each weighted by how much of the pixel it lets through.
 
     Petsiuk, Das and Saenko (BMVC 2018), equation 6, save that the expectation of the masks is taken from the masks drawn, pixel by
-    pixel, and not as the nominal `keep`. That some pixels are let through more often by chance then cancels: on planted patterns 64
-    masks ranked pixels better than 2048 did without, and a model that always says the same has a flat map. All frames of a `seed`
-    share the masks.
+    pixel, and not as the nominal `keep`. That some pixels are let through more often by chance then cancels, so that fewer masks do, and
+    a model that always says the same has a flat map. All frames of a `seed` share the masks.
     """
     grids, shifts = _rise_draw(masks, *images.shape[1:3], cells, keep, rng=generator(seed, "rise"))
     together = max(1, _frames_at_once(images) // len(images))

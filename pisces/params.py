@@ -163,7 +163,7 @@ class Augment(Section):
     carrier_offset_std: Annotated[float, Field(ge=0, lt=0.1)]
     """In cycles a sample, on top of what the frame has."""
     time_shift: bool
-    """Circular; its seam drowns noise floors below about -20 dB."""
+    """Circular; its seam drowns low noise floors."""
     noise_db: Annotated[float, Field(ge=0, le=50)]
     """Added noise lowers the SNR, and its class, by up to so many dB."""
     mixup_alpha: Annotated[float, Field(ge=0, le=10)]
@@ -245,6 +245,11 @@ class Evaluate(Section):
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
+def _check_stride(section: "Perturb | Attribute") -> None:
+    if section.stride > section.window:
+        raise ValueError(f"stride = {section.stride} leaves gaps between windows of {section.window}; lower it to at most window")
+
+
 class Perturb(Section):
     views: Annotated[tuple[View, ...], Field(min_length=1), AfterValidator(_no_repeats)] | None
     """Views to take pixels from, one at a time; null takes all of render.views."""
@@ -268,6 +273,11 @@ class Perturb(Section):
     """From one window to the next, over the side of the image."""
     frames_per_cell: PositiveInt | None
     """Test frames of each (modulation, SNR) to perturb; null takes all."""
+
+    @model_validator(mode="after")
+    def _windows_cover(self) -> "Perturb":
+        _check_stride(self)
+        return self
 
 
 class Pis(Section):
@@ -312,6 +322,11 @@ class Attribute(Section):
     """...and its passes over them."""
     resamples: PositiveInt
     """Bootstrap resamples behind each interval."""
+
+    @model_validator(mode="after")
+    def _windows_cover(self) -> "Attribute":
+        _check_stride(self)
+        return self
 
 
 class Params(Section):

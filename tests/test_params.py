@@ -148,6 +148,13 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("render", "size", 256, r"render.size = 256: input should be less than or equal to 254"),
         ("draw", "method", "log", r"draw.method = \"log\": input should be 'log_histogram', 'histogram'"),
         ("draw", "decay_px", [2.0, 1.0, 0.5], r"draw.decay_px = \[2.0, 1.0, 0.5\]: \[2.0, 1.0, 0.5\] must be strictly increasing"),
+        ("perturb", "stride", 0.5, r"perturb: stride = 0.5 leaves gaps between windows of 0.25; lower it"),
+        ("perturb", "regions", ["rings"], r"perturb.regions.0 = \"rings\": input should be 'ring', 'sector', 'cluster' or 'window'"),
+        ("perturb", "levels_percent", [1, 101], r"perturb.levels_percent.1 = 101: input should be less than or equal to 100"),
+        ("perturb", "curve_percent", [0], r"perturb.curve_percent.0 = 0: input should be greater than 0"),
+        ("attribute", "stride", 0.5, r"attribute: stride = 0.5 leaves gaps between windows of 0.25; lower it"),
+        ("attribute", "methods", ["gradcam"], r"attribute.methods.0 = \"gradcam\": input should be 'grad_cam', .* or 'rise'"),
+        ("attribute", "levels_percent", [5, 1], r"attribute.levels_percent = \[5, 1\]: \[5.0, 1.0\] must be strictly increasing"),
         ("stratify", "test", 0.2, r"stratify: train \+ validation \+ test = 1.1 and must be 1; change one"),
         (
             "data",
