@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pisces import maps
+from pisces.masks import pixels_of
 from pisces.params import Attribute
 from pisces.seeding import generator
 
@@ -63,7 +64,7 @@ def attribute(
     """
     known = methods(settings, int(rng.integers(2**63)))
     if name not in known:
-        raise ValueError(f"there is no attribution method {name!r}; set attribute.methods to some of {', '.join(known)}")
+        raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(known)}")
     frames = _frames_at_once(images)
     pairs = zip(images.detach().split(frames), targets.split(frames), strict=True)
     return torch.cat([known[name](head, *pair).detach().float() for pair in pairs])
@@ -98,7 +99,8 @@ def grad_cam(head: Head, images: torch.Tensor, targets: torch.Tensor, *, layer: 
 def integrated_gradients(head: Head, images: torch.Tensor, targets: torch.Tensor, *, steps: int) -> torch.Tensor:
     """The image times the gradient's mean on the straight way to it from a dark one (Sundararajan, Taly and Yan, ICML 2017, section 3).
 
-    By Gauss-Legendre quadrature in `steps` points. The values of an image add up to its score less that of a dark image.
+    By Gauss-Legendre quadrature in `steps` points. The values of an image nearly add up to its score less that of a dark image: exactly
+    so for endless steps.
     """
     return IntegratedGradients(head).attribute(images, 0.0, target=targets, n_steps=steps, internal_batch_size=_frames_at_once(images))
 
@@ -109,11 +111,7 @@ def occlusion(head: Head, images: torch.Tensor, targets: torch.Tensor, *, window
     `window` and `stride` are its side and the way to the next one, over the side of the image, and 1 px at least. The last
     windows of a row or column are cut at the border; a pixel has the mean of the windows that cover it.
     """
-    side, step = (max(1, round(share * images.shape[-1])) for share in (window, stride))
-    if step > side:
-        raise ValueError(
-            f"attribute.stride = {stride} would leave gaps between windows of attribute.window = {window}; set it to {window} or less"
-        )
+    side, step = (pixels_of(share, images.shape[-1]) for share in (window, stride))
     together = max(1, _frames_at_once(images) // len(images))
     return Occlusion(head).attribute(images, (1, side, side), (1, step, step), 0.0, targets, perturbations_per_eval=together)
 

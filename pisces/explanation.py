@@ -7,7 +7,7 @@ order is worth is measured by what PIS is made of: pixels are taken out of the c
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from pisces import attribution, console, faithfulness, models, sanity
 from pisces.attribution import TASKS, Head
 from pisces.datasets import Constellations
 from pisces.inference import predict, remove_pixels
-from pisces.masks import Mask, exact_size
+from pisces.masks import exact_size
 from pisces.modelfile import Trained
 from pisces.params import Attribute
 from pisces.perturbation import Perturbations
@@ -26,9 +26,10 @@ from pisces.sanity import Survival
 from pisces.seeding import generator
 
 BRIGHTNESS = "brightness"
-"""PIS's own ranking."""
+"""What PIS ranks the pixels of a view by; here those of all views together."""
 CURVES = ("deletion", "insertion")
-LARGEST_PERCENT = 5  # of the published levels
+SHOWN_PERCENT = 5  # of the lit pixels, in the mask of an example
+FEWEST_MASKS = 5  # of a pattern that can be compared
 BATCH = 256  # frames
 SHUFFLED_BATCH, SHUFFLED_LR = 64, 1e-3  # of the model trained on shuffled labels
 
@@ -74,17 +75,19 @@ class Explainer:
 
     def scores(self, method: str, model: nn.Module, scene: Scene, task: str) -> np.ndarray:
         """The maps of `model` for the answers of the trained one, a number a pixel: (n, pixels of all views)."""
-        return self.per_pixel(self.maps(method, Head(model, task), scene.images, scene.answers[task]))
+        return self.per_pixel(method, self.maps(method, Head(model, task), scene.images, scene.answers[task]), scene)
 
-    def per_pixel(self, maps: torch.Tensor) -> np.ndarray:
-        return attribution.per_pixel(maps, len(self.trained.drawing.render.views)).cpu().numpy()
+    def per_pixel(self, method: str, maps: torch.Tensor, scene: Scene) -> np.ndarray:
+        """By brightness pixels rank as PIS ranks them, by their points, however they are drawn."""
+        values = attribution.per_pixel(maps, len(self.trained.drawing.render.views)) if method != BRIGHTNESS else scene.counts
+        return values.cpu().numpy()
 
     def judge(self, method: str, scene: Scene, task: str) -> dict[str, np.ndarray]:
         """What one method's maps are worth: measure -> a number a frame (n,); `deletion` and `insertion` curves are (n, levels + 1)."""
         head, targets, settings = Head(self.model, task), scene.answers[task], self.settings
         maps = self.maps(method, head, scene.images, targets)
         passes = {"forward_passes": head.forward_frames, "backward_passes": head.backward_frames}
-        scores, counts = self.per_pixel(maps), scene.counts.cpu().numpy()
+        scores, counts = self.per_pixel(method, maps, scene), scene.counts.cpu().numpy()
 
         def ask(counts: torch.Tensor) -> torch.Tensor:
             return predict(self.model, self.trained.drawing, counts)[TASKS.index(task)]
@@ -99,6 +102,9 @@ class Explainer:
         return found | {name: np.full(len(targets), value / len(targets)) for name, value in passes.items()}
 
     def sensitivity(self, method: str, scene: Scene, task: str) -> np.ndarray:
+        """Of each frame; that of chance is 0, as its noise belongs to the frame and not to how it looks."""
+        if method == faithfulness.CHANCE:
+            return np.zeros(len(scene.images))
         explain = partial(self.maps, method, Head(self.model, task))
         rngs, settings = self.generators("sensitivity", scene.identities), self.settings
         targets = scene.answers[task]
@@ -156,6 +162,7 @@ class Stranger(NamedTuple):
     check: str  # weights: made random; labels: trained on shuffled ones
     share: float
     model: nn.Module
+    fit: dict[str, float]  # task -> accuracy on the shuffled labels that it was trained on
 
 
 def strangers(explainer: Explainer, train: np.ndarray) -> Iterator[Stranger]:
@@ -163,105 +170,124 @@ def strangers(explainer: Explainer, train: np.ndarray) -> Iterator[Stranger]:
     trained, data, settings = explainer.trained, explainer.data, explainer.settings
     rng = generator(explainer.seed, "randomised weights")
     for share, model in sanity.randomised(explainer.model, settings.randomised_steps, rng):
-        yield Stranger("weights", share, model)
-    some = spread(train, settings.shuffled_frames)
+        yield Stranger("weights", share, model, {})
+    rng = generator(explainer.seed, "shuffled labels")
+    some = some_of(train, settings.shuffled_frames, rng)
     bins, targets = torch.from_numpy(data.bins(some)).to(explainer.where), torch.from_numpy(some[:, :2].copy())
     shape = trained.drawing.channels, data.render.size, len(data.modulations), data.snrs_db
     fresh = partial(models.build, trained.architecture, *shape)
-    rng = generator(explainer.seed, "shuffled labels")
-    model, _ = sanity.fit_shuffled(fresh, trained.drawing, bins, targets, settings.shuffled_epochs, SHUFFLED_BATCH, SHUFFLED_LR, rng)
-    yield Stranger("labels", 1.0, model)
+    model, fit = sanity.fit_shuffled(fresh, trained.drawing, bins, targets, settings.shuffled_epochs, SHUFFLED_BATCH, SHUFFLED_LR, rng)
+    yield Stranger("labels", 1.0, model, fit)
 
 
-def check(explainer: Explainer, checked: np.ndarray, perturbations: Perturbations, strangers: Iterator[Stranger]) -> pd.DataFrame:
+def check(explainer: Explainer, checked: np.ndarray, patterns: "Patterns", strangers: Iterator[Stranger]) -> pd.DataFrame:
     """What outlives the loss of what the model has learnt: one row a (task, method, check, share).
 
     `correlation` is the mean absolute rank correlation, over the lit pixels of each frame of `checked` (n, 3), of a stranger's maps with
-    the model's own, with its 95 % interval; `survives` says that the interval lies above `sanity.THRESHOLD`. The method `pis` is the
-    pattern of accuracy drops over the masks of `pis_masks`, all frames of `perturbations` together; its interval is from resampled masks.
-    Chance is left out: it asks no model.
+    the model's own, with its 95 % interval and the number `n` of frames in which both rank anything; `survives` is the verdict of
+    `sanity.Survival`, and `null` the same correlation between the model's own maps of different frames: what is alike in all maps of a
+    method. `fit` is the accuracy of a model trained on shuffled labels on these. The method `pis` compares `Patterns`, its interval is from
+    resampled masks and its `n` counts them. Chance is left out: it asks no model.
     """
     scene, settings = explainer.look(checked), explainer.settings
     methods = (*settings.methods, BRIGHTNESS)
     own = {(task, method): explainer.scores(method, explainer.model, scene, task) for task in TASKS for method in methods}
-    own_drops = drops(explainer, explainer.model, perturbations)
+    alike = {key: _mean_correlation(scores, np.roll(scores, 1, axis=0), scene.lit) for key, scores in own.items()}
     rows = []
     for stranger in console.progress(strangers, "attribute, sanity checks", settings.randomised_steps + 1):
+        name = (stranger.check, str(stranger.share))
         label = {"check": stranger.check, "share": stranger.share}
         for (task, method), scores in own.items():
             others = explainer.scores(method, stranger.model, scene, task)
-            rng = generator(explainer.seed, "survival", task, method, *map(str, stranger[:2]))
+            rng = generator(explainer.seed, "survival", task, method, *name)
             survival = sanity.survives(faithfulness.rank_correlation(scores, others, scene.lit), rng, settings.resamples)
-            rows.append({"task": task, "method": method} | label | _row(survival))
+            fit = stranger.fit.get(task, np.nan)
+            rows.append({"task": task, "method": method} | label | _row(survival) | {"null": alike[task, method], "fit": fit})
         if stranger.share == 1:
-            for task, one, other in zip(TASKS, own_drops.T, drops(explainer, stranger.model, perturbations).T, strict=True):
-                rng = generator(explainer.seed, "survival", task, "pis", *map(str, stranger[:2]))
-                rows.append({"task": task, "method": "pis"} | label | _row(_pattern_survives(one, other, rng, settings.resamples)))
+            rows += [{"method": "pis"} | label | row for row in patterns.compare(explainer, stranger.model, name)]
     return pd.DataFrame(rows)
 
 
-def _row(survival: Survival) -> dict[str, float]:
-    return {"correlation": survival.mean, "ci_low": survival.ci_low, "ci_high": survival.ci_high, "survives": int(survival.survives)}
+def _row(survival: Survival) -> dict[str, Any]:
+    numbers = {"correlation": survival.mean, "ci_low": survival.ci_low, "ci_high": survival.ci_high, "n": survival.frames}
+    return numbers | {"survives": survival.verdict}
 
 
-def pis_masks(perturbations: Perturbations) -> list[Mask]:
-    """What makes up the pattern of PIS: the largest published level of each exact mask, the rings and the clusters, of each view."""
-    levels = [mask.level_percent for mask in perturbations.masks if mask.rule == "exact" and mask.level_percent <= LARGEST_PERCENT]
-    return [m for m in perturbations.masks if m.rule in ("ring", "cluster") or (m.rule == "exact" and m.level_percent == max(levels))]
+def _mean_correlation(one: np.ndarray, other: np.ndarray, lit: np.ndarray) -> float:
+    found = np.abs(faithfulness.rank_correlation(one, other, lit))
+    return float(np.nanmean(found)) if not np.isnan(found).all() else np.nan
 
 
-def drops(explainer: Explainer, model: nn.Module, perturbations: Perturbations) -> np.ndarray:
-    """Accuracy that a model loses, of modulation and SNR, by each of `pis_masks`: (masks, tasks)."""
-    drawing, views = explainer.trained.drawing, explainer.trained.drawing.render.views
-    chosen, lost = pis_masks(perturbations), 0
-    for start, stop in perturbations.chunks(BATCH):
-        frames = perturbations.frame[start:stop]
-        counts = drawing.count(torch.from_numpy(explainer.data.bins(frames)).to(explainer.where))
+class Patterns:
+    """What each mask costs a model, as a pattern over masks: mean drop in the probability of its own answer, which has no floor.
 
-        def right(counts: torch.Tensor, frames: np.ndarray = frames) -> np.ndarray:
-            answers = torch.stack([logits.argmax(1) for logits in predict(model, drawing, counts)], 1)
-            return (answers.cpu().numpy() == frames[:, :2]).sum(0)  # (tasks,)
+    The masks are those of one level of each name, exact where there are exact ones, the rings and the clusters, of each view.
+    """
 
-        before, after = right(counts), []
-        for mask in chosen:
-            pixels, offsets = perturbations.pixels(mask, "mask", start, stop)
-            first = views.index(mask.view) * drawing.render.size**2
-            after.append(right(remove_pixels(counts, pixels + np.int64(first), offsets)))
-        lost = lost + (before - np.stack(after))
-    return lost / len(perturbations.frame)
+    def __init__(self, explainer: Explainer, perturbations: Perturbations, level_percent: float):
+        rule = "exact" if any(mask.rule == "exact" for mask in perturbations.masks) else "percentile"
+        chosen = {(rule, level_percent), ("ring", None), ("cluster", None)}
+        self.perturbations = perturbations
+        self.masks = [mask for mask in perturbations.masks if (mask.rule, mask.level_percent) in chosen]
+        self.own = self.of(explainer, explainer.model)
+
+    def of(self, explainer: Explainer, model: nn.Module) -> np.ndarray:
+        """(masks, tasks)."""
+        drawing, lost = explainer.trained.drawing, np.zeros((len(self.masks), len(TASKS)))
+        for start, stop in self.perturbations.chunks(BATCH):
+            counts = drawing.count(torch.from_numpy(explainer.data.bins(self.perturbations.frame[start:stop])).to(explainer.where))
+            whole = [logits.float().softmax(1) for logits in predict(model, drawing, counts)]
+            answers = [probability.argmax(1, keepdim=True) for probability in whole]
+            before = self._sums(whole, answers)
+            for i, mask in enumerate(self.masks):
+                pixels, offsets = self.perturbations.pixels(mask, "mask", start, stop)
+                first = drawing.render.views.index(mask.view) * drawing.render.size**2
+                logits = predict(model, drawing, remove_pixels(counts, pixels + np.int64(first), offsets))
+                lost[i] += before - self._sums([one.float().softmax(1) for one in logits], answers)
+        return lost / len(self.perturbations.frame)
+
+    @staticmethod
+    def _sums(probabilities: list[torch.Tensor], answers: list[torch.Tensor]) -> np.ndarray:
+        return np.array([float(one.gather(1, answer).sum()) for one, answer in zip(probabilities, answers, strict=True)])
+
+    def compare(self, explainer: Explainer, model: nn.Module, name: tuple[str, str]) -> Iterator[dict[str, Any]]:
+        """One row a task: the pattern of another model against the own one; none of fewer than `FEWEST_MASKS`."""
+        other = self.of(explainer, model)
+        for t, task in enumerate(TASKS):
+            rng = generator(explainer.seed, "survival", task, "pis", *name)
+            draws = rng.integers(len(other), size=(explainer.settings.resamples, len(other))) if len(other) >= FEWEST_MASKS else []
+            found = [_pattern_correlation(self.own[d, t], other[d, t]) for d in (slice(None), *draws)]
+            low, high = np.nanquantile(found[1:], [0.025, 0.975]) if len(draws) else (np.nan, np.nan)
+            yield {"task": task} | _row(Survival(found[0], low, high, len(other)))
 
 
-def _pattern_survives(one: np.ndarray, other: np.ndarray, rng: np.random.Generator, resamples: int) -> Survival:
-    """Two patterns (masks,) of accuracy drops. A constant one, of a model that loses nothing whatever is taken, agrees with nothing."""
-    draws = rng.integers(len(one), size=(resamples, len(one)))
-    found = np.abs(np.nan_to_num([_rank_correlation(one, other), *(_rank_correlation(one[d], other[d]) for d in draws)]))
-    low, high = np.quantile(found[1:], [0.025, 0.975])
-    return Survival(float(found[0]), float(low), float(high), bool(low > sanity.THRESHOLD))
+def _pattern_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(faithfulness.rank_correlation(one[None], other[None], np.ones((1, len(one)), bool))[0]))
 
 
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return float(faithfulness.rank_correlation(one[None], other[None], np.ones((1, len(one)), bool))[0])
-
-
-def spread(index: np.ndarray, n: int) -> np.ndarray:
-    """At most n frames of an index, evenly spread over it."""
-    return index[np.linspace(0, len(index) - 1, min(n, len(index))).astype(int)]
+def some_of(index: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """At most n frames of an index, in random order."""
+    return rng.permutation(index)[:n]
 
 
 def summary(measures: pd.DataFrame, checks: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Task -> method -> measure, for the metrics file; `survives_<check>` is 1 where a pattern outlives a model without knowledge."""
+    """Task -> method -> measure, for the metrics file.
+
+    `survives_<check>` is 1 where a pattern outlives the loss of all knowledge and 0 where not; it is left out where that is unknown.
+    """
+    verdicts = checks[(checks["share"] == 1) & (checks["survives"] != "unknown")]
+    verdicts = verdicts.assign(measure="survives_" + verdicts["check"], value=(verdicts["survives"] == "yes").astype(float))
     result: dict[str, dict[str, dict[str, float]]] = {}
-    last = checks[checks["share"] == 1].assign(measure="survives_" + checks["check"], value=checks["survives"])
-    for row in pd.concat([measures, last])[["task", "method", "measure", "value"]].to_dict("records"):
+    for row in pd.concat([measures, verdicts])[["task", "method", "measure", "value"]].to_dict("records"):
         if not np.isnan(row["value"]):
             result.setdefault(row["task"], {}).setdefault(row["method"], {})[row["measure"]] = row["value"]
     return result
 
 
-def with_checks(measures: pd.DataFrame, checks: pd.DataFrame, frames: int) -> pd.DataFrame:
-    """The table of measures with the correlations of maps without knowledge, of so many frames, as two more: `weights` and `labels`."""
-    last = checks[(checks["share"] == 1) & (checks["method"] != "pis")].rename(columns={"check": "measure", "correlation": "value"})
-    return pd.concat([measures, last.assign(n=frames)])[["task", "method", "measure", "value", "ci_low", "ci_high", "n"]]
+def with_checks(measures: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
+    """The table of measures with the correlations of maps without any knowledge as two more, `weights` and `labels`, for a picture."""
+    last = checks[checks["share"] == 1].rename(columns={"check": "measure", "correlation": "value"})
+    return pd.concat([measures, last])[["task", "method", "measure", "value", "ci_low", "ci_high", "n", "null"]]
 
 
 class Examples(NamedTuple):
@@ -276,27 +302,28 @@ class Examples(NamedTuple):
     frames: int  # behind each curve
 
 
-def examples(explainer: Explainer, index: np.ndarray, judged: Judged, task: str) -> Examples:
+def examples(explainer: Explainer, index: np.ndarray, judged: Judged, patterns: Patterns, task: str) -> Examples:
     """The frame of the highest SNR of each modulation among `index` (n, 3), which `judged` is about, in the view that matters most.
 
-    That is the one to which the methods give the largest share of their absolute scores, in the mean over methods and frames.
+    That is the one whose masks of `patterns` cost this head the most.
     """
     order = np.lexsort((-index[:, 1], index[:, 0]))
     rows = order[np.unique(index[order, 0], return_index=True)[1]]
     scene, render = explainer.look(index[rows]), explainer.data.render
     by_view = (len(rows), len(render.views), render.size**2)
+    cost = [sum(patterns.own[i, TASKS.index(task)] for i, mask in enumerate(patterns.masks) if mask.view == view) for view in render.views]
+    view = int(np.argmax(cost))
     scores = {m: explainer.scores(m, explainer.model, scene, task).reshape(by_view) for m in explainer.settings.methods}
-    view = int(np.argmax(sum(_shares(one) for one in scores.values())))
     counts, ties = (array.reshape(by_view)[:, view] for array in (scene.counts.cpu().numpy(), scene.ties))
     brightest = faithfulness.order(counts, counts, ties)
     taken = np.zeros(counts.shape, bool)
     for mask, pixels, lit in zip(taken, brightest, np.count_nonzero(counts, axis=1), strict=True):
-        mask[pixels[: exact_size(lit, LARGEST_PERCENT)]] = True
+        mask[pixels[: exact_size(lit, SHOWN_PERCENT)]] = True
     same = [index[:, 0] == modulation for modulation in index[rows, 0]]
     square = (-1, render.size, render.size)
     return Examples(
         images=np.log1p(counts).reshape(square),
-        taken={f"Top {LARGEST_PERCENT:g} %": taken.reshape(square)},
+        taken={f"Top {SHOWN_PERCENT:g} %": taken.reshape(square)},
         maps={method: values[:, view].reshape(square) for method, values in scores.items()},
         curves={m: np.stack([judged.found[task, m]["deletion"][one].mean(0) for one in same]) for m in explainer.methods},
         levels_percent=judged.levels_percent,
@@ -305,7 +332,24 @@ def examples(explainer: Explainer, index: np.ndarray, judged: Judged, task: str)
     )
 
 
-def _shares(scores: np.ndarray) -> np.ndarray:
-    """Of each view in the absolute scores (n, views, pixels), mean over frames: (views,)."""
-    totals = np.abs(scores).sum(2)
-    return (totals / np.maximum(totals.sum(1, keepdims=True), np.finfo(totals.dtype).tiny)).mean(0)
+class Explanation(NamedTuple):
+    """What the stage `attribute` writes."""
+
+    measures: pd.DataFrame
+    curves: pd.DataFrame
+    checks: pd.DataFrame
+    examples: dict[str, Examples]  # of each task
+
+
+def explain(explainer: Explainer, index: np.ndarray, train: np.ndarray, perturbations: Perturbations, level_percent: float) -> Explanation:
+    """Judges every method by the frames of `index` (n, 3), checks what outlives the model's knowledge, and picks examples.
+
+    `train` (n, 3) are frames for a model trained on shuffled labels; `level_percent` is that of the masks in the pattern of PIS.
+    """
+    settings, seed = explainer.settings, explainer.seed
+    checked = some_of(index, settings.checked_frames, generator(seed, "checked frames"))
+    patterns = Patterns(explainer, perturbations, level_percent)
+    judged = judge(explainer, index, checked)
+    checks = check(explainer, checked, patterns, strangers(explainer, train))
+    shown = {task: examples(explainer, index, judged, patterns, task) for task in TASKS}
+    return Explanation(judged.measures(seed, settings.resamples), judged.curves(seed, settings.resamples), checks, shown)

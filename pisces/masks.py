@@ -53,13 +53,8 @@ def build(views: Sequence[str], settings: Perturb, size: int) -> list[Mask]:
     """Every mask that the settings ask for, of images of `size` pixels along each side.
 
     Raises:
-        ValueError: when there are levels of a rule that is not asked for, when a region has no pixel, or when windows leave gaps.
+        ValueError: when a region has no pixel.
     """
-    if settings.curve_percent and "exact" not in settings.rules:
-        raise ValueError(
-            f"perturb.curve_percent = {list(settings.curve_percent)} are levels of the rule exact, but perturb.rules has only "
-            f"{', '.join(settings.rules)}; add exact to perturb.rules or set perturb.curve_percent to []"
-        )
     levels = {
         "exact": sorted({*settings.levels_percent, *settings.curve_percent}),
         "percentile": settings.levels_percent,
@@ -92,16 +87,7 @@ def pixels_of(fraction: float, size: int) -> int:
 
 
 def window_starts(size: int, side: int, stride: int) -> list[int]:
-    """First row, or column, of windows of `side` pixels every `stride`; the last one is moved in, so that it ends at the border.
-
-    Raises:
-        ValueError: when the stride leaves gaps between windows.
-    """
-    if stride > side:
-        raise ValueError(
-            f"perturb.stride is {stride} px and perturb.window {side} px of {size}, so that windows leave gaps; "
-            "lower perturb.stride to at most perturb.window"
-        )
+    """First row, or column, of windows of `side` pixels every `stride`; the last one is moved in, so that it ends at the border."""
     last = size - side
     return [*range(0, last, stride), last]
 
@@ -238,18 +224,20 @@ class _Frame:
         return self.random_of_all < exact_size(len(self.counts), mask.level_percent)
 
 
-def controls(taken: np.ndarray, mass: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def controls(taken: np.ndarray, mass: np.ndarray, rank: np.ndarray, uniform: float) -> tuple[np.ndarray, np.ndarray]:
     """What chance takes instead of each mask, bool (masks, lit) like `taken`: as many lit pixels, and lit pixels of as much mass (lit,).
 
     Both are beginnings of the random order in which a pixel has the `rank` (lit,), so that masks of equal size share their controls.
-    The mass control ends where its mass is nearest to the mask's, the sooner of two that are as near.
+    Few beginnings have just the mask's mass. The pixel that makes the mass control reach it is taken with the probability
+    (mass still wanted) / (mass of the pixel), where `uniform`, from 0 up to but not 1, is below it: whatever the order, the expected
+    mass is exactly the mask's.
     """
     wanted = np.where(taken, mass, 0).sum(axis=1)
     held = np.concatenate([[0], np.cumsum(mass[_inverse(rank)])])  # by so many pixels of the order
     enough = np.searchsorted(held, wanted)
     before = np.maximum(enough - 1, 0)
-    nearest = np.where(wanted - held[before] <= held[enough] - wanted, before, enough)
-    return rank < np.count_nonzero(taken, axis=1)[:, None], rank < nearest[:, None]
+    end = np.where(uniform * (held[enough] - held[before]) < wanted - held[before], enough, before)
+    return rank < np.count_nonzero(taken, axis=1)[:, None], rank < end[:, None]
 
 
 def take(
@@ -265,8 +253,8 @@ def take(
         return dict.fromkeys(masks, (np.empty(0, np.uint16),) * len(KINDS))
     (view,) = {mask.view for mask in masks}
     frame = _Frame(counts, lit, settings, lambda purpose, n: generator(seed, purpose, *identity, view).permutation(n))
-    taken = np.stack([frame.takes(mask) for mask in masks])
-    lists = [_rows(lit, one) for one in (taken, *controls(taken, frame.mass, frame.rank("control", len(lit))))]
+    taken, chance = np.stack([frame.takes(mask) for mask in masks]), generator(seed, "control", *identity, view)
+    lists = [_rows(lit, one) for one in (taken, *controls(taken, frame.mass, chance.permutation(len(lit)), chance.random()))]
     for i, mask in enumerate(masks):
         if (mask.rule, mask.name) == ("percentile", "random"):
             lists[0][i] = np.flatnonzero(frame.of_all(mask)).astype(np.uint16)

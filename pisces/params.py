@@ -275,8 +275,13 @@ class Perturb(Section):
     """Test frames of each (modulation, SNR) to perturb; null takes all."""
 
     @model_validator(mode="after")
-    def _windows_cover(self) -> "Perturb":
+    def _masks_are_possible(self) -> "Perturb":
         _check_stride(self)
+        if self.curve_percent and "exact" not in self.rules:
+            raise ValueError(
+                f"curve_percent = {list(self.curve_percent)} are levels of the rule exact, but rules has only {', '.join(self.rules)}; "
+                "add exact to rules or set curve_percent to []"
+            )
         return self
 
 

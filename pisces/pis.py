@@ -34,7 +34,7 @@ LABELS = ("view", "rule", "mask", "level_percent", "task")
 COLUMNS = (
     *LABELS,
     *("n", "accuracy", "accuracy_drop", *FRACTIONS),
-    *("pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"),
+    *("pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis", "control_mass_fraction_mass"),
     *("excess", "excess_ci_low", "excess_ci_high", "excess_mass", "excess_mass_ci_low", "excess_mass_ci_high"),
     *("p_count", "p_mass", "p_count_holm", "p_mass_holm"),
 )
@@ -65,7 +65,7 @@ class Outcome:
         self.fraction = {kind: np.zeros((len(masks), len(FRACTIONS), n), np.float32) for kind in KINDS}
 
     def of(self, frames: np.ndarray) -> "Outcome":
-        """The outcome of a subset of frames, bool (n,)."""
+        """The outcome of a subset of frames, bool (n,), as a copy."""
         part = Outcome(self.masks, 0)
         part.baseline = {task: values[frames] for task, values in self.baseline.items()}
         part.correct = {kind: {task: values[:, frames] for task, values in by.items()} for kind, by in self.correct.items()}
@@ -73,7 +73,7 @@ class Outcome:
         return part
 
     def only(self, chosen: Callable[[Mask], bool]) -> "Outcome":
-        """The outcome of some of the masks."""
+        """The outcome of some of the masks, as a copy of theirs."""
         places = [i for i, mask in enumerate(self.masks) if chosen(mask)]
         part = Outcome([self.masks[i] for i in places], 0)
         part.baseline = self.baseline
@@ -87,13 +87,15 @@ def measure(model: nn.Module, drawing: Drawing, data: Constellations, perturbati
 
     Pixels are taken from the view of the mask, and the other views stay. What takes no lit pixel of a frame changes nothing, so its
     answer is that of the frame as it is; and what takes the same pixels of a frame as another (ties make percentile masks coincide,
-    masks of equal size share their control) is asked once. The outcome grows with the number of frames, by 45 bytes a mask and
-    frame (three kinds of three answers and three fractions); all else is bounded by `BATCH` frames and their lists.
+    masks of equal size share their control) is asked once. The outcome takes 45 bytes a mask and frame (three kinds of three answers
+    of a byte and three fractions of four); all else is bounded by the masks and lists of `BATCH` frames.
     """
     model = model.to(device, memory_format=torch.channels_last)
     outcome, views = Outcome(perturbations.masks, len(perturbations.frame)), drawing.render.views
-    lists = list(itertools.product(perturbations.chunks(BATCH), KINDS, range(len(outcome.masks))))
-    for (start, stop), part in itertools.groupby(console.progress(lists, "pis"), itemgetter(0)):
+    chunks = list(perturbations.chunks(BATCH))
+    lists = itertools.product(chunks, KINDS, range(len(outcome.masks)))
+    total = len(chunks) * len(KINDS) * len(outcome.masks)
+    for (start, stop), part in itertools.groupby(console.progress(lists, "pis", total), itemgetter(0)):
         frames = perturbations.frame[start:stop]
         counts = drawing.count(torch.from_numpy(data.bins(frames)).to(device))
         judge = _Judge(model, drawing, counts, frames[:, :2])
@@ -181,24 +183,40 @@ def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
 
     - `pis` is the accuracy drop over the realised fraction of lit pixels, `pis_nominal` over level / 100; a region has no level.
     - `excess` is `pis` minus the count control's; `excess_mass` the drop over the realised fraction of mass, minus the mass control's.
+    - `control_mass_fraction_mass` is what the mass control really took, which on average is the mask's `fraction_mass`.
     - `p_count` and `p_mass` are `mcnemar` of the answers after the mask and after that control; `..._holm` are adjusted by `holm` for all
-      tests of the table.
+      tests of the table. Where nothing could be found there is no test, and all four are NaN: a `random` mask is chance against
+      chance, and one that takes all or none of the lit pixels of every frame is its own control.
 
     Frames are resampled with all their answers, so before, after and control stay paired.
     """
+    return _with_holm(_rows(outcome, resamples, rng))
+
+
+def _rows(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+    """`table` without the columns that `_with_holm` adds."""
     columns = _columns(outcome)
     scores, resampled = _scores(_means(columns)), _scores(_bootstrap_means(columns, resamples, rng))
     values = {name: one[..., 0] for name, one in scores.items()}  # (masks, tasks), as all that follow
     fractions = outcome.fraction["mask"].mean(axis=2, dtype=float)
     values |= {name: np.repeat(fractions[:, [i]], len(TASKS), axis=1) for i, name in enumerate(FRACTIONS)}
+    control_mass = outcome.fraction["control_mass"][:, FRACTIONS.index("fraction_mass")].mean(axis=1, dtype=float)
+    values["control_mass_fraction_mass"] = np.repeat(control_mass[:, None], len(TASKS), axis=1)
     for name in ("pis", "excess", "excess_mass"):
         values |= _interval(name, resampled[name])
     for what in ("count", "mass"):
         right = [(outcome.correct["mask"][task], outcome.correct[f"control_{what}"][task]) for task in TASKS]
-        values[f"p_{what}"] = np.stack([mcnemar(*pair) for pair in right], axis=1)
+        values[f"p_{what}"] = np.where(_has_test(outcome)[:, None], np.stack([mcnemar(*pair) for pair in right], axis=1), np.nan)
     rows = _labels(outcome.masks).assign(n=len(outcome.baseline["joint"]), **{name: one.ravel() for name, one in values.items()})
     rows["pis_nominal"] = score(rows["accuracy_drop"], rows["level_percent"] / 100)
-    return _with_holm(rows)[list(COLUMNS)]
+    return rows
+
+
+def _has_test(outcome: Outcome) -> np.ndarray:
+    """Whether a mask can differ from its controls by more than chance, bool (masks,): see `table`."""
+    lit = outcome.fraction["mask"][:, FRACTIONS.index("fraction_lit")]
+    own_control = ((lit == 0) | (lit == 1)).all(axis=1)
+    return ~own_control & np.array([mask.name != "random" for mask in outcome.masks], bool)
 
 
 def grouped_table(outcome: Outcome, groups: np.ndarray, name: str, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -208,11 +226,8 @@ def grouped_table(outcome: Outcome, groups: np.ndarray, name: str, resamples: in
     """
     parts = []
     for value in dict.fromkeys(groups.tolist()):
-        part = table(outcome.of(groups == value), resamples, rng)
-        part.insert(0, name, value)
-        parts.append(part)
-    rows = _with_holm(pd.concat(parts, ignore_index=True))
-    return rows[[name, *COLUMNS]]
+        parts.append(_rows(outcome.of(groups == value), resamples, rng).assign(**{name: value}))
+    return _with_holm(pd.concat(parts, ignore_index=True))
 
 
 def groups(frame: np.ndarray, data: Constellations) -> dict[str, tuple[np.ndarray, str]]:
@@ -222,18 +237,19 @@ def groups(frame: np.ndarray, data: Constellations) -> dict[str, tuple[np.ndarra
 
 
 def by_cell(outcome: Outcome, modulation: np.ndarray, snr_db: np.ndarray, level_percent: float) -> pd.DataFrame:
-    """PIS of the exact masks of one level in each (modulation, SNR), given of every frame (n,). A cell has few frames: no intervals."""
-    chosen = [i for i, mask in enumerate(outcome.masks) if mask.rule == "exact" and mask.level_percent == level_percent]
-    labels = _labels([outcome.masks[i] for i in chosen])
-    before, after = _by_task(outcome.baseline), _by_task(outcome.correct["mask"])[:, chosen]  # (tasks, n), (tasks, masks, n)
-    taken = outcome.fraction["mask"][chosen, FRACTIONS.index("fraction_lit")]  # (masks, n)
-    parts = []
+    """PIS of the exact masks of one level in each (modulation, SNR), given of every frame (n,), with the count control's and the excess
+    over it as in `table`. A cell has few frames: no intervals."""
+    part = outcome.only(lambda mask: mask.rule == "exact" and mask.level_percent == level_percent)
+    labels, parts = _labels(part.masks), []
     for cell in dict.fromkeys(zip(modulation.tolist(), snr_db.tolist(), strict=True)):
-        here = (modulation == cell[0]) & (snr_db == cell[1])
-        drop = (before[:, here].mean(axis=1)[:, None] - after[..., here].mean(axis=2)).T.ravel()
-        lit = taken[:, here].mean(axis=1, dtype=float).repeat(len(TASKS))
-        values = {"accuracy_drop": drop, "fraction_lit": lit, "pis": score(drop, lit)}
-        parts.append(labels.assign(modulation=cell[0], snr_db=cell[1], n=np.count_nonzero(here), **values))
+        here = part.of((modulation == cell[0]) & (snr_db == cell[1]))
+        means = _means(_columns(here, kinds=("mask", "control_count")))
+        drop, lit = _drop(means, "mask")[..., 0], means["mask", "fraction_lit"]  # (masks, tasks), (masks, 1)
+        pis, control = score(drop, lit), score(_drop(means, "control_count")[..., 0], means["control_count", "fraction_lit"])
+        values = {"accuracy_drop": drop, "fraction_lit": np.repeat(lit, len(TASKS), axis=1)}
+        values |= {"pis": pis, "control_count_pis": control, "excess": pis - control}
+        cells = {"modulation": cell[0], "snr_db": cell[1], "n": len(here.baseline["joint"])}
+        parts.append(labels.assign(**cells, **{name: one.ravel() for name, one in values.items()}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -325,10 +341,6 @@ def _labels(masks: Sequence[Mask]) -> pd.DataFrame:
     return pd.DataFrame([(*mask, task) for mask in masks for task in TASKS], columns=LABELS).astype({"level_percent": float})
 
 
-def _by_task(values: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack([values[task] for task in TASKS])
-
-
 # Tests
 
 
@@ -343,22 +355,25 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p-values (n,) adjusted for n tests: calling those up to a significant makes even one mistake with probability a at most.
+    """p-values (n,) adjusted for all tests: calling those up to a significant makes even one mistake with probability a at most.
+
+    NaN is no test: it stays, and the others are adjusted as without it.
 
     That holds however the tests depend on each other (Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics, 1979).
     """
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]))
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN comes last
+    adjusted = np.full_like(p, np.nan)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.arange(len(order), 0, -1) * p[order]))
     return adjusted
 
 
 def _with_holm(rows: pd.DataFrame) -> pd.DataFrame:
-    """`table` with both kinds of tests adjusted together."""
+    """Rows with both kinds of tests adjusted together, `COLUMNS` last and in their order."""
     p = rows[["p_count", "p_mass"]].to_numpy()
     adjusted = holm(p.ravel()).reshape(p.shape)
-    return rows.assign(p_count_holm=adjusted[:, 0], p_mass_holm=adjusted[:, 1])
+    rows = rows.assign(p_count_holm=adjusted[:, 0], p_mass_holm=adjusted[:, 1])
+    return rows[[name for name in rows if name not in COLUMNS] + list(COLUMNS)]
 
 
 # Bootstrap

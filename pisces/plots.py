@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import product
+from math import ceil
 from pathlib import Path
 from textwrap import fill
 
@@ -23,24 +24,26 @@ matplotlib.rcParams.update({"font.size": 9, "axes.grid": False, "figure.constrai
 MARKERS = "osD^vPX*<>"
 TASK_LABELS = {"modulation": "Modulation", "snr": "SNR", "joint": "Joint"}
 MASK_LABELS = {"top": "Brightest pixels", "bottom": "Dimmest lit pixels", "random": "Random pixels"}
-REGION_LABELS = {"ring": "Ring, from the centre", "sector": "Sector, around the angle (degrees)", "cluster": "Cluster"}
+REGION_LABELS = {"ring": "Ring (1: centre)", "sector": "Sector (degrees)", "cluster": "Cluster"}
 METHOD_LABELS = {
     **{"grad_cam": "Grad-CAM", "integrated_gradients": "Integrated gradients", "occlusion": "Occlusion", "rise": "RISE"},
-    **{"brightness": "Brightness (PIS)", "random": "Random"},
+    **{"brightness": "Brightness (ranks PIS)", "pis": "PIS pattern", "random": "Random"},
 }
 MEASURE_LABELS = {
-    "deletion_area": "Deletion area (%)\n(low is good)",
-    "insertion_area": "Insertion area (%)\n(high is good)",
+    "deletion_area": "Deletion area\n(%, low is good)",
+    "insertion_area": "Insertion area\n(%, high is good)",
     "infidelity": "Infidelity\n(low is good)",
     "sensitivity": "Sensitivity\n(low is good)",
     "agreement": "Rank correlation\nwith brightness",
     "weights": "... with random\nweights\n(low is good)",
     "labels": "... with shuffled\nlabels\n(low is good)",
 }
+CHECKS = ("weights", "labels")
 SHOWN = {"measure": MEASURE_LABELS, "method": METHOD_LABELS}
 INTERVAL = "95 % bootstrap interval"
 FILLED = "filled: differs from its count control, Holm-adjusted p < 0.05"
 CONTROL_LINE = {"color": "dimgrey", "ls": "--", "lw": 0.8, "zorder": 4}
+NULL_MARK = {"color": "grey", "marker": "x", "ms": 3, "mew": 0.8, "ls": "", "zorder": 4}
 HOLLOW = {"color": "grey", "marker": "o", "mfc": "none", "ms": 3, "ls": ""}
 CHANCE_LINE = {"color": "grey", "ls": ":", "lw": 1, "zorder": 1}
 RED = ListedColormap(["#ff3b30"])
@@ -48,6 +51,10 @@ SIGNED = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
 """For scores around 0, white: red lowers the accuracy or speaks for the answer; grey: undefined."""
 PAGE = 7.1
 """Inches: 180 mm, the width of a page."""
+ROWS = 9
+"""The examples of attributions that a page holds."""
+SURVIVES = 0.5
+"""`sanity.THRESHOLD`, which lies behind torch: drawing needs none."""
 SCARCE = 0.01
 """Share of the lit pixels: the PIS of a region with fewer is a small drop over next to nothing, and may run off the scale."""
 
@@ -79,9 +86,13 @@ def _lines(name: str) -> str:
     return fill(name.replace(" %", "\u00a0%"), 14)
 
 
+def _range(numbers: pd.Series) -> str:
+    """ "n = 17", or "n = 2 to 4" where they differ."""
+    return f"n = {' to '.join(str(n) for n in sorted({int(numbers.min()), int(numbers.max())}))}"
+
+
 def _frames(numbers: pd.Series) -> str:
-    """ "n = 17 frames", or "n = 2 to 4 frames" where they differ."""
-    return f"n = {' to '.join(str(n) for n in sorted({int(numbers.min()), int(numbers.max())}))} frames"
+    return f"{_range(numbers)} frames"
 
 
 def audit(table: pd.DataFrame) -> Figure:
@@ -250,9 +261,11 @@ def degradation(rows: pd.DataFrame, baseline: dict[str, float], classes: tuple[i
 def pis(rows: pd.DataFrame) -> Figure:
     """PIS over the level with its interval, exact masks, a column a view, a row a task; thin: as many lit pixels at random.
 
-    A marker is filled where the accuracy differs from the one after the count control.
+    A marker is filled where the accuracy differs from the one after the count control. Levels under `SCARCE` do not set the scale.
     """
     figure, panels = _panels(rows, "PIS", "Level (% of lit pixels)")
+    drawn = rows[(rows["rule"] == _rule(rows)) & rows["mask"].isin(list(MASK_LABELS))]
+    scarce = drawn["level_percent"] < 100 * SCARCE
     for axes, view, task in panels:
         for i, mask in enumerate(MASK_LABELS):
             part = _of(rows, view, mask, task)
@@ -262,8 +275,10 @@ def pis(rows: pd.DataFrame) -> Figure:
         axes.axhline(0, color="grey", lw=0.6, zorder=0)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+        _same_scale([axes], drawn[~scarce & (drawn["task"] == task)])
     _legend_below(figure, _mask_handles(rows))
-    _caption(figure, f"{_rule(rows).capitalize()} masks; {INTERVAL}, {_frames(rows['n'])}; {FILLED}")
+    beyond = f"; levels under {100 * SCARCE:g} % may leave the panel" if scarce.any() else ""
+    _caption(figure, f"{_rule(rows).capitalize()} masks; {INTERVAL}, {_frames(rows['n'])}; {FILLED}{beyond}")
     return figure
 
 
@@ -290,7 +305,7 @@ def regions(rows: pd.DataFrame, task: str = "joint") -> Figure:
     for (points, _), view in zip(grid, views, strict=True):
         _region_points(points, rows[(rows["view"] == view) & (rows["rule"] != "window")])
         points.set_ylabel(f"{view}\n{TASK_LABELS[task]} PIS")
-    _same_scale(grid[:, 0], rows[rows["rule"] != "window"])
+    _same_scale(grid[:, 0], rows[(rows["rule"] != "window") & (rows["fraction_lit"] >= SCARCE)])
     _window_maps(grid[:, 1], rows[rows["rule"] == "window"], views, f"{TASK_LABELS[task]} PIS of a window")
     kinds = {rule.capitalize(): i for i, rule in enumerate(REGION_LABELS) if (rows["rule"] == rule).any()}
     if kinds:
@@ -314,8 +329,9 @@ def _region_points(axes: Axes, part: pd.DataFrame) -> None:
         x = start + (2 if rule == "cluster" else 1) * np.arange(len(group))
         _scores(axes, x, group, i, "none")
         axes.plot(x + 0.25, group["control_count_pis"], **HOLLOW)
-        names = [f"{360 * k / len(x):g}" for k in range(len(x))] if rule == "sector" else list(group["mask"])
-        ticks += list(zip(x, names, strict=True))[:: 1 + len(x) // 12]
+        names = [f"{360 * k / len(x):.0f}" for k in range(len(x))] if rule == "sector" else list(group["mask"])
+        # Degrees are wider than a step between points: four of them at most.
+        ticks += list(zip(x, names, strict=True))[:: ceil(len(x) / 4) if rule == "sector" else 1 + len(x) // 12]
         if axes.get_subplotspec().is_first_row():
             axes.text(x.mean(), 1.03, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
         start = x[-1] + 2
@@ -324,9 +340,8 @@ def _region_points(axes: Axes, part: pd.DataFrame) -> None:
 
 
 def _same_scale(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
-    """The same limits for all, from 0 and from the intervals and controls of the rows that are not `SCARCE`."""
-    shown = rows[rows["fraction_lit"] >= SCARCE]
-    ends = shown[["pis_ci_low", "pis_ci_high", "control_count_pis"]]
+    """The same limits for all, from 0 and from the intervals and controls of the rows."""
+    ends = rows[["pis_ci_low", "pis_ci_high", "control_count_pis"]]
     low, high = min(0, ends.min().min()), max(0, ends.max().max())
     for axes in panels:
         if high > low:
@@ -360,26 +375,30 @@ def _largest(scores: pd.Series) -> float:
 
 
 def pis_heatmap(cells: pd.DataFrame, views: Sequence[str], mask: str = "top", task: str = "joint") -> Figure:
-    """PIS of one mask and task in every (modulation, SNR) cell, from `pis.by_cell`: a panel a view, the modulations by family."""
+    """PIS minus that of the count control, of one mask and task in every (modulation, SNR) cell, from `pis.by_cell`.
+
+    A panel a view, the modulations by family.
+    """
     cells = cells[(cells["mask"] == mask) & (cells["task"] == task)]
     if cells.empty:
         return _nothing(f"{MASK_LABELS[mask]} were not taken: perturb.rules lacks exact, or perturb.masks {mask}")
     order = _by_family(cells["modulation"])
     snrs_db = np.sort(cells["snr_db"].unique())
-    norm = CenteredNorm(0, _largest(cells["pis"]))
-    figure = Figure((min(PAGE, 1.9 + 1.5 * len(views)), 1.3 + 0.15 * len(order)))
+    norm = CenteredNorm(0, _largest(cells["excess"]))
+    figure = Figure((min(PAGE, 1.9 + 1.5 * len(views)), max(2.2, 1.3 + 0.15 * len(order))))
     panels = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
     for axes, view in zip(panels, views, strict=True):
-        table = cells[cells["view"] == view].pivot(index="modulation", columns="snr_db", values="pis").reindex(order, columns=snrs_db)
+        table = cells[cells["view"] == view].pivot(index="modulation", columns="snr_db", values="excess").reindex(order, columns=snrs_db)
         image = axes.imshow(np.ma.masked_invalid(table), cmap=SIGNED, norm=norm, aspect="auto", interpolation="nearest")
         axes.set_title(view, fontsize=9)
         step = 1 + (len(snrs_db) - 1) // 8
         axes.set_xticks(range(0, len(snrs_db), step), snrs_db[::step], fontsize=7)
         axes.set_yticks(range(len(order)), order, fontsize=7)
     figure.supxlabel("SNR (dB)", fontsize=9)
-    figure.colorbar(image, ax=panels, label=f"{TASK_LABELS[task]} PIS")
+    figure.colorbar(image, ax=panels, label=f"{TASK_LABELS[task]} PIS over chance")
     levels = " and ".join(f"{level:g} %" for level in np.sort(cells["level_percent"].unique()))
-    _caption(figure, f"{MASK_LABELS[mask]}, {levels} of the lit pixels; {_frames(cells['n'])} a cell; grey: undefined")
+    few = f"only {_frames(cells['n'])} a cell"
+    _caption(figure, f"{MASK_LABELS[mask]}, {levels} of the lit pixels, minus their count control; {few}; grey: undefined")
     return figure
 
 
@@ -394,6 +413,8 @@ def attributions(
 ) -> Figure:
     """Why the model said so, a row an example: constellation, what PIS takes from it, a panel a method, and what deleting pixels does.
 
+    Of more than `ROWS` examples so many are shown, spread evenly over those given.
+
     - `images` (rows, size, size): of one view.
     - `taken`: the name of a mask -> its pixels, bool (rows, size, size).
     - `maps`: method -> (rows, size, size), of that view; they lie over the constellation, see `_overlay`.
@@ -401,23 +422,26 @@ def attributions(
       method's order, 0 % first; the mean over `frames`.
     """
     panels = 1 + len(taken) + len(maps)
-    figure = Figure((PAGE, 1.1 + 0.95 * len(images)))
-    grid = figure.subplots(len(images), panels + 1, squeeze=False, width_ratios=[1] * panels + [1.8], sharex="col")
-    for i, (frame, *marked) in enumerate(grid):
+    shown = np.linspace(0, len(images) - 1, min(len(images), ROWS)).round().astype(int)
+    figure = Figure((PAGE, 1.1 + 0.95 * len(shown)))
+    grid = figure.subplots(len(shown), panels + 1, squeeze=False, width_ratios=[1] * panels + [1.8], sharex="col")
+    for i, (frame, *marked, last) in zip(shown, grid, strict=True):
         for axes in (frame, *marked[: len(taken)]):
             _image(axes, images[i], images[i].max())
         for axes, mask in zip(marked, taken.values(), strict=False):
             axes.imshow(np.ma.masked_equal(mask[i], 0), cmap=RED, interpolation="nearest")
         for axes, scores in zip(marked[len(taken) :], maps.values(), strict=False):
             _overlay(axes, images[i], scores[i])
-        _curves(grid[i, -1], {method: curve[i] for method, curve in curves.items()}, levels_percent)
+        _curves(last, {method: curve[i] for method, curve in curves.items()}, levels_percent)
         frame.set_ylabel(titles[i], fontsize=8)
     heads = ["Constellation", *taken, *(METHOD_LABELS[method] for method in maps), "Probability of the answer (%)"]
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(_lines(head), fontsize=8)
     grid[-1, -1].set_xlabel("Lit pixels taken (%)", fontsize=8)
     _legend_below(figure, _handles({METHOD_LABELS[method]: list(METHOD_LABELS).index(method) for method in curves}, "-"))
-    _caption(figure, f"Maps: red for the answer, blue against it, each on its own scale; probability: mean over frames, n = {frames}")
+    some = f"{len(shown)} of {len(images)} examples; " if len(shown) < len(images) else ""
+    maps_are = "maps: red for the answer, blue against it, each on its own scale"
+    _caption(figure, f"{some}{maps_are}; probability: mean over frames, n = {frames}")
     return figure
 
 
@@ -437,9 +461,12 @@ def _overlay(axes: Axes, image: np.ndarray, scores: np.ndarray) -> None:
 
 
 def _curves(axes: Axes, curves: dict[str, np.ndarray], levels_percent: Sequence[float]) -> None:
+    """Probabilities, 0..1, over the level; markers only where the curves are apart: not where none or all is taken, nor near 0."""
+    levels = np.asarray(levels_percent)
     for method, curve in curves.items():
         style = list(METHOD_LABELS).index(method)
-        axes.plot(levels_percent, 100 * curve, color=f"C{style}", marker=MARKERS[style], ms=2.5, lw=1, clip_on=False)
+        apart = (levels > 0) & (levels < 100) & (curve > 0.03)
+        axes.plot(levels, 100 * curve, color=f"C{style}", marker=MARKERS[style], ms=2, lw=0.8, markevery=apart, clip_on=False)
     _fraction_axis(axes, max(levels_percent))
     axes.set_ylim(0, 100)
     axes.tick_params(labelsize=7)
@@ -449,9 +476,9 @@ def attribution_table(rows: pd.DataFrame) -> Figure:
     """How each method does on each measure with its interval, a row a head: rows of `task, method, measure, value, ci_low, ci_high, n`.
 
     Only the measures of `MEASURE_LABELS` and the methods of `METHOD_LABELS` are shown. Dotted is the random ranking, against which the
-    others are to be held.
+    others are to be held. The sanity checks have their threshold, dashed, and where the rows have a `null`, that as a cross.
     """
-    rows = rows[rows["method"].isin(list(METHOD_LABELS))]
+    rows = rows[rows["method"].isin(list(METHOD_LABELS))].reindex(columns=list(dict.fromkeys([*rows, "null"])))
     tasks = rows["task"].unique()
     measures, methods = ([name for name in known if (rows[what] == name).any()] for what, known in SHOWN.items())
     figure = Figure((PAGE + 0.9, 1 + (0.4 + 0.17 * len(methods)) * len(tasks)))
@@ -459,13 +486,19 @@ def attribution_table(rows: pd.DataFrame) -> Figure:
     for (t, task), (m, measure) in product(enumerate(tasks), enumerate(measures)):
         part = rows[(rows["task"] == task) & (rows["measure"] == measure)].set_index("method").reindex(methods)
         _measured(grid[t, m], part[["value", "ci_low", "ci_high"]] * (100 if measure.endswith("_area") else 1))
+        if measure in CHECKS:
+            grid[t, m].axvline(SURVIVES, **CONTROL_LINE)
+            grid[t, m].plot(part["null"], range(len(methods)), **NULL_MARK)
     for axes, measure in zip(grid[-1], measures, strict=True):
-        axes.set_xlabel(MEASURE_LABELS[measure], fontsize=7)
+        axes.set_xlabel(f"{MEASURE_LABELS[measure]}\n{_range(rows.loc[rows['measure'] == measure, 'n'])}", fontsize=7)
     for axes, task in zip(grid[:, 0], tasks, strict=True):
         axes.set_yticks(range(len(methods)), [METHOD_LABELS[method] for method in methods], fontsize=8)
         axes.set_ylabel(f"{TASK_LABELS[task]} head")
     grid[0, 0].invert_yaxis()
-    _caption(figure, f"{INTERVAL}, {_frames(rows['n'])}; dotted: the random ranking")
+    checks = rows[rows["measure"].isin(CHECKS)]
+    threshold = f"; dashed: threshold of the sanity checks, {SURVIVES:g}" if len(checks) else ""
+    null = "; grey x: mean |rank correlation| between maps of different frames" if checks["null"].notna().any() else ""
+    _caption(figure, f"{INTERVAL}; dotted: the random ranking{threshold}{null}")
     return figure
 
 

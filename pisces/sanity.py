@@ -75,10 +75,10 @@ def fit_shuffled(
 ) -> tuple[nn.Module, dict[str, float]]:
     """A model trained on shuffled labels, in evaluation mode, and its accuracies on them, for "modulation" and "snr".
 
-    What it knows of its frames, it knows by heart (Zhang et al., "Understanding deep learning requires rethinking generalization",
-    ICLR 2017): the labels `targets` int64 (n, 2) of the frames `bins` (n, points) are permuted over frames, each task on its own, so
-    that nothing in an image tells them. Adam on the sum of the cross-entropies of both heads, for `epochs` passes over batches of
-    about equal size. `fresh_model` builds a model, whose initial weights come from `rng` like everything random here.
+    What it learns of its frames, it learns by heart, as far as the epochs suffice (Zhang et al., "Understanding deep learning requires
+    rethinking generalization", ICLR 2017): the labels `targets` int64 (n, 2) of the frames `bins` (n, points) are permuted over frames,
+    each task on its own, so that nothing in an image tells them. Adam on the sum of the cross-entropies of both heads, for `epochs` passes
+    over batches of about equal size. `fresh_model` builds a model, whose initial weights come from `rng` like everything random here.
     """
     shuffled = torch.stack([labels[torch.from_numpy(rng.permutation(len(bins)))] for labels in targets.cpu().T], dim=1).to(bins.device)
     with torch.random.fork_rng():
@@ -108,12 +108,19 @@ def _answers(model: nn.Module, drawing: Drawing, bins: torch.Tensor) -> torch.Te
 
 
 class Survival(NamedTuple):
-    """Mean absolute rank correlation with its 95 % interval, and whether the pattern survived: the whole interval is above `THRESHOLD`."""
+    """Mean absolute rank correlation with its 95 % interval, and of how many frames."""
 
     mean: float
     ci_low: float
     ci_high: float
-    survives: bool
+    frames: int
+
+    @property
+    def verdict(self) -> str:
+        """`yes`: the whole interval is above `THRESHOLD`, the pattern survives; `no`: below; `unknown`: it holds it, or there is none."""
+        if self.ci_low > THRESHOLD:
+            return "yes"
+        return "no" if self.ci_high < THRESHOLD else "unknown"
 
 
 def survives(correlations: np.ndarray, rng: np.random.Generator, resamples: int) -> Survival:
@@ -121,7 +128,7 @@ def survives(correlations: np.ndarray, rng: np.random.Generator, resamples: int)
 
     `correlations` (n,) are those of each frame between the maps of a trained model and of one that has lost or never had the knowledge,
     see `faithfulness.rank_correlation`; their signs do not matter, as a pattern turned upside down is the same pattern. A NaN, from a
-    map that ranks nothing, is left out; where all are, nothing survives and the numbers are NaN.
+    map that ranks nothing, is left out, and `frames` counts the others; where all are NaN, so are the numbers.
     """
     strength = faithfulness.mean(np.abs(correlations), resamples, rng)
-    return Survival(strength["mean"], strength["ci_low"], strength["ci_high"], strength["ci_low"] > THRESHOLD)
+    return Survival(*(strength[name] for name in ("mean", "ci_low", "ci_high", "frames")))

@@ -17,22 +17,16 @@ def main() -> None:
     modelfile.check_fits(trained, data)
     parts = splitting.read_splits(SPLITS)
     index = splitting.first_of_each_cell(parts["test"], settings.frames_per_cell)
-    checked = explanation.spread(index, settings.checked_frames)
     explainer = explanation.Explainer(trained, data, settings, seed, inference.device())
     with tracking.stage("attribute", params) as run:
-        judged = explanation.judge(explainer, index, checked)
-        strangers = explanation.strangers(explainer, parts["train"])
-        checks = explanation.check(explainer, checked, Perturbations(PERTURBATIONS), strangers)
-        measures, curves = (table(seed, settings.resamples) for table in (judged.measures, judged.curves))
-        tables = {"attribution": measures, "attribution_curves": curves, "attribution_checks": checks}
+        found = explanation.explain(explainer, index, parts["train"], Perturbations(PERTURBATIONS), max(params.perturb.levels_percent))
+        tables = {"attribution": found.measures, "attribution_curves": found.curves, "attribution_checks": found.checks}
         for name, table in tables.items():
             files.write_csv(PLOTS / f"{name}.csv", table)
-        summary = explanation.summary(measures, checks)
+        summary = explanation.summary(found.measures, found.checks)
         files.write_json(METRICS, summary)
-        pictures = {"attribution": plots.attribution_table(explanation.with_checks(measures, checks, len(checked)))}
-        for task in explanation.TASKS:
-            shown = explanation.examples(explainer, index, judged, task)
-            pictures[f"attribution_{task}"] = plots.attributions(*shown)
+        pictures = {"attribution": plots.attribution_table(explanation.with_checks(found.measures, found.checks))}
+        pictures |= {f"attribution_{task}": plots.attributions(*shown) for task, shown in found.examples.items()}
         for name, picture in pictures.items():
             plots.save(picture, PLOTS / f"{name}.png")
         run.metrics(summary)

@@ -16,14 +16,16 @@ def main() -> None:
     params = load_params()
     data, trained, perturbations = Constellations(CONSTELLATIONS), modelfile.load(MODEL), Perturbations(PERTURBATIONS)
     modelfile.check_fits(trained, data)
-    resamples, levels, rng = params.pis.resamples, params.perturb.levels_percent, generator(params.base.seed, "pis")
+    resamples, levels, seed = params.pis.resamples, params.perturb.levels_percent, params.base.seed
     with tracking.stage("pis", params) as run:
         outcome = pis.measure(trained.model, trained.drawing, data, perturbations, inference.device())
         pis.write_outcome(OUT, outcome, perturbations.frame)
         groups = pis.groups(perturbations.frame, data)
-        tables = {"pis": pis.table(outcome, resamples, rng), "pis_areas": pis.areas(outcome, resamples, rng)}
+        tables = {"pis": pis.table(outcome, resamples, generator(seed, "pis"))}
+        tables["pis_areas"] = pis.areas(outcome, resamples, generator(seed, "pis areas"))
         few = outcome.only(lambda mask: mask.rule not in ("percentile", "window") and mask.level_percent in (None, *levels))
-        tables |= {f"pis_by_{name}": pis.grouped_table(few, *group, resamples, rng) for name, group in groups.items()}
+        for name, group in groups.items():
+            tables[f"pis_by_{name}"] = pis.grouped_table(few, *group, resamples, generator(seed, "pis by", name))
         tables["pis_by_cell"] = pis.by_cell(outcome, *(values for values, _ in groups.values()), max(levels))
         for name, table in tables.items():
             files.write_csv(PLOTS / f"{name}.csv", table)

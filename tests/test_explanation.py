@@ -10,7 +10,7 @@ from torch import nn
 
 from pisces import explanation, masks, models, perturbation
 from pisces.datasets import Constellations
-from pisces.explanation import Explainer, Stranger
+from pisces.explanation import Explainer, Patterns, Stranger
 from pisces.modelfile import Trained
 from pisces.models import Architecture
 from pisces.params import Attribute, Perturb
@@ -142,38 +142,71 @@ def test_the_batch_does_not_matter(explainer, judged, few, monkeypatch):
             np.testing.assert_allclose(again.found[key][name], values, rtol=1e-4, atol=1e-6, err_msg=f"{key} {name}")
 
 
-def test_what_ignores_the_model_survives_its_loss_and_what_follows_it_does_not(explainer, few, perturbations):
-    other = Linear(4, explainer.data.render.size, 3, 3)
+@pytest.fixture(scope="module")
+def patterns(explainer, perturbations) -> Patterns:
+    return Patterns(explainer, perturbations, 5)
+
+
+@pytest.fixture(scope="module")
+def other(explainer) -> Linear:
+    """A linear model of weights that have nothing to do with the first one's."""
+    model = Linear(4, explainer.data.render.size, 3, 3)
     with torch.no_grad():
-        for parameter in other.parameters():
+        for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
-    twins = [Stranger("weights", 1.0, other.eval()), Stranger("labels", 1.0, explainer.model)]
-    checks = explanation.check(explainer, few, perturbations, iter(twins)).set_index(["task", "method", "check"])
+    return model.eval()
+
+
+def test_what_ignores_the_model_survives_its_loss_and_what_follows_it_does_not(explainer, few, patterns, other):
+    twins = [Stranger("weights", 1.0, other, {}), Stranger("labels", 1.0, explainer.model, {"modulation": 0.25, "snr": 0.5})]
+    checks = explanation.check(explainer, few, patterns, iter(twins)).set_index(["task", "method", "check"])
     for task in explanation.TASKS:
         survived = checks.loc[task]["survives"]
-        assert survived["brightness", "weights"] == 1
-        assert survived["integrated_gradients", "weights"] == 0
+        assert survived["brightness", "weights"] == "yes"
+        assert survived["integrated_gradients", "weights"] == "no"
         # The same model is no stranger: all of its patterns are there, that of PIS too.
         for method in ("integrated_gradients", "occlusion", "brightness", "pis"):
             assert checks.loc[task, method, "labels"]["correlation"] == pytest.approx(1)
+        assert checks.loc[task, "occlusion", "labels"]["n"] == len(few)
+        # Maps of different frames of one method: gradients differ wherever either is dark.
+        assert checks.loc[task, "integrated_gradients", "weights"]["null"] < 0.5
+    assert checks.loc["modulation", "occlusion", "labels"]["fit"] == 0.25
+    assert np.isnan(checks.loc["modulation", "occlusion", "weights"]["fit"])
     assert "random" not in checks.index.get_level_values("method")
 
 
-def test_drops_are_those_of_the_masks(explainer, perturbations):
-    """Taking every lit pixel of the raw view leaves a linear model what the other views say; of nine frames, counted by hand."""
-    found = explanation.drops(explainer, explainer.model, perturbations)
-    chosen = explanation.pis_masks(perturbations)
-    assert {(mask.rule, mask.level_percent) for mask in chosen} == {("exact", 5), ("ring", None), ("cluster", None)}
-    place = next(i for i, mask in enumerate(chosen) if mask.view == "symbol" and mask.name == "core")
-    frames, size = perturbations.frame, explainer.data.render.size
+def test_the_pattern_of_pis_is_what_each_mask_costs_the_own_answer(explainer, perturbations, patterns):
+    """Counted by hand for one mask: the probability of the answers given to the whole frames, before and after."""
+    assert {(mask.rule, mask.level_percent) for mask in patterns.masks} == {("exact", 5), ("ring", None), ("cluster", None)}
+    place = next(i for i, mask in enumerate(patterns.masks) if mask.view == "symbol" and mask.name == "core")
+    frames, size, drawing = perturbations.frame, explainer.data.render.size, explainer.trained.drawing
     counts = explainer.look(frames).counts
     taken = counts.clone()
-    pixels, offsets = perturbations.pixels(chosen[place], "mask", 0, len(frames))
+    pixels, offsets = perturbations.pixels(patterns.masks[place], "mask", 0, len(frames))
     for i in range(len(frames)):
         taken[i, size * size + pixels[offsets[i] : offsets[i + 1]].astype(int)] = 0
-    drawing = explainer.trained.drawing
-    right = [(torch.stack([a.argmax(1) for a in explainer.model(drawing(c))], 1).numpy() == frames[:, :2]).mean(0) for c in (counts, taken)]
-    np.testing.assert_allclose(found[place], right[0] - right[1])
+    with torch.no_grad():
+        whole, after = (torch.stack(explainer.model(drawing(one))).softmax(2) for one in (counts, taken))  # (tasks, n, classes)
+    answers = whole.argmax(2, keepdim=True)
+    expected = (whole.gather(2, answers) - after.gather(2, answers)).mean((1, 2))
+    assert patterns.own[place] == pytest.approx(expected.numpy(), abs=1e-6)
+    assert np.abs(expected.numpy()).max() > 1e-3
+
+
+def test_a_pattern_of_few_masks_is_not_judged(explainer, perturbations, patterns, other):
+    fewer = Patterns(explainer, perturbations, 5)
+    fewer.masks, fewer.own = patterns.masks[:4], patterns.own[:4]
+    rows = list(fewer.compare(explainer, other, ("weights", "1.0")))
+    assert [(row["n"], row["survives"]) for row in rows] == [(4, "unknown")] * 2
+    rows = list(patterns.compare(explainer, other, ("weights", "1.0")))
+    assert all(row["ci_low"] < row["correlation"] < 0.9 for row in rows)
+
+
+def test_percentile_masks_make_a_pattern_where_there_are_no_exact_ones(explainer, data, few, tmp_path):
+    settings = MASKS.model_copy(update={"rules": ("percentile",), "curve_percent": (), "regions": ()})
+    perturbation.perturb(data, few, masks.build(data.render.views, settings, data.render.size), settings, 1, tmp_path / "p.h5")
+    found = Patterns(explainer, Perturbations(tmp_path / "p.h5"), 5)
+    assert {(mask.rule, mask.level_percent) for mask in found.masks} == {("percentile", 5)}
 
 
 def test_strangers_lose_ever_more_and_the_last_never_knew(data):
@@ -190,24 +223,29 @@ def test_strangers_lose_ever_more_and_the_last_never_knew(data):
     assert not torch.equal(found[0].model.snr_head.weight, model.snr_head.weight)
 
 
-def test_the_summary_has_no_number_that_is_none(explainer, few, judged, perturbations):
+def test_the_summary_has_no_number_that_is_none(explainer, few, judged, patterns, other):
     measures = judged.measures(1, 10)
     measures.loc[0, "value"] = np.nan
-    checks = explanation.check(explainer, few, perturbations, iter([Stranger("weights", 1.0, explainer.model)]))
+    checks = explanation.check(explainer, few, patterns, iter([Stranger("weights", 1.0, other, {})]))
+    checks.loc[(checks["method"] == "pis"), "survives"] = ["no", "unknown"]
     summary = explanation.summary(measures, checks)
     assert set(summary) == set(explanation.TASKS)
-    assert set(summary["snr"]) == {*METHODS, "pis"}
+    assert set(summary["modulation"]) == {*METHODS, "pis"}
+    assert set(summary["snr"]) == set(METHODS)
     numbers = [value for task in summary.values() for method in task.values() for value in method.values()]
     assert np.isfinite(numbers).all()
     assert summary["modulation"]["brightness"]["survives_weights"] == 1
-    shown = explanation.with_checks(measures, checks, len(few))
+    shown = explanation.with_checks(measures, checks)
     assert set(shown["measure"]) == {*measures["measure"], "weights"}
-    assert "pis" not in set(shown["method"])
+    assert (shown["measure"] == "weights").sum() == len(checks)
 
 
-def test_examples_show_each_modulation_at_its_highest_snr(explainer, few, judged):
-    shown = explanation.examples(explainer, few, judged, "snr")
-    assert [title.split("\n")[0] for title in shown.titles] == [f"{name}, 20 dB" for name in explainer.data.modulations]
+def test_examples_show_each_modulation_at_its_highest_snr_in_the_view_that_costs_most(explainer, few, judged, patterns):
+    dear = Patterns.__new__(Patterns)
+    dear.masks = patterns.masks
+    dear.own = np.array([[0.0, float(mask.view == "noise")] for mask in patterns.masks])
+    shown = explanation.examples(explainer, few, judged, dear, "snr")
+    assert shown.titles == [f"{name}, 20 dB\nnoise" for name in explainer.data.modulations]
     size = explainer.data.render.size
     assert shown.images.shape == (3, size, size)
     assert set(shown.maps) == set(SETTINGS.methods)
@@ -220,13 +258,17 @@ def test_examples_show_each_modulation_at_its_highest_snr(explainer, few, judged
     assert shown.frames == 3
 
 
-def test_the_view_shown_is_the_one_that_the_scores_lie_in(explainer, few, judged, monkeypatch):
-    views = explainer.data.render.views
+def test_brightness_ranks_points_however_they_are_drawn(data, few, explainer):
+    drawing = Drawing(data.render, draw("gaussian"))
+    smooth = Explainer(explainer.trained._replace(drawing=drawing), data, SETTINGS, 1, CPU)
+    scene = smooth.look(few)
+    assert (smooth.scores("brightness", smooth.model, scene, "snr") == scene.counts.numpy()).all()
 
-    def only(_self, _method, _model, scene, _task):
-        scores = np.zeros(scene.counts.shape)
-        scores.reshape(len(scores), len(views), -1)[:, views.index("noise")] = -1
-        return scores
 
-    monkeypatch.setattr(Explainer, "scores", only)
-    assert all(title.endswith("\nnoise") for title in explanation.examples(explainer, few, judged, "snr").titles)
+def test_frames_are_picked_at_random_and_the_same_each_time():
+    index = np.arange(300).reshape(100, 3)
+    picked = [explanation.some_of(index, 10, np.random.default_rng(1)) for _ in range(2)]
+    assert (picked[0] == picked[1]).all()
+    assert len({*picked[0][:, 0].tolist()}) == 10
+    assert np.abs(np.corrcoef(picked[0][:, 0], np.arange(10))[0, 1]) < 0.9
+    assert len(explanation.some_of(index, 1000, np.random.default_rng(1))) == 100

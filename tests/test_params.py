@@ -152,6 +152,7 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("perturb", "regions", ["rings"], r"perturb.regions.0 = \"rings\": input should be 'ring', 'sector', 'cluster' or 'window'"),
         ("perturb", "levels_percent", [1, 101], r"perturb.levels_percent.1 = 101: input should be less than or equal to 100"),
         ("perturb", "curve_percent", [0], r"perturb.curve_percent.0 = 0: input should be greater than 0"),
+        ("perturb", "rules", ["percentile"], r"perturb: curve_percent = .* are levels of the rule exact, but rules has only percentile"),
         ("attribute", "stride", 0.5, r"attribute: stride = 0.5 leaves gaps between windows of 0.25; lower it"),
         ("attribute", "methods", ["gradcam"], r"attribute.methods.0 = \"gradcam\": input should be 'grad_cam', .* or 'rise'"),
         ("attribute", "levels_percent", [5, 1], r"attribute.levels_percent = \[5, 1\]: \[5.0, 1.0\] must be strictly increasing"),

@@ -507,8 +507,9 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
         assert list(part) == list(expected)
         pd.testing.assert_frame_equal(part.drop(columns=adjusted), expected.drop(columns=adjusted))
         assert set(part["n"]) == {120}
+    assert list(grouped) == ["modulation", *pis.COLUMNS]
     tests = grouped[["p_count", "p_mass"]].to_numpy().ravel()
-    assert grouped[adjusted].to_numpy().ravel().tolist() == holm(tests).tolist()
+    assert np.array_equal(grouped[adjusted].to_numpy().ravel(), holm(tests), equal_nan=True)
     top = grouped[(grouped["mask"] == "top") & (grouped["rule"] == "exact") & (grouped["level_percent"] == 5)]
     assert top[["modulation", "task", "pis"]].to_numpy().tolist() == [
         *(["BPSK", task, pytest.approx(score)] for task, score in zip(TASKS, (0, 10, 10), strict=True)),
@@ -525,17 +526,23 @@ def test_cells_hold_one_exact_level(planted, everything, outcome):
     top = rows[rows["mask"] == "top"].pivot(index=["modulation", "snr_db"], columns="task", values="pis")[list(TASKS)]
     assert top.index.tolist() == [("BPSK", 0), ("BPSK", 10), ("QPSK", 0), ("QPSK", 10)]
     assert top.to_numpy() == pytest.approx(np.array([[0, 0, 0], [0, 5, 5], [5, 0, 5], [5, 5, 5]]))
+    assert rows["excess"].tolist() == pytest.approx((rows["pis"] - rows["control_count_pis"]).tolist())
     overall = of(table(outcome, 10, rng()), "exact", "random", 20)
     cells = rows[rows["mask"] == "random"].groupby("task").mean(numeric_only=True)
     assert cells["accuracy_drop"].to_dict() == pytest.approx(overall["accuracy_drop"].to_dict())
     assert cells["fraction_lit"].to_dict() == pytest.approx(overall["fraction_lit"].to_dict())
+    # All cells have as many frames and all frames as many lit pixels: scores of all frames are means over cells.
+    assert (overall["control_count_pis"] > 0).all()
+    assert cells[["control_count_pis", "excess"]].stack().to_dict() == pytest.approx(
+        overall.loc[cells.index, ["control_count_pis", "excess"]].stack().to_dict()
+    )
 
 
 def test_cells_and_areas_are_empty_without_exact_masks(planted, everything, tmp_path):
     file = perturbed(planted, everything.frame[:3], tmp_path / "p.h5", rules=("percentile",))
     only = measure(Planted(), DRAWING, planted, file, CPU)
     rows = by_cell(only, np.array(["BPSK"] * 3), np.zeros(3, int), 20)
-    assert (len(rows), "pis" in rows) == (0, True)
+    assert (len(rows), {"pis", "control_count_pis", "excess"} <= set(rows)) == (0, True)
     assert (len(areas(only, 20, rng())), "area" in areas(only, 20, rng())) == (0, True)
 
 
@@ -583,7 +590,7 @@ def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_pat
     nothing = of(rows, "exact", "top", 1)
     assert nothing[["pis", "excess", "excess_mass"]].isna().all(axis=None)
     assert (nothing["accuracy_drop"] == 0).all()
-    assert (nothing[["p_count", "p_mass"]] == 1).all(axis=None)
+    assert nothing[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]].isna().all(axis=None)
     assert list(pis.headline(rows, areas(few, 20, rng()), (1, 5))) == ["raw_top_5", "raw_top"]
     none = measure(Planted(), DRAWING, planted, perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes), CPU)
     assert areas(none, 20, rng())[["area", "control_area", "excess_area"]].isna().all(axis=None)
@@ -629,6 +636,7 @@ def test_excess_mass_is_over_what_chance_loses_by_the_same_mass():
     )
     outcome.fraction["mask"][:, 2], outcome.fraction["control_mass"][:, 2] = 0.1, 0.125
     row = table(outcome, 200, rng()).iloc[0]
+    assert row["control_mass_fraction_mass"] == 0.125
     assert row["excess_mass"] == pytest.approx(0.5 / 0.1 - 0.25 / 0.125)
     assert row["excess_mass_ci_low"] < row["excess_mass"] < row["excess_mass_ci_high"]
     assert row["excess"] == pytest.approx(0.5 / 0.2)
@@ -723,16 +731,38 @@ def test_holm_by_hand():
     assert holm(np.array([0.2])).tolist() == [0.2]
 
 
+def test_holm_ignores_what_was_not_tested():
+    adjusted = holm(np.array([np.nan, 0.01, np.nan, 0.6, 0.3]))
+    assert np.isnan(adjusted).tolist() == [True, False, True, False, False]
+    assert adjusted[[1, 3, 4]].tolist() == pytest.approx([0.03, 0.6, 0.6])
+    assert np.isnan(holm(np.full(3, np.nan))).all()
+
+
+def test_masks_that_are_chance_or_their_own_control_are_not_tested(planted, everything, tmp_path):
+    """At 100 % of the lit pixels mask and controls coincide, and a random mask is one more draw of its control."""
+    file = perturbed(planted, everything.frame, tmp_path / "p.h5", rules=("exact",), levels_percent=(5, 100), regions=("ring",))
+    rows = table(measure(Planted(), DRAWING, planted, file, CPU), 20, rng())
+    p = rows[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]]
+    null = (rows["mask"] == "random") | (rows["level_percent"] == 100)
+    assert (null.sum(), (~null).sum()) == (4 * 3, (2 + 4) * 3)
+    assert p[null].isna().all(axis=None)
+    assert p[~null].notna().all(axis=None)
+    smallest = p.loc[~null, ["p_count", "p_mass"]].min().min()
+    assert p["p_count_holm"].min() == pytest.approx(2 * 18 * smallest)  # of 18 rows of two tests
+    assert rows.loc[null, ["pis", "excess", "excess_mass"]].notna().all(axis=None)
+    whole = rows[rows["level_percent"] == 100]
+    assert whole["control_mass_fraction_mass"].tolist() == [1] * len(whole)
+
+
 def test_tests_of_a_table_are_adjusted_together(rows):
     p = rows[["p_count", "p_mass"]].to_numpy()
     adjusted = rows[["p_count_holm", "p_mass_holm"]].to_numpy()
-    assert adjusted.ravel().tolist() == holm(p.ravel()).tolist()
-    assert adjusted.min() == pytest.approx(p.size * p.min())
+    assert np.array_equal(adjusted.ravel(), holm(p.ravel()), equal_nan=True)
+    assert np.nanmin(adjusted) == pytest.approx(np.count_nonzero(~np.isnan(p)) * np.nanmin(p))
     top = of(rows, "exact", "top", 5)
     assert (top["p_count_holm"] < 1e-6).all()
     assert (top.loc[["modulation", "joint"], "p_mass_holm"] < 1e-6).all()
     assert top.loc["snr", "p_mass_holm"] == 1  # the planted SNR is the mass, whichever pixels hold it
-    assert (rows.loc[rows["mask"] == "random", "p_count_holm"] > 0.05).all()  # a random mask is what its control is
 
 
 # The published protocol

@@ -1,6 +1,6 @@
 """Figures carry their units, limits, chance lines and numbers of frames, and show what they were given."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import matplotlib.colors
 import matplotlib.image
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pisces import metrics, plots
+from pisces import metrics, plots, sanity
 from pisces.modulations import MODULATIONS
 from pisces.seeding import generator
 
@@ -304,6 +304,18 @@ def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
     assert_printable(figure)
 
 
+def test_a_level_of_next_to_nothing_does_not_set_the_scale_of_pis(pis_rows):
+    ends = [axes.get_ylim() for axes in plots.pis(pis_rows).axes]
+    assert [low < -100.5 - 10 * t and high > 100.75 + 10 * t for t in range(3) for low, high in ends[2 * t : 2 * t + 2]] == 6 * [True]
+    tiny = [score("raw", "exact", "top", task, 900, level_percent=0.5) for task in TASKS]
+    figure = plots.pis(pd.concat([pis_rows, pd.DataFrame(tiny)]))
+    assert [axes.get_ylim() for axes in figure.axes] == ends
+    assert ends[4][1] < 150  # of the joint task, whose largest interval ends at 122.75
+    assert figure.axes[0].containers[0][0].get_ydata().max() == 900  # drawn, though out of the panel
+    assert figure.get_suptitle().endswith("; levels under 1 % may leave the panel")
+    assert_printable(figure)
+
+
 def test_one_view_and_one_mask_is_one_column(pis_rows):
     one = pis_rows[(pis_rows["view"] == "noise") & (pis_rows["mask"] == "top")]
     for figure in (plots.pis(one), plots.degradation(one, dict.fromkeys(TASKS, 0.7), (17, 7))):
@@ -343,7 +355,7 @@ def test_regions_are_points_with_controls(region_rows):
         assert axes.get_ylabel() == f"{view}\nJoint PIS"
     names = ["1", "2", "3", "0", "90", "180", "270", "core", "transition"]
     assert [tick.get_text() for tick in noise.get_xticklabels()] == names
-    heads = ["Ring, from the centre", "Sector, around the angle (degrees)", "Cluster"]
+    heads = ["Ring (1: centre)", "Sector (degrees)", "Cluster"]
     assert [text.get_text() for text in raw.texts] == heads
     assert raw.get_ylim() == noise.get_ylim()
     assert legend(figure) == ["Ring", "Sector", "Cluster", "Count control"]
@@ -377,6 +389,22 @@ def test_windows_are_a_map_at_their_places(region_rows):
     assert "grey: less than 1 % of the lit pixels" in figure.get_suptitle()
 
 
+@pytest.mark.parametrize(
+    ("sectors", "names"),
+    [(3, ["0", "120", "240"]), (7, ["0", "103", "206", "309"]), (8, ["0", "90", "180", "270"]), (16, ["0", "90", "180", "270"])],
+)
+def test_degrees_of_sectors_stand_apart_and_under_their_points(sectors, names):
+    rows = [score("raw", rule, str(k + 1), "joint", 1) for rule, n in (("ring", 4), ("sector", sectors)) for k in range(n)]
+    figure = plots.regions(pd.DataFrame([*rows, *(score("raw", "cluster", name, "joint", 1) for name in ("core", "transition"))]))
+    figure.draw_without_rendering()
+    ticks = figure.axes[0].get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["1", "2", "3", "4", *names, "core", "transition"]
+    for k, tick in enumerate(ticks[4:-2]):
+        assert tick.get_position()[0] == 5 + k * -(-sectors // 4)
+    boxes = [tick.get_window_extent() for tick in ticks[:-1]]  # the last two, a name each, may touch
+    assert all(right.x0 > left.x1 + 2 for left, right in pairwise(boxes))
+
+
 @pytest.mark.parametrize("kept", [("ring", "cluster"), ("window",)])
 def test_some_regions_are_drawn_without_the_others(region_rows, kept):
     figure = plots.regions(region_rows[region_rows["rule"].isin(kept)], "snr")
@@ -399,16 +427,16 @@ def test_where_nothing_was_taken_the_picture_says_so(pis_rows):
 
 def test_pis_heatmap_has_each_cell_at_its_place():
     cells = [
-        {"view": view, "mask": mask, "task": task, "modulation": m, "snr_db": snr_db, "level_percent": 5.0, "n": n, "pis": pis}
+        {"view": view, "mask": mask, "task": task, "modulation": m, "snr_db": snr_db, "level_percent": 5.0, "n": n, "excess": excess}
         for view, mask, task, wrong in (
             ("raw", "top", "joint", 0),
             ("noise", "top", "joint", 1),
             ("raw", "bottom", "joint", 50),
             ("raw", "top", "snr", 50),
         )
-        for m, snr_db, n, pis in (("16QAM", 10, 2, -3), ("16QAM", -4, 4, 1), ("QPSK", 10, 4, np.nan), ("8ASK", 10, 3, 2 + wrong))
+        for m, snr_db, n, excess in (("16QAM", 10, 2, -3), ("16QAM", -4, 4, 1), ("QPSK", 10, 4, np.nan), ("8ASK", 10, 3, 2 + wrong))
     ]
-    figure = plots.pis_heatmap(pd.DataFrame(cells), ("noise", "raw"))
+    figure = plots.pis_heatmap(pd.DataFrame(cells).assign(pis=70, control_count_pis=70), ("noise", "raw"))
     noise, raw, bar = figure.axes
     for axes, view, ask in ((noise, "noise", 3), (raw, "raw", 2)):
         shown = axes.images[0].get_array()
@@ -418,16 +446,17 @@ def test_pis_heatmap_has_each_cell_at_its_place():
     assert [tick.get_text() for tick in raw.get_xticklabels()] == ["-4", "10"]
     assert [tick.get_text() for tick in noise.get_yticklabels()] == ["8ASK", "QPSK", "16QAM"]
     assert figure.get_supxlabel() == "SNR (dB)"
-    assert bar.get_ylabel() == "Joint PIS"
+    assert bar.get_ylabel() == "Joint PIS over chance"
     assert matplotlib.colors.to_hex(raw.images[0].get_cmap().get_bad()) == "#bfbfbf"
-    assert figure.get_suptitle() == "Brightest pixels, 5 % of the lit pixels; n = 2 to 4 frames a cell; grey: undefined"
+    caption = "Brightest pixels, 5 % of the lit pixels, minus their count control; only n = 2 to 4 frames a cell; grey: undefined"
+    assert figure.get_suptitle() == caption
     assert_printable(figure)
 
 
 def test_largest_heatmap_fits_on_a_page():
     views, snrs_db = ("raw", "symbol", "noise", "differential"), range(-20, 32, 2)
     cells = pd.DataFrame(product(views, MODULATIONS, snrs_db), columns=["view", "modulation", "snr_db"])
-    figure = plots.pis_heatmap(cells.assign(mask="top", task="joint", level_percent=5.0, n=2, pis=0.0), views)
+    figure = plots.pis_heatmap(cells.assign(mask="top", task="joint", level_percent=5.0, n=2, excess=0.0), views)
     assert figure.axes[0].images[0].get_array().shape == (24, 26)
     assert len(figure.axes[0].get_xticks()) <= 8
     assert_printable(figure)
@@ -463,6 +492,30 @@ def test_attributions_lay_maps_over_the_constellation():
     assert grid[1, 4].get_xlabel() == "Lit pixels taken (%)"
     assert legend(figure) == ["Occlusion", "Random"]
     assert "n = 7" in figure.get_suptitle()
+    assert "examples" not in figure.get_suptitle()
+    assert_printable(figure)
+
+
+def test_many_examples_of_attributions_are_spread_over_one_page():
+    images = np.ones((17, 8, 8)) * np.arange(1, 18)[:, None, None]
+    curves = {"random": np.arange(17)[:, None] / np.array([20, 40])}
+    figure = plots.attributions(images, {"Top": images > 0}, {"rise": images}, curves, (0, 100), [f"row {i}" for i in range(17)])
+    grid = np.reshape(figure.axes, (9, 4))
+    for i, (frame, _, _, curve) in zip(range(0, 17, 2), grid, strict=True):  # the first and the last among them
+        assert frame.get_ylabel() == f"row {i}"
+        assert frame.images[0].get_array().max() == i + 1
+        assert curve.get_lines()[0].get_ydata() == pytest.approx([5 * i, 2.5 * i])
+    assert figure.get_suptitle().startswith("9 of 17 examples; ")
+    assert figure.get_figwidth() == plots.PAGE
+    assert_printable(figure)
+
+
+def test_curves_have_markers_only_where_they_are_apart():
+    curves = {"rise": np.array([[0.9, 0.5, 0.02, 0.4, 0.5]]), "random": np.array([[0.9, 0.8, 0.7, 0.02, 0.5]])}
+    figure = plots.attributions(np.ones((1, 8, 8)), {}, {}, curves, (0, 1, 5, 20, 100), ["QPSK"])
+    rise, chance = figure.axes[-1].get_lines()
+    assert list(rise.get_markevery()) == [False, True, False, True, False]
+    assert list(chance.get_markevery()) == [False, True, True, False, False]
     assert_printable(figure)
 
 
@@ -472,7 +525,7 @@ def test_attribution_table_has_each_value_in_its_panel():
     rows["value"] = np.arange(len(rows)) / 100
     rows = rows.assign(ci_low=rows["value"] - 0.02, ci_high=rows["value"] + 0.01, n=17)
     costs = rows[rows["measure"] == "agreement"].assign(measure="forward_passes")  # not for the picture
-    figure = plots.attribution_table(pd.concat([rows, costs, rows.assign(method="pis")]))
+    figure = plots.attribution_table(pd.concat([rows, costs, rows.assign(method="unknown", n=9)]))
     grid = np.reshape(figure.axes, (2, 3))
     for (t, task), (m, measure) in product(enumerate(("snr", "modulation")), enumerate(measures)):
         scale = 100 if measure == "deletion_area" else 1
@@ -483,16 +536,39 @@ def test_attribution_table_has_each_value_in_its_panel():
         ends = [one[2][0].get_segments()[0][:, 0].tolist() for one in axes.containers]
         assert ends == [pytest.approx([x - 0.02 * scale, x + 0.01 * scale]) for x, _ in shown]
         assert [one.get_xdata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"] == pytest.approx([value["random"]])
-    assert [tick.get_text() for tick in grid[0, 0].get_yticklabels()] == ["Grad-CAM", "Brightness (PIS)", "Random"]
+    assert [tick.get_text() for tick in grid[0, 0].get_yticklabels()] == ["Grad-CAM", "Brightness (ranks PIS)", "Random"]
     assert grid[0, 0].get_ylim()[0] > grid[0, 0].get_ylim()[1]  # the first on top
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["SNR head", "Modulation head"]
     assert [axes.get_xlabel() for axes in grid[1]] == [
-        "Deletion area (%)\n(low is good)",
-        "Rank correlation\nwith brightness",
-        "... with random\nweights\n(low is good)",
+        "Deletion area\n(%, low is good)\nn = 17",
+        "Rank correlation\nwith brightness\nn = 17",
+        "... with random\nweights\n(low is good)\nn = 17",
     ]
-    assert figure.get_suptitle() == "95 % bootstrap interval, n = 17 frames; dotted: the random ranking"
+    caption = "95 % bootstrap interval; dotted: the random ranking; dashed: threshold of the sanity checks, 0.5"
+    assert figure.get_suptitle() == caption
     assert_printable(figure)
+
+
+def test_sanity_checks_have_their_threshold_their_null_and_the_pattern_of_pis():
+    rows = pd.DataFrame(product(("snr", "modulation"), ("weights", "agreement"), ("rise", "pis")), columns=["task", "measure", "method"])
+    rows = rows[(rows["method"] == "rise") | (rows["measure"] == "weights")]
+    rows = rows.assign(value=0.2, ci_low=0.1, ci_high=0.3, n=np.where(rows["method"] == "pis", 17, 21))
+    rows["null"] = np.where((rows["method"] == "rise") & (rows["measure"] == "weights"), 0.7, np.nan)
+    figure = plots.attribution_table(rows)
+    for agreement, weights in np.reshape(figure.axes, (2, 2)):
+        assert not [one for one in agreement.get_lines() if one.get_linestyle() == "--" or one.get_marker() == "x"]
+        assert [one.get_xdata()[0] for one in weights.get_lines() if one.get_linestyle() == "--"] == [sanity.THRESHOLD]
+        (null,) = (one.get_xydata() for one in weights.get_lines() if one.get_marker() == "x")
+        assert null[np.isfinite(null[:, 0])].tolist() == [[0.7, 0]]
+        assert [one[0].get_xydata().tolist() for one in weights.containers] == [[[0.2, 0]], [[0.2, 1]]]
+        assert np.isnan(agreement.containers[1][0].get_xdata().astype(float)).all()  # no PIS pattern there
+    agreement, weights = figure.axes[2:]
+    assert [tick.get_text() for tick in agreement.get_yticklabels()] == ["RISE", "PIS pattern"]
+    assert agreement.get_xlabel().endswith("\nn = 21")
+    assert weights.get_xlabel().endswith("\nn = 17 to 21")
+    assert figure.get_suptitle().endswith("sanity checks, 0.5; grey x: mean |rank correlation| between maps of different frames")
+    assert_printable(figure)
+    assert "dashed" not in plots.attribution_table(rows[rows["measure"] == "agreement"]).get_suptitle()
 
 
 def test_drawing_into_given_axes():
