@@ -129,5 +129,7 @@ def build(
 def _warm_cosine(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRScheduler:
     if warmup >= steps:
         raise ValueError(f"a warm-up of {warmup} steps leaves nothing of {steps}; lower train.warmup_epochs or raise train.epochs")
+    if not warmup:  # which a sequence of schedules takes for a first step of warming up in PyTorch 2.11
+        return CosineAnnealingLR(optimizer, steps)
     rising = LinearLR(optimizer, WARMUP_START, total_iters=warmup)
     return SequentialLR(optimizer, [rising, CosineAnnealingLR(optimizer, steps - warmup)], [warmup])
