@@ -13,10 +13,9 @@ import pandas as pd
 from scipy.signal.windows import tukey
 
 from pisces import shards
-from pisces.modulations import DIGITAL, FAMILIES
+from pisces.modulations import FAMILIES, LINEAR, MODULATIONS
 from pisces.params import CLASS_ORDERS
 
-LINEAR = ("OOK", *DIGITAL)
 FRAMES_MEASURED = 64
 """Frames a cell behind its measured SNR: the median of 64 is within 0.2 dB from 0 dB up."""
 
@@ -37,6 +36,7 @@ RULES: dict[str, dict[str, tuple[float, float]]] = {
         (("FM", "GMSK"), {"kurtosis": CONSTANT}),
     )
     for name in names
+    if name in MODULATIONS  # whose frames may be under the wrong column; RML2016.10a labels by name
 }
 """Class -> feature -> range it must lie in, for the features of `features` on RRC-shaped frames without a matched filter.
 

@@ -28,7 +28,9 @@ def preset(name: str | None, data: str | None) -> None:
         overlay = read_yaml(path)
     if data:
         if not Path(data).is_file():
-            raise FileNotFoundError(f"{data} does not exist; give the path of an HDF5 file in the RML2018.01A layout")
+            raise FileNotFoundError(
+                f"{data} does not exist; give the path of an HDF5 file in the RML2018.01A layout, or of RML2016.10a_dict.pkl"
+            )
         overlay.setdefault("data", {})["path"] = str(Path(data).resolve())
     lay_over(PARAMS, overlay)
     print(f"changed {PARAMS}: see git diff {PARAMS}; back to the committed one with git checkout {PARAMS}")
@@ -125,7 +127,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     laying = commands.add_parser("preset", help=preset.__doc__)
     laying.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
-    laying.add_argument("--data", help="an HDF5 file in the RML2018.01A layout")
+    laying.add_argument("--data", help="an HDF5 file in the RML2018.01A layout, or RML2016.10a_dict.pkl")
     commands.add_parser("summary", help=summary.__doc__)
     comparing = commands.add_parser("published", help=published.__doc__)
     comparing.add_argument("--task", choices=("joint", "modulation", "snr"), default="joint", help="default: joint")

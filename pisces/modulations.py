@@ -1,4 +1,4 @@
-"""The 24 modulations of RML2018.01A: names, the one class order, families, ideal constellation points."""
+"""Modulations of RML2018.01A (24) and RML2016.10a (11): names, the one class order, families, ideal constellation points."""
 
 from collections.abc import Callable
 
@@ -25,14 +25,23 @@ CLASSES_TXT = (
 )
 """The order in the `classes.txt` shipped with the data. It is wrong (radioML/dataset, issue 25)."""
 
+RML2016 = ("8PSK", "AM-DSB", "AM-SSB", "BPSK", "CPFSK", "GFSK", "PAM4", "QAM16", "QAM64", "QPSK", "WBFM")
+"""The 11 of RML2016.10a under the names that it gives them."""
+
+TWINS = {"AM-DSB": "AM-DSB-WC", "AM-SSB": "AM-SSB-SC", "PAM4": "4ASK", "QAM16": "16QAM", "QAM64": "64QAM", "WBFM": "FM"}
+"""What RML2018.01A calls the same."""
+
+NAMES = (*MODULATIONS, *(name for name in RML2016 if name not in MODULATIONS))
+"""All 32 names in the one class order."""
+
 FAMILIES = {
-    "ASK": ("OOK", "4ASK", "8ASK"),
+    "ASK": ("OOK", "4ASK", "8ASK", "PAM4"),
     "PSK": ("BPSK", "QPSK", "8PSK", "16PSK", "32PSK", "OQPSK"),
     "APSK": ("16APSK", "32APSK", "64APSK", "128APSK"),
-    "QAM": ("16QAM", "32QAM", "64QAM", "128QAM", "256QAM"),
-    "Analog": (*ANALOG, "GMSK"),
+    "QAM": ("16QAM", "32QAM", "64QAM", "128QAM", "256QAM", "QAM16", "QAM64"),
+    "Analog": (*ANALOG, "AM-DSB", "AM-SSB", "WBFM", "GMSK", "GFSK", "CPFSK"),
 }
-"""For small multiples in plots; GMSK has no constellation of its own and sits with FM."""
+"""For small multiples in plots; GMSK, GFSK and CPFSK have no constellation of their own and sit with FM."""
 
 
 def constellation(modulation: str) -> np.ndarray:
@@ -44,7 +53,7 @@ def constellation(modulation: str) -> np.ndarray:
     32QAM and 128QAM are crosses: a square grid without its corners.
 
     Raises:
-        ValueError: for a modulation that has no constellation (analog, GMSK) or is unknown.
+        ValueError: for a modulation that has no constellation (analog, frequency shift keying) or is unknown.
     """
     if modulation not in _POINTS:
         raise ValueError(f"{modulation} has no constellation; those that have one: {', '.join(_POINTS)}")
@@ -112,3 +121,7 @@ _POINTS: dict[str, Callable[[], np.ndarray]] = {
     "128QAM": lambda: _cross_qam(128),
     "256QAM": lambda: _square_qam(256),
 }
+_POINTS |= {name: _POINTS[twin] for name, twin in TWINS.items() if twin in _POINTS}
+
+LINEAR = tuple(_POINTS)
+"""All that have a constellation."""

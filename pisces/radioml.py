@@ -1,8 +1,9 @@
-"""Reader of RML2018.01A: checks the file's layout and labels, and splits it into one shard a (modulation, SNR)."""
+"""Reader of RML2018.01A and RML2016.10a: checks a file's layout and labels, and splits it into one shard a (modulation, SNR)."""
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,10 +11,11 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from pisces import audit, console, shards
+from pisces import audit, console, rml2016, shards
 from pisces.files import staged
-from pisces.modulations import MODULATIONS
+from pisces.modulations import MODULATIONS, NAMES
 from pisces.params import Data
+from pisces.shards import Cell
 
 SNRS_DB = range(-20, 31, 2)
 MIN_SAMPLES = 64
@@ -27,6 +29,19 @@ ORDER_SNRS, ORDER_MIN_DB, ORDER_FRAMES = 3, 10, 32
 K = TypeVar("K", bound=Hashable)
 Label = tuple[int, int]
 """Column of `Y`, SNR in dB."""
+
+
+class Source(NamedTuple):
+    """A file of labelled frames, whatever its format."""
+
+    path: Path
+    samples: int
+    rows: dict[Cell, np.ndarray]
+    """Where the frames of each cell are in the file: int64 (n,), ascending."""
+    read: Callable[[Mapping[Cell, np.ndarray]], Iterator[tuple[Cell, np.ndarray, np.ndarray]]]
+    """Some of `rows` -> cell, rows (n,), float32 (n, samples, 2), block by block; errors as `read_frames`."""
+    order: audit.OrderFindings | None
+    """None where frames are labelled by name."""
 
 
 class Audit(NamedTuple):
@@ -43,23 +58,49 @@ def split(data: Data, out: Path) -> Audit:
 
     A shard holds `iq` float32 (n, samples, 2) and `row` int64 (n,), its frames' rows in the source, ascending; its attributes
     are `modulation`, `snr_db`, `source` (file name) and `source_sha256` (of the file's first MiB and its size). Frames are
-    selected by what `Y` and `Z` say, never by where they lie; all-zero frames are left out.
+    selected by what their labels say, never by where they lie; all-zero frames are left out. A path that ends in `.pkl` is a file in
+    the layout of RML2016.10a, any other in that of RML2018.01A.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged, not in the layout of RML2018.01A, lacks selected frames, holds NaN or infinity in a
-            frame that is read, or contradicts the class order.
+        ValueError: when it is damaged, not in its layout, lacks selected frames, holds NaN or infinity in a frame that is read, or
+            contradicts the class order.
         OSError: when reading or writing fails.
     """
     path = Path(data.path)
-    with open_source(path) as source:
-        labelled = rows_by_label(source)
-        order = audit.check_class_order(data.class_order, features_by_column(source, labelled), str(path))
-        selected = _select(labelled, data, path)
+    with (_from_pickle if path.suffix == ".pkl" else _from_hdf5)(path, data) as source:
+        selected = _select(source, data)
         with staged(out) as root:
             kept, zeros = _write_shards(source, selected, data.frames_per_cell, root)
             table = audit.snr_table(root)
-    return _report(labelled, kept, zeros, order, table, data.frames_per_cell)
+    return _report(source, kept, zeros, table, data.frames_per_cell)
+
+
+@contextmanager
+def _from_pickle(path: Path, _: Data) -> Iterator[Source]:
+    """Rows count the frames of the cells in the order of their names and SNRs: i in the first, its size + i in the second, and so on."""
+    arrays = rml2016.read(path)
+    samples = next(iter(arrays.values())).shape[2]
+    if samples < MIN_SAMPLES:
+        raise ValueError(f"{path} holds frames of {samples} samples; the least is {MIN_SAMPLES}")
+    starts = np.cumsum([0, *(len(frames) for frames in arrays.values())])
+    rows = {cell: np.arange(start, start + len(arrays[cell])) for cell, start in zip(arrays, starts[:-1], strict=True)}
+
+    def read(groups: Mapping[Cell, np.ndarray]) -> Iterator[tuple[Cell, np.ndarray, np.ndarray]]:
+        for cell, wanted in console.progress(groups.items(), "reading frames"):
+            frames = arrays[cell][wanted - rows[cell][0]].transpose(0, 2, 1)  # (n, 2, samples) -> (n, samples, 2)
+            yield cell, wanted, _as_float32(frames, wanted, str(path))
+
+    yield Source(path, samples, rows, read, None)
+
+
+@contextmanager
+def _from_hdf5(path: Path, data: Data) -> Iterator[Source]:
+    with open_source(path) as file:
+        labelled = rows_by_label(file)
+        order = audit.check_class_order(data.class_order, features_by_column(file, labelled), str(path))
+        rows = {Cell(data.classes[column], snr_db): found for (column, snr_db), found in labelled.items()}
+        yield Source(path, file["X"].shape[1], rows, partial(read_frames, file), order)
 
 
 @contextmanager
@@ -160,12 +201,15 @@ def _read(source: h5py.File, rows: np.ndarray) -> np.ndarray:
         span = source["X"][rows[0] : rows[-1] + 1]
     except OSError as error:
         raise OSError(f"X in {source.filename} cannot be read at rows {rows[0]} to {rows[-1]}: {error}") from error
+    return _as_float32(span[rows - rows[0]], rows, f"X in {source.filename}")
+
+
+def _as_float32(frames: np.ndarray, rows: np.ndarray, name: str) -> np.ndarray:
     with np.errstate(over="ignore"):
-        frames = span[rows - rows[0]].astype(np.float32, copy=False)
+        frames = frames.astype(np.float32, copy=False)
     finite = np.isfinite(frames).all(axis=(1, 2))
     if not finite.all():
-        row = rows[finite.argmin()]
-        raise ValueError(f"X in {source.filename} holds NaN, infinity or a value beyond float32 at row {row}; repair or remove it")
+        raise ValueError(f"{name} holds NaN, infinity or a value beyond float32 at row {rows[finite.argmin()]}; repair or remove it")
     return frames
 
 
@@ -189,56 +233,56 @@ def _usable(frames: np.ndarray) -> np.ndarray:
     return frames.any(axis=(1, 2))
 
 
-def _select(labelled: Mapping[Label, np.ndarray], data: Data, path: Path) -> dict[shards.Cell, np.ndarray]:
+def _select(source: Source, data: Data) -> dict[Cell, np.ndarray]:
     """Rows of every selected cell; ValueError names the modulations, SNRs or cells that the file does not hold."""
-    snrs_held = sorted({snr_db for _, snr_db in labelled})
-    classes_held = [name for column, name in enumerate(data.classes) if any(c == column for c, _ in labelled)]
-    for key, wanted, held in (("modulations", data.modulations, classes_held), ("snrs_db", data.snrs_db, snrs_held)):
+    snrs_held = sorted({cell.snr_db for cell in source.rows})
+    names_held = sorted({cell.modulation for cell in source.rows}, key=NAMES.index)
+    for key, wanted, held in (("modulations", data.modulations, names_held), ("snrs_db", data.snrs_db, snrs_held)):
         absent = [value for value in wanted if value not in held]
         if absent:
-            raise ValueError(f"data.{key} asks for {_listed(absent)}, which {path} does not hold; it holds {_listed(held)}")
-    columns = {name: data.classes.index(name) for name in data.modulations}
-    empty = [f"{name} at {snr_db} dB" for name in columns for snr_db in data.snrs_db if (columns[name], snr_db) not in labelled]
+            raise ValueError(f"data.{key} asks for {_listed(absent)}, which {source.path} does not hold; it holds {_listed(held)}")
+    cells = [Cell(name, snr_db) for name in data.modulations for snr_db in data.snrs_db]
+    empty = [f"{cell.modulation} at {cell.snr_db} dB" for cell in cells if cell not in source.rows]
     if empty:
-        raise ValueError(f"{path} has no frame of {_listed(empty)}; take the modulation or the SNR out of data.modulations or data.snrs_db")
-    return {shards.Cell(name, snr_db): labelled[columns[name], snr_db] for name in columns for snr_db in data.snrs_db}
+        raise ValueError(
+            f"{source.path} has no frame of {_listed(empty)}; take the modulation or the SNR out of data.modulations or data.snrs_db"
+        )
+    return {cell: source.rows[cell] for cell in cells}
 
 
 def _listed(values: list) -> str:
     return ", ".join(map(str, values))
 
 
-def _write_shards(
-    source: h5py.File, cells: Mapping[shards.Cell, np.ndarray], limit: int | None, root: Path
-) -> tuple[dict[shards.Cell, int], int]:
+def _write_shards(source: Source, cells: Mapping[Cell, np.ndarray], limit: int | None, root: Path) -> tuple[dict[Cell, int], int]:
     """Writes the first `limit` usable frames of each cell; returns how many each got, and how many were all zero.
 
     All-zero frames show only once read, so cells that lost some are topped up by a further pass, until none is short.
     """
-    samples = source["X"].shape[1]
     room = {cell: len(rows[:limit]) for cell, rows in cells.items()}
-    attributes = {"source": Path(source.filename).name, "source_sha256": fingerprint(Path(source.filename))}
+    attributes = {"source": source.path.name, "source_sha256": fingerprint(source.path)}
     made = {}
     for cell, n in room.items():
-        datasets = {"iq": ((n, samples, 2), np.float32), "row": ((n,), np.int64)}
+        datasets = {"iq": ((n, source.samples, 2), np.float32), "row": ((n,), np.int64)}
         made[cell] = shards.create(cell.path(root), datasets, {**cell._asdict(), **attributes})
     kept, read = dict.fromkeys(cells, 0), dict.fromkeys(cells, 0)
     while due := {c: rows for c in cells if len(rows := cells[c][read[c] : read[c] + room[c] - kept[c]])}:
-        for cell, rows, frames in read_frames(source, due):
+        for cell, rows, frames in source.read(due):
             usable = _usable(frames)
             if usable.any():
                 shards.write(made[cell], kept[cell], {"iq": frames[usable], "row": rows[usable]})
             kept[cell] += int(usable.sum())
             read[cell] += len(rows)
-    _shorten(root, kept, room, source.filename)
+    _shorten(root, kept, room, source.path)
     return kept, sum(read.values()) - sum(kept.values())
 
 
-def _shorten(root: Path, kept: Mapping[shards.Cell, int], room: Mapping[shards.Cell, int], name: str) -> None:
+def _shorten(root: Path, kept: Mapping[Cell, int], room: Mapping[Cell, int], source: Path) -> None:
     """Cuts shards with more room than usable frames; ValueError where a cell has none."""
     for cell, n in kept.items():
         if n == 0:
-            raise ValueError(f"every frame of {cell.modulation} at {cell.snr_db} dB in {name} is all zero; take it out of data.modulations")
+            label = f"{cell.modulation} at {cell.snr_db} dB"
+            raise ValueError(f"every frame of {label} in {source} is all zero; take it out of data.modulations")
         if n < room[cell]:
             path = cell.path(root)
             arrays = {dataset: np.array(shards.array(path, dataset)[:n]) for dataset in ("iq", "row")}
@@ -251,15 +295,9 @@ def fingerprint(path: Path) -> str:
         return hashlib.sha256(file.read(2**20) + str(path.stat().st_size).encode()).hexdigest()
 
 
-def _report(
-    labelled: Mapping[Label, np.ndarray],
-    kept: Mapping[shards.Cell, int],
-    zeros: int,
-    order: audit.OrderFindings,
-    table: pd.DataFrame,
-    limit: int | None,
-) -> Audit:
-    held = [len(rows) for rows in labelled.values()]
+def _report(source: Source, kept: Mapping[Cell, int], zeros: int, table: pd.DataFrame, limit: int | None) -> Audit:
+    held = [len(rows) for rows in source.rows.values()]
+    order = source.order
     fit = audit.fit_snr(table)
     summary = {
         "file": {"frames": sum(held), "cells": len(held), "frames_per_cell_min": min(held), "frames_per_cell_max": max(held)},
@@ -270,14 +308,14 @@ def _report(
             "frames_per_cell_max": max(kept.values()),
             "all_zero_left_out": zeros,
         },
-        "class_order": {"checked": order.checked, "contradicted": len(order.contradicted)},
+        "class_order": {} if order is None else {"checked": order.checked, "contradicted": len(order.contradicted)},
         # Left out where there are too few labels to fit.
         "snr": {} if fit.slope is None else {"slope": fit.slope, "offset_db": fit.offset_db, "slope_is_one": fit.slope_is_one},
     }
     return Audit(summary, table, _warnings(kept, zeros, order, fit, limit))
 
 
-def _warnings(kept: Mapping[shards.Cell, int], zeros: int, order: audit.OrderFindings, fit: audit.SnrFit, limit: int | None) -> list[str]:
+def _warnings(kept: Mapping[Cell, int], zeros: int, order: audit.OrderFindings | None, fit: audit.SnrFit, limit: int | None) -> list[str]:
     said = []
     short = sum(n < limit for n in kept.values()) if limit else 0
     if short:
@@ -286,11 +324,11 @@ def _warnings(kept: Mapping[shards.Cell, int], zeros: int, order: audit.OrderFin
         )
     if zeros:
         said.append(f"{zeros} all-zero frames were left out")
-    if not order.checked:
+    if order and not order.checked:
         said.append(
             f"the class order could not be checked: that takes frames of {ORDER_MIN_DB} dB or more, with {audit.MIN_SYMBOLS} symbols"
         )
-    said += [f"frames labelled {name} look unlike it: {why}" for name, why in order.contradicted.items()]
+    said += [f"frames labelled {name} look unlike it: {why}" for name, why in (order.contradicted if order else {}).items()]
     if fit.slope_is_one is False:
         said.append(
             f"measured SNR rises by {fit.slope:.2f} dB for each dB of the label, not by 1 (+-{fit.tolerance:.2f}): the labels are not "

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from pisces.modulations import MODULATIONS
+from pisces.modulations import NAMES
 
 
 class Cell(NamedTuple):
@@ -107,7 +107,7 @@ def grid(root: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         FileNotFoundError: when there are no shards, or one is missing from the grid.
     """
     found = set(cells(root))
-    modulations = tuple(m for m in MODULATIONS if m in {cell.modulation for cell in found})
+    modulations = tuple(m for m in NAMES if m in {cell.modulation for cell in found})
     snrs_db = tuple(sorted({cell.snr_db for cell in found}))
     for modulation in modulations:
         for snr_db in snrs_db:

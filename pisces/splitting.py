@@ -1,4 +1,4 @@
-"""Train, validation and test parts, stratified on the joint class: every cell is split by itself, in the same ratios."""
+"""Train, validation and test parts, stratified on the joint class: every cell is split by itself, in the same shares."""
 
 import hashlib
 from pathlib import Path
@@ -11,39 +11,53 @@ from pisces.seeding import generator
 from pisces.shards import Cell
 
 PARTS = ("train", "validation", "test")
+Shares = tuple[float, float, float] | tuple[int, int, int]
+"""Of train, validation and test: ratios that sum to 1, or numbers of frames a cell."""
 
 
-def split(root: Path, ratios: tuple[float, float, float], seed: int) -> dict[str, np.ndarray]:
-    """Part -> int64 (n, 3): modulation index, SNR index, row in the shard, of every frame of the shards in `root`.
+def split(root: Path, shares: Shares, seed: int) -> dict[str, np.ndarray]:
+    """Part -> int64 (n, 3): modulation index, SNR index, row in the shard, of the frames of the shards in `root`.
 
-    Each cell is permuted by a generator of its own, so that adding a modulation or an SNR moves no frame of another cell from part to
-    part. (scikit-learn's stratified splits draw all cells from one stream and lack that.)
+    Ratios take every frame, numbers as many as they say and by chance. Each cell is permuted by a generator of its own, so that adding
+    a modulation or an SNR moves no frame of another cell from part to part. (scikit-learn's stratified splits draw all cells from one
+    stream and lack that.)
 
     Raises:
-        ValueError: for a cell too small to give each part a frame.
+        ValueError: for a cell too small to give each part a frame, or its number of them.
     """
     modulations, snrs_db = shards.grid(root)
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     for m, modulation in enumerate(modulations):
         for s, snr_db in enumerate(snrs_db):
-            cell = Cell(modulation, snr_db)
-            sizes = part_sizes(len(shards.array(cell.path(root), "row")), ratios, str(cell.path(root)))
-            order = generator(seed, "stratify", modulation, snr_db).permutation(sum(sizes))
-            for part, rows in zip(PARTS, np.split(order, np.cumsum(sizes)[:-1]), strict=True):
+            path = Cell(modulation, snr_db).path(root)
+            n = len(shards.array(path, "row"))
+            ends = np.cumsum(part_sizes(n, shares, str(path)))
+            order = generator(seed, "stratify", modulation, snr_db).permutation(n)
+            for part, rows in zip(PARTS, np.split(order[: ends[-1]], ends[:-1]), strict=True):
                 parts[part].append(np.column_stack([np.full(len(rows), m), np.full(len(rows), s), np.sort(rows)]))
     return {part: np.concatenate(blocks).astype(np.int64) for part, blocks in parts.items()}
 
 
-def part_sizes(n: int, ratios: tuple[float, float, float], name: str = "the cell") -> tuple[int, int, int]:
-    """Frames for train, validation and test out of `n`: the last two rounded, train has the rest."""
-    validation, test = (int(n * ratio + 0.5) for ratio in ratios[1:])
+def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int, int]:
+    """Frames for train, validation and test out of `n`; of ratios the last two are rounded, and train has the rest."""
+    setting = f"stratify.train/validation/test = {'/'.join(f'{share:g}' for share in shares)}"
+    if isinstance(shares[0], int):
+        if sum(shares) > n:
+            raise ValueError(f"{name} has {n} frames, and {setting} takes {sum(shares)}; lower the numbers or raise data.frames_per_cell")
+        return shares
+    validation, test = (int(n * ratio + 0.5) for ratio in shares[1:])
     sizes = (n - validation - test, validation, test)
     if min(sizes) < 1:
         raise ValueError(
-            f"{name} has {n} frames, which stratify.train/validation/test = {'/'.join(f'{r:g}' for r in ratios)} splits into "
-            f"{'/'.join(map(str, sizes))}; every part needs at least one: raise data.frames_per_cell or the smallest ratio"
+            f"{name} has {n} frames, which {setting} splits into {'/'.join(map(str, sizes))}; every part needs at least one: raise "
+            "data.frames_per_cell or the smallest ratio"
         )
     return sizes
+
+
+def unused(root: Path, parts: dict[str, np.ndarray]) -> int:
+    """Frames of the shards in `root` that are in no part."""
+    return sum(len(shards.array(cell.path(root), "row")) for cell in shards.cells(root)) - sum(len(parts[part]) for part in PARTS)
 
 
 def verify(parts: dict[str, np.ndarray]) -> dict[str, int | str]:

@@ -1,20 +1,21 @@
-"""RadioML-like frames of all 24 modulations, in the layout of RML2018.01A, with SNR labels that are true.
+"""RadioML-like frames of all modulations, in the layout of RML2018.01A or RML2016.10a, with SNR labels that are true.
 
 Every signal is first one period of a periodic block, longer than the frame by `GUARD_SYMBOLS` at each end. On a periodic
 block a filter is a product of spectra, so pulse shapes, fractional timing and multipath are exact: nothing is truncated or
 interpolated. The frame is the middle of the block, so its two ends have nothing to do with each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from pisces import console, files, seeding, shards
-from pisces.modulations import ANALOG, MODULATIONS, constellation
+from pisces import console, files, rml2016, seeding, shards
+from pisces.modulations import ANALOG, MODULATIONS, RML2016, TWINS, constellation
 from pisces.params import Synthesize
+from pisces.shards import Cell
 
 GUARD_SYMBOLS = 16
 SAMPLES_AT_ONCE = 2**18
@@ -30,16 +31,42 @@ Channel = Callable[..., np.ndarray]
 
 
 def synthesize_file(path: Path, params: Synthesize, seed: int) -> int:
-    """Writes frames of all 24 modulations as an RML2018.01A file, whole or not at all; returns their number.
-
-    `X` float32 (n, samples, 2) is I, Q; `Y` int64 (n, 24) the one-hot modulation; `Z` int64 (n, 1) the SNR in dB. Rows go
-    modulation by modulation, within it SNR by SNR, as in the real file. All are contiguous, so that they read fast.
+    """Writes frames of every modulation in the layout of `params.format`, whole or not at all; returns their number.
 
     Raises:
         OSError: when `path` cannot be written.
     """
-    cells = list(product(range(len(MODULATIONS)), params.snrs_db))
-    total = len(cells) * params.frames_per_cell
+    return (_write_hdf5 if params.format == "hdf5" else _write_pickle)(path, params, seed)
+
+
+def _write_hdf5(path: Path, params: Synthesize, seed: int) -> int:
+    """As RML2018.01A: `X` float32 (n, samples, 2) is I, Q; `Y` int64 (n, 24) the one-hot modulation; `Z` int64 (n, 1) the SNR in dB.
+
+    Rows go modulation by modulation, within it SNR by SNR, as in the real file. All are contiguous, so that they read fast.
+    """
+    total = len(MODULATIONS) * len(params.snrs_db) * params.frames_per_cell
+    layout = {"X": ((total, params.samples, 2), np.float32), "Y": ((total, len(MODULATIONS)), np.int64), "Z": ((total, 1), np.int64)}
+    row = 0
+    with files.staged(path) as temporary:
+        file = shards.create(temporary, layout, {})
+        for cell, x in _batches(MODULATIONS, params, seed):
+            y = np.tile(np.eye(len(MODULATIONS), dtype=np.int64)[MODULATIONS.index(cell.modulation)], (len(x), 1))
+            shards.write(file, row, {"X": x, "Y": y, "Z": np.full((len(x), 1), cell.snr_db)})
+            row += len(x)
+    return total
+
+
+def _write_pickle(path: Path, params: Synthesize, seed: int) -> int:
+    """As RML2016.10a (see pisces/rml2016.py), but for the labels: here they are the SNR over the whole band, there they are not."""
+    cells: dict[Cell, list[np.ndarray]] = {}
+    for cell, frames in _batches(RML2016, params, seed):
+        cells.setdefault(cell, []).append(frames.transpose(0, 2, 1))  # (n, samples, 2) -> (n, 2, samples)
+    rml2016.write(path, {cell: np.concatenate(parts) for cell, parts in cells.items()})
+    return len(cells) * params.frames_per_cell
+
+
+def _batches(modulations: Sequence[str], params: Synthesize, seed: int) -> Iterator[tuple[Cell, np.ndarray]]:
+    """Frames float32 (n, samples, 2) of each cell, in batches that bound the memory, cell by cell."""
     synthesize = partial(
         synthesize_cell,
         seed=seed,
@@ -51,19 +78,10 @@ def synthesize_file(path: Path, params: Synthesize, seed: int) -> int:
         channel=partial(multipath_response, **params.multipath.model_dump()) if params.multipath else None,
     )
     batch = max(1, SAMPLES_AT_ONCE // params.samples)
-    row = 0
-    layout = {"X": ((total, params.samples, 2), np.float32), "Y": ((total, len(MODULATIONS)), np.int64), "Z": ((total, 1), np.int64)}
-    with files.staged(path) as temporary:
-        file = shards.create(temporary, layout, {})
-        for column, snr_db in console.progress(cells, "synthesize"):
-            for first in range(0, params.frames_per_cell, batch):
-                frames = range(first, min(first + batch, params.frames_per_cell))
-                iq = synthesize(MODULATIONS[column], snr_db, frames)
-                x = iq.view(np.float32).reshape(len(frames), params.samples, 2)
-                y = np.tile(np.eye(len(MODULATIONS), dtype=np.int64)[column], (len(frames), 1))
-                shards.write(file, row, {"X": x, "Y": y, "Z": np.full((len(frames), 1), snr_db)})
-                row += len(frames)
-    return total
+    for cell in console.progress([Cell(*names) for names in product(modulations, params.snrs_db)], "synthesize"):
+        for first in range(0, params.frames_per_cell, batch):
+            iq = synthesize(*cell, range(first, min(first + batch, params.frames_per_cell)))
+            yield cell, iq.view(np.float32).reshape(len(iq), params.samples, 2)
 
 
 def synthesize_cell(
@@ -114,7 +132,7 @@ def clean_frames(
 
     The carrier's phase is uniform and its offset normal with `carrier_offset_std` cycles a sample.
     """
-    # Even, so that GMSK can close its phase.
+    # Even, so that GMSK and its like can close their phase.
     n_symbols = 2 * (-(-samples // (2 * sps)) + GUARD_SYMBOLS)
     block = _baseband(modulation, rngs, n_symbols, sps=sps, rolloff=rolloff, gmsk_bt=gmsk_bt)
     if channel is not None:
@@ -128,12 +146,13 @@ def clean_frames(
 
 def _baseband(modulation: str, rngs: Generators, n_symbols: int, *, sps: int, rolloff: tuple[float, float], gmsk_bt: float) -> np.ndarray:
     """Periodic blocks without carrier, channel and noise: complex128 (batch, n_symbols * sps)."""
+    modulation = TWINS.get(modulation, modulation)
     if modulation in ANALOG:
         return analog(modulation, np.stack([audio(n_symbols * sps, rng=rng) for rng in rngs]))
     timing = _draw(rngs, lambda rng: rng.random())
-    if modulation == "GMSK":
+    if modulation in ("GMSK", "GFSK", "CPFSK"):
         symbols = np.stack([rng.choice((-1.0, 1.0), n_symbols) for rng in rngs])
-        return gmsk(symbols, sps=sps, bt=gmsk_bt, timing=timing)
+        return gmsk(symbols, sps=sps, bt=None if modulation == "CPFSK" else gmsk_bt, timing=timing)
     points = constellation(modulation)
     symbols = np.stack([rng.choice(points, n_symbols) for rng in rngs])
     shape = partial(shape_symbols, sps=sps, rolloff=_draw(rngs, lambda rng: rng.uniform(*rolloff)))
@@ -166,21 +185,37 @@ def shape_symbols(symbols: np.ndarray, *, sps: int, rolloff: float | np.ndarray,
     return np.fft.ifft(sps * _impulses(symbols, sps, timing * sps) * rrc_spectrum(frequency, sps, rolloff))
 
 
-def gmsk(symbols: np.ndarray, *, sps: int, bt: float, timing: float | np.ndarray) -> np.ndarray:
+def gmsk(symbols: np.ndarray, *, sps: int, bt: float | None, timing: float | np.ndarray) -> np.ndarray:
     """GMSK of modulation index 1/2 from -1 and +1 in `symbols` (batch, n), n even: complex128 (batch, n * sps), unit envelope.
 
     The frequency pulse is a rectangle of one symbol, centred at sample (k + timing) * sps, through a Gaussian filter whose
-    half-power bandwidth is `bt` times the symbol rate. The last symbol is flipped where it takes that for the phase to
-    return to its start, as a periodic block needs. Murota & Hirade, IEEE Trans. Commun. 29 (1981) 1044.
+    half-power bandwidth is `bt` times the symbol rate; None leaves the filter out, which gives CPFSK of the same index. The last
+    symbol is flipped where it takes that for the phase to return to its start, as a periodic block needs. Murota & Hirade,
+    IEEE Trans. Commun. 29 (1981) 1044.
     """
     closed = symbols.copy()
     closed[:, -1] *= np.where(symbols.sum(axis=-1) % 4, -1, 1)
+    quarter_turns = _rectangles(closed, sps, timing) if bt is None else _gaussians(closed, sps, bt, timing)
+    return np.exp(0.5j * np.pi * np.cumsum(quarter_turns, axis=-1))
+
+
+def _gaussians(symbols: np.ndarray, sps: int, bt: float, timing: float | np.ndarray) -> np.ndarray:
+    """Quarter turns from the previous sample to each one: (batch, n * sps)."""
     frequency = np.fft.fftfreq(symbols.shape[-1] * sps)
     gaussian = np.exp(-np.log(2) / 2 * (frequency * sps / bt) ** 2)
     # sinc(f) and half a sample of delay integrate the frequency from the previous sample to this one: the sum is then exact.
     pulse = np.sinc(frequency * sps) * gaussian * np.sinc(frequency)
-    quarter_turns = np.fft.ifft(_impulses(closed, sps, timing * sps + 0.5) * pulse).real
-    return np.exp(0.5j * np.pi * np.cumsum(quarter_turns, axis=-1))
+    return np.fft.ifft(_impulses(symbols, sps, timing * sps + 0.5) * pulse).real
+
+
+def _rectangles(symbols: np.ndarray, sps: int, timing: float | np.ndarray) -> np.ndarray:
+    """As `_gaussians` without the filter, whose edges no spectrum of so few samples holds: in time, two symbols share a sample."""
+    turns = np.repeat(symbols, sps, axis=-1) / sps
+    delay = np.broadcast_to((timing - 0.5) * sps + 1, (len(symbols), 1))
+    whole = np.floor(delay).astype(int)
+    at = (np.arange(turns.shape[-1]) - whole) % turns.shape[-1]  # (batch, time)
+    earlier, here = (np.take_along_axis(turns, index, axis=-1) for index in (at - 1, at))
+    return here + (delay - whole) * (earlier - here)
 
 
 def _impulses(symbols: np.ndarray, sps: int, delay: float | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Stage `split_hdf5`: a file in the RML2018.01A layout -> one shard a (modulation, SNR), and an audit of its labels."""
+"""Stage `split_hdf5`: a file in the layout of RML2018.01A or RML2016.10a -> one shard a (modulation, SNR), and an audit of its labels."""
 
 from pathlib import Path
 

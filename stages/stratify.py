@@ -10,10 +10,9 @@ CONSTELLATIONS, OUT, METRICS = Path("data/constellations"), Path("data/splits.np
 
 def main() -> None:
     params = load_params()
-    ratios = (params.stratify.train, params.stratify.validation, params.stratify.test)
     with tracking.stage("stratify", params) as run:
-        parts = splitting.split(CONSTELLATIONS, ratios, params.base.seed)
-        summary = splitting.verify(parts)
+        parts = splitting.split(CONSTELLATIONS, params.stratify.shares, params.base.seed)
+        summary = splitting.verify(parts) | {"unused": splitting.unused(CONSTELLATIONS, parts)}
         splitting.write_splits(OUT, parts)
         files.write_json(METRICS, summary)
         run.metrics({part: summary[part] for part in splitting.PARTS})

@@ -1,4 +1,4 @@
-"""Stage `synthesize`: params -> RadioML-like frames in the layout of RML2018.01A."""
+"""Stage `synthesize`: params -> RadioML-like frames in the layout of RML2018.01A or RML2016.10a."""
 
 from pathlib import Path
 
@@ -6,14 +6,15 @@ from pisces import console, tracking
 from pisces.params import load_params
 from pisces.synthesis import synthesize_file
 
-OUT = Path("data/raw/synthetic.hdf5")
+OUT = Path("data/raw")
 
 
 def main() -> None:
     params = load_params()
+    path = OUT / f"synthetic.{params.synthesize.format}"
     with tracking.stage("synthesize", params):
-        n_frames = synthesize_file(OUT, params.synthesize, params.base.seed)
-    print(f"wrote {n_frames} frames of {params.synthesize.samples} samples to {OUT}")
+        n_frames = synthesize_file(path, params.synthesize, params.base.seed)
+    print(f"wrote {n_frames} frames of {params.synthesize.samples} samples to {path}")
 
 
 if __name__ == "__main__":

@@ -139,12 +139,12 @@ def test_no_fit_without_two_labels():
 
 
 def test_table_leaves_out_what_has_no_linear_modulation(tmp_path):
-    for cell in (shards.Cell("QPSK", 10), shards.Cell("FM", 10)):
+    for cell in (shards.Cell(name, 10) for name in ("QPSK", "QAM16", "FM", "WBFM", "CPFSK")):
         iq = clean("QPSK", 8) + 10 ** (-10 / 20) * noise(8)
         frames = np.stack([iq.real, iq.imag], axis=-1).astype(np.float32)
         shards.save(cell.path(tmp_path), {"iq": frames}, {})
     table = audit.snr_table(tmp_path)
-    assert table[["modulation", "snr_db", "n"]].to_numpy().tolist() == [["QPSK", 10, 8]]
+    assert table[["modulation", "snr_db", "n"]].to_numpy().tolist() == [["QAM16", 10, 8], ["QPSK", 10, 8]]
     row = table.iloc[0]
     assert row.low_db < row.measured_snr_db < row.high_db
     # Ten times the noise is signal, so noise is 1/11 of the power.

@@ -247,7 +247,7 @@ def test_sync_says_how_many_numbers(monkeypatch, capsys):
 
 def test_make_repro_runs_the_pipeline_and_prints_the_headline():
     commands = make("repro")
-    assert commands[-2:] == ["dvc repro evaluate pis attribute", "python -m pisces.cli summary"]
+    assert commands[-2:] == ["dvc repro evaluate pis attribute limits", "python -m pisces.cli summary"]
     assert not any("cli preset" in line for line in commands)
 
 
@@ -261,7 +261,7 @@ def test_make_repro_runs_the_pipeline_and_prints_the_headline():
 )
 def test_make_repro_lays_preset_and_data_first(arguments, expected):
     commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *arguments)]
-    assert commands[-3:] == [expected, "dvc repro evaluate pis attribute", "python -m pisces.cli summary"]
+    assert commands[-3:] == [expected, "dvc repro evaluate pis attribute limits", "python -m pisces.cli summary"]
 
 
 def test_make_test_runs_pytest():

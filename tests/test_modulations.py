@@ -3,9 +3,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from pisces.modulations import ANALOG, CLASSES_TXT, DIGITAL, FAMILIES, MODULATIONS, constellation
+from pisces.modulations import ANALOG, CLASSES_TXT, DIGITAL, FAMILIES, LINEAR, MODULATIONS, NAMES, RML2016, TWINS, constellation
 
-LINEAR = ("OOK", *DIGITAL)
 ORDERS = {"OOK": 2, "BPSK": 2, "QPSK": 4, "OQPSK": 4}
 
 
@@ -28,7 +27,24 @@ def test_orders_agree_only_at_17():
 
 
 def test_families_cover_every_modulation_once():
-    assert sorted(chain(*FAMILIES.values())) == sorted(MODULATIONS)
+    assert sorted(chain(*FAMILIES.values())) == sorted(NAMES)
+    assert all(twin in family for name, twin in TWINS.items() for family in FAMILIES.values() if name in family)
+
+
+def test_the_11_of_rml2016_follow_the_24_whose_order_stays():
+    assert list(RML2016) == sorted(RML2016)
+    assert len(RML2016) == 11
+    assert NAMES[:24] == MODULATIONS
+    assert NAMES[24:] == ("AM-DSB", "AM-SSB", "CPFSK", "GFSK", "PAM4", "QAM16", "QAM64", "WBFM")
+
+
+@pytest.mark.parametrize(("name", "twin"), [("PAM4", "4ASK"), ("QAM16", "16QAM"), ("QAM64", "64QAM")])
+def test_linear_names_of_rml2016_have_the_points_of_their_twins(name, twin):
+    assert np.array_equal(constellation(name), constellation(twin))
+
+
+def test_linear_are_those_with_a_constellation():
+    assert set(LINEAR) == {"OOK", *DIGITAL, "PAM4", "QAM16", "QAM64"}
 
 
 @pytest.mark.parametrize("modulation", LINEAR)
@@ -90,7 +106,7 @@ def test_apsk_rings(modulation, sizes):
     assert list(counts) == sizes
 
 
-@pytest.mark.parametrize("modulation", ["FM", "GMSK", "QSPK"])
+@pytest.mark.parametrize("modulation", ["FM", "GMSK", "CPFSK", "AM-DSB", "QSPK"])
 def test_no_constellation_is_said_so(modulation):
     with pytest.raises(ValueError, match=rf"{modulation} has no constellation; those that have one: OOK, 4ASK.*256QAM"):
         constellation(modulation)

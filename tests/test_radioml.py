@@ -1,4 +1,4 @@
-"""The split takes the frames that `Y` and `Z` name, wherever they lie, and refuses what is not RML2018.01A."""
+"""The split takes the frames that the labels name, wherever they lie, and refuses what is neither RML2018.01A nor RML2016.10a."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pisces import radioml, shards
+from pisces import radioml, rml2016, shards
 from pisces.modulations import MODULATIONS
 from pisces.params import Data
 from pisces.seeding import generator
@@ -220,6 +220,104 @@ class TestRefused:
         assert f"could not write {out}: the file is larger than allowed here; make room" in ended.stderr
         assert len(ended.stderr.splitlines()) == 1
         assert sorted(p.name for p in tmp_path.rglob("*")) == ["before", "out", "x.h5"]
+
+
+NAMED = tuple(shards.Cell(name, snr_db) for name in ("WBFM", "QAM16", "8PSK") for snr_db in (0, -20, 18))
+
+
+def pickled(path: Path, samples: int = SAMPLES, **changes: np.ndarray) -> Path:
+    """A file in the layout of RML2016.10a whose cells grow from 3 frames on, and in which sample 0 of every frame holds its row as I."""
+    cells = {cell: np.ones((3 + i, 2, samples), np.float32) for i, cell in enumerate(sorted(NAMED))}
+    ends = np.cumsum([len(frames) for frames in cells.values()])
+    for end, frames in zip(ends, cells.values(), strict=True):
+        frames[:, 0, 0] = np.arange(end - len(frames), end) + 1e-3
+        frames[:, 1, 1] = 7
+    rml2016.write(path, {cell: cells[cell] for cell in NAMED} | {("8PSK", 18): changes.get("frames", cells["8PSK", 18])})
+    return path
+
+
+def named(path: Path, **changes) -> Data:
+    return data(path, **({"modulations": ("WBFM", "8PSK"), "snrs_db": (-20, 18)} | changes))
+
+
+class TestPickle:
+    def test_cells_hold_their_frames_time_before_channels_and_rows_count_through_the_sorted_file(self, tmp_path):
+        path = pickled(tmp_path / "x.pkl")
+        found = radioml.split(named(path), tmp_path / "out")
+        assert shards.grid(tmp_path / "out") == (("8PSK", "WBFM"), (-20, 18))
+        rows = {cell: shards.array(cell.path(tmp_path / "out"), "row") for cell in shards.cells(tmp_path / "out")}
+        # 8PSK: 3 frames at -20 dB, 4 at 0, 5 at 18. QAM16: 6, 7, 8. WBFM: 9, 10, 11.
+        assert {cell: each.tolist() for cell, each in rows.items()} == {
+            ("8PSK", -20): [0, 1, 2],
+            ("8PSK", 18): [7, 8, 9, 10, 11],
+            ("WBFM", -20): list(range(33, 42)),
+            ("WBFM", 18): list(range(52, 63)),
+        }
+        for cell, each in rows.items():
+            iq = frames_in(tmp_path / "out", cell)
+            assert (iq.dtype, iq.shape) == (np.float32, (len(each), SAMPLES, 2))
+            assert np.array_equal(iq[:, 0, 0], (each + 1e-3).astype(np.float32))
+            assert (iq[:, 1, 1] == 7).all()
+        assert found.summary["file"] == {"frames": 63, "cells": 9, "frames_per_cell_min": 3, "frames_per_cell_max": 11}
+        assert found.summary["kept"] == {
+            "frames": 28,
+            "cells": 4,
+            "frames_per_cell_min": 3,
+            "frames_per_cell_max": 11,
+            "all_zero_left_out": 0,
+        }
+
+    def test_classes_are_known_by_name_so_no_order_is_checked_or_missed(self, tmp_path):
+        path = pickled(tmp_path / "x.pkl")
+        for order in ("fixed", "classes_txt"):
+            found = radioml.split(named(path, class_order=order), tmp_path / order)
+            assert found.summary["class_order"] == {}
+            assert not [warning for warning in found.warnings if "class" in warning]
+        for cell in shards.cells(tmp_path / "fixed"):
+            assert cell.path(tmp_path / "fixed").read_bytes() == cell.path(tmp_path / "classes_txt").read_bytes()
+
+    def test_attributes_name_cell_and_source(self, tmp_path):
+        path = pickled(tmp_path / "x.pkl")
+        radioml.split(named(path), tmp_path / "out")
+        digest = hashlib.sha256(path.read_bytes() + str(path.stat().st_size).encode()).hexdigest()
+        attributes = shards.attributes(shards.Cell("WBFM", 18).path(tmp_path / "out"))
+        assert attributes == {"modulation": "WBFM", "snr_db": 18, "source": "x.pkl", "source_sha256": digest}
+
+    def test_limit_takes_the_first_usable_frames(self, tmp_path):
+        frames = np.ones((5, 2, SAMPLES), np.float32)
+        frames[[0, 2]] = 0
+        found = radioml.split(named(pickled(tmp_path / "x.pkl", frames=frames), frames_per_cell=2), tmp_path / "out")
+        assert shards.array(shards.Cell("8PSK", 18).path(tmp_path / "out"), "row").tolist() == [8, 10]
+        assert found.summary["kept"]["all_zero_left_out"] == 2
+        assert "2 all-zero frames were left out" in found.warnings
+
+    @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
+    def test_a_frame_that_is_no_number(self, tmp_path, value):
+        frames = np.ones((5, 2, SAMPLES))
+        frames[3, 1, 9] = value
+        path = pickled(tmp_path / "x.pkl", frames=frames)
+        refuses(named(path), tmp_path / "out", r"x.pkl holds NaN, infinity or a value beyond float32 at row 10; repair or remove it")
+        assert radioml.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").summary["kept"]["cells"] == 4
+
+    def test_silence(self, tmp_path):
+        path = pickled(tmp_path / "x.pkl", frames=np.zeros((5, 2, SAMPLES), np.float32))
+        refuses(named(path), tmp_path / "out", "every frame of 8PSK at 18 dB in .*x.pkl is all zero")
+
+    def test_modulation_or_snr_that_the_file_does_not_hold(self, tmp_path):
+        path = pickled(tmp_path / "x.pkl")
+        match = "data.modulations asks for 16QAM, which .*x.pkl does not hold; it holds 8PSK, QAM16, WBFM"
+        refuses(named(path, modulations=("16QAM", "8PSK")), tmp_path / "out", match)
+        refuses(
+            named(path, snrs_db=(0, 20)), tmp_path / "out", "data.snrs_db asks for 20, which .*x.pkl does not hold; it holds -20, 0, 18"
+        )
+
+    def test_short_frames(self, tmp_path):
+        refuses(named(pickled(tmp_path / "x.pkl", samples=62)), tmp_path / "out", "x.pkl holds frames of 62 samples; the least is 64")
+
+    def test_no_such_file_and_none_of_the_kind(self, tmp_path):
+        refuses(named(tmp_path / "x.pkl"), tmp_path / "out", "x.pkl is not a file; make it .* or set data.path", FileNotFoundError)
+        refuses(named(write(tmp_path / "x.pkl", small())), tmp_path / "out", "x.pkl cannot be read as a pickle of arrays: cut off, or not")
+        refuses(named(pickled(tmp_path / "x.pkl").rename(tmp_path / "x.h5")), tmp_path / "out", "x.h5 cannot be read as HDF5")
 
 
 @needs_gnuradio

@@ -1,4 +1,4 @@
-"""Every joint class is split by itself, at random, in the same ratios, and the same way every time."""
+"""Every joint class is split by itself, at random, in the same shares, and the same way every time."""
 
 import shutil
 
@@ -7,10 +7,10 @@ import pytest
 
 from pisces import splitting
 from pisces.seeding import generator
-from pisces.splitting import PARTS, first_of_each_cell, part_sizes, read_splits, split, verify, write_splits
+from pisces.splitting import PARTS, first_of_each_cell, part_sizes, read_splits, split, unused, verify, write_splits
 from tests.conftest import FRAMES, MODULATIONS, SNRS_DB
 
-RATIOS = (0.7, 0.15, 0.15)
+RATIOS, NUMBERS = (0.7, 0.15, 0.15), (9, 4, 2)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,31 @@ def test_each_cell_is_shared_out_whole_in_the_ratios(constellations, parts):
         assert sorted(row for part in rows for row in part) == list(range(FRAMES))
 
 
+def test_numbers_take_so_many_of_each_cell_by_chance_and_leave_the_others(constellations, parts):
+    numbered = split(constellations, NUMBERS, 1)
+    cells = by_cell(constellations, numbered)
+    for rows in cells.values():
+        assert [len(part) for part in rows] == list(NUMBERS)
+        assert len({row for part in rows for row in part}) == sum(NUMBERS)
+    # Of 15504 sets of 15 out of 20, nine cells draw two equal ones, or the first 15, in 3 of a thousand seeds.
+    taken = {frozenset(row for part in rows for row in part) for rows in cells.values()}
+    assert len(taken) == len(cells)
+    assert frozenset(range(15)) not in taken
+    assert (unused(constellations, numbered), unused(constellations, parts)) == (9 * 5, 0)
+    assert verify(numbered) | {"sha256": ""} == {"joint_classes": 9, "train": 81, "validation": 36, "test": 18, "sha256": ""}
+
+
+def test_numbers_that_take_all_are_the_ratios_that_do(constellations, parts):
+    numbered = split(constellations, (14, 3, 3), 1)
+    assert all(np.array_equal(numbered[part], parts[part]) for part in PARTS)
+
+
+def test_a_cell_with_fewer_frames_than_asked_for_is_named(constellations):
+    message = r"4ASK/SNR_-10.h5 has 20 frames, and stratify.train/validation/test = 15/3/3 takes 21; lower .*frames_per_cell"
+    with pytest.raises(ValueError, match=message):
+        split(constellations, (15, 3, 3), 1)
+
+
 def test_who_goes_where_is_random_and_differs_from_cell_to_cell(constellations, parts):
     tests = [tuple(rows[2]) for rows in by_cell(constellations, parts).values()]
     # Of 1140 sets of 3 out of 20, nine cells draw two equal ones in 3 % of the seeds.
@@ -53,11 +78,12 @@ def test_sizes_are_the_ratios_within_rounding(ratios):
             assert abs(size - n * ratio) <= slack + 1e-9
 
 
-def test_another_modulation_or_snr_moves_no_frame_of_the_old_cells(constellations, parts, tmp_path):
-    before = by_cell(constellations, parts)
+@pytest.mark.parametrize("shares", [RATIOS, NUMBERS])
+def test_another_modulation_or_snr_moves_no_frame_of_the_old_cells(constellations, shares, tmp_path):
+    before = by_cell(constellations, split(constellations, shares, 1))
     for name in ("QPSK", f"SNR_{SNRS_DB[0]}.h5"):
         fewer = shutil.copytree(constellations, tmp_path / name, ignore=shutil.ignore_patterns(name))
-        cells = by_cell(fewer, split(fewer, RATIOS, 1))
+        cells = by_cell(fewer, split(fewer, shares, 1))
         assert len(cells) == 6
         assert cells == {cell: before[cell] for cell in cells}
 

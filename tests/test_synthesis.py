@@ -1,3 +1,4 @@
+import pickle
 from functools import partial
 
 import h5py
@@ -5,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from pisces import synthesis
-from pisces.modulations import ANALOG, DIGITAL, MODULATIONS, constellation
-from pisces.params import Multipath, Synthesize
+from pisces import audit, radioml, shards, synthesis
+from pisces.modulations import ANALOG, DIGITAL, MODULATIONS, NAMES, RML2016, TWINS, constellation
+from pisces.params import Data, Multipath, Synthesize
 from pisces.seeding import generator
 from pisces.synthesis import (
     analog,
@@ -186,10 +187,44 @@ def test_gmsk_changes_its_frequency_as_the_gaussian_filter_does():
     assert turned[near] == pytest.approx(erf(middle[near] / (np.sqrt(2) * s)), abs=1 / (24 * s**2))
 
 
-def test_gmsk_block_is_periodic():
-    block = gmsk(generator(7, "gmsk").choice((-1.0, 1.0), (50, 64)), sps=SPS, bt=0.35, timing=0.6)
+@pytest.mark.parametrize("bt", [None, 0.35])
+def test_gmsk_block_is_periodic(bt):
+    block = gmsk(generator(7, "gmsk").choice((-1.0, 1.0), (50, 64)), sps=SPS, bt=bt, timing=0.6)
     # No faster across the seam than the top frequency, a quarter turn a symbol.
     assert np.abs(np.angle(block[:, 0] / block[:, -1])).max() <= np.pi / 2 / SPS + 1e-9
+
+
+def test_cpfsk_turns_a_quarter_either_way_in_every_symbol():
+    symbols = generator(7, "cpfsk").choice((-1.0, 1.0), (3, 16))
+    symbols[:, -1] *= np.where(symbols.sum(axis=1) % 4, -1, 1)  # so that the block leaves the last as it is
+    # A timing of -1/2, 0 or 1/2 symbol puts the edges of the symbols, half a symbol from their middles, on samples.
+    for timing, shift in ((0.5, 0), (0.0, -SPS // 2), (-0.5, -SPS)):
+        block = gmsk(symbols, sps=SPS, bt=None, timing=timing)
+        assert np.abs(block) == pytest.approx(1, abs=1e-12)
+        edges = np.roll(block, -shift, axis=1)[:, ::SPS]
+        turned = np.angle(np.roll(edges, -1, axis=1) / edges)
+        assert turned == pytest.approx(np.pi / 2 * symbols, abs=1e-12)
+        steps = np.angle(block[:, 1:] / block[:, :-1])
+        assert np.abs(steps) == pytest.approx(np.pi / 2 / SPS, abs=1e-12)
+
+
+def test_cpfsk_between_samples_is_cpfsk_sampled_more_often():
+    symbols = generator(7, "cpfsk").choice((-1.0, 1.0), (2, 16))
+    timing = np.array([[0.125 / SPS], [3.75 / SPS]])
+    often = gmsk(symbols, sps=8 * SPS, bt=None, timing=timing)[:, ::8]  # where the edges are on samples
+    seldom = gmsk(symbols, sps=SPS, bt=None, timing=timing)
+    ratio = seldom / often
+    assert np.abs(ratio / ratio[:, :1] - 1).max() < 1e-12
+
+
+def test_gmsk_differs_from_cpfsk_by_what_its_filter_takes_off_the_edges():
+    symbols, bt = np.repeat([[-1.0, 1.0]], 16, axis=1), 8.0
+    filtered, sharp = (gmsk(symbols, sps=64, bt=each, timing=0.25) for each in (bt, None))
+    ratio = filtered / sharp
+    # A Gaussian of deviation s = sqrt(ln 2) / (2 pi bt) symbols moves the area s / sqrt(2 pi) times the step, here 2, from one side of an
+    # edge to the other; the rising edge and the falling one do so in opposite directions.
+    moved = np.pi / 2 * 2 * 2 * np.sqrt(np.log(2)) / (2 * np.pi * bt) / np.sqrt(2 * np.pi)
+    assert np.ptp(np.angle(ratio / ratio[:, :1])) == pytest.approx(moved, rel=0.01)
 
 
 # Analog
@@ -229,6 +264,67 @@ def test_fm_frequency_is_the_audio():
     message = audio(2048, rng=generator(7, "fm"))[None]
     frequency = np.angle(analog("FM", message)[:, 1:] / analog("FM", message)[:, :-1]) / (2 * np.pi)
     assert frequency == pytest.approx(0.025 * message.real[:, 1:], abs=1e-12)
+
+
+# The classes of RML2016.10a
+
+
+@pytest.mark.parametrize("modulation", RML2016)
+def test_frames_of_rml2016_have_unit_power_and_the_envelope_of_their_kind(modulation):
+    frames = clean(modulation, 20, samples=128)
+    assert frames.shape == (20, 128)
+    assert np.mean(np.abs(frames) ** 2, axis=1) == pytest.approx(1, abs=1e-12)
+    assert (np.ptp(np.abs(frames)) < 1e-9) == (modulation in ("CPFSK", "GFSK", "WBFM"))
+    # A pulse-amplitude or double-sideband signal lies on a line through the origin.
+    on_a_line = np.abs(np.mean(clean(modulation, 20, samples=128, carrier_offset_std=0.0) ** 2, axis=1)) > 1 - 1e-9
+    assert on_a_line.all() == (modulation in ("BPSK", "PAM4", "AM-DSB"))
+
+
+def test_of_the_amplitude_modulations_of_rml2016_one_has_a_carrier():
+    share = {name: np.abs(clean(name, 50, carrier_offset_std=0.0).mean(axis=1)) ** 2 for name in ("AM-DSB", "AM-SSB")}
+    # Audio of RMS 1/3 of the carrier leaves it 0.9 of the power; a frame is 1024 samples of audio from 1.5 periods on.
+    assert share["AM-DSB"].mean() == pytest.approx(0.9, abs=0.05)
+    assert share["AM-SSB"].mean() < 0.1
+
+
+@pytest.mark.parametrize(("modulation", "twin"), TWINS.items())
+def test_twins_are_the_same_signal_drawn_anew(modulation, twin):
+    rngs = [generators(5, "twins") for _ in range(2)]
+    assert np.array_equal(*(clean_frames(name, each, **SETTINGS) for name, each in zip((modulation, twin), rngs, strict=True)))
+    drawn = [synthesize_cell(name, 10, range(3), seed=1, **SETTINGS) for name in (modulation, twin)]
+    assert not np.any(drawn[0] == drawn[1])
+
+
+@pytest.mark.parametrize(("modulation", "within"), [("CPFSK", False), ("GFSK", True)])
+def test_a_gaussian_filter_keeps_frequency_shift_keying_in_its_band(modulation, within):
+    spectrum = power_spectrum(clean(modulation, 100)).mean(axis=0)
+    outside = spectrum[np.abs(np.fft.fftfreq(1024)) > 1.5 / SPS].sum() / spectrum.sum()
+    assert (outside < 1e-5) == within
+    assert within or outside == pytest.approx(msk_power_beyond(1.5), rel=0.2)
+
+
+def msk_power_beyond(symbol_rates: float) -> float:
+    """Share of the power of MSK beyond a frequency on either side: that of its pulses, half a cosine over two symbols."""
+    f = np.arange(0, 50, 1e-3) + 5e-4  # never at 1/4, where the quotient is 0 / 0
+    density = (np.cos(2 * np.pi * f) / (1 - 16 * f**2)) ** 2
+    return density[f > symbol_rates].sum() / density.sum()
+
+
+@pytest.mark.parametrize("snr_db", [-4, 0, 10, 18])
+def test_short_frames_have_the_snr_of_their_label(snr_db):
+    count = 400
+    linear = [name for name in RML2016 if name in audit.LINEAR]
+    noisy = np.concatenate([synthesize_cell(name, snr_db, range(count), seed=3, **SETTINGS | {"samples": 128}) for name in linear])
+    assert len(linear) == 6
+    # The window's quarter of taper leaves 0.85 of 63 bins independent; the median of m exponentials over ln 2 has the relative
+    # deviation 1 / (ln 2 sqrt(m)) and the bias 1 / (2 m ln 2). Of the mean over n frames, five deviations; signal power is 1 to
+    # 1 / sqrt(128 n), and SNR + 1 = power / noise turns relative errors of the noise into (1 + 1 / SNR) of them.
+    m, snr = 0.85 * 63, 10 ** (snr_db / 10)
+    noise = np.mean(audit.noise_power(noisy)) * (1 + 1 / snr) * snr
+    power = np.mean(np.abs(noisy) ** 2) * (1 + 1 / snr) * snr
+    tolerance = 5 / (np.log(2) * np.sqrt(m * len(noisy))) + 1 / (2 * m * np.log(2))
+    assert noise == pytest.approx(1, rel=tolerance)
+    assert 10 * np.log10(power / noise - 1) == pytest.approx(snr_db, abs=4.34 * (tolerance + 5 / np.sqrt(128 * len(noisy))) * (1 + 1 / snr))
 
 
 # Carrier, timing, channel
@@ -291,7 +387,7 @@ def test_channel_filters_the_block(modulation):
 
 
 def params(**changes):
-    small = {"snrs_db": (-4, 20), "frames_per_cell": 3, "samples": 64, "multipath": None}
+    small = {"format": "hdf5", "snrs_db": (-4, 20), "frames_per_cell": 3, "samples": 64, "multipath": None}
     return Synthesize(**{name: value for name, value in SETTINGS.items() if name != "samples"} | small | changes)
 
 
@@ -341,6 +437,33 @@ def test_more_snrs_and_frames_leave_the_old_frames_as_they_were(tmp_path):
     assert np.array_equal(new[:, ::2, :3], old)
 
 
+def test_pickle_has_the_layout_of_rml2016(tmp_path, monkeypatch):
+    small = params(format="pkl", samples=128)
+    assert synthesize_file(tmp_path / "a.pkl", small, seed=1) == 11 * 2 * 3
+    monkeypatch.setattr(synthesis, "SAMPLES_AT_ONCE", 2 * 128)
+    synthesize_file(tmp_path / "b.pkl", small, seed=1)
+    assert (tmp_path / "a.pkl").read_bytes() == (tmp_path / "b.pkl").read_bytes()
+    content = pickle.loads((tmp_path / "a.pkl").read_bytes())
+    assert sorted(content) == [(name, snr_db) for name in RML2016 for snr_db in (-4, 20)]
+    assert {(array.shape, array.dtype) for array in content.values()} == {((3, 2, 128), np.dtype(np.float32))}
+    gfsk = synthesize_cell("GFSK", 20, range(3), seed=1, **SETTINGS | {"samples": 128})
+    assert np.array_equal(content["GFSK", 20], np.stack([gfsk.real, gfsk.imag], axis=1))
+
+
+def test_pickle_to_shards_is_bit_for_bit_the_same_frames(tmp_path):
+    synthesize_file(tmp_path / "synthetic.pkl", params(format="pkl", samples=128), seed=1)
+    chosen = Data(
+        path=str(tmp_path / "synthetic.pkl"), class_order="fixed", modulations=("WBFM", "8PSK"), snrs_db=(-4, 20), frames_per_cell=None
+    )
+    radioml.split(chosen, tmp_path / "shards")
+    assert shards.grid(tmp_path / "shards") == (("8PSK", "WBFM"), (-4, 20))
+    for number, cell in ((0, ("8PSK", -4)), (1, ("8PSK", 20)), (20, ("WBFM", -4)), (21, ("WBFM", 20))):
+        path = shards.Cell(*cell).path(tmp_path / "shards")
+        made = synthesize_cell(*cell, range(3), seed=1, **SETTINGS | {"samples": 128})
+        assert np.array_equal(shards.array(path, "iq"), np.stack([made.real, made.imag], axis=-1))
+        assert shards.array(path, "row").tolist() == [3 * number, 3 * number + 1, 3 * number + 2]
+
+
 def test_multipath_reaches_the_file(tmp_path):
     synthesize_file(tmp_path / "direct.hdf5", params(), seed=1)
     synthesize_file(tmp_path / "scattered.hdf5", params(multipath=Multipath(k_factor_db=3.0, paths=4, delay_spread=2.0)), seed=1)
@@ -349,7 +472,7 @@ def test_multipath_reaches_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("extreme", [{"sps": 2, "rolloff": (0.01, 1.0), "gmsk_bt": 2.0}, {"sps": 64, "gmsk_bt": 0.11}])
-@pytest.mark.parametrize("modulation", MODULATIONS)
+@pytest.mark.parametrize("modulation", NAMES)
 def test_extreme_settings_stay_finite(modulation, extreme):
     frames = clean(modulation, 5, samples=64, channel=RICIAN, **extreme)
     assert np.mean(np.abs(frames) ** 2, axis=1) == pytest.approx(1, abs=1e-12)

@@ -1,0 +1,266 @@
+"""Pickled arrays are read bit for bit whoever wrote them, and a pickle that wants anything else is refused before it has it."""
+
+import os
+import pickle
+import struct
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pisces import rml2016
+from pisces.rml2016 import read, write
+from pisces.seeding import generator
+from pisces.shards import Cell
+
+SAMPLES = 64
+CELLS = (Cell("QPSK", 18), Cell("AM-SSB", -20), Cell("QPSK", -2))
+
+
+def arrays(*cells: Cell) -> dict[Cell, np.ndarray]:
+    """Any bits that are finite numbers, among them every byte: those that text escapes and those that it does not."""
+    bits = generator(1, "test rml2016").integers(0, 2**32, (len(cells), 3, 2, SAMPLES), dtype=np.uint32)
+    return dict(zip(cells, np.where(bits >> 23 & 255 == 255, 0, bits).astype(np.uint32).view(np.float32), strict=True))
+
+
+def save(path: Path, content: object, protocol: int = 2) -> Path:
+    path.write_bytes(pickle.dumps(content, protocol))
+    return path
+
+
+def python2_binary(content: dict[Cell, np.ndarray]) -> bytes:
+    """What Python 2 wrote with protocol 2, where text and bytes are one type: the opcodes BINSTRING (T) and SHORT_BINSTRING (U)."""
+
+    def short(text: str) -> bytes:
+        return b"U" + bytes([len(text)]) + text.encode()
+
+    def number(value: int) -> bytes:
+        return b"J" + struct.pack("<i", value)
+
+    out = b"\x80\x02}("
+    for (name, snr_db), array in content.items():
+        payload, shape = array.tobytes(), b"".join(number(n) for n in array.shape)
+        out += short(name) + number(snr_db) + b"\x86"
+        out += b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + short("b") + b"\x87R"
+        out += b"(K\x01(" + shape + b"tcnumpy\ndtype\n" + short("f4") + b"K\x00K\x01\x87R"
+        out += b"(K\x03" + short("<") + b"NNN" + number(-1) + number(-1) + b"K\x00tb\x89"
+        out += b"T" + struct.pack("<i", len(payload)) + payload + b"tb"
+    return out + b"u."
+
+
+def python2_text(content: dict[Cell, np.ndarray]) -> bytes:
+    """What Python 2 wrote unless told otherwise, protocol 0: lines of text, in which a byte that cannot be shown takes four letters."""
+    lines = ["(d"]
+    for (name, snr_db), array in content.items():
+        shape = "".join(f"I{n}\n" for n in array.shape)
+        lines.append(f"(S'{name}'\nI{snr_db}\ntcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR")
+        lines.append(f"(I1\n({shape}tcnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n")
+        lines.append(f"S{repr(array.tobytes())[1:]}\ntbs")
+    return "".join(lines).encode() + b"."
+
+
+def assert_same_bits(found: dict, expected: dict) -> None:
+    assert list(found) == sorted(expected)
+    for cell, array in found.items():
+        assert isinstance(cell, Cell)
+        assert (array.dtype, array.shape) == (np.float32, expected[cell].shape)
+        assert array.tobytes() == expected[cell].tobytes()
+
+
+class TestRead:
+    @pytest.mark.parametrize("dump", [python2_text, python2_binary])
+    def test_what_python_2_wrote(self, tmp_path, dump):
+        content = arrays(*CELLS)
+        (tmp_path / "x.pkl").write_bytes(dump(content))
+        # NumPy, which trusts every pickle, reads the same out of it: these are bytes that Python 2 could have written.
+        trusted = pickle.loads((tmp_path / "x.pkl").read_bytes(), encoding="latin1")
+        assert all(np.array_equal(trusted[cell].view(np.uint32), content[cell].view(np.uint32)) for cell in CELLS)
+        assert_same_bits(read(tmp_path / "x.pkl"), content)
+
+    @pytest.mark.parametrize("protocol", range(5))
+    def test_what_python_3_wrote(self, tmp_path, protocol):
+        content = arrays(*CELLS)
+        path = save(tmp_path / "x.pkl", {tuple(cell): array for cell, array in content.items()}, protocol)
+        assert_same_bits(read(path), content)
+
+    def test_what_we_wrote_is_the_same_again_and_needs_nothing_of_ours(self, tmp_path):
+        content = arrays(*CELLS)
+        for name in ("a.pkl", "b.pkl"):
+            write(tmp_path / name, content)
+        assert (tmp_path / "a.pkl").read_bytes() == (tmp_path / "b.pkl").read_bytes()
+        assert (tmp_path / "a.pkl").read_bytes()[:2] == b"\x80\x02"
+        assert b"pisces" not in (tmp_path / "a.pkl").read_bytes()
+        assert_same_bits(read(tmp_path / "a.pkl"), content)
+        trusted = pickle.loads((tmp_path / "a.pkl").read_bytes())
+        assert {type(key) for key in trusted} == {tuple}
+        assert all(trusted[cell].tobytes() == content[cell].tobytes() for cell in CELLS)
+
+    def test_other_orders_of_bytes_and_axes(self, tmp_path):
+        (array,) = arrays(CELLS[0]).values()
+        content = {("QPSK", 18): array.astype(">f4"), ("QPSK", np.int64(0)): np.asfortranarray(array), ("BPSK", np.float32(-2)): array}
+        found = read(save(tmp_path / "x.pkl", content))
+        assert list(found) == [("BPSK", -2), ("QPSK", 0), ("QPSK", 18)]
+        assert all(np.array_equal(each.astype("<f4").view(np.uint32), array.view(np.uint32)) for each in found.values())
+
+    def test_large_arrays_are_not_copied(self, tmp_path):
+        """They lie on the bytes that were read."""
+        (array,) = read(save(tmp_path / "x.pkl", {("QPSK", 0): arrays(CELLS[0])[CELLS[0]]})).values()
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        assert isinstance(array.base, bytes)
+
+
+class Planted:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+GOOD = {("QPSK", 0): np.ones((3, 2, SAMPLES), np.float32)}
+
+
+class TestHostile:
+    @pytest.mark.parametrize("protocol", range(5))
+    @pytest.mark.parametrize("where", ["root", "key", "value", "beside"])
+    @pytest.mark.parametrize(
+        ("function", "argument", "name"),
+        [
+            (os.system, "touch {0}", "(posix|nt).system"),
+            (eval, "open({0!r}, 'w')", "(__builtin__|builtins).eval"),
+            (os.mkdir, "{0}", "(posix|nt).mkdir"),
+            (np.memmap, "{0}", "numpy.memmap"),
+        ],
+    )
+    def test_code_is_refused_before_it_runs(self, tmp_path, function, argument, name, where, protocol):
+        done = tmp_path / "done"
+        planted = Planted(function, argument.format(str(done)), *(["u1", "w+", 0, 8] if function is np.memmap else []))
+        content = {
+            "root": planted,
+            "key": GOOD | {(planted, 0): 1},
+            "value": {("QPSK", 2): planted} | GOOD,
+            "beside": {("QPSK", 2): [planted, *GOOD.values()]},
+        }[where]
+        path = save(tmp_path / "x.pkl", content, protocol)
+        with pytest.raises(ValueError, match=rf"x.pkl asks for {name}, and only NumPy arrays are read from a pickle; RML2016.10a"):
+            read(path)
+        assert not done.exists()
+
+    def test_the_same_pickles_would_have_run(self, tmp_path):
+        """Otherwise the test above shows nothing."""
+        pickle.loads(pickle.dumps(Planted(os.mkdir, str(tmp_path / "done"))))
+        assert (tmp_path / "done").exists()
+
+    @pytest.mark.parametrize(
+        ("module", "name"),
+        [
+            ("os", "system"),
+            ("numpy", "load"),
+            ("numpy", "array"),
+            ("numpy.core.multiarray", "fromfile"),
+            ("numpy._core.numeric", "_frombuffer"),
+            ("numpy", "core.multiarray.fromfile"),
+            ("numpy.ndarray", "tofile"),
+            ("_codecs", "decode"),
+            ("pisces.rml2016", "_Array"),
+            ("collections", "OrderedDict"),
+            ("a_module_that_does_not_exist", "f"),
+        ],
+    )
+    def test_names_that_arrays_do_not_need(self, tmp_path, module, name):
+        """To be looked up is enough, and a module is not even imported."""
+        (tmp_path / "x.pkl").write_bytes(f"c{module}\n{name}\n.".encode())
+        with pytest.raises(ValueError, match=rf"x.pkl asks for {module}.{name}, and only"):
+            read(tmp_path / "x.pkl")
+        (tmp_path / "x.pkl").write_bytes(b"\x80\x04" + b"".join(b"\x8c" + bytes([len(x)]) + x.encode() for x in (module, name)) + b"\x93.")
+        with pytest.raises(ValueError, match=rf"x.pkl asks for {module}.{name}, and only"):
+            read(tmp_path / "x.pkl")
+
+    @pytest.mark.parametrize(
+        ("pickled", "message"),
+        [
+            (b"c_codecs\nencode\n(Vx\nVidna\ntR.", "asks for the encoding 'idna'"),
+            (b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.", "asks for an array of type 'O8'"),
+            (b"cnumpy\ndtype\n((lp0\n(S'a'\nS'O'\ntatR.", r"asks for an array of type \["),
+            (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'f4'\ntRS'abc'\ntR.", r"cannot be read as .*\(ValueError: buffer size"),
+            (b"cnumpy\nndarray\n(I99999999999999\ntR.", "holds an array;"),
+            (b"Pfile\n.", r"cannot be read as .*\(UnpicklingError: "),
+            # BUILD (b) with a pair of states sets attributes of whatever has no __setstate__.
+            (b"cnumpy\nndarray\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
+            (b"cnumpy\ndtype\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
+            (b"cnumpy.core.multiarray\nscalar\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
+            (b"c_codecs\nencode\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
+        ],
+    )
+    def test_what_is_admitted_takes_only_what_arrays_need(self, tmp_path, pickled, message):
+        before = {stand_in: dict(vars(stand_in)) for stand_in in rml2016.ADMITTED.values()}
+        (tmp_path / "x.pkl").write_bytes(pickled)
+        with pytest.raises(ValueError, match=rf"x.pkl {message}.*RML2016.10a is a dict of"):
+            read(tmp_path / "x.pkl")
+        assert {stand_in: dict(vars(stand_in)) for stand_in in rml2016.ADMITTED.values()} == before
+
+
+class TestDamaged:
+    @pytest.mark.parametrize("dump", [python2_text, python2_binary, lambda content: pickle.dumps(content, 4)])
+    def test_cut_off(self, tmp_path, dump):
+        whole = dump(arrays(CELLS[0]))
+        path = tmp_path / "x.pkl"
+        for size in [*range(0, len(whole), 97), len(whole) - 1]:
+            path.write_bytes(whole[:size])
+            with pytest.raises(ValueError, match=r"x.pkl cannot be read as a pickle of arrays: cut off, or not .*download it again"):
+                read(path)
+
+    @pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + bytes(2000), b"Z" * 999, b"[1, 2]\n", "größer".encode()])
+    def test_no_pickle(self, tmp_path, content):
+        (tmp_path / "x.pkl").write_bytes(content)
+        with pytest.raises(ValueError, match=r"x.pkl cannot be read as a pickle of arrays: .*\(\w+Error: "):
+            read(tmp_path / "x.pkl")
+
+    def test_no_such_file(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"x.pkl is not a file; make it with the stage synthesize, or set data.path"):
+            read(tmp_path / "x.pkl")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ([1, 2], "holds an object of type list; RML2016.10a is a dict"),
+            ({}, "holds an object of type dict; RML2016.10a is a dict"),
+            (np.ones((3, 2, 128), np.float32), "holds an array; RML2016.10a is a dict"),
+            ({"QPSK": GOOD["QPSK", 0]}, "holds the key 'QPSK'; RML2016.10a is a dict"),
+            ({("QPSK", "0"): GOOD["QPSK", 0]}, r"holds the key \('QPSK', '0'\)"),
+            ({("QPSK", 0.5): GOOD["QPSK", 0]}, r"holds the key \('QPSK', 0.5\)"),
+            ({("QPSK", True): GOOD["QPSK", 0]}, r"holds the key \('QPSK', True\)"),
+            ({(0, "QPSK"): GOOD["QPSK", 0]}, r"holds the key \(0, 'QPSK'\)"),
+            ({("QPSK", 0, 1): GOOD["QPSK", 0]}, "holds the key an object of type tuple"),
+            ({("QAM", 0): GOOD["QPSK", 0]}, "holds the modulation 'QAM'; known are OOK, 4ASK.*QAM64, WBFM"),
+            ({("QPSK", 0): [1.0]}, r"holds an object of type list under \('QPSK', 0\)"),
+            ({("QPSK", 0): GOOD["QPSK", 0].transpose(0, 2, 1)}, r"holds an array of shape \(3, 64, 2\) under \('QPSK', 0\)"),
+            ({("QPSK", 0): GOOD["QPSK", 0][0]}, r"holds an array of shape \(2, 64\)"),
+            ({("QPSK", 0): GOOD["QPSK", 0][:0]}, r"holds an array of shape \(0, 2, 64\)"),
+            ({("QPSK", 0): GOOD["QPSK", 0].astype(int)}, "holds an array of type int64"),
+            ({("QPSK", 0): GOOD["QPSK", 0].astype(complex)}, "asks for an array of type 'c16'"),
+            ({("QPSK", 0): GOOD["QPSK", 0].astype(object)}, "asks for an array of type 'O8'"),
+            ({("QPSK", np.float32(0.5)): GOOD["QPSK", 0]}, "asks for the number 0.5 instead of a whole one"),
+            (GOOD | {("QPSK", 2): GOOD["QPSK", 0][..., :62]}, "holds frames of 62 and 64 samples; all must have the same number"),
+        ],
+    )
+    def test_foreign_content(self, tmp_path, content, message):
+        path = save(tmp_path / "x.pkl", content, 4)
+        with pytest.raises(ValueError, match=rf"x.pkl {message}") as raised:
+            read(path)
+        assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) < 600
+
+    def test_subclass_of_dict(self, tmp_path):
+        with pytest.raises(ValueError, match=r"x.pkl asks for collections.OrderedDict, and only"):
+            read(save(tmp_path / "x.pkl", OrderedDict(GOOD)))
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        write(tmp_path / "x.pkl", {CELLS[0]: (object() for _ in range(2))})
+    assert list(tmp_path.iterdir()) == []
