@@ -57,6 +57,15 @@ SURVIVES = 0.5
 """`sanity.THRESHOLD`, which lies behind torch: drawing needs none."""
 SCARCE = 0.01
 """Share of the lit pixels: the PIS of a region with fewer is a small drop over next to nothing, and may run off the scale."""
+SERIES = {
+    "ceiling": ("Ceiling", {"color": "0.25", "lw": 2.5, "zorder": 2}),
+    "model": ("Model", {"color": "C0", "marker": MARKERS[0], "ms": 6, "lw": 1.2, "zorder": 3}),
+    "cumulants": ("Cumulants", {"color": "C1", "marker": MARKERS[1], "ms": 4, "lw": 1, "ls": "--", "zorder": 4}),
+    "noise floor": ("Noise floor", {"color": "C2", "marker": MARKERS[2], "ms": 3, "lw": 1, "ls": "--", "zorder": 4}),
+    "m2m4": ("M2M4", {"color": "C4", "marker": MARKERS[3], "ms": 4, "lw": 1, "ls": "--", "zorder": 4}),
+    "chance": ("Chance", CHANCE_LINE),
+}
+"""Of `ceiling`. In the panel of the SNR three of them often lie on each other: they differ in width and size of the marker."""
 
 
 def save(drawn: Figure | Axes, path: Path) -> None:
@@ -215,6 +224,43 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int], ax: Axes | Non
     axes.set_title(f"{INTERVAL}, n = {rows['frames'].min()} or more a point; dotted: chance", fontsize=8)
     axes.legend(frameon=False)
     return axes
+
+
+def snr_estimate(rows: pd.DataFrame) -> Figure:
+    """Reliability of the estimated SNR over its label, and how far it is off, from `metrics.snr_estimates`."""
+    figure = Figure((5.5, 6))
+    estimate, error = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for axes, truth in ((estimate, 0), (error, rows["snr_db"])):
+        axes.plot(rows["snr_db"], rows["mean_db"] - truth, MARKERS[0] + "-", label="Mean")
+        axes.fill_between(
+            rows["snr_db"], rows["low_db"] - truth, rows["high_db"] - truth, alpha=0.25, lw=0, label="16th to 84th percentile"
+        )
+    estimate.plot(rows["snr_db"], rows["snr_db"], label="Perfect", **CHANCE_LINE)
+    error.axhline(0, **CHANCE_LINE)
+    estimate.set(ylabel="Estimated SNR (dB)")
+    error.set(xlabel="SNR label (dB)", ylabel="Estimate minus label (dB)")
+    estimate.legend(frameon=False)
+    _caption(figure, f"{_frames(rows['frames'])} per label")
+    return figure
+
+
+def ceiling(rows: pd.DataFrame) -> Figure:
+    """Accuracy over the SNR label of a model, references, chance and the ceiling, a panel a task, from `limits.accuracy_table`."""
+    figure = Figure((PAGE, 3.3))
+    tasks = [task for task in TASK_LABELS if (rows["task"] == task).any()]
+    for axes, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
+        for series, part in rows[rows["task"] == task].groupby("series"):
+            label, style = SERIES[series]
+            axes.plot(part["snr_db"], 100 * part["accuracy"], **style, clip_on=False, label=label)
+            axes.fill_between(part["snr_db"], 100 * part["ci_low"], 100 * part["ci_high"], color=style["color"], alpha=0.15, lw=0)
+        axes.set(xlabel="SNR (dB)", ylim=(0, 100))
+        axes.set_title(TASK_LABELS[task], fontsize=9)
+    figure.axes[0].set_ylabel("Accuracy (%)")
+    shown = [Line2D([], [], **style, label=label) for series, (label, style) in SERIES.items() if (rows["series"] == series).any()]
+    figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), frameon=False, fontsize=8, columnspacing=1.2)
+    counts = {name: _range(rows.loc[rows["series"] == name, "n"]) for name in ("model", "ceiling")}
+    _caption(figure, f"95 % Wilson intervals; model and references: {counts['model']} frames a point; ceiling: {counts['ceiling']} trials")
+    return figure
 
 
 def perturbations(images: np.ndarray, taken: dict[str, np.ndarray], titles: Sequence[str]) -> Figure:

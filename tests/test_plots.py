@@ -218,6 +218,21 @@ def test_accuracy_by_snr_has_chance_lines_and_intervals():
     assert "95 % bootstrap interval" in axes.get_title()
 
 
+def test_snr_estimate_shows_the_estimates_and_how_far_they_are_off():
+    rows = pd.DataFrame({"snr_db": [-10, 0, 20], "frames": [5, 7, 7], "mean_db": [-8.0, 0.5, 17.0]})
+    rows = rows.assign(std_db=1.0, low_db=rows["mean_db"] - 1, high_db=rows["mean_db"] + 2)
+    figure = plots.snr_estimate(rows)
+    estimate, error = figure.axes
+    assert line(estimate, "Mean").tolist() == [[-10, -8], [0, 0.5], [20, 17]]
+    assert line(estimate, "Perfect").tolist() == [[-10, -10], [0, 0], [20, 20]]
+    assert error.get_lines()[0].get_xydata().tolist() == [[-10, 2], [0, 0.5], [20, -3]]
+    for axes, offset in ((estimate, 0), (error, rows["snr_db"])):
+        ends = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert set(ends) >= {*(rows["low_db"] - offset), *(rows["high_db"] - offset)}
+    assert (labels(estimate)[1], *labels(error)) == ("Estimated SNR (dB)", "SNR label (dB)", "Estimate minus label (dB)")
+    assert figure.get_suptitle() == "n = 5 to 7 frames per label"
+
+
 def test_perturbations_marks_the_masked_pixels_and_no_others():
     rng = generator(1, "test perturbations")
     images, masked = rng.random((2, 8, 8)), {"exact top 5 %": rng.random((2, 8, 8)) < 0.2}
@@ -589,3 +604,43 @@ def test_saved_twice_is_the_same_picture(tmp_path, pis_rows):
     assert picture[..., :3].std() > 0.05
     plots.save(plots.confusion(np.array(["a"]), np.array(["b"]), ("a", "b"), "modulation"), tmp_path / "axes.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "axes.png", "b.png"]
+
+
+@pytest.fixture
+def ceiling_rows() -> pd.DataFrame:
+    """Accuracies that tell where they came from: ceiling 0.9, model 0.5, references 0.3 and 0.4, chance 0.1, each 0.05 more for the SNR."""
+    series = {"modulation": ("ceiling", "model", "cumulants", "chance"), "snr": ("ceiling", "model", "noise floor", "m2m4", "chance")}
+    accuracy = {"ceiling": 0.9, "model": 0.5, "cumulants": 0.3, "noise floor": 0.3, "m2m4": 0.4, "chance": 0.1}
+    n = {"ceiling": 1600, "chance": 0}
+    rows = [
+        {"snr_db": snr_db, "task": task, "series": name, "accuracy": accuracy[name] + 0.05 * (task == "snr"), "n": n.get(name, 136)}
+        for task, names in series.items()
+        for name, snr_db in product(names, (-10, 0, 20))
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(ci_low=table["accuracy"] - 0.04, ci_high=table["accuracy"] + 0.02)
+
+
+def test_ceiling(ceiling_rows):
+    figure = plots.ceiling(ceiling_rows)
+    assert_printable(figure)
+    modulation, snr = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["Modulation", "SNR"]
+    assert (*labels(modulation), *labels(snr)) == ("SNR (dB)", "Accuracy (%)", "SNR (dB)", "")
+    assert modulation.get_ylim() == snr.get_ylim() == (0, 100)
+    drawn = [{one.get_label(): one.get_xydata().tolist() for one in axes.get_lines()} for axes in figure.axes]
+    expected = {"Ceiling": 90, "Model": 50, "Cumulants": 30, "Chance": 10}, {"Ceiling": 95, "Model": 55, "Noise floor": 35, "M2M4": 45}
+    for found, values in zip(drawn, expected, strict=True):
+        for name, percent in values.items():
+            assert found[name] == pytest.approx(np.array([[-10, percent], [0, percent], [20, percent]]))
+    bands = modulation.collections[[one.get_label() for one in modulation.get_lines()].index("Model")].get_paths()[0].vertices[:, 1]
+    assert (bands.min(), bands.max()) == pytest.approx((46, 52))
+    assert legend(figure) == ["Ceiling", "Model", "Cumulants", "Noise floor", "M2M4", "Chance"]
+    assert "n = 136 frames a point; ceiling: n = 1600 trials" in figure._suptitle.get_text()
+
+
+def test_ceiling_of_one_task(ceiling_rows):
+    figure = plots.ceiling(ceiling_rows[ceiling_rows["task"] == "snr"])
+    assert [axes.get_title() for axes in figure.axes] == ["SNR"]
+    assert legend(figure) == ["Ceiling", "Model", "Noise floor", "M2M4", "Chance"]
+    assert labels(figure.axes[0]) == ("SNR (dB)", "Accuracy (%)")
