@@ -2,9 +2,13 @@
 
 A map has the shape of the image, (channels, size, size); the larger a value, the more the pixel speaks for the class asked about.
 What takes the place of a pixel is always black, as in the perturbations of `pisces.pis`.
+
+The image of a model of raw IQ, which sees none, is the points in each pixel, and the model hears each sample as far as the pixels that it
+lies in are lit. What frames carry beside their image, to that end, is a context: see `model_input`.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -13,20 +17,39 @@ from captum.attr import IntegratedGradients, LayerGradCam, Occlusion
 from torch import nn
 from torch.nn import functional
 
-from pisces import maps
+from pisces import maps, signals
 from pisces.masks import pixels_of
 from pisces.params import Attribute
 from pisces.seeding import generator
 
 TASKS = ("modulation", "snr")
+SPATIAL = ("grad_cam",)
+"""Methods that read a map of the image within the model, of which a model of raw IQ has none."""
 VALUES = 2**20
-"""Pixel values, of all images together, that go through the model at once; what it holds for a backward pass is some 100 times that."""
+"""Values that go through the model at once, of all images or frames together; what it holds for a backward pass is some 100 times that."""
 
-Method = Callable[["Head", torch.Tensor, torch.Tensor], torch.Tensor]
+Method = Callable[..., torch.Tensor]
+"""(head, images, targets, *context) -> maps."""
+
+
+def model_input(images: torch.Tensor, *context: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What a model is asked when it is asked about images (n, channels, size, size): the images, if they come without a context.
+
+    With one the images are points in the pixels of each view, and the model is asked about frames, each sample of which is multiplied
+    by the share that is left of every pixel it lies in: 0 of a dark one, as in `inference.Waves`. The context, of tensors of
+    n rows each, is: frames (n, 2, samples); the pixel and the sample, int64 (n, pairs), that belong to each other; the points (n, pixels)
+    that there were; and, for oracles alone, the SNR in dB (n,).
+    """
+    if not context:
+        return (images,)
+    frames, pixels, samples, points, *told = context
+    left = images.flatten(1) / points.clamp_min(1)
+    left = functional.pad(left, (0, 1), value=1.0)  # of a point beyond the extent, which no pixel can hide
+    return frames * signals.gains(left.gather(1, pixels), samples, frames.shape[2])[:, None], *told
 
 
 class Head(nn.Module):
-    """One head of a model, which it puts in evaluation mode: images (n, channels, size, size) -> its scores (n, classes).
+    """One head of a model, which it puts in evaluation mode: images (n, channels, size, size) and context -> its scores (n, classes).
 
     Counts the frames that went forward through the model, and those for which a gradient came back, so that the cost of
     a method can be told in passes.
@@ -38,11 +61,15 @@ class Head(nn.Module):
             raise ValueError(f"there is no head for {task!r}; the model has one each for {' and '.join(TASKS)}")
         self.model = model.eval()
         self.task = task
+        self.recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
         self.forward_frames = 0
         self.backward_frames = 0
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores = self.model(images)[TASKS.index(self.task)]
+    def forward(self, images: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
+        # cuDNN's recurrent layers refuse the way back in evaluation mode; torch's own do not.
+        own = torch.backends.cudnn.flags(enabled=False) if self.recurrent and images.requires_grad else nullcontext()
+        with own:
+            scores = self.model(*model_input(images, *context))[TASKS.index(self.task)]
         self.forward_frames += len(images)
         if scores.requires_grad:
             scores.register_hook(self._count_backward)
@@ -53,7 +80,13 @@ class Head(nn.Module):
 
 
 def attribute(
-    name: str, head: Head, images: torch.Tensor, targets: torch.Tensor, settings: Attribute, rng: np.random.Generator
+    name: str,
+    head: Head,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    settings: Attribute,
+    rng: np.random.Generator,
+    *context: torch.Tensor,
 ) -> torch.Tensor:
     """Maps float32 (n, channels, size, size) of the method `name` for the classes `targets` int64 (n,) of images (n, channels, size, size).
 
@@ -65,13 +98,13 @@ def attribute(
     known = methods(settings, int(rng.integers(2**63)))
     if name not in known:
         raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(known)}")
-    frames = _frames_at_once(images)
-    pairs = zip(images.detach().split(frames), targets.split(frames), strict=True)
-    return torch.cat([known[name](head, *pair).detach().float() for pair in pairs])
+    frames = _frames_at_once(images, *context)
+    parts = zip(*(one.split(frames) for one in (images.detach(), targets, *context)), strict=True)
+    return torch.cat([known[name](head, *part).detach().float() for part in parts])
 
 
 def methods(settings: Attribute, seed: int) -> dict[str, Method]:
-    """Every method by name: (head, images, targets) -> maps, for a number of images that can go through the model at once."""
+    """Every method by name, for a number of images that can go through the model at once."""
     return {
         "grad_cam": partial(grad_cam, layer=settings.layer),
         "integrated_gradients": partial(integrated_gradients, steps=settings.ig_steps),
@@ -85,7 +118,7 @@ def methods(settings: Attribute, seed: int) -> dict[str, Method]:
 def grad_cam(head: Head, images: torch.Tensor, targets: torch.Tensor, *, layer: str) -> torch.Tensor:
     """Where the map of `layer` speaks for the class (Selvaraju et al., ICCV 2017, equations 1 and 2), the same for all channels.
 
-    Bilinear between the centres of the cells, of which one is all that it resolves.
+    Bilinear between the centres of the cells, of which one is all that it resolves. Only of a model that sees the image: without a context.
     """
     model, module = maps.readable(head.model, images, layer)
     twin = Head(model, head.task)
@@ -96,27 +129,32 @@ def grad_cam(head: Head, images: torch.Tensor, targets: torch.Tensor, *, layer: 
     return fine.expand_as(images)
 
 
-def integrated_gradients(head: Head, images: torch.Tensor, targets: torch.Tensor, *, steps: int) -> torch.Tensor:
+def integrated_gradients(head: Head, images: torch.Tensor, targets: torch.Tensor, *context: torch.Tensor, steps: int) -> torch.Tensor:
     """The image times the gradient's mean on the straight way to it from a dark one (Sundararajan, Taly and Yan, ICML 2017, section 3).
 
     By Gauss-Legendre quadrature in `steps` points. The values of an image nearly add up to its score less that of a dark image: exactly
     so for endless steps.
     """
-    return IntegratedGradients(head).attribute(images, 0.0, target=targets, n_steps=steps, internal_batch_size=_frames_at_once(images))
+    together = _frames_at_once(images, *context)
+    return IntegratedGradients(head).attribute(images, 0.0, targets, context, n_steps=steps, internal_batch_size=together)
 
 
-def occlusion(head: Head, images: torch.Tensor, targets: torch.Tensor, *, window: float, stride: float) -> torch.Tensor:
+def occlusion(
+    head: Head, images: torch.Tensor, targets: torch.Tensor, *context: torch.Tensor, window: float, stride: float
+) -> torch.Tensor:
     """How much the score falls when a square of one channel goes dark (Zeiler and Fergus, ECCV 2014, section 4.2).
 
     `window` and `stride` are its side and the way to the next one, over the side of the image, and 1 px at least. The last
     windows of a row or column are cut at the border; a pixel has the mean of the windows that cover it.
     """
     side, step = (pixels_of(share, images.shape[-1]) for share in (window, stride))
-    together = max(1, _frames_at_once(images) // len(images))
-    return Occlusion(head).attribute(images, (1, side, side), (1, step, step), 0.0, targets, perturbations_per_eval=together)
+    together = max(1, _frames_at_once(images, *context) // len(images))
+    return Occlusion(head).attribute(images, (1, side, side), (1, step, step), 0.0, targets, context, perturbations_per_eval=together)
 
 
-def rise(head: Head, images: torch.Tensor, targets: torch.Tensor, *, masks: int, cells: int, keep: float, seed: int) -> torch.Tensor:
+def rise(
+    head: Head, images: torch.Tensor, targets: torch.Tensor, *context: torch.Tensor, masks: int, cells: int, keep: float, seed: int
+) -> torch.Tensor:
     """Mean probability of the class over random masks, each weighted by how much of the pixel it lets through.
 
     Petsiuk, Das and Saenko (BMVC 2018), equation 6, save that the expectation of the masks is taken from the masks drawn, pixel by
@@ -124,20 +162,21 @@ def rise(head: Head, images: torch.Tensor, targets: torch.Tensor, *, masks: int,
     a model that always says the same has a flat map. All frames of a `seed` share the masks.
     """
     grids, shifts = _rise_draw(masks, *images.shape[1:3], cells, keep, rng=generator(seed, "rise"))
-    together = max(1, _frames_at_once(images) // len(images))
+    together = max(1, _frames_at_once(images, *context) // len(images))
     weighted, weight = torch.zeros_like(images), torch.zeros_like(images[0])
     for some in zip(grids.split(together), shifts.split(together), strict=True):
         passes = _rise_masks(*some, images.shape[-1]).to(images.device)
-        weighted += _rise_step(head, images, targets, passes)
+        weighted += _rise_step(head, images, targets, passes, *context)
         weight += passes.sum(0)
     return weighted / weight.clamp_min(torch.finfo(weight.dtype).tiny)  # what no mask lets through has 0
 
 
 @torch.no_grad()
-def _rise_step(head: Head, images: torch.Tensor, targets: torch.Tensor, passes: torch.Tensor) -> torch.Tensor:
+def _rise_step(head: Head, images: torch.Tensor, targets: torch.Tensor, passes: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
     """Sum over the masks `passes` (masks, channels, size, size) of the probability that each leaves, times the mask."""
     masked = (passes[:, None] * images).flatten(0, 1)  # (masks * n, channels, size, size)
-    probability = head(masked).float().softmax(1).view(len(passes), len(images), -1)
+    repeated = (one.repeat(len(passes), *[1] * (one.ndim - 1)) for one in context)
+    probability = head(masked, *repeated).float().softmax(1).view(len(passes), len(images), -1)
     chosen = probability.gather(2, targets.expand(len(passes), -1)[..., None])[..., 0]  # (masks, n)
     return torch.einsum("mn,mchw->nchw", chosen, passes)
 
@@ -167,12 +206,12 @@ def _cell(size: int, cells: int) -> int:
     return -(-size // cells)
 
 
-def brightness(_head: Head, images: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+def brightness(_head: Head, images: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
     """The image itself, by which PIS ranks pixels."""
     return images
 
 
-def random(_head: Head, images: torch.Tensor, _targets: torch.Tensor, *, seed: int) -> torch.Tensor:
+def random(_head: Head, images: torch.Tensor, *_: torch.Tensor, seed: int) -> torch.Tensor:
     """Uniform noise, of each frame from a generator named by the pixels that are lit in it."""
     lit = np.packbits((images != 0).flatten(1).cpu().numpy(), axis=1)
     noise = [generator(seed, "random", frame.tobytes().hex()).random(images.shape[1:], dtype=np.float32) for frame in lit]
@@ -185,5 +224,6 @@ def per_pixel(attributions: torch.Tensor, views: int) -> torch.Tensor:
     return attributions.reshape(n, views, channels // views, *side).sum(2).flatten(1)
 
 
-def _frames_at_once(images: torch.Tensor) -> int:
-    return max(1, VALUES // images[0].numel())
+def _frames_at_once(images: torch.Tensor, *context: torch.Tensor) -> int:
+    seen = context[:3] or (images,)  # a model of raw IQ holds nothing of the size of an image
+    return max(1, VALUES // sum(one[0].numel() for one in seen))

@@ -1,41 +1,49 @@
-"""Frames as they might as well have been received, for training: another phase, carrier, start or noise; and mixup of images.
+"""Frames as they might as well have been received, for training: another phase, carrier, start, noise or gain; and mixup.
 
 What is random about a frame is drawn on the CPU from its identity and the epoch; the arithmetic is batched where the frames are.
 A frame then comes out the same whatever batch, rank or, but for rounding, device it is in.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from pisces import rendering, seeding
-from pisces.datasets import Batch, Constellations, Frames, to_device
+from pisces import seeding
+from pisces.datasets import Batch, Recordings, Signals, to_device
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is varied, and how much."""
+    """What is varied, and how much; by default nothing."""
 
-    phase: bool
+    phase: bool = False
     """Uniform carrier phase."""
-    carrier_offset_std: float
+    carrier_offset_std: float = 0
     """Standard deviation of an added carrier offset, in cycles a sample; 0: none."""
-    time_shift: bool
+    time_shift: bool = False
     """Circular shift by a uniform number of samples. Its seam is a jump of wide spectrum, in which low noise floors drown: the audit takes
     it for noise 30 dB below a frame of 1 024 samples (tests/test_augmentation.py)."""
-    noise_db: float
+    noise_db: float = 0
     """Added noise lowers the SNR by up to so many dB, to a class of the grid; 0: none."""
-    mixup_alpha: float
+    gain_db: float = 0
+    """The level that a model of raw IQ sees, of a frame over its RMS, changes by up to so many dB either way; 0: none."""
+    mixup_alpha: float = 0
     """Each batch's share comes from Beta(alpha, alpha); 0: no mixup."""
+    mixup_probability: float = 1
+    """Of a batch to be mixed at all."""
+    mixup_snr_min_db: float | None = None
+    """Only pairs of frames of at least this SNR are mixed; None: all."""
+    mixup_losses: str = "classifier_only"
+    """classifier_only or all_losses: whether auxiliary losses see the mixed frames, too."""
 
     @property
     def changes_frames(self) -> bool:
-        """Whether anything but mixup, which acts on images, is on."""
-        return bool(self.phase or self.carrier_offset_std or self.time_shift or self.noise_db)
+        """Whether anything but mixup, which acts on what the model sees, is on."""
+        return bool(self.phase or self.carrier_offset_std or self.time_shift or self.noise_db or self.gain_db)
 
 
 class Draws(NamedTuple):
@@ -51,6 +59,8 @@ class Draws(NamedTuple):
     """int64, label minus new label."""
     noise_seed: np.ndarray
     """int64."""
+    gain_db: np.ndarray
+    """Of the level after the division by the RMS."""
 
 
 def draw(settings: Augmentation, seed: int, epoch: int, identities: Sequence[tuple[str, int, int]], snrs_db: Sequence[int]) -> Draws:
@@ -66,10 +76,10 @@ def draw(settings: Augmentation, seed: int, epoch: int, identities: Sequence[tup
     labels, grid = np.array([snr_db for _, snr_db, _ in identities], np.int64), np.asarray(snrs_db)
     if strangers := sorted(set(labels.tolist()) - set(grid.tolist())):
         raise ValueError(f"frames of {strangers} dB are in none of the SNR classes {grid.tolist()}; leave them out or add their class")
-    uniform, normal, noise_seed = np.zeros((len(labels), 3)), np.zeros(len(labels)), np.zeros(len(labels), np.int64)
+    uniform, normal, gain, noise_seed = np.zeros((len(labels), 3)), *np.zeros((2, len(labels))), np.zeros(len(labels), np.int64)
     for i, identity in enumerate(identities if settings.changes_frames else ()):
         rng = seeding.generator(seed, "augment", epoch, *identity)
-        uniform[i], normal[i], noise_seed[i] = rng.random(3), rng.normal(), rng.integers(2**63)
+        uniform[i], normal[i], noise_seed[i], gain[i] = rng.random(3), rng.normal(), rng.integers(2**63), rng.uniform(-1, 1)
     lowest, own = np.searchsorted(grid, labels - settings.noise_db), np.searchsorted(grid, labels)
     chosen = lowest + np.floor(uniform[:, 2] * (own - lowest + 1)).astype(np.int64)
     return Draws(
@@ -78,13 +88,14 @@ def draw(settings: Augmentation, seed: int, epoch: int, identities: Sequence[tup
         shift=uniform[:, 1] * settings.time_shift,
         snr_drop_db=labels - grid[chosen],
         noise_seed=noise_seed,
+        gain_db=gain * settings.gain_db,
     )
 
 
 def augment(frames: torch.Tensor, snr_db: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
     """Frames (n, samples, 2) float32, I then Q, and their SNR in dB (n,) as `draws` have them; the input itself where they are zero.
 
-    Frames are shifted, turned, and then given noise. Their power is not kept: rendering divides by the RMS anyway.
+    Frames are shifted, turned, and then given noise. Their power is not kept: whoever takes them divides by the RMS anyway.
     """
 
     def here(values: np.ndarray) -> torch.Tensor:
@@ -161,26 +172,48 @@ def nearest_class(snr_db: torch.Tensor, snrs_db: Sequence[int]) -> torch.Tensor:
     return (snr_db[:, None] - classes).abs().argmin(1)
 
 
-def mix(images: torch.Tensor, alpha: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Mixup: `share * images + (1 - share) * images[permutation]`, with the permutation (n,) and the share, from Beta(alpha, alpha).
+class Mix(NamedTuple):
+    """Which frame is mixed into which, and how much is left of the first."""
 
-    Images are (n, channels, size, size). The loss to minimise is `share * loss(targets) + (1 - share) * loss(targets[permutation])`.
-    With `alpha` 0 nothing is mixed and the share is 1. Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
+    other: torch.Tensor
+    """int64 (n,)."""
+    share: torch.Tensor
+    """float32 (n,), 1 where nothing is mixed in."""
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """`share * inputs + (1 - share) * inputs[other]` of inputs (n, ...)."""
+        return torch.lerp(inputs[self.other], inputs, self.share.view(-1, *[1] * (inputs.ndim - 1)))
+
+    def loss(self, loss: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+        """Mean of the losses (n,) that `loss` gives for targets (n,), mixed as the inputs are."""
+        return (self.share * loss(target) + (1 - self.share) * loss(target[self.other])).mean()
+
+
+def draw_mix(settings: Augmentation, snr_db: torch.Tensor, rng: np.random.Generator) -> Mix | None:
+    """Mixup of a batch of frames of `snr_db` (n,): one share for all pairs, from Beta(alpha, alpha); None where nothing is mixed.
+
+    Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
     """
-    if alpha == 0:
-        return images, torch.arange(len(images), device=images.device), 1.0
-    share = float(rng.beta(alpha, alpha))
-    permutation = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    return torch.lerp(images[permutation], images, share), permutation, share
+    if settings.mixup_alpha == 0:
+        return None
+    share = float(rng.beta(settings.mixup_alpha, settings.mixup_alpha))
+    other = torch.from_numpy(rng.permutation(len(snr_db))).to(snr_db.device)
+    if rng.random() >= settings.mixup_probability:
+        return None
+    shares = torch.full_like(snr_db, share, dtype=torch.float32)
+    if settings.mixup_snr_min_db is not None:
+        high = snr_db >= settings.mixup_snr_min_db
+        shares = torch.where(high & high[other], shares, 1.0)
+    return Mix(other, shares)
 
 
 class Augmented:
-    """Frames varied anew in each epoch, then rendered where the model is; added noise stays within the SNR classes `snrs_db`."""
+    """Frames varied anew in each epoch, then made what `data` stores of them; added noise stays within the SNR classes `snrs_db`."""
 
     def __init__(
         self,
-        data: Constellations,
-        frames: Frames,
+        data: Recordings,
+        frames: Signals,
         settings: Augmentation,
         seed: int,
         epoch: int,
@@ -191,12 +224,14 @@ class Augmented:
         self.draw = lambda identities: draw(settings, seed, epoch, identities, snrs_db)
 
     def gather(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, Draws]:
-        return self.frames(index), index[:, :2].copy(), self.draw([self.data.identity(frame) for frame in index])
+        return self.frames.gather(index), index[:, :2].copy(), self.draw([self.data.identity(frame) for frame in index])
 
     def prepare(self, gathered: tuple[np.ndarray, np.ndarray, Draws]) -> Batch:
         frames, targets, draws = gathered
         modulation, snr = to_device(targets, self.device).unbind(1)
         snrs_db = torch.tensor(self.data.snrs_db, dtype=torch.float32, device=self.device)
         varied, snr_db = augment(to_device(frames, self.device), snrs_db[snr], draws)
-        bins = rendering.bin_frames(varied, self.data.render).values()
-        return Batch(rendering.join_views(list(bins), self.data.render.size), modulation, nearest_class(snr_db, self.data.snrs_db))
+        stored = self.data.encode(varied)
+        if draws.gain_db.any():
+            stored = stored * to_device(10 ** (draws.gain_db.astype(np.float32) / 20), self.device)[:, None, None]
+        return Batch(stored, modulation, nearest_class(snr_db, self.data.snrs_db))

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from pisces import rendering, shards
+from pisces import rendering, shards, signals
 from pisces.shards import Cell
 
 
-class Constellations:
-    """Random access to the bins of a directory of constellation shards.
+class Recordings:
+    """Random access to the frames of a directory of shards, in whatever form it holds them.
 
     A frame is addressed by a row of an index, int64 (n, 3): modulation index, SNR index, row in the shard.
     """
@@ -21,20 +22,10 @@ class Constellations:
     def __init__(self, root: Path):
         self.root = root
         self.modulations, self.snrs_db = shards.grid(root)
-        self.render = rendering.settings(root)
-        self._bins = [self._every_cell(f"{view}/bins") for view in self.render.views]
         self._rows = self._every_cell("row")
 
     def _every_cell(self, dataset: str) -> list[list[np.ndarray]]:
         return [[_mapped(Cell(m, s).path(self.root), dataset) for s in self.snrs_db] for m in self.modulations]
-
-    def bins_by_view(self, index: np.ndarray) -> list[np.ndarray]:
-        """Pixel numbers uint16 (n, points of the view) of the frames of an index (n, 3), a view each."""
-        return [_rows(cells, index) for cells in self._bins]
-
-    def bins(self, index: np.ndarray) -> np.ndarray:
-        """Pixel numbers, counted on through the views, int32 (n, points), of the frames of an index (n, 3)."""
-        return rendering.join_views([torch.from_numpy(one) for one in self.bins_by_view(index)], self.render.size).numpy()
 
     def every_frame(self) -> np.ndarray:
         """The index (n, 3) of all frames."""
@@ -46,26 +37,84 @@ class Constellations:
         m, s, row = frame
         return self.modulations[m], self.snrs_db[s], int(self._rows[m][s][row])
 
+    def gather(self, index: np.ndarray) -> Any:
+        """What the shards hold of the frames of an index (n, 3), read on any thread."""
+        raise NotImplementedError
 
-class Frames:
-    """Random access, by the same index, to the frames that the constellations of a directory were rendered from.
+    def prepare(self, gathered: Any, device: torch.device) -> torch.Tensor:
+        """What `gather` gave, on the device, as `Batch.stored`."""
+        raise NotImplementedError
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """The same of frames float32 (n, samples, 2) that are in no shard."""
+        raise NotImplementedError
+
+
+class Constellations(Recordings):
+    """The bins of a directory of constellation shards; stored are pixel numbers, counted on through the views, int32 (n, points)."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        self.render = rendering.settings(root)
+        self._bins = [self._every_cell(f"{view}/bins") for view in self.render.views]
+
+    def gather(self, index: np.ndarray) -> list[np.ndarray]:
+        """Pixel numbers uint16 (n, points of the view) of the frames of an index (n, 3), a view each."""
+        return [_rows(cells, index) for cells in self._bins]
+
+    def prepare(self, gathered: list[np.ndarray], device: torch.device) -> torch.Tensor:
+        return rendering.join_views([to_device(one, device) for one in gathered], self.render.size)
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        return rendering.join_views(list(rendering.bin_frames(frames, self.render).values()), self.render.size)
+
+    def bins(self, index: np.ndarray) -> np.ndarray:
+        """Pixel numbers, counted on through the views, int32 (n, points), of the frames of an index (n, 3)."""
+        return self.prepare(self.gather(index), torch.device("cpu")).numpy()
+
+
+class Signals(Recordings):
+    """The frames of a directory of IQ shards; stored are frames over their RMS, float32 (n, 2, samples)."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        self._iq = self._every_cell("iq")
+        self.samples = self._iq[0][0].shape[1]
+
+    def gather(self, index: np.ndarray) -> np.ndarray:
+        """float32 (n, samples, 2), I then Q, as they are in the shards."""
+        return _rows(self._iq, index)
+
+    def prepare(self, gathered: np.ndarray, device: torch.device) -> torch.Tensor:
+        return self.encode(to_device(gathered, device))
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        return signals.normalise(frames)
+
+    def check_rendered_as(self, constellations: Constellations) -> None:
+        """Raises ValueError unless the constellations were rendered from these frames."""
+        if (self.modulations, self.snrs_db) != (constellations.modulations, constellations.snrs_db):
+            raise ValueError(f"{constellations.root} and {self.root} hold other modulations or SNRs; make both again with dvc repro render")
+        for m, s in product(constellations.modulations, constellations.snrs_db):
+            source, rendered = (Cell(m, s).path(root) for root in (self.root, constellations.root))
+            if not np.array_equal(shards.array(source, "row"), shards.array(rendered, "row")):
+                raise ValueError(f"{rendered} was not rendered from {source}: their rows differ; make it again with dvc repro render")
+
+
+def of_input(name: str, constellations: Path, shards: Path, with_frames: bool) -> tuple[Recordings, Signals | None]:
+    """What a model of the input `constellation` or `iq` is trained on and, if asked for, the frames behind it.
 
     Raises:
-        ValueError: when the shards in `root` are not those.
+        ValueError: when the frames are not those that the constellations were rendered from.
     """
-
-    def __init__(self, root: Path, constellations: Constellations):
-        self._iq = []
-        for m in constellations.modulations:
-            paths = [(Cell(m, s).path(root), Cell(m, s).path(constellations.root)) for s in constellations.snrs_db]
-            for source, rendered in paths:
-                if not np.array_equal(shards.array(source, "row"), shards.array(rendered, "row")):
-                    raise ValueError(f"{rendered} was not rendered from {source}: their rows differ; make it again with dvc repro render")
-            self._iq.append([_mapped(source, "iq") for source, _ in paths])
-
-    def __call__(self, index: np.ndarray) -> np.ndarray:
-        """float32 (n, samples, 2), I then Q."""
-        return _rows(self._iq, index)
+    if name == "iq":
+        return (data := Signals(shards)), data
+    data = Constellations(constellations)
+    if not with_frames:
+        return data, None
+    frames = Signals(shards)
+    frames.check_rendered_as(data)
+    return data, frames
 
 
 def _mapped(path: Path, dataset: str) -> np.ndarray:
@@ -78,9 +127,9 @@ def _rows(cells: list[list[np.ndarray]], index: np.ndarray) -> np.ndarray:
 
 
 class Batch(NamedTuple):
-    """On the device: bins int32 (n, points), counted on through the views, and the classes int64 (n,)."""
+    """On the device: frames as their recordings store them, and the classes int64 (n,)."""
 
-    bins: torch.Tensor
+    stored: torch.Tensor
     modulation: torch.Tensor
     snr: torch.Tensor
 
@@ -94,18 +143,17 @@ class Loader(Protocol):
 
 
 class Stored:
-    """Frames as they were rendered."""
+    """Frames as they are in the shards."""
 
-    def __init__(self, data: Constellations, device: torch.device):
+    def __init__(self, data: Recordings, device: torch.device):
         self.data, self.device = data, device
 
-    def gather(self, index: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        return self.data.bins_by_view(index), index[:, :2].copy()
+    def gather(self, index: np.ndarray) -> tuple[Any, np.ndarray]:
+        return self.data.gather(index), index[:, :2].copy()
 
-    def prepare(self, gathered: tuple[list[np.ndarray], np.ndarray]) -> Batch:
-        bins, targets = gathered
-        joined = rendering.join_views([to_device(one, self.device) for one in bins], self.data.render.size)
-        return Batch(joined, *to_device(targets, self.device).unbind(1))
+    def prepare(self, gathered: tuple[Any, np.ndarray]) -> Batch:
+        frames, targets = gathered
+        return Batch(self.data.prepare(frames, self.device), *to_device(targets, self.device).unbind(1))
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Attribution methods, PIS's own ranking and chance judged on one scale, and whether what they show needs a model that has learnt.
 
 Every method explains the answer that the model gave, one head at a time, and so orders the lit pixels of all views of a frame. What an
-order is worth is measured by what PIS is made of: pixels are taken out of the counts, and the model is asked again.
+order is worth is measured by what PIS is made of: pixels are taken out, of the counts or with the samples behind them, and the model is
+asked again.
 """
 
 from collections import defaultdict
@@ -15,13 +16,14 @@ import torch
 from torch import nn
 
 from pisces import attribution, console, faithfulness, models, sanity
-from pisces.attribution import TASKS, Head
+from pisces.attribution import SPATIAL, TASKS, Head
 from pisces.datasets import Constellations
-from pisces.inference import predict, remove_pixels
+from pisces.inference import Look, Pictures, Waves, answer
 from pisces.masks import exact_size
 from pisces.modelfile import Trained
 from pisces.params import Attribute
 from pisces.perturbation import Perturbations
+from pisces.rendering import Drawing
 from pisces.sanity import Survival
 from pisces.seeding import generator
 
@@ -34,14 +36,36 @@ BATCH = 256  # frames
 SHUFFLED_BATCH, SHUFFLED_LR = 64, 1e-3  # of the model trained on shuffled labels
 
 
+class Subject(NamedTuple):
+    """Frames about which any model can be asked."""
+
+    frames: Pictures | Waves
+    snr_db: torch.Tensor  # labels (n,), told to oracles alone
+
+    def ask(self, model: nn.Module, pixels: np.ndarray, offsets: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of both heads for the frames without the listed pixels, lists as in `inference.remove_pixels`."""
+        every = list(range(len(self.snr_db)))
+        return answer(model, self.frames.without(every, pixels, offsets), self.snr_db)
+
+    def ask_whole(self, model: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `ask`, of the frames as they are."""
+        return self.ask(model, np.empty(0, np.int64), np.zeros(len(self.snr_db) + 1, np.int64))
+
+
 class Scene(NamedTuple):
     """A batch of frames and what the model says of them."""
 
     identities: list[tuple[str, int, int]]
-    counts: torch.Tensor  # (n, pixels of all views)
+    subject: Subject
     images: torch.Tensor  # (n, channels, size, size)
+    context: tuple[torch.Tensor, ...]  # beside the images, as in attribution.model_input
     answers: dict[str, torch.Tensor]  # task -> class (n,)
     ties: np.ndarray  # (n, pixels), random numbers by which equal scores are ordered
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """(n, pixels of all views)"""
+        return self.subject.frames.counts
 
     @property
     def lit(self) -> np.ndarray:
@@ -49,55 +73,91 @@ class Scene(NamedTuple):
 
 
 class Explainer:
-    """A trained model, its data and the settings of `attribute`."""
+    """A trained model, how it looks at data, and the settings of `attribute`.
 
-    def __init__(self, trained: Trained, data: Constellations, settings: Attribute, seed: int, where: torch.device):
+    Raises:
+        ValueError: when none of the methods can explain the model.
+    """
+
+    def __init__(self, trained: Trained, look: Look, data: Constellations, settings: Attribute, seed: int, where: torch.device):
         self.model = trained.model.to(where, memory_format=torch.channels_last)
-        self.trained, self.data, self.settings, self.seed, self.where = trained, data, settings, seed, where
-        self.methods = (*settings.methods, BRIGHTNESS, faithfulness.CHANCE)
+        self.trained, self.looks, self.data, self.settings, self.seed, self.where = trained, look, data, settings, seed, where
+        self.sees_images = isinstance(look.input, Drawing)
+        self.attributions = applicable(settings.methods, self.sees_images)
+        self.methods = (*self.attributions, BRIGHTNESS, faithfulness.CHANCE)
+
+    def snr_db(self, index: np.ndarray) -> torch.Tensor:
+        """Labels (n,) of the frames of `index` (n, 3)."""
+        return torch.tensor(self.data.snrs_db, dtype=torch.float32, device=self.where)[index[:, 1]]
+
+    def told(self, snr_db: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the model has to be told beside what it sees: an oracle its labels, any other nothing."""
+        return (snr_db,) if getattr(self.model, "is_oracle", False) else ()
+
+    def subject(self, index: np.ndarray) -> Subject:
+        """The frames of `index` (n, 3)."""
+        return Subject(self.looks.at(self.data, index, self.where), self.snr_db(index))
 
     def look(self, index: np.ndarray) -> Scene:
-        """The frames of `index` (n, 3)."""
-        drawing = self.trained.drawing
-        counts = drawing.count(torch.from_numpy(self.data.bins(index)).to(self.where))
-        answers = (logits.argmax(1).clone() for logits in predict(self.model, drawing, counts))
+        """The frames of `index` (n, 3) and what the model says of them."""
+        subject = self.subject(index)
+        answers = (logits.argmax(1).clone() for logits in subject.ask_whole(self.model))
         identities = [self.data.identity(frame) for frame in index]
-        ties = np.stack([rng.random(drawing.pixels) for rng in self.generators("attribute tie", identities)])
-        return Scene(identities, counts, drawing(counts), dict(zip(TASKS, answers, strict=True)), ties)
+        ties = np.stack([rng.random(subject.frames.counts.shape[1]) for rng in self.generators("attribute tie", identities)])
+        return Scene(identities, subject, *self.shown(subject), dict(zip(TASKS, answers, strict=True)), ties)
+
+    def shown(self, subject: Subject) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Images (n, channels, size, size) to explain, and their context: see `attribution.model_input`."""
+        frames, render = subject.frames, self.data.render
+        if self.sees_images:
+            return self.looks.input(frames.counts), ()
+        images = frames.counts.view(-1, len(render.views), render.size, render.size)
+        return images, (frames.frames, frames.pixels, frames.samples, frames.counts, *self.told(subject.snr_db))
+
+    def stored(self, index: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """What a fresh model is trained on, of the frames of `index` (n, 3): bins or waveforms, and what it has to be told."""
+        data = self.looks.frames or self.data
+        return data.prepare(data.gather(index), self.where), *self.told(self.snr_db(index))
+
+    def asked(self, stored: torch.Tensor, *told: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What a model is asked about such frames."""
+        looks_at = self.looks.input
+        return looks_at(looks_at.count(stored)) if self.sees_images else looks_at.prepare(stored), *told
 
     def generators(self, purpose: str, identities: list[tuple[str, int, int]]) -> list[np.random.Generator]:
         """One a frame."""
         return [generator(self.seed, purpose, *identity) for identity in identities]
 
-    def maps(self, method: str, head: Head, images: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    def maps(self, method: str, head: Head, images: torch.Tensor, answers: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
         """Maps (n, channels, size, size); a method that draws draws the same for every batch and model."""
-        return attribution.attribute(method, head, images, answers, self.settings, generator(self.seed, "attribute", method))
+        rng = generator(self.seed, "attribute", method)
+        return attribution.attribute(method, head, images, answers, self.settings, rng, *context)
 
     def scores(self, method: str, model: nn.Module, scene: Scene, task: str) -> np.ndarray:
         """The maps of `model` for the answers of the trained one, a number a pixel: (n, pixels of all views)."""
-        return self.per_pixel(method, self.maps(method, Head(model, task), scene.images, scene.answers[task]), scene)
+        return self.per_pixel(method, self.maps(method, Head(model, task), scene.images, scene.answers[task], *scene.context), scene)
 
     def per_pixel(self, method: str, maps: torch.Tensor, scene: Scene) -> np.ndarray:
         """By brightness pixels rank as PIS ranks them, by their points, however they are drawn."""
-        values = attribution.per_pixel(maps, len(self.trained.drawing.render.views)) if method != BRIGHTNESS else scene.counts
+        values = attribution.per_pixel(maps, len(self.data.render.views)) if method != BRIGHTNESS else scene.counts
         return values.cpu().numpy()
 
     def judge(self, method: str, scene: Scene, task: str) -> dict[str, np.ndarray]:
         """What one method's maps are worth: measure -> a number a frame (n,); `deletion` and `insertion` curves are (n, levels + 1)."""
         head, targets, settings = Head(self.model, task), scene.answers[task], self.settings
-        maps = self.maps(method, head, scene.images, targets)
+        maps = self.maps(method, head, scene.images, targets, *scene.context)
         passes = {"forward_passes": head.forward_frames, "backward_passes": head.backward_frames}
         scores, counts = self.per_pixel(method, maps, scene), scene.counts.cpu().numpy()
 
-        def ask(counts: torch.Tensor) -> torch.Tensor:
-            return predict(self.model, self.trained.drawing, counts)[TASKS.index(task)]
+        def without(pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
+            return scene.subject.ask(self.model, pixels, offsets)[TASKS.index(task)]
 
         order = faithfulness.order(scores, counts, scene.ties)
-        curves = faithfulness.curves(ask, scene.counts, order, settings.levels_percent, targets)
+        curves = faithfulness.curves(without, scene.counts, order, settings.levels_percent, targets)
         found = {name: curves[name] for name in CURVES}
         found |= {f"{name}_area": faithfulness.area(curves[name], settings.levels_percent) for name in CURVES}
-        rngs = self.generators("infidelity", scene.identities)
-        found["infidelity"] = faithfulness.infidelity(head, scene.images, maps, targets, settings.infidelity_samples, rngs)
+        rngs, samples = self.generators("infidelity", scene.identities), settings.infidelity_samples
+        found["infidelity"] = faithfulness.infidelity(head, scene.images, maps, targets, samples, rngs, *scene.context)
         found["agreement"] = faithfulness.rank_correlation(scores, counts, scene.lit)
         return found | {name: np.full(len(targets), value / len(targets)) for name, value in passes.items()}
 
@@ -106,9 +166,24 @@ class Explainer:
         if method == faithfulness.CHANCE:
             return np.zeros(len(scene.images))
         explain = partial(self.maps, method, Head(self.model, task))
-        rngs, settings = self.generators("sensitivity", scene.identities), self.settings
-        targets = scene.answers[task]
-        return faithfulness.sensitivity(explain, scene.images, targets, settings.sensitivity_radius, settings.sensitivity_samples, rngs)
+        rngs = self.generators("sensitivity", scene.identities)
+        radius, samples = self.settings.sensitivity_radius, self.settings.sensitivity_samples
+        return faithfulness.sensitivity(explain, scene.images, scene.answers[task], radius, samples, rngs, *scene.context)
+
+
+def applicable(methods: tuple[str, ...], sees_images: bool) -> tuple[str, ...]:
+    """Those of `methods` that can explain a model, depending on what it sees.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    found = tuple(method for method in methods if sees_images or method not in SPATIAL)
+    if not found:
+        raise ValueError(
+            f"attribute.methods = {list(methods)} cannot explain a model of raw IQ, in which no layer is a map of the constellation; "
+            "add integrated_gradients, occlusion or rise"
+        )
+    return found
 
 
 class Judged(NamedTuple):
@@ -173,10 +248,9 @@ def strangers(explainer: Explainer, train: np.ndarray) -> Iterator[Stranger]:
         yield Stranger("weights", share, model, {})
     rng = generator(explainer.seed, "shuffled labels")
     some = some_of(train, settings.shuffled_frames, rng)
-    bins, targets = torch.from_numpy(data.bins(some)).to(explainer.where), torch.from_numpy(some[:, :2].copy())
-    shape = trained.drawing.channels, data.render.size, len(data.modulations), data.snrs_db
-    fresh = partial(models.build, trained.architecture, *shape)
-    model, fit = sanity.fit_shuffled(fresh, trained.drawing, bins, targets, settings.shuffled_epochs, SHUFFLED_BATCH, SHUFFLED_LR, rng)
+    fresh = partial(models.build, trained.architecture, trained.input.shape, len(data.modulations), data.snrs_db)
+    stored, targets = explainer.stored(some), torch.from_numpy(some[:, :2].copy())
+    model, fit = sanity.fit_shuffled(fresh, explainer.asked, stored, targets, settings.shuffled_epochs, SHUFFLED_BATCH, SHUFFLED_LR, rng)
     yield Stranger("labels", 1.0, model, fit)
 
 
@@ -190,7 +264,7 @@ def check(explainer: Explainer, checked: np.ndarray, patterns: "Patterns", stran
     resampled masks and its `n` counts them. Chance is left out: it asks no model.
     """
     scene, settings = explainer.look(checked), explainer.settings
-    methods = (*settings.methods, BRIGHTNESS)
+    methods = (*explainer.attributions, BRIGHTNESS)
     own = {(task, method): explainer.scores(method, explainer.model, scene, task) for task in TASKS for method in methods}
     alike = {key: _mean_correlation(scores, np.roll(scores, 1, axis=0), scene.lit) for key, scores in own.items()}
     rows = []
@@ -233,16 +307,16 @@ class Patterns:
 
     def of(self, explainer: Explainer, model: nn.Module) -> np.ndarray:
         """(masks, tasks)."""
-        drawing, lost = explainer.trained.drawing, np.zeros((len(self.masks), len(TASKS)))
+        render, lost = explainer.data.render, np.zeros((len(self.masks), len(TASKS)))
         for start, stop in self.perturbations.chunks(BATCH):
-            counts = drawing.count(torch.from_numpy(explainer.data.bins(self.perturbations.frame[start:stop])).to(explainer.where))
-            whole = [logits.float().softmax(1) for logits in predict(model, drawing, counts)]
+            subject = explainer.subject(self.perturbations.frame[start:stop])
+            whole = [logits.float().softmax(1) for logits in subject.ask_whole(model)]
             answers = [probability.argmax(1, keepdim=True) for probability in whole]
             before = self._sums(whole, answers)
             for i, mask in enumerate(self.masks):
                 pixels, offsets = self.perturbations.pixels(mask, "mask", start, stop)
-                first = drawing.render.views.index(mask.view) * drawing.render.size**2
-                logits = predict(model, drawing, remove_pixels(counts, pixels + np.int64(first), offsets))
+                first = render.views.index(mask.view) * render.size**2
+                logits = subject.ask(model, pixels + np.int64(first), offsets)
                 lost[i] += before - self._sums([one.float().softmax(1) for one in logits], answers)
         return lost / len(self.perturbations.frame)
 
@@ -313,7 +387,7 @@ def examples(explainer: Explainer, index: np.ndarray, judged: Judged, patterns: 
     by_view = (len(rows), len(render.views), render.size**2)
     cost = [sum(patterns.own[i, TASKS.index(task)] for i, mask in enumerate(patterns.masks) if mask.view == view) for view in render.views]
     view = int(np.argmax(cost))
-    scores = {m: explainer.scores(m, explainer.model, scene, task).reshape(by_view) for m in explainer.settings.methods}
+    scores = {m: explainer.scores(m, explainer.model, scene, task).reshape(by_view) for m in explainer.attributions}
     counts, ties = (array.reshape(by_view)[:, view] for array in (scene.counts.cpu().numpy(), scene.ties))
     brightest = faithfulness.order(counts, counts, ties)
     taken = np.zeros(counts.shape, bool)

@@ -1,7 +1,6 @@
 """How well an attribution says what an answer hangs on, whatever the method: one scale for all of them, and for PIS.
 
-A map scores pixels. Its worth shows when the pixels that it scores highest are taken out of the point counts, by the code that takes
-those of a mask out.
+A map scores pixels. Its worth shows when the pixels that it scores highest are taken out, by the code that takes those of a mask out.
 """
 
 from collections import defaultdict
@@ -13,7 +12,7 @@ import torch
 from captum import metrics
 from scipy.stats import rankdata
 
-from pisces.inference import BATCH, remove_pixels
+from pisces.inference import BATCH
 from pisces.masks import exact_size
 from pisces.seeding import generator
 
@@ -23,7 +22,10 @@ BOOTSTRAP_CHUNK = 1 << 20  # draws held at a time
 PUT_OUT_PERCENT = 10
 """Of the lit pixels of an image, in each perturbation of `infidelity`."""
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
+Forward = Callable[..., torch.Tensor]
+"""(images, *context) -> logits (n, classes)."""
+Without = Callable[[np.ndarray, np.ndarray], torch.Tensor]
+"""Lists of pixels, as in `inference.remove_pixels` -> logits (n, classes) of the frames without them."""
 
 
 def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarray:
@@ -37,29 +39,28 @@ def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarra
 
 @torch.no_grad()
 def curves(
-    forward_from_counts: Forward, counts: torch.Tensor, order: np.ndarray, levels_percent: tuple[float, ...], targets: torch.Tensor
+    forward_without: Without, counts: torch.Tensor, order: np.ndarray, levels_percent: tuple[float, ...], targets: torch.Tensor
 ) -> dict[str, np.ndarray]:
     """What is left of the answer when the first pixels of `order` (n, pixels) go, and what they say alone, at rising levels.
 
     Each array is (n, levels + 1), with level 0 first. `deletion` is the softmax probability of the class `targets` (n,) once the first
     round(level % of the lit pixels of all views) are emptied, and `insertion` once all others are: the deletion and insertion metrics
     of Petsiuk, Das and Saenko (BMVC 2018), with a dark image to end at and to start from. `deletion_answer` and `insertion_answer` are the
-    most probable classes, int64, from which accuracies follow as in PIS. Dark pixels must come last in `order`, and
-    `forward_from_counts` turns counts (n, pixels) into logits (n, classes).
+    most probable classes, int64, from which accuracies follow as in PIS. Dark pixels, of counts (n, pixels) 0, must come last in `order`.
     """
     lit = (counts > 0).sum(1).cpu().numpy()
     found = defaultdict(list)
     for level in (0, *levels_percent):
         taken = np.array([exact_size(n, level) for n in lit])
         for name, start, stop in (("deletion", np.zeros_like(lit), taken), ("insertion", taken, lit)):
-            probability = forward_from_counts(remove_pixels(counts, *_stretch(order, start, stop))).float().softmax(1)
+            probability = forward_without(*_stretch(order, start, stop)).float().softmax(1)
             found[name].append(probability.gather(1, targets[:, None])[:, 0].cpu().numpy())
             found[f"{name}_answer"].append(probability.argmax(1).cpu().numpy())
     return {name: np.stack(columns, axis=1) for name, columns in found.items()}
 
 
 def _stretch(order: np.ndarray, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`order[i, start[i]:stop[i]]` of every frame one after the other, and where each begins, for `remove_pixels`."""
+    """`order[i, start[i]:stop[i]]` of every frame one after the other, and where each begins."""
     place = np.arange(order.shape[1])
     inside = (start[:, None] <= place) & (place < stop[:, None])
     return order[inside], np.concatenate([[0], np.cumsum(stop - start)])
@@ -75,7 +76,13 @@ def area(curve: np.ndarray, levels_percent: tuple[float, ...]) -> np.ndarray:
 
 
 def infidelity(
-    forward: Forward, images: torch.Tensor, maps: torch.Tensor, targets: torch.Tensor, samples: int, rngs: Sequence[np.random.Generator]
+    forward: Forward,
+    images: torch.Tensor,
+    maps: torch.Tensor,
+    targets: torch.Tensor,
+    samples: int,
+    rngs: Sequence[np.random.Generator],
+    *context: torch.Tensor,
 ) -> np.ndarray:
     """Mean squared difference (n,), in squared logits, between what a map foretells and what happens when lit pixels are put out.
 
@@ -84,8 +91,8 @@ def infidelity(
     that maps in other units compare: infidelity after Yeh et al. (NeurIPS 2019), normalised as in captum. The factor may be negative: a
     map and its negative score alike. A map of zeros foretells nothing and has the mean square of the changes themselves.
 
-    `images` and `maps` are (n, channels, size, size), `targets` (n,), `forward` gives logits (n, classes), and `rngs` are one a frame.
-    In the same state they draw the same perturbations whatever the map, so that methods are compared on equal ones.
+    `images` and `maps` are (n, channels, size, size), `targets` (n,), `rngs` one a frame, and `context` what frames carry beside their
+    image. In the same state they draw the same perturbations whatever the map, so that methods are compared on equal ones.
     """
     frames, found = max(1, BATCH // samples), []
     for part in (slice(start, start + frames) for start in range(0, len(images), frames)):
@@ -95,6 +102,7 @@ def infidelity(
                 partial(_put_out, rngs[part]),
                 images[part],
                 maps[part],
+                additional_forward_args=tuple(one[part] for one in context),
                 target=targets[part],
                 n_perturb_samples=samples,
                 normalize=True,
@@ -118,24 +126,25 @@ def _put_out(rngs: Sequence[np.random.Generator], images: torch.Tensor) -> tuple
 
 
 def sensitivity(
-    explain: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    explain: Callable[..., torch.Tensor],
     images: torch.Tensor,
     targets: torch.Tensor,
     radius: float,
     samples: int,
     rngs: Sequence[np.random.Generator],
+    *context: torch.Tensor,
 ) -> np.ndarray:
     """Largest change (n,) of a map, over its norm, when every pixel value of its image changes by up to `radius`; 0 is steady.
 
     Largest of `samples` uniform draws, dark pixels included; norms are Euclidean, and that of a map of zeros counts as 1: max-sensitivity
-    of Yeh et al. (NeurIPS 2019), as in captum. `explain(images (k, channels, size, size), targets (k,))` gives maps of that shape for
-    n * samples images at once, and `rngs` are one a frame. An explanation that needs gradients must turn them on, and one that draws must
-    draw the same each time, or its own scatter is measured.
+    of Yeh et al. (NeurIPS 2019), as in captum. `explain(images (k, channels, size, size), targets (k,), *context)` gives maps of that
+    shape for n * samples images at once, and `rngs` are one a frame. An explanation that needs gradients must turn them on, and one that
+    draws must draw the same each time, or its own scatter is measured.
     """
 
     def explained(given: torch.Tensor | tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         given = given[0] if isinstance(given, tuple) else given  # captum wraps the images as they are, and no others
-        maps = explain(given, targets.repeat_interleave(len(given) // len(targets)))
+        maps = explain(given, *(one.repeat_interleave(len(given) // len(one), 0) for one in (targets, *context)))
         return (maps.contiguous(),)  # captum flattens them by a view
 
     shake = partial(_shake, rngs, radius)

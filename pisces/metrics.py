@@ -81,5 +81,19 @@ def accuracy_by_snr(predictions: dict[str, np.ndarray], resamples: int, rng: np.
     return pd.DataFrame(rows)
 
 
+def snr_estimates(predictions: dict[str, np.ndarray]) -> pd.DataFrame:
+    """One row an SNR label: `snr_db`, `frames`, and of the estimates `snr_estimate_db` their `mean_db`, `std_db`, `low_db` and `high_db`.
+
+    The last two are the 16th and 84th percentiles.
+    """
+    rows = []
+    for snr_db in np.unique(predictions["snr_true_db"]):
+        estimates = predictions["snr_estimate_db"][predictions["snr_true_db"] == snr_db].astype(np.float64)
+        low, high = np.percentile(estimates, [16, 84])
+        spread = {"mean_db": estimates.mean(), "std_db": estimates.std(), "low_db": low, "high_db": high}
+        rows.append({"snr_db": int(snr_db), "frames": len(estimates)} | spread)
+    return pd.DataFrame(rows)
+
+
 def _macro_f1(true: np.ndarray, predicted: np.ndarray) -> float:
     return float(per_class(true, predicted, tuple(np.unique(true).tolist()))["f1"].mean())

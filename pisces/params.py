@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from pisces.files import staged
-from pisces.modulations import CLASSES_TXT, MODULATIONS
+from pisces.modulations import CLASSES_TXT, MODULATIONS, NAMES
 
 PARAMS = Path("params.yaml")
 CLASS_ORDERS = {"fixed": MODULATIONS, "classes_txt": CLASSES_TXT}
@@ -19,9 +19,9 @@ CLASS_ORDERS = {"fixed": MODULATIONS, "classes_txt": CLASSES_TXT}
 
 def _known_modulations(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if name not in MODULATIONS:
+        if name not in NAMES:
             raise ValueError(
-                f"{name!r} is not a modulation of RML2018.01A{_suggestion(name, MODULATIONS)}; known are {', '.join(MODULATIONS)}"
+                f"{name!r} is not a modulation of RML2018.01A or RML2016.10a{_suggestion(name, NAMES)}; known are {', '.join(NAMES)}"
             )
     return names
 
@@ -39,6 +39,12 @@ def _increasing(values: tuple) -> tuple:
     return values
 
 
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"{value} must be odd, so that a window has a middle")
+    return value
+
+
 def _even(value: int) -> int:
     if value % 2:
         raise ValueError(f"{value} must be even, so that the I and Q axes fall between pixels")
@@ -49,6 +55,17 @@ Modulations = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_kn
 SnrsDb = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(_increasing)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _share(value: object) -> int | float:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not is_count and not (isinstance(value, float) and 0 < value < 1):
+        raise ValueError("must be a ratio above 0 and below 1, such as 0.8, or a whole number of frames, such as 600")
+    return value
+
+
+Share = Annotated[int | float, PlainValidator(_share)]
+"""600 and 600.0 differ: only the former is a number of frames."""
 
 
 class Section(BaseModel):
@@ -62,9 +79,9 @@ class Base(Section):
 
 class Data(Section):
     path: Annotated[str, Field(min_length=1)]
-    """HDF5 file in the RML2018.01A layout; the user's own file as an absolute path."""
+    """HDF5 file in the RML2018.01A layout, or `.pkl` in that of RML2016.10a; the user's own file as an absolute path."""
     class_order: Literal["fixed", "classes_txt"]
-    """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`."""
+    """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`. A `.pkl` names its classes and needs none."""
     modulations: Modulations
     snrs_db: SnrsDb
     frames_per_cell: PositiveInt | None
@@ -85,10 +102,12 @@ class Multipath(Section):
 
 
 class Synthesize(Section):
+    format: Literal["hdf5", "pkl"]
+    """Layout, and ending, of the file: hdf5 as RML2018.01A with its 24 modulations, pkl as RML2016.10a with its 11."""
     snrs_db: SnrsDb
     frames_per_cell: PositiveInt
     samples: Annotated[int, Field(ge=64, le=65536, multiple_of=8)]
-    """Samples a frame; RML2018.01A has 1024."""
+    """Samples a frame; RML2018.01A has 1024, RML2016.10a 128."""
     sps: Annotated[int, Field(ge=2, le=64, multiple_of=2)]
     """Samples a symbol; even, for the half-symbol offset of OQPSK."""
     rolloff: tuple[float, float]
@@ -96,7 +115,7 @@ class Synthesize(Section):
     carrier_offset_std: Annotated[float, Field(ge=0, lt=0.1)]
     """Standard deviation of the carrier offset in cycles a sample."""
     gmsk_bt: Annotated[float, Field(gt=0.1, le=2)]
-    """Bandwidth-time product of GMSK's Gaussian filter."""
+    """Bandwidth-time product of the Gaussian filter of GMSK and GFSK."""
     multipath: Multipath | None
     """Rician multipath, static over a frame; null for none."""
 
@@ -144,14 +163,29 @@ class Draw(Section):
 
 
 class Stratify(Section):
-    train: Fraction
-    validation: Fraction
-    test: Fraction
+    """Three ratios that sum to 1, or three numbers of frames of each (modulation, SNR)."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+    @property
+    def shares(self) -> tuple[int, int, int] | tuple[float, float, float]:
+        return self.train, self.validation, self.test
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "Stratify":
+        if len({type(share) for share in self.shares}) > 1:
+            raise ValueError(
+                f"train = {self.train}, validation = {self.validation} and test = {self.test} are ratios and numbers of frames mixed; "
+                "give three ratios that sum to 1, or three whole numbers"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> "Stratify":
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-9:
+        total = sum(self.shares)
+        if isinstance(self.train, float) and abs(total - 1) > 1e-9:
             raise ValueError(f"train + validation + test = {total:g} and must be 1; change one of the three ratios")
         return self
 
@@ -166,14 +200,38 @@ class Augment(Section):
     """Circular; its seam drowns low noise floors."""
     noise_db: Annotated[float, Field(ge=0, le=50)]
     """Added noise lowers the SNR, and its class, by up to so many dB."""
+    gain_db: Annotated[float, Field(ge=0, le=60)]
+    """Largest change of level, either way, of the frame over its RMS that a model of `train.input: iq` sees."""
     mixup_alpha: Annotated[float, Field(ge=0, le=10)]
     """0: no mixup."""
+    mixup_probability: Annotated[float, Field(ge=0, le=1)]
+    """Of a batch to be mixed."""
+    mixup_snr_min_db: float | None
+    """Only pairs of frames of at least this SNR are mixed; null: all."""
+    mixup_losses: Literal["classifier_only", "all_losses"]
+    """Whether the auxiliary losses of `noise_aware` see frames as they are, or the mixed ones, which spoils what they ask for."""
+
+
+MODELS = {
+    "constellation": ("resnet18", "resnet34", "resnet50", "vit_b_16", "vit_b_32", "vit_h_14", "swin_tiny", "swin_small", "swin_base"),
+    "iq": ("cldnn", "mcldnn", "pet_cgdnn", "cgdnet", "ic_amcnet", "mcnet", "lstm2", "resnet_amr", "resnet_oshea", "moe"),
+}
+
+
+def _known_model(name: str) -> str:
+    known = sum(MODELS.values(), ())
+    if name not in known:
+        raise ValueError(f"there is no model {name!r}{_suggestion(name, known)}; there are {', '.join(known)}")
+    return name
 
 
 class Train(Section):
     launcher: Annotated[str, Field(min_length=1)]
     """What runs the stage: python, or e.g. `torchrun --nproc-per-node 4`; read by dvc.yaml."""
-    model: Literal["resnet18", "resnet34", "resnet50", "vit_b_16", "vit_b_32", "vit_h_14", "swin_tiny", "swin_small", "swin_base"]
+    input: Literal["constellation", "iq"]
+    """What the model looks at: rendered constellations, or the frame itself."""
+    model: Annotated[str, AfterValidator(_known_model)]
+    """One of `MODELS`."""
     pretrained: Annotated[str, Field(min_length=1)]
     """Weights that the backbone starts from: none, imagenet, or the path of a file."""
     branches: Literal["plain", "attention"]
@@ -204,7 +262,7 @@ class Train(Section):
     """The learning rate is multiplied by this..."""
     plateau_patience: Annotated[int, Field(ge=0)]
     """...after more than so many epochs without a better `stop_metric`."""
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
     """Of `cosine`."""
     cycle_epochs: PositiveInt
     """Of `cyclic`."""
@@ -214,6 +272,10 @@ class Train(Section):
     """Epochs without a better one before training stops; with `cyclic`, up to the end of a cycle."""
     curriculum_epochs: Annotated[int, Field(ge=0)]
     """Epochs in which training starts with the highest SNRs and takes in the others; 0: all at once."""
+    snr_balance: Annotated[float, Field(ge=0, le=1)]
+    """An SNR of n frames has a share of n^(1 - this) in an epoch; 0: as they come, 1: all SNRs alike."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    """Of the moving average of the weights, a step, which is then what is kept; 0: the weights themselves."""
     max_skipped_steps: Annotated[int, Field(ge=0)]
     """Steps in a row that may be left out because their loss or gradient is not finite, before training goes back a whole epoch."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
@@ -229,17 +291,119 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
-    def _warm_up_leaves_epochs(self) -> "Train":
-        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
+    def _model_fits_input(self) -> "Train":
+        if self.model not in MODELS[self.input]:
             raise ValueError(
-                f"warmup_epochs = {self.warmup_epochs} leaves none of epochs = {self.epochs}; lower the one or raise the other"
+                f"model = {self.model} does not look at input = {self.input}; models of {self.input} are {', '.join(MODELS[self.input])}"
             )
+        if self.input == "iq" and self.pretrained != "none":
+            raise ValueError(f"pretrained = {self.pretrained} is for input = constellation; set it to none")
+        if self.model == "cldnn" and self.compile:
+            raise ValueError("compile = true does not reach what a cldnn does in training; set it to false")
+        if self.model == "cldnn" and self.branches != "plain":
+            raise ValueError(f"branches = {self.branches} does not go with model = cldnn, whose branches are its own; set it to plain")
         return self
+
+
+class Cldnn(Section):
+    """What `train.model: cldnn` is made of; see pisces/models/cldnn.py."""
+
+    paths: Literal["raw", "denoised", "dual"]
+    """What the classifier sees: the frame, what the denoiser makes of it, or both."""
+    film: bool
+    """Whether the estimated noise fraction scales and shifts the features."""
+    expert: Literal["none", "v1", "v2"]
+    """Products of neighbouring samples as further channels."""
+    expert_window: Annotated[int, Field(ge=1, le=63), AfterValidator(_odd)]
+    """Samples that v2 averages over."""
+    cyclo: bool
+    """Cyclostationary numbers beside the features."""
+    eta_gate: bool
+    """Whether the noise fraction opens and closes `expert` and `cyclo`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    channels: Annotated[int, Field(ge=8, le=256)]
+    """Of the denoiser's first level."""
+    denoiser_dropout: Annotated[float, Field(ge=0, lt=1)]
+    soft_blend: bool
+    """Whether the denoiser leaves frames alone above some 10 dB."""
+    condition: Literal["blind", "known"]
+    """What the denoiser is told of the noise: the estimate, or the label (an oracle, for teachers)."""
+
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Phase(Section):
+    """A part of the training of a denoiser: the classifier's gradient into it, and the weights of the losses."""
+
+    epochs: Annotated[int, Field(ge=0)] | None
+    """null: the rest."""
+    gradient: Annotated[float, Field(ge=0, le=1)]
+    """What the classifier's gradient is multiplied by where it enters the denoiser."""
+    classification: Weight
+    denoising: Weight
+    identity: Weight
+    noise: Weight
+    features: Weight
+    distillation: Weight
+
+
+class RawGain(Section):
+    """The raw one of two paths is made fainter at times, so that the classifier learns to use the denoised one."""
+
+    probability: Annotated[float, Field(ge=0, le=1)]
+    below_db: float
+    """Only for frames of a lower SNR."""
+    low: Annotated[float, Field(ge=0, le=1)]
+    high: Annotated[float, Field(ge=0, le=1)]
+    """The gain is uniform from low to high."""
+
+
+class NoiseAware(Section):
+    """How `train.model: cldnn` learns what is noise; see pisces/noise_aware.py. Without a denoiser only the weight `noise` of c counts."""
+
+    a: Phase
+    b1: Phase
+    b2: Phase
+    c: Phase
+    degrade_db: tuple[Positive, Positive]
+    """By how much frames are degraded, uniformly from..to, for `denoising`..."""
+    degrade_to_db: tuple[float, float] | None
+    """...or to which SNR, uniformly from..to; null: by `degrade_db`, but never below the lowest SNR of the data."""
+    reference: str | None
+    """Folder of a trained cldnn whose first layers judge `features`."""
+    features_ramp_epochs: Annotated[int, Field(ge=0)]
+    """Epochs, after phase a, over which the weight of `features` grows to its value."""
+    teacher: str | None
+    """Folder of a trained cldnn that is distilled..."""
+    teach_band_db: tuple[float, float]
+    """...on frames of these SNRs that it is right about..."""
+    temperature: Positive
+    """...through a softmax of this temperature."""
+    raw_gain: RawGain
+
+    @model_validator(mode="after")
+    def _phases_are_complete(self) -> "NoiseAware":
+        for name in ("a", "b1", "b2"):
+            if getattr(self, name).epochs is None:
+                raise ValueError(f"{name}.epochs = null, which only c may have; say how many epochs phase {name} takes, 0 for none")
+        if self.c.epochs is not None:
+            raise ValueError(f"c.epochs = {self.c.epochs}, but phase c has what the others leave of train.epochs; set it to null")
+        for name, source in (("features", "reference"), ("distillation", "teacher")):
+            if any(getattr(phase, name) for phase in self.phases) and getattr(self, source) is None:
+                raise ValueError(f"a weight of {name} above 0 needs {source}, the folder of a trained cldnn; set it, or the weights to 0")
+        return self
+
+    @property
+    def phases(self) -> tuple[Phase, Phase, Phase, Phase]:
+        return self.a, self.b1, self.b2, self.c
 
 
 class Evaluate(Section):
     resamples: PositiveInt
     """Bootstrap resamples behind each interval."""
+    bypass_denoiser: bool
+    """Whether a denoiser is left out, to see what it is worth to the model that was trained with it."""
 
 
 Percent = Annotated[float, Field(gt=0, le=100)]
@@ -288,6 +452,8 @@ class Perturb(Section):
 class Pis(Section):
     resamples: PositiveInt
     """Paired bootstrap resamples behind each interval."""
+    fill: Literal["zero", "resample"]
+    """What takes the place of the samples behind the pixels taken, for `train.input: iq`: silence, or other samples of the frame."""
 
 
 class Attribute(Section):
@@ -334,6 +500,11 @@ class Attribute(Section):
         return self
 
 
+class Limits(Section):
+    trials: PositiveInt
+    """Frames of each modulation and SNR behind the ceiling of modulation; 100 take some 3 s an SNR for 16 constellations of 128 symbols."""
+
+
 class Params(Section):
     base: Base
     data: Data
@@ -343,10 +514,13 @@ class Params(Section):
     stratify: Stratify
     augment: Augment
     train: Train
+    cldnn: Cldnn
+    noise_aware: NoiseAware
     evaluate: Evaluate
     perturb: Perturb
     pis: Pis
     attribute: Attribute
+    limits: Limits
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Params":
@@ -361,6 +535,16 @@ class Params(Section):
                 f"render.sps = {render.sps} leaves no band without signal, which noise in render.views shows; "
                 "correct render.sps to 3 or more, or leave noise out of render.views"
             )
+        apart = sum(phase.epochs for phase in self.noise_aware.phases[:-1])
+        if train.model == "cldnn" and self.cldnn.paths != "raw" and apart >= train.epochs:
+            raise ValueError(
+                f"noise_aware.a, b1 and b2 take {apart} epochs, which leaves none of train.epochs = {train.epochs} for c; "
+                "lower theirs or raise train.epochs"
+            )
+        if train.input == "constellation" and self.augment.gain_db:
+            raise ValueError(f"augment.gain_db = {self.augment.gain_db} is for train.input = iq; constellations have no level: set it to 0")
+        if train.input == "constellation" and self.pis.fill != "zero":
+            raise ValueError(f"pis.fill = {self.pis.fill} is for train.input = iq; pixels of a constellation go dark: set it to zero")
         if train.curriculum_epochs > train.epochs:
             raise ValueError(
                 f"train.curriculum_epochs = {train.curriculum_epochs} is more than train.epochs = {train.epochs}, "
@@ -420,16 +604,16 @@ def lay_over(params: Path, overlay: dict[str, Any]) -> None:
         if section not in content or not isinstance(values, dict):
             raise ValueError(f"{section!r} is not a section of {params}; allowed are {', '.join(content)}")
         for key, value in values.items():
-            content[section][key] = _in_one_line(value) if isinstance(value, list) else value
+            content[section][key] = _in_one_line(value) if isinstance(value, list | dict) else value
     parse_params(content, f"{params} with the overlay")
     with staged(params) as temporary:
         yaml.dump(content, temporary)
 
 
-def _in_one_line(values: list) -> CommentedSeq:
-    sequence = CommentedSeq(values)
-    sequence.fa.set_flow_style()
-    return sequence
+def _in_one_line(values: list | dict) -> CommentedSeq | CommentedMap:
+    written = CommentedSeq(values) if isinstance(values, list) else CommentedMap(values)
+    written.fa.set_flow_style()
+    return written
 
 
 def _suggestion(name: str, known: tuple[str, ...]) -> str:

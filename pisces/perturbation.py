@@ -25,8 +25,7 @@ SHOWN_PERCENT = 20  # a picture of what a larger mask takes is a picture of near
 def perturb(data: Constellations, index: np.ndarray, masks: Sequence[Mask], settings: Perturb, seed: int, target: Path) -> dict[str, int]:
     """Writes what every mask and control takes from the frames of `index` (n, 3) to `target`.
 
-    The file holds `frame` (n, 3), `lit` and `points` (views, n), the lit pixels and the points within the extent of each of the
-    attribute `views`, and for each mask of the attribute `masks`, a JSON list of [view, rule, name, level], a group with a
+    The file holds `frame` (n, 3), and for each mask of the attribute `masks`, a JSON list of [view, rule, name, level], a group with a
     group a kind (`masks.KINDS`): frame i gives up `pixels[offsets[i]:offsets[i + 1]]` of the mask's view. Memory is bounded by a chunk
     of frames. Returns the number of frames, of those that are dark in a masked view (no point within the extent, nothing to
     take), and of masks.
@@ -41,23 +40,21 @@ def perturb(data: Constellations, index: np.ndarray, masks: Sequence[Mask], sett
                 f"perturb.views names {view!r}, but the data have {', '.join(data.render.views)}; change perturb.views or render.views"
             )
     with staged(target) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"views": views, "masks": json.dumps(masks)})
+        file.attrs["masks"] = json.dumps(masks)
         file["frame"] = index
         for mask, kind in product(masks, KINDS):
             file.create_dataset(f"{mask.key}/{kind}/pixels", (0,), np.uint16, maxshape=(None,), chunks=(HDF5_CHUNK,))
             file.create_dataset(f"{mask.key}/{kind}/offsets", data=np.zeros(len(index) + 1, np.int64))
-        lit, points = np.empty((2, len(views), len(index)), np.int32)
+        dark = np.zeros(len(index), bool)
         for start in console.progress(range(0, len(index), CHUNK), f"perturb, {CHUNK} frames each"):
             part = index[start : start + CHUNK]
-            for v, view in enumerate(views):
+            for view in views:
                 counts = count_view(data, part, view)
-                lit[v, start : start + len(part)] = np.count_nonzero(counts, axis=1)
-                points[v, start : start + len(part)] = counts.sum(axis=1)
+                dark[start : start + len(part)] |= ~counts.any(axis=1)
                 of_view = [mask for mask in masks if mask.view == view]
                 taken = [take(one, of_view, settings, seed, data.identity(frame)) for one, frame in zip(counts, part, strict=True)]
                 _append(file, start, taken)
-        file["lit"], file["points"] = lit, points
-    return {"frames": len(index), "dark_frames": int(np.count_nonzero((lit == 0).any(axis=0))), "masks": len(masks)}
+    return {"frames": len(index), "dark_frames": int(np.count_nonzero(dark)), "masks": len(masks)}
 
 
 def _views(masks: Sequence[Mask]) -> tuple[str, ...]:
@@ -66,7 +63,7 @@ def _views(masks: Sequence[Mask]) -> tuple[str, ...]:
 
 def count_view(data: Constellations, index: np.ndarray, view: str) -> np.ndarray:
     """Points in each pixel of one view, float32 (n, pixels of the view), of the frames of an index (n, 3)."""
-    bins = data.bins_by_view(index)[data.render.views.index(view)]
+    bins = data.gather(index)[data.render.views.index(view)]
     return count_points(torch.from_numpy(bins), data.render.size**2).numpy()
 
 
@@ -89,8 +86,6 @@ class Perturbations:
             raise FileNotFoundError(f"{path} does not exist; make it with dvc repro perturb")
         self._file = h5py.File(path, "r")
         self.frame: np.ndarray = self._file["frame"][:]
-        self.lit: np.ndarray = self._file["lit"][:]
-        self.points: np.ndarray = self._file["points"][:]
         self.masks = [Mask(*one) for one in json.loads(self._file.attrs["masks"])]
 
     def pixels(self, mask: Mask, kind: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,10 +21,9 @@ from torch import nn
 from pisces import console
 from pisces.datasets import Constellations
 from pisces.files import write_npz
-from pisces.inference import predict, remove_pixels
+from pisces.inference import Look, Pictures, Waves, answer
 from pisces.masks import KINDS, Mask
 from pisces.perturbation import Perturbations
-from pisces.rendering import Drawing
 
 TASKS = ("modulation", "snr", "joint")
 FRACTIONS = ("fraction_all", "fraction_lit", "fraction_mass")
@@ -82,24 +81,25 @@ class Outcome:
         return part
 
 
-def measure(model: nn.Module, drawing: Drawing, data: Constellations, perturbations: Perturbations, device: torch.device) -> Outcome:
+def measure(model: nn.Module, look: Look, data: Constellations, perturbations: Perturbations, device: torch.device) -> Outcome:
     """Asks the model about each frame as it is and after every mask and control, all through the same code.
 
-    Pixels are taken from the view of the mask, and the other views stay. What takes no lit pixel of a frame changes nothing, so its
-    answer is that of the frame as it is; and what takes the same pixels of a frame as another (ties make percentile masks coincide,
-    masks of equal size share their control) is asked once. The outcome takes 45 bytes a mask and frame (three kinds of three answers
-    of a byte and three fractions of four); all else is bounded by the masks and lists of `BATCH` frames.
+    Pixels are taken from the view of the mask, and the other views stay; from a model of raw IQ, the samples behind them. What takes no
+    lit pixel of a frame changes nothing, so its answer is that of the frame as it is; and what takes the same pixels of a frame as
+    another (ties make percentile masks coincide, masks of equal size share their control) is asked once. The outcome takes 45 bytes a
+    mask and frame (three kinds of three answers of a byte and three fractions of four); all else is bounded by the masks and lists of
+    `BATCH` frames.
     """
     model = model.to(device, memory_format=torch.channels_last)
-    outcome, views = Outcome(perturbations.masks, len(perturbations.frame)), drawing.render.views
+    outcome, views = Outcome(perturbations.masks, len(perturbations.frame)), data.render.views
     chunks = list(perturbations.chunks(BATCH))
     lists = itertools.product(chunks, KINDS, range(len(outcome.masks)))
     total = len(chunks) * len(KINDS) * len(outcome.masks)
     for (start, stop), part in itertools.groupby(console.progress(lists, "pis", total), itemgetter(0)):
         frames = perturbations.frame[start:stop]
-        counts = drawing.count(torch.from_numpy(data.bins(frames)).to(device))
-        judge = _Judge(model, drawing, counts, frames[:, :2])
-        by_view = counts.view(len(frames), len(views), -1).cpu().numpy()
+        subject = look.at(data, frames, device)
+        judge = _Judge(model, subject, frames[:, :2], torch.tensor(data.snrs_db, dtype=torch.float32, device=device)[frames[:, 1]])
+        by_view = subject.counts.view(len(frames), len(views), -1).cpu().numpy()
         whole = judge.ask(np.empty(0, np.int32), np.zeros(len(frames) + 1, np.int64))
         asked = {}
         for _, kind, i in part:
@@ -116,10 +116,10 @@ def measure(model: nn.Module, drawing: Drawing, data: Constellations, perturbati
 
 
 class _Judge:
-    """Whether a model is right about the frames of counts (n, pixels) once pixels are taken out; asks each question once."""
+    """Whether a model is right about n frames of classes `targets` (n, 2) once pixels are taken out; asks each question once."""
 
-    def __init__(self, model: nn.Module, drawing: Drawing, counts: torch.Tensor, targets: np.ndarray):
-        self.model, self.drawing, self.counts, self.targets = model, drawing, counts, targets
+    def __init__(self, model: nn.Module, subject: Pictures | Waves, targets: np.ndarray, snr_db: torch.Tensor):
+        self.model, self.subject, self.targets, self.snr_db = model, subject, targets, snr_db
         self.known: list[dict[bytes, int]] = [{} for _ in targets]  # of each frame: digest of a pixel list -> number of the question
         self.waiting: list[tuple[int, np.ndarray]] = []  # frames and lists that the model has not seen yet
         self.right: list[np.ndarray] = []  # bool (questions of a batch, 2)
@@ -148,8 +148,8 @@ class _Judge:
     def _run(self) -> None:
         frames, lists = zip(*self.waiting, strict=True)
         offsets = np.cumsum([0, *map(len, lists)])
-        counts = remove_pixels(self.counts[list(frames)], np.concatenate(lists), offsets)
-        chosen = torch.stack([logits.argmax(1) for logits in predict(self.model, self.drawing, counts)], 1)
+        inputs = self.subject.without(list(frames), np.concatenate(lists), offsets)
+        chosen = torch.stack([logits.argmax(1) for logits in answer(self.model, inputs, self.snr_db[list(frames)])], 1)
         self.right.append(chosen.cpu().numpy() == self.targets[list(frames)])
         self.waiting = []
 

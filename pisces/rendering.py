@@ -54,36 +54,40 @@ def bin_frames(frames: torch.Tensor, render: Render, workspace: Workspace | None
     With a `workspace` of at least n frames the bins of `raw` lie in it, and last until its next use.
 
     Raises:
-        ValueError: for frames of another shape or type, and for one without a finite power, which has no RMS to be divided by.
+        ValueError: as `rms`.
     """
-    rms = _rms(frames)
+    level = rms(frames)
     # Over the RMS, so that powers stay within float32.
-    iq = None if set(render.views) == {"raw"} else torch.view_as_complex(frames / rms[:, None, None])
+    iq = None if set(render.views) == {"raw"} else torch.view_as_complex(frames / level[:, None, None])
     bins = {}
     for view in render.views:
         pixels_per_unit = render.size / 2 / getattr(render.extent, view)
         if view == "raw":
-            bins[view] = bin_points(frames, pixels_per_unit / rms, render.size, workspace)
+            bins[view] = bin_points(frames, pixels_per_unit / level, render.size, workspace)
         else:
             bins[view] = bin_points(torch.view_as_real(_points(view, iq, render)), pixels_per_unit, render.size)
     return bins
 
 
-def _rms(frames: torch.Tensor) -> torch.Tensor:
-    """Root mean square of each frame, (n,), positive and finite; errors as in `bin_frames`."""
+def rms(frames: torch.Tensor) -> torch.Tensor:
+    """Root mean square of the complex samples of each frame, (n,), positive and finite: frames (n, samples, 2) float32, I then Q.
+
+    Raises:
+        ValueError: for frames of another shape or type, and for one without a finite power, which has no RMS to be divided by.
+    """
     if frames.ndim != 3 or frames.shape[2] != 2 or frames.dtype != torch.float32:
         raise ValueError(
             f"frames are float32 (n, samples, 2), I then Q, not {str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}; "
             "torch.view_as_real makes them of complex64 (n, samples)"
         )
-    rms = torch.linalg.vector_norm(frames.flatten(1), dim=1) / frames.shape[1] ** 0.5
+    found = torch.linalg.vector_norm(frames.flatten(1), dim=1) / frames.shape[1] ** 0.5
     # A sample that is not finite makes the RMS so, and the logarithm of zero is not finite either: one sum tells of all.
-    if not math.isfinite(rms.log().sum()):
-        first = int(rms.log().isfinite().int().argmin())
-        if rms[first] == 0:
+    if not math.isfinite(found.log().sum()):
+        first = int(found.log().isfinite().int().argmin())
+        if found[first] == 0:
             raise ValueError(f"frame {first} of {len(frames)} has no power; leave all-zero frames out")
         raise ValueError(f"frame {first} of {len(frames)} has samples that are NaN, infinite or too large to be squared; leave it out")
-    return rms
+    return found
 
 
 def _points(view: str, iq: torch.Tensor, render: Render) -> torch.Tensor:
@@ -155,6 +159,15 @@ class Drawing:
     @property
     def channels(self) -> int:
         return len(self.render.views) * (len(self.draw.decay_px) if self.draw.method == "enhanced" else 1)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image, batch left out."""
+        return self.channels, self.render.size, self.render.size
+
+    def prepare(self, bins: torch.Tensor) -> torch.Tensor:
+        """Images, as models take them, of the bins (n, points) of `Constellations.bins`."""
+        return self(self.count(bins)).contiguous(memory_format=torch.channels_last)
 
     def count(self, bins: torch.Tensor) -> torch.Tensor:
         """Points in each pixel, (n, pixels) float32, of the bins (n, points) of `Constellations.bins`."""

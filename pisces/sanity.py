@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from pisces import faithfulness
 from pisces.inference import BATCH
-from pisces.rendering import Drawing
 from pisces.schedules import optimizer
 
+Inputs = tuple[torch.Tensor, ...]
 THRESHOLD = 0.5
 """Of the mean absolute rank correlation. Its square, a quarter, is the share of the variance of one ranking that the other explains."""
 
@@ -65,8 +65,8 @@ def _permute(module: nn.Module, rng: np.random.Generator) -> None:
 
 def fit_shuffled(
     fresh_model: Callable[[], nn.Module],
-    drawing: Drawing,
-    bins: torch.Tensor,
+    prepare: Callable[..., Inputs],
+    stored: Inputs,
     targets: torch.Tensor,
     epochs: int,
     batch_size: int,
@@ -76,23 +76,25 @@ def fit_shuffled(
     """A model trained on shuffled labels, in evaluation mode, and its accuracies on them, for "modulation" and "snr".
 
     What it learns of its frames, it learns by heart, as far as the epochs suffice (Zhang et al., "Understanding deep learning requires
-    rethinking generalization", ICLR 2017): the labels `targets` int64 (n, 2) of the frames `bins` (n, points) are permuted over frames,
-    each task on its own, so that nothing in an image tells them. Adam on the sum of the cross-entropies of both heads, for `epochs` passes
-    over batches of about equal size. `fresh_model` builds a model, whose initial weights come from `rng` like everything random here.
+    rethinking generalization", ICLR 2017): the labels `targets` int64 (n, 2) of the frames `stored` are permuted over frames, each task on
+    its own, so that nothing in a frame tells them. Adam on the sum of the cross-entropies of both heads, for `epochs` passes over
+    batches of about equal size. `fresh_model` builds a model, whose initial weights come from `rng` like everything random here, and
+    `prepare` turns what is stored of frames, tensors of n rows each, into what the model is asked.
     """
-    shuffled = torch.stack([labels[torch.from_numpy(rng.permutation(len(bins)))] for labels in targets.cpu().T], dim=1).to(bins.device)
+    device = stored[0].device
+    shuffled = torch.stack([labels[torch.from_numpy(rng.permutation(len(labels)))] for labels in targets.cpu().T], dim=1).to(device)
     with torch.random.fork_rng():
         torch.manual_seed(int(rng.integers(2**63)))
-        model = fresh_model().to(bins.device).train()
+        model = fresh_model().to(device).train()
         adam = optimizer("adam", model.parameters(), lr)
         for _ in range(epochs):
-            for batch in _batches(rng.permutation(len(bins)), batch_size):
-                answers = model(drawing(drawing.count(bins[batch])))
+            for batch in _batches(rng.permutation(len(targets)), batch_size):
+                answers = model(*prepare(*(one[batch] for one in stored)))
                 loss = sum(functional.cross_entropy(logits, labels) for logits, labels in zip(answers, shuffled[batch].T, strict=True))
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
-    right = _answers(model.eval(), drawing, bins) == shuffled
+    right = _answers(model.eval(), prepare, stored) == shuffled
     return model, dict(zip(("modulation", "snr"), right.float().mean(0).tolist(), strict=True))
 
 
@@ -102,9 +104,10 @@ def _batches(frames: np.ndarray, batch_size: int) -> list[torch.Tensor]:
 
 
 @torch.inference_mode()
-def _answers(model: nn.Module, drawing: Drawing, bins: torch.Tensor) -> torch.Tensor:
-    """The most probable classes (n, 2) of the frames `bins` (n, points)."""
-    return torch.cat([torch.stack([one.argmax(1) for one in model(drawing(drawing.count(part)))], dim=1) for part in bins.split(BATCH)])
+def _answers(model: nn.Module, prepare: Callable[..., Inputs], stored: Inputs) -> torch.Tensor:
+    """The most probable classes (n, 2) of stored frames."""
+    parts = zip(*(one.split(BATCH) for one in stored), strict=True)
+    return torch.cat([torch.stack([one.argmax(1) for one in model(*prepare(*part))], dim=1) for part in parts])
 
 
 class Survival(NamedTuple):

@@ -92,24 +92,24 @@ def build(
     lr: float,
     factor: float,
     patience: int,
-    warmup_epochs: int,
+    warmup_steps: int,
     cycle_epochs: int,
 ) -> Schedule:
     """The schedule of that name over all groups of `optimizer`; `lr` is the highest rate of each.
 
     - plateau: `lr`, multiplied by `factor` after more than `patience` epochs without improvement.
     - cyclic: from lr/10 up to `lr` and back in `cycle_epochs`, then half as high above lr/10, and so on (Smith, WACV 2017, triangular2).
-    - cosine: from lr/100 up to `lr` in `warmup_epochs`, then down to 0 along half a cosine (Loshchilov and Hutter, ICLR 2017).
+    - cosine: from lr/100 up to `lr` in `warmup_steps`, then down to 0 along half a cosine (Loshchilov and Hutter, ICLR 2017).
     - one_cycle: from lr/25 up to `lr` in 30 % of the steps, then down to lr/250000 (Smith and Topin, 2018).
 
     None of them touches the momentum: torch would cycle Adam's first beta too, and schedules would differ in two things.
 
     Raises:
-        ValueError: for a name that is not in `SCHEDULES`, or a warm-up that leaves no epoch.
+        ValueError: for a name that is not in `SCHEDULES`, or a warm-up that leaves no step.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    steps, warmup, cycle = (count * steps_per_epoch for count in (epochs, warmup_epochs, cycle_epochs))
+    steps, cycle = epochs * steps_per_epoch, cycle_epochs * steps_per_epoch
     match name:
         case "plateau":
             # No threshold: torch's is relative, and with a negated accuracy it would take a little worse for better.
@@ -120,7 +120,7 @@ def build(
                 CyclicLR(optimizer, CYCLE_BASE * lr, lr, up, down, mode="triangular2", cycle_momentum=False), cycle_epochs=cycle_epochs
             )
         case "cosine":
-            return Schedule(_warm_cosine(optimizer, steps, warmup), steps)
+            return Schedule(_warm_cosine(optimizer, steps, warmup_steps), steps)
         case "one_cycle":
             return Schedule(OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False), steps)
     raise ValueError(f"schedule {name!r} is unknown; there are {', '.join(SCHEDULES)}")
@@ -128,7 +128,7 @@ def build(
 
 def _warm_cosine(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRScheduler:
     if warmup >= steps:
-        raise ValueError(f"a warm-up of {warmup} steps leaves nothing of {steps}; lower train.warmup_epochs or raise train.epochs")
+        raise ValueError(f"a warm-up of {warmup} steps leaves nothing of {steps}; lower train.warmup_steps or raise train.epochs")
     if not warmup:  # which a sequence of schedules takes for a first step of warming up in PyTorch 2.11
         return CosineAnnealingLR(optimizer, steps)
     rising = LinearLR(optimizer, WARMUP_START, total_iters=warmup)

@@ -4,7 +4,9 @@ An execution of the pipeline is one parent run and the model it trains one child
 before it to the parent; each finds its runs by the tag `pisces.key`, so no run id is ever written to a file. A metric is stored as
 `<stage>/<name>`, since several stages share a run; a slash opens a section in MLflow's charts.
 
-Environment: PISCES_TRACKING=off (default on), MLFLOW_TRACKING_URI (default the SQLite file `mlflow.db` beside `dvc.yaml`),
+With PISCES_SWEEP=<name> the executions of one sweep of experiments stand under a run of that name.
+
+Environment: PISCES_TRACKING=off (default on), PISCES_SWEEP, MLFLOW_TRACKING_URI (default the SQLite file `mlflow.db` beside `dvc.yaml`),
 PISCES_UI_PORT (default 5000).
 """
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 EXPERIMENT = "pisces"
-MODEL_STAGES = ("train", "evaluate", "perturb", "pis")
+MODEL_STAGES = ("train", "evaluate", "perturb", "pis", "attribute", "limits")
 LOCK_SECONDS = 60
 DIGEST_CHARACTERS = 36  # the most that MLflow's data set digest holds
 
@@ -254,6 +256,8 @@ def _open(stage: str, params: Params, execution: Execution) -> Session:
         experiment = client.get_experiment_by_name(EXPERIMENT)
         location = None if _is_server(uri) else _artifacts()
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, location)
+        if sweep := os.environ.get("PISCES_SWEEP"):
+            tags["mlflow.parentRunId"] = _sweep(client, experiment_id, sweep)
         # The params belong to the key: an experiment may be run again under its name, and MLflow's params cannot change.
         key = _digest([execution.key, values])
         runs = [_reopen(client, experiment_id, execution.name, tags | {"pisces.key": key})]
@@ -265,6 +269,13 @@ def _open(stage: str, params: Params, execution: Execution) -> Session:
     session = Session(client, tuple(runs))
     client.set_tag(session.run_id, f"dvc.stage.{stage}", "RUNNING")
     return session
+
+
+def _sweep(client: "MlflowClient", experiment_id: str, name: str) -> str:
+    """Id of the run that stands for a sweep; it holds nothing itself."""
+    run = _reopen(client, experiment_id, name, {"pisces.key": f"sweep {name}"})
+    client.set_terminated(run.info.run_id, "FINISHED")
+    return run.info.run_id
 
 
 def _reopen(client: "MlflowClient", experiment_id: str, name: str, tags: dict[str, str]) -> "MlflowRun":

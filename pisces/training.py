@@ -7,27 +7,34 @@ back to its last checkpoint with half the learning rate, and a batch that does n
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from pisces import augmentation, checkpoints, curriculum, dvc_process, losses, models, schedules, weighting
-from pisces.datasets import Batch, Constellations, Frames, Loader, Stored, batches
-from pisces.models import Architecture
+from pisces import augmentation, checkpoints, curriculum, dvc_process, losses, models, noise_aware, schedules, weighting
+from pisces.augmentation import Mix
+from pisces.datasets import Batch, Loader, Recordings, Signals, Stored, batches
+from pisces.models import Architecture, denoiser
+from pisces.models.cldnn import Settings
 from pisces.models.heads import positions
-from pisces.params import Train
+from pisces.params import NoiseAware, Train
 from pisces.rendering import Drawing
 from pisces.seeding import generator
+from pisces.signals import Waveform
 
 Epoch = dict[str, float]
 TASKS = ("modulation", "snr")
 MAX_ROLLBACKS = 8
+CALIBRATION_BATCHES = 256
+PER_SNR = ("eta_mean_", "eta_std_")
 
 
 class Diverged(Exception):
@@ -37,13 +44,17 @@ class Diverged(Exception):
 class Work(NamedTuple):
     """What is trained on."""
 
-    data: Constellations
-    frames: Frames | None
+    data: Recordings
+    frames: Signals | None
     """The IQ behind `data`; needed only for augmentation that changes frames."""
     parts: dict[str, np.ndarray]
     """`train` and `validation`, each an index (n, 3)."""
-    drawing: Drawing
+    input: Drawing | Waveform
     augmentation: augmentation.Augmentation
+    cldnn: Settings | None = None
+    """What a `cldnn` is made of..."""
+    noise_aware: NoiseAware | None = None
+    """...and how it learns what is noise."""
 
 
 def fit(
@@ -64,7 +75,9 @@ def fit(
         )
     learner = Learner(fabric, work, config, seed)
     state = checkpoints.load(checkpoint)
-    if state is not None:
+    if state is None:
+        learner.calibrate()
+    else:
         learner.restore(state)
         if fabric.is_global_zero:
             print(f"going on after epoch {len(learner.history)}", flush=True)
@@ -122,6 +135,23 @@ def monitored(row: Epoch, stop_metric: str) -> float:
     return row[stop_metric] if stop_metric.endswith("loss") else -row[stop_metric]
 
 
+def noise_table(history: list[Epoch]) -> pd.DataFrame:
+    """One row an (epoch, SNR): `eta_mean` and `eta_std`, of the noise fractions estimated for the validation frames; empty without any."""
+    rows = [
+        {"epoch": row["epoch"], "snr_db": int(name.removeprefix(PER_SNR[0]).removesuffix("dB"))}
+        | {"eta_mean": value, "eta_std": row[name.replace(*PER_SNR)]}
+        for row in history
+        for name, value in row.items()
+        if name.startswith(PER_SNR[0])
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "snr_db", "eta_mean", "eta_std"])
+
+
+def training_table(history: list[Epoch]) -> pd.DataFrame:
+    """One row an epoch, of all that `noise_table` does not show."""
+    return pd.DataFrame([{name: value for name, value in row.items() if not name.startswith(PER_SNR)} for row in history])
+
+
 def describe(row: Epoch, epochs: int) -> str:
     """One line about one epoch, for the console."""
     accuracies = ", ".join(f"{task} {100 * row[f'validation_{task}_accuracy']:.1f} %" for task in (*TASKS, "joint"))
@@ -135,10 +165,10 @@ class Learner:
     def __init__(self, fabric: Fabric, work: Work, config: Train, seed: int):
         self.fabric, self.work, self.config, self.seed = fabric, work, config, seed
         data = work.data
-        architecture = Architecture(config.model, config.branches, config.snr_head)
+        architecture = architecture_of(config, work)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = models.build(architecture, work.drawing.channels, data.render.size, len(data.modulations), data.snrs_db)
+            model = models.build(architecture, work.input.shape, len(data.modulations), data.snrs_db)
         if config.pretrained != "none":
             models.load_pretrained(model, architecture, config.pretrained)
         if fabric.world_size > 1 and fabric.device.type == "cuda":  # elsewhere torch has none, and each process its own statistics
@@ -162,10 +192,16 @@ class Learner:
             lr=config.lr,
             factor=config.plateau_factor,
             patience=config.plateau_patience,
-            warmup_epochs=config.warmup_epochs,
+            warmup_steps=config.warmup_steps,
             cycle_epochs=config.cycle_epochs,
         )
         self.model, self.optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
+        self.average = _moving_average(self.model.module, config.ema_decay) if config.ema_decay else None
+        self.auxiliary = None
+        if architecture.cldnn is not None:
+            self.model.mark_forward_method("learn")
+            self.auxiliary = noise_aware.Auxiliary(work.noise_aware, model, data.modulations, data.snrs_db, fabric.device)
+        self.snrs_db = torch.tensor(data.snrs_db, dtype=torch.float32, device=fabric.device)
         self.positions = positions(data.snrs_db).to(fabric.device)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
@@ -180,9 +216,32 @@ class Learner:
         epochs = len(self.history)
         if epochs >= self.config.epochs:
             return True
-        return epochs > 0 and epochs - best_epoch(self.history, self.config.stop_metric) >= self.schedule.patience(
-            self.config.stop_patience
-        )
+        if not epochs:
+            return False
+        # What a denoiser learns in the phases before the last shows in no metric of the classifier.
+        settled = noise_aware.epochs_apart(self.work.noise_aware) if self.auxiliary and self.auxiliary.has_denoiser else 0
+        best = max(settled, best_epoch(self.history, self.config.stop_metric))
+        return epochs - best >= self.schedule.patience(self.config.stop_patience)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model that is validated and kept: the trained one, or the moving average of its weights."""
+        return self.model.module if self.average is None else self.average.module
+
+    @property
+    def _estimates_noise(self) -> bool:
+        return getattr(self.kept, "has_noise_estimate", False)
+
+    def calibrate(self) -> None:
+        """Fits the analytic part of a noise estimate to the labels of some training frames, in closed form."""
+        if not self._estimates_noise:
+            return
+        order = generator(self.seed, "calibrate").permutation(self.work.parts["train"])[: CALIBRATION_BATCHES * self.config.batch_size]
+        found = [
+            (denoiser.difference_energy(self.work.input.prepare(batch.stored)), denoiser.eta(self.snrs_db[batch.snr]))
+            for batch in batches(Stored(self.work.data, self.fabric.device), order, self.micro_batch)
+        ]
+        self.model.module.noise.calibrate(*(torch.cat(part) for part in zip(*found, strict=True)))
 
     def epoch(self, rollbacks: int) -> Epoch:
         """Trains and validates once, and counts it; `rollbacks`: how often this epoch has failed before."""
@@ -199,7 +258,7 @@ class Learner:
         self.schedule.step_epoch(monitored(row, config.stop_metric))
         self.weighting.end_epoch([row[f"train_{task}_loss"] for task in TASKS])
         if best_epoch(self.history, config.stop_metric) == number:
-            self.best = copy.deepcopy(self.model.module.state_dict())
+            self.best = copy.deepcopy(self.kept.state_dict())
         return row
 
     def _steps(self) -> int:
@@ -212,6 +271,8 @@ class Learner:
         data, index = self.work.data, self.work.parts["train"]
         admitted = curriculum.admitted(number, self.config.curriculum_epochs, data.snrs_db)
         order = generator(self.seed, "shuffle", number).permutation(index[admitted[index[:, 1]]])
+        if self.config.snr_balance:
+            order = curriculum.balanced(order, self.config.snr_balance, generator(self.seed, "balance", number))
         order = np.resize(order, index.shape)[: self._steps() * self.config.batch_size]
         if not self.work.augmentation.changes_frames:
             return Stored(data, self.fabric.device), order
@@ -229,7 +290,8 @@ class Learner:
             Diverged: when more than `max_skipped_steps` steps in a row, or all, are not finite.
         """
         self.model.train()
-        tally, skipped, in_a_row = Tally(), 0, 0
+        names = noise_aware.LOSSES if self.auxiliary else ()
+        tally, skipped, in_a_row = Tally(names), 0, 0
         limit = min(self.config.max_skipped_steps, self._steps() - 1)
         with torch.random.fork_rng():
             # For dropout and the like: anew in each epoch, so that going on from a checkpoint needs no state of generators.
@@ -241,6 +303,8 @@ class Learner:
                     in_a_row = 0
                     for part in parts:
                         tally.add(*part)
+                    if self.average is not None:
+                        self.average.update_parameters(self.model.module)
                 else:
                     skipped, in_a_row = skipped + 1, in_a_row + 1
                     if in_a_row > limit:
@@ -275,35 +339,54 @@ class Learner:
         done = []
         for i, piece in enumerate(pieces):
             with self.fabric.no_backward_sync(self.model, enabled=i < len(pieces) - 1):
-                answers, task_losses = self._losses(piece, rng)
-                share = len(piece.bins) * self.fabric.world_size / together  # of the mean that DistributedDataParallel takes
-                loss = self.weighting(task_losses) * share
+                answers, task_losses, auxiliary = self._losses(piece, rng)
+                share = len(piece.stored) * self.fabric.world_size / together  # of the mean that DistributedDataParallel takes
+                loss = self._total(task_losses, auxiliary) * share
                 # A loss that is not finite may have a gradient that is: NaN reaches all processes.
                 self.fabric.backward(loss * torch.where(loss.detach().isfinite(), 1.0, math.nan))
-            done.append((answers, task_losses, piece))
+            done.append((piece, answers, task_losses, auxiliary))
         return done
 
-    def _losses(self, batch: Batch, rng: np.random.Generator | None) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Answers of both heads and the unweighted mean losses (tasks,); with a generator, of images mixed by it."""
-        images = self.work.drawing(self.work.drawing.count(batch.bins))
-        alpha = self.work.augmentation.mixup_alpha if rng is not None else 0
-        images, other, share = augmentation.mix(images, alpha, rng)
-        answers = self.model(images.contiguous(memory_format=torch.channels_last)) if rng is not None else self._answer(images)
-        targets = torch.stack([batch.modulation, batch.snr])
-        means = [share * self._task_losses(answers, targets)]
-        if share < 1:
-            means.append((1 - share) * self._task_losses(answers, targets[:, other]))
-        return answers, sum(means)
+    def _total(self, task_losses: torch.Tensor, auxiliary: noise_aware.Losses) -> torch.Tensor:
+        if self.auxiliary is None:
+            return self.weighting(task_losses)
+        weights = self.auxiliary.weights(len(self.history) + 1)
+        return weights["classification"] * self.weighting(task_losses) + sum(weights[name] * loss for name, loss in auxiliary.items())
 
-    def _answer(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _losses(self, batch: Batch, rng: np.random.Generator | None) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, noise_aware.Losses]:
+        """Answers of both heads, the unweighted mean losses (tasks,) and the auxiliary ones; with a generator, of inputs mixed by it."""
+        inputs, snr_db = self.work.input.prepare(batch.stored), self.snrs_db[batch.snr]
+        if rng is None:
+            return (answers := self._answer(inputs, snr_db)), self._task_losses(answers, batch, None), {}
+        mix = augmentation.draw_mix(self.work.augmentation, snr_db, rng)
+        if self.auxiliary is None:
+            answers, auxiliary = self.model(mix(inputs) if mix else inputs), {}
+        else:
+            answers, auxiliary = self._noise_aware(inputs, mix, snr_db, batch, rng)
+        return answers, self._task_losses(answers, batch, mix), auxiliary
+
+    def _noise_aware(
+        self, frames: torch.Tensor, mix: Mix | None, snr_db: torch.Tensor, batch: Batch, rng: np.random.Generator
+    ) -> tuple[tuple[torch.Tensor, ...], noise_aware.Losses]:
+        taught = mix is None  # a teacher of unmixed frames has nothing to say about a mixed batch
+        if mix and self.work.augmentation.mixup_losses == "all_losses":
+            frames, snr_db, mix = mix(frames), mix(snr_db), None
+        return self.auxiliary(self.model, frames, mix, snr_db, batch.modulation, len(self.history) + 1, rng, taught)
+
+    def _answer(self, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Without DistributedDataParallel, whose processes wait for each other at every batch, and may have different numbers of them."""
         with self.fabric.autocast():
-            return self.model.module(images.contiguous(memory_format=torch.channels_last))
+            return self.kept(inputs, snr_db) if getattr(self.kept, "is_oracle", False) else self.kept(inputs)
 
-    def _task_losses(self, answers: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-        modulation = losses.modulation_loss(answers[0], targets[0], self.config.label_smoothing)
-        snr = losses.snr_loss(self.config.snr_loss, answers[1], targets[1], self.positions)
-        return torch.stack([modulation.mean(), snr.mean()])
+    def _task_losses(self, answers: tuple[torch.Tensor, ...], batch: Batch, mix: Mix | None) -> torch.Tensor:
+        def modulation(target: torch.Tensor) -> torch.Tensor:
+            return losses.modulation_loss(answers[0], target, self.config.label_smoothing)
+
+        def snr(target: torch.Tensor) -> torch.Tensor:
+            return losses.snr_loss(self.config.snr_loss, answers[1], target, self.positions)
+
+        pairs = ((modulation, batch.modulation), (snr, batch.snr))
+        return torch.stack([mix.loss(loss, target) if mix else loss(target).mean() for loss, target in pairs])
 
     def _update(self) -> bool:
         """Takes the step and says so, unless the gradient of some process is not finite."""
@@ -319,17 +402,30 @@ class Learner:
 
     @torch.no_grad()
     def validate(self, steps: Iterable[Batch]) -> Epoch:
-        self.model.eval()
-        tally = Tally()
+        self.kept.eval()
+        tally, estimates = Tally(), []
         for batch in steps:
-            tally.add(*self._losses(batch, None), batch)
+            tally.add(batch, *self._losses(batch, None))
+            if self._estimates_noise:
+                eta = self.kept.estimate(self.work.input.prepare(batch.stored))
+                estimates.append(torch.stack([eta.float(), self.snrs_db[batch.snr]]))
         means = tally.means("validation", self.fabric)
         if not math.isfinite(means["validation_loss"]):
             raise Diverged(f"the validation loss of epoch {len(self.history) + 1} is {means['validation_loss']}")
-        return means
+        return means | self._report(estimates)
+
+    def _report(self, estimates: list[torch.Tensor]) -> Epoch:
+        """`noise_aware.report` of estimates (2, n), of all processes."""
+        if not self._estimates_noise:
+            return {}
+        most = -(-len(self.work.parts["validation"]) // self.fabric.world_size)
+        own = torch.cat([*estimates, torch.full((2, most), math.nan, device=self.fabric.device)], 1)[:, :most]
+        eta, snr_db = self.fabric.all_gather(own).view(-1, 2, most).transpose(0, 1).flatten(1).cpu().numpy()
+        there = ~np.isnan(snr_db)
+        return noise_aware.report(eta[there], snr_db[there])
 
     def best_model(self) -> nn.Module:
-        model = self.model.module
+        model = self.kept
         model.load_state_dict(self.best)
         return model.cpu().eval()
 
@@ -342,13 +438,32 @@ class Learner:
             "history": self.history,
             "best": self.best,
             "micro_batch": self.micro_batch,
+            "average": self.average.state_dict() if self.average else {},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.module.load_state_dict(state["model"])
         for name in ("weighting", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.history, self.best, self.micro_batch = list(state["history"]), state["best"], state["micro_batch"]
+
+
+def architecture_of(config: Train, work: Work) -> Architecture:
+    return Architecture(config.model, config.branches, config.snr_head, work.cldnn if config.model == models.CLDNN else None)
+
+
+def _moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Exponential, with a smaller decay at first, so that it soon forgets where training began; statistics of batches included."""
+
+    @torch.no_grad()
+    def average(averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        if not averaged.is_floating_point():  # a count of batches
+            return current
+        return torch.lerp(current, averaged, torch.clamp((1 + steps) / (10 + steps), max=decay).to(averaged.dtype))
+
+    return AveragedModel(model, avg_fn=average, use_buffers=True)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -359,32 +474,36 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def _pieces(batch: Batch, size: int) -> Iterator[Batch]:
     """Of at most `size` frames, as equal as can be; of 3 rather than 1 and 2, as batch normalisation needs two."""
-    count = min(-(-len(batch.bins) // size), len(batch.bins) // 2)
+    count = min(-(-len(batch.stored) // size), len(batch.stored) // 2)
     return (Batch(*part) for part in zip(*(column.tensor_split(count) for column in batch), strict=True))
 
 
 class Tally:
     """Sums of losses and of right answers over batches, kept on the device until asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, auxiliary: Sequence[str] = ()):
+        self.auxiliary = auxiliary
         self.sums: torch.Tensor | float = 0.0
 
-    def add(self, answers: tuple[torch.Tensor, ...], task_losses: torch.Tensor, batch: Batch) -> None:
+    def add(self, batch: Batch, answers: tuple[torch.Tensor, ...], task_losses: torch.Tensor, auxiliary: noise_aware.Losses) -> None:
         modulation, snr = answers[0].argmax(1) == batch.modulation, answers[1].argmax(1) == batch.snr
-        n = len(batch.bins)
+        n = len(batch.stored)
         counts = torch.stack([modulation.sum(), snr.sum(), (modulation & snr).sum(), torch.tensor(n, device=snr.device)])
-        self.sums = self.sums + torch.cat([task_losses.detach() * n, counts.float()])
+        nothing = torch.full((), math.nan, device=snr.device)
+        others = [auxiliary.get(name, nothing).detach()[None] * n for name in self.auxiliary]
+        self.sums = self.sums + torch.cat([counts.float(), task_losses.detach() * n, *others])
 
     def means(self, part: str, fabric: Fabric) -> Epoch:
         """Over the batches of all processes; NaN where there was none."""
-        sums = torch.as_tensor(self.sums, device=fabric.device).expand(6).clone()
-        *totals, frames = fabric.all_reduce(sums, reduce_op="sum").cpu().double().tolist()
-        modulation_loss, snr_loss, modulation, snr, joint = (total / frames if frames else math.nan for total in totals)
-        return {
-            f"{part}_loss": modulation_loss + snr_loss,
-            f"{part}_modulation_loss": modulation_loss,
-            f"{part}_snr_loss": snr_loss,
+        sums = torch.as_tensor(self.sums, device=fabric.device).expand(6 + len(self.auxiliary)).clone()
+        modulation, snr, joint, frames, *totals = fabric.all_reduce(sums, reduce_op="sum").cpu().double().tolist()
+        modulation, snr, joint, *losses = (total / frames if frames else math.nan for total in (modulation, snr, joint, *totals))
+        row = {
+            f"{part}_loss": losses[0] + losses[1],
+            f"{part}_modulation_loss": losses[0],
+            f"{part}_snr_loss": losses[1],
             f"{part}_modulation_accuracy": modulation,
             f"{part}_snr_accuracy": snr,
             f"{part}_joint_accuracy": joint,
         }
+        return row | {f"{part}_{name}_loss": loss for name, loss in zip(self.auxiliary, losses[2:], strict=True) if not math.isnan(loss)}

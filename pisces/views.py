@@ -29,6 +29,16 @@ def symbol(iq: torch.Tensor, sps: int, rolloff: float) -> torch.Tensor:
     Raises:
         ValueError: when the samples are not a whole number of symbols, or too few of them.
     """
+    band, timing = _matched_band(iq, sps, rolloff)
+    symbols = band.shape[1] // 2
+    ramp = torch.arange(-symbols, symbols, device=iq.device) / symbols
+    lower, upper = (band * torch.exp(2j * torch.pi * timing * ramp)).split(symbols, 1)
+    points = torch.fft.ifft(lower + upper)[:, EDGE:-EDGE]
+    return points / _rms(points)
+
+
+def _matched_band(iq: torch.Tensor, sps: int, rolloff: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spectrum after the matched filter, (n, 2 * symbols) from minus to plus one symbol rate, and timing (n, 1) in symbols, -1/2..1/2."""
     samples = iq.shape[1]
     symbols = samples // sps
     if samples % sps or symbols <= 2 * EDGE:
@@ -40,11 +50,7 @@ def symbol(iq: torch.Tensor, sps: int, rolloff: float) -> torch.Tensor:
     spectrum = torch.fft.fft(iq)
     band = torch.cat([spectrum[:, -symbols:], spectrum[:, :symbols]], 1) * _matched(symbols, rolloff).to(iq.device)
     lower, upper = band.split(symbols, 1)  # a symbol rate apart, so a product of the two is the line at the symbol rate
-    timing = -torch.angle((upper * lower.conj()).sum(1, keepdim=True)) / (2 * torch.pi)  # in symbols, -1/2..1/2
-    ramp = torch.arange(-symbols, symbols, device=iq.device) / symbols
-    lower, upper = (band * torch.exp(2j * torch.pi * timing * ramp)).split(symbols, 1)
-    points = torch.fft.ifft(lower + upper)[:, EDGE:-EDGE]
-    return points / _rms(points)
+    return band, -torch.angle((upper * lower.conj()).sum(1, keepdim=True)) / (2 * torch.pi)
 
 
 @cache
@@ -94,6 +100,29 @@ def differential(iq: torch.Tensor, delay: int) -> torch.Tensor:
         raise ValueError(f"render.delay = {delay} is no less than the {iq.shape[1]} samples of a frame; make it smaller")
     points = iq[:, delay:] * iq[:, :-delay].conj()
     return points / _rms(points)
+
+
+def samples_of(view: str, iq: torch.Tensor, sps: int, rolloff: float, delay: int) -> torch.Tensor:
+    """Numbers of the samples that each point of a view stands for: frames (n, samples) -> int64 (n, points, samples a point).
+
+    `raw`: the sample itself; `symbol`: the sps samples nearest to its instant; `noise`: the sample in the middle of the
+    filter; `differential`: the two factors. Filters reach further, but weigh these most.
+    """
+    n, samples = iq.shape
+    every = torch.arange(samples, device=iq.device)
+    match view:
+        case "raw":
+            behind = every[:, None]
+        case "symbol":
+            timing = _matched_band(iq, sps, rolloff)[1]
+            first = ((timing - 0.5) * sps).ceil().long()  # of symbol 0, (n, 1); rounded once, so that no two symbols share a sample
+            behind = (first + every[EDGE * sps : samples - EDGE * sps]).unflatten(1, (-1, sps))
+        case "noise":
+            reach = len(_high_pass(sps)) // 2
+            behind = every[reach : samples - reach, None]
+        case _:
+            behind = torch.stack([every[delay:], every[:-delay]], 1)
+    return behind.expand(n, -1, -1)
 
 
 def _rms(points: torch.Tensor) -> torch.Tensor:

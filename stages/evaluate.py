@@ -4,43 +4,45 @@ from pathlib import Path
 
 import pandas as pd
 
-from pisces import console, files, inference, metrics, modelfile, plots, splitting, tracking
-from pisces.datasets import Constellations
+from pisces import console, files, inference, metrics, modelfile, plots, results, splitting, tracking
 from pisces.params import load_params
 from pisces.seeding import generator
 
-CONSTELLATIONS, SPLITS, MODEL = Path("data/constellations"), Path("data/splits.npz"), Path("models")
-HISTORY = Path("plots/training.csv")
+SHARDS, CONSTELLATIONS, SPLITS = Path("data/split_hdf5"), Path("data/constellations"), Path("data/splits.npz")
+MODEL, HISTORY = Path("models"), Path("plots/training.csv")
 OUT, METRICS, PLOTS = Path("data/predictions.npz"), Path("metrics/evaluate.json"), Path("plots")
 
 
 def main() -> None:
     params = load_params()
     resamples, rng = params.evaluate.resamples, generator(params.base.seed, "evaluate")
-    data, trained = Constellations(CONSTELLATIONS), modelfile.load(MODEL)
-    modelfile.check_fits(trained, data)
+    trained = modelfile.load(MODEL)
+    data = modelfile.recordings(trained, CONSTELLATIONS, SHARDS)
+    if params.evaluate.bypass_denoiser:
+        inference.bypass_denoiser(trained)
     with tracking.stage("evaluate", params) as run:
         predictions = inference.predict_frames(trained, data, splitting.read_splits(SPLITS)["test"])
         files.write_npz(OUT, predictions)
         summary = metrics.summary(predictions, resamples, rng)
         files.write_json(METRICS, summary)
         by_snr = metrics.accuracy_by_snr(predictions, resamples, rng)
-        files.write_csv(PLOTS / "accuracy_by_snr.csv", by_snr)
         scores = metrics.per_class_table(predictions, trained.modulations, trained.snrs_db)
-        files.write_csv(PLOTS / "per_class.csv", scores)
-        classes = (len(trained.modulations), len(trained.snrs_db))
-        plots.save(plots.training(pd.read_csv(HISTORY)), PLOTS / "training.png")
-        plots.save(plots.accuracy_by_snr(by_snr, classes), PLOTS / "accuracy_by_snr.png")
-        plots.save(plots.per_class(scores[scores["task"] == "modulation"]), PLOTS / "per_class.png")
-        for task, suffix, labels in (("modulation", "", trained.modulations), ("snr", "_db", trained.snrs_db)):
+        tables = {"accuracy_by_snr": by_snr, "per_class": scores, "snr_estimate": metrics.snr_estimates(predictions)}
+        pictures = {
+            "training": plots.training(pd.read_csv(HISTORY)),
+            "accuracy_by_snr": plots.accuracy_by_snr(by_snr, (len(trained.modulations), len(trained.snrs_db))),
+            "per_class": plots.per_class(scores[scores["task"] == "modulation"]),
+            "snr_estimate": plots.snr_estimate(tables["snr_estimate"]),
+        }
+        confused = {"modulation": ("modulation", "", trained.modulations), "snr": ("SNR (dB)", "_db", trained.snrs_db)}
+        for task, (what, suffix, labels) in confused.items():
             actual, predicted = predictions[f"{task}_true{suffix}"], predictions[f"{task}_pred{suffix}"]
-            files.write_csv(PLOTS / f"confusion_{task}.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
-            what = {"modulation": "modulation", "snr": "SNR (dB)"}[task]
-            plots.save(plots.confusion(actual, predicted, labels, what), PLOTS / f"confusion_{task}.png")
+            tables[f"confusion_{task}"] = pd.DataFrame({"actual": actual, "predicted": predicted})
+            pictures[f"confusion_{task}"] = plots.confusion(actual, predicted, labels, what)
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-        for name in ("training", "accuracy_by_snr", "per_class", "confusion_modulation", "confusion_snr"):
-            run.artifact(PLOTS / f"{name}.png")
+        for path in results.write(PLOTS, tables, pictures):
+            run.artifact(path)
     accuracies = ", ".join(f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in metrics.TASKS)
     print(f"{len(predictions['frame'])} test frames: {accuracies}; wrote {OUT}, {METRICS} and {PLOTS}/")
 

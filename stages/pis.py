@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-from pisces import console, files, inference, modelfile, pis, plots, tracking
+from pisces import console, files, inference, modelfile, pis, plots, results, tracking
 from pisces.datasets import Constellations
 from pisces.params import load_params
 from pisces.perturbation import Perturbations
 from pisces.seeding import generator
 
-CONSTELLATIONS, MODEL, PERTURBATIONS = Path("data/constellations"), Path("models"), Path("data/perturbations.h5")
-OUT, METRICS, PLOTS = Path("data/pis.npz"), Path("metrics/pis.json"), Path("plots")
+SHARDS, CONSTELLATIONS, PERTURBATIONS = Path("data/split_hdf5"), Path("data/constellations"), Path("data/perturbations.h5")
+MODEL, OUT, METRICS, PLOTS = Path("models"), Path("data/pis.npz"), Path("metrics/pis.json"), Path("plots")
 
 
 def main() -> None:
     params = load_params()
     data, trained, perturbations = Constellations(CONSTELLATIONS), modelfile.load(MODEL), Perturbations(PERTURBATIONS)
-    modelfile.check_fits(trained, data)
     resamples, levels, seed = params.pis.resamples, params.perturb.levels_percent, params.base.seed
+    look = inference.look(trained, data, SHARDS, params.pis.fill, seed)
     with tracking.stage("pis", params) as run:
-        outcome = pis.measure(trained.model, trained.drawing, data, perturbations, inference.device())
+        outcome = pis.measure(trained.model, look, data, perturbations, inference.device())
         pis.write_outcome(OUT, outcome, perturbations.frame)
         groups = pis.groups(perturbations.frame, data)
         tables = {"pis": pis.table(outcome, resamples, generator(seed, "pis"))}
@@ -27,20 +27,16 @@ def main() -> None:
         for name, group in groups.items():
             tables[f"pis_by_{name}"] = pis.grouped_table(few, *group, resamples, generator(seed, "pis by", name))
         tables["pis_by_cell"] = pis.by_cell(outcome, *(values for values, _ in groups.values()), max(levels))
-        for name, table in tables.items():
-            files.write_csv(PLOTS / f"{name}.csv", table)
         summary = pis.headline(tables["pis"], tables["pis_areas"], levels)
         files.write_json(METRICS, summary)
         classes = (len(trained.modulations), len(trained.snrs_db))
         pictures = {"pis": plots.pis(tables["pis"]), "pis_regions": plots.regions(tables["pis"])}
         pictures["degradation"] = plots.degradation(tables["pis"], pis.baseline(outcome), classes)
         pictures["pis_heatmap"] = plots.pis_heatmap(tables["pis_by_cell"], tuple(dict.fromkeys(mask.view for mask in outcome.masks)))
-        for name, picture in pictures.items():
-            plots.save(picture, PLOTS / f"{name}.png")
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-        for name in [*(f"{table}.csv" for table in tables), *(f"{picture}.png" for picture in pictures)]:
-            run.artifact(PLOTS / name)
+        for path in results.write(PLOTS, tables, pictures):
+            run.artifact(path)
     print(f"PIS of {len(outcome.masks)} masks over {len(perturbations.frame)} frames in {PLOTS}/pis.csv; headline in {METRICS}")
 
 

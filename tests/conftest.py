@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pisces import rendering, shards
-from pisces.datasets import Constellations
-from pisces.params import Draw, Extent, Render
+from pisces.datasets import Constellations, Signals
+from pisces.params import Draw, Extent, NoiseAware, Perturb, Render
 from pisces.shards import Cell
 from pisces.synthesis import synthesize_cell
 
@@ -27,6 +27,21 @@ RENDER = Render(
 )
 POINTS = {"raw": 256, "symbol": 24, "noise": 174, "differential": 252}
 """Of a frame of `SAMPLES`: the noise filter has 83 taps."""
+PERTURB = Perturb(
+    views=None,
+    rules=("exact", "percentile"),
+    masks=("top", "bottom", "random"),
+    levels_percent=(20,),
+    curve_percent=(60,),
+    regions=("ring", "sector", "cluster", "window"),
+    rings=3,
+    sectors=4,
+    core_percent=50,
+    window=0.5,
+    stride=0.5,
+    frames_per_cell=None,
+)
+"""Every kind of mask, and few of each."""
 Write = Callable[[Path, dict[Cell, np.ndarray], int], Path]
 
 
@@ -37,6 +52,17 @@ def raw_only(size: int = SIZE, extent: float = EXTENT) -> Render:
 
 def draw(method: str) -> Draw:
     return Draw(method=method, sigma_px=1.0, decay_px=(0.5, 1.0, 2.0))
+
+
+def noise_aware(epochs: tuple[int, int, int] = (1, 1, 1), **changes) -> NoiseAware:
+    """Phases a, b1 and b2 of so many epochs, then c, all with the same weights; `changes` are weights or other settings."""
+    weights = {"denoising": 0.3, "identity": 0.05, "noise": 0.1, "features": 0.0, "distillation": 0.0}
+    weights |= {name: changes.pop(name) for name in weights.keys() & changes.keys()}
+    phases = zip(("a", "b1", "b2", "c"), (*epochs, None), (0, 0, 0.1, 1), (0, 1, 1, 1), strict=True)
+    settings = {name: weights | {"epochs": e, "gradient": g, "classification": c} for name, e, g, c in phases}
+    settings |= {"degrade_db": (2, 8), "degrade_to_db": None, "reference": None, "features_ramp_epochs": 0, "teacher": None}
+    settings |= {"teach_band_db": (-20, 30), "temperature": 2.0, "raw_gain": {"probability": 0, "below_db": 0, "low": 0, "high": 0.5}}
+    return NoiseAware.model_validate(settings | changes)
 
 
 def save_bins(root: Path, cell: Cell, bins: dict[str, np.ndarray], size: int) -> None:
@@ -65,6 +91,11 @@ def iq_shards(tmp_path_factory) -> Path:
         attributes = {"modulation": cell.modulation, "snr_db": cell.snr_db, "source": "made for the tests", "source_sha256": "0" * 64}
         shards.save(cell.path(root), arrays, attributes)
     return root
+
+
+@pytest.fixture(scope="session")
+def iq_data(iq_shards) -> Signals:
+    return Signals(iq_shards)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Do the maps put first what a model was made to look at, and are they what the papers' formulas say where these are known?"""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
 from pisces import attribution
-from pisces.attribution import Head, attribute, methods, per_pixel
+from pisces.attribution import SPATIAL, Head, attribute, methods, model_input, per_pixel
 from pisces.models.branches import plain
 from pisces.models.joint import JointModel
 from pisces.params import Attribute, load_params
@@ -27,8 +28,8 @@ def settings(**changed) -> Attribute:
     return FORMULAS.model_copy(update=changed)
 
 
-def explain(name: str, head: Head, images: torch.Tensor, targets: torch.Tensor, seed: int = 1, **changed) -> torch.Tensor:
-    return attribute(name, head, images, targets, settings(**changed), generator(seed, "attribute"))
+def explain(name: str, head: Head, images: torch.Tensor, targets: torch.Tensor, *context: torch.Tensor, seed: int = 1, **changed):
+    return attribute(name, head, images, targets, settings(**changed), generator(seed, "attribute"), *context)
 
 
 # --- Planted patterns -------------------------------------------------------------------------------------------------------
@@ -439,6 +440,149 @@ def test_channels_of_a_view_are_added_up():
     assert together.shape == (2, 8)
     assert together[0].tolist() == [12, 15, 18, 21, 48, 51, 54, 57]  # 0 + 4 + 8 ..., then 12 + 16 + 20 ...
     assert torch.equal(per_pixel(maps[:, :2], 2), maps[:, :2].flatten(1))
+
+
+# --- Models of raw IQ -------------------------------------------------------------------------------------------------------
+# Frames of 24 samples, of which the first six are planted: they alone count, and lie in a block of 2 x 2 px of the first view, where all
+# others lie elsewhere. Points of the second view stand for any two samples, and some of them are beyond its extent.
+
+SAMPLES, PLANTED, SIDE = 24, 6, 8
+PIXELS = 2 * SIDE**2
+
+
+class Heard(NamedTuple):
+    images: torch.Tensor  # (n, 2, SIDE, SIDE)
+    context: tuple[torch.Tensor, ...]
+    block: np.ndarray  # bool (n, PIXELS)
+
+    @property
+    def behind(self) -> torch.Tensor:
+        """How often each pixel stands for each sample, (n, PIXELS, SAMPLES)."""
+        _, pixels, samples, _ = self.context
+        every = torch.arange(len(pixels)).repeat_interleave(pixels.shape[1]), pixels.flatten(), samples.flatten()
+        return torch.zeros(len(pixels), PIXELS + 1, SAMPLES).index_put_(every, torch.ones(()), accumulate=True)[:, :-1]
+
+    @property
+    def power(self) -> torch.Tensor:
+        """Of each sample that counts, (n, SAMPLES)."""
+        return self.context[0].square().sum(1) * (torch.arange(SAMPLES) < PLANTED)
+
+
+def heard(n: int, second_view: bool = True) -> Heard:
+    rng = generator(1, "heard")
+    blocks = np.kron(np.eye(16, dtype=bool)[rng.integers(16, size=n)].reshape(n, 4, 4), np.ones((2, 2), bool)).reshape(n, -1)
+    own = [np.r_[rng.choice(np.flatnonzero(b), PLANTED), rng.choice(np.flatnonzero(~b), SAMPLES - PLANTED)] for b in blocks]
+    shared = rng.choice([*range(SIDE**2, PIXELS), *[PIXELS] * 40], (n, 12)) if second_view else np.zeros((n, 0), int)
+    pixels = np.concatenate([own, shared.repeat(2, axis=1)], 1)
+    samples = np.concatenate([np.tile(np.arange(SAMPLES), (n, 1)), rng.integers(SAMPLES, size=(n, 2 * shared.shape[1]))], 1)
+    points = np.stack([np.bincount(row, minlength=PIXELS + 1)[:-1] for row in np.concatenate([own, shared], 1)])
+    context = randn(n, 2, SAMPLES, seed=7), torch.from_numpy(pixels), torch.from_numpy(samples), torch.from_numpy(points).float()
+    return Heard(context[-1].view(n, 2, SIDE, SIDE), context, np.concatenate([blocks, np.zeros_like(blocks)], 1))
+
+
+class Power(nn.Module):
+    """Logits 0 and the power of the planted samples less its mean."""
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor]:
+        power = frames[..., :PLANTED].square().sum((1, 2)) - 2 * PLANTED
+        return (torch.stack([torch.zeros_like(power), power], 1),)
+
+
+class Recurrent(nn.Module):
+    """An LSTM, told the SNR, that notes whether cuDNN may be used."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.lstm, self.out = nn.LSTM(2, 8, batch_first=True, dropout=0.5, num_layers=2), nn.Linear(8, 3)
+        self.cudnn = set()
+
+    def forward(self, frames: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.cudnn.add(torch.backends.cudnn.enabled)
+        scores = self.out(self.lstm(5 * frames.mT)[0].mean(1)) * snr_db[:, None]
+        return scores, scores
+
+
+def ones(n: int) -> torch.Tensor:
+    return torch.ones(n, dtype=torch.int64)
+
+
+def test_samples_are_as_loud_as_their_pixels_are_lit():
+    """By hand: with all points there, the frames to the bit; of a dark image, silence; and a share of each pixel is a factor."""
+    images, context, _ = heard(5)
+    frames, _, _, points = context
+    assert torch.equal(model_input(images, *context)[0], frames)
+    assert torch.equal(model_input(torch.zeros_like(images), *context)[0], torch.zeros_like(frames))
+    left = torch.rand(5, PIXELS, generator=torch.Generator().manual_seed(1))
+    factors = (left[..., None] ** heard(5).behind).prod(1)
+    (found,) = model_input((left * points).view_as(images), *context)
+    torch.testing.assert_close(found, frames * factors[:, None], rtol=1e-5, atol=1e-7)
+    assert model_input(images) == (images,)
+
+
+def test_integrated_gradients_share_a_sample_among_its_pixels():
+    """With a share v of all points left, a sample that k pixels hide has v^k of its amplitude and v^2k of its power, of which each of the
+    k has the integral of 2 v^(2k - 1), 1 / k. The integrand has the degree 2k - 1, for which k Gauss points are exact."""
+    one = heard(6)
+    hidden_by = one.behind.sum(1)
+    assert hidden_by.max() >= 4
+    assert (one.images > 1).any()
+    maps = explain("integrated_gradients", Head(Power(), "modulation"), one.images, ones(6), *one.context, ig_steps=int(hidden_by.max()))
+    torch.testing.assert_close(maps.flatten(1), torch.einsum("nps,ns->np", one.behind, one.power / hidden_by), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(maps.sum((1, 2, 3)), one.power.sum(1), rtol=1e-4, atol=0)
+
+
+def test_occlusion_silences_what_has_a_point_in_the_window():
+    one = heard(6)
+    maps = explain("occlusion", Head(Power(), "modulation"), one.images, ones(6), *one.context, window=1 / SIDE, stride=1 / SIDE)
+    gone = torch.einsum("nps,ns->np", one.behind.clamp_max(1), one.power)
+    torch.testing.assert_close(maps.flatten(1), gone, rtol=1e-4, atol=1e-5)
+    assert 0.01 < (gone > 0).float().mean() < 0.5
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in SPATIAL])
+def test_pixels_of_the_samples_that_count_come_first(name):
+    """Without a second view none but the block's pixels say anything. The gradient tells them all from the others, and so does a window
+    that is the block; random masks blur, and must do better than chance by six of its standard deviations."""
+    one = heard(SHOWN, second_view=False)
+    maps = explain(name, Head(Power(), "modulation"), one.images, ones(SHOWN), *one.context, window=0.25, stride=0.25, rise_masks=256)
+    lit = one.images.flatten(1).numpy() > 0
+    chance, deviation = by_chance(one.block & lit, lit)
+    precision = precision_at_k(maps.flatten(1).numpy(), one.block & lit, lit, generator(1, "ties")).mean()
+    assert precision > (chance + 6 * deviation if name == "rise" else 0.999)
+    assert chance + 6 * deviation < 0.7
+
+
+@pytest.mark.parametrize("name", [name for name in (*METHODS, "brightness", "random") if name not in SPATIAL])
+def test_context_follows_its_frame(name, monkeypatch):
+    """However many frames go through the model at once, and in whatever order: what they carry, the SNR too, stays with them."""
+    one, snr_db, head = heard(6), torch.tensor([1.0, -2, 3, -4, 5, -6]), Head(Recurrent(), "snr")
+    columns = one.images, torch.tensor([0, 1, 2, 2, 1, 0]), *one.context, snr_db
+    whole = explain(name, head, *columns, **CHEAP)
+    others = [torch.cat([explain(name, head, *(c[i : i + 1] for c in columns), **CHEAP) for i in range(6)])]
+    others.append(explain(name, head, *(c.flip(0) for c in columns), **CHEAP).flip(0))
+    monkeypatch.setattr(attribution, "VALUES", 4 * sum(c[0].numel() for c in one.context[:3]))
+    others.append(explain(name, head, *columns, **CHEAP))
+    for other in others:
+        torch.testing.assert_close(other, whole, rtol=0, atol=1e-5 * whole.abs().max().item())
+    assert (whole.flatten(1).std(1) > 0).all()
+
+
+@pytest.mark.parametrize(("name", "cudnn"), [("integrated_gradients", {False}), ("occlusion", {True}), ("rise", {True})])
+def test_recurrent_models_have_gradients_in_evaluation_mode(name, cudnn):
+    """For which cuDNN, which refuses them, stands back, and only then; it changes nothing that a model without such layers does."""
+    one, model = heard(4), Recurrent()
+    maps = explain(name, Head(model, "modulation"), one.images, ones(4), *one.context, torch.arange(1.0, 5), **CHEAP)
+    assert not model.training
+    assert maps.abs().sum() > 0
+    assert model.cudnn == cudnn
+    assert torch.backends.cudnn.enabled
+    seen = set()
+    head = Head(Power(), "modulation")
+    head.model.register_forward_hook(lambda *_: seen.add(torch.backends.cudnn.enabled))
+    explain(name, head, one.images, ones(4), *one.context, **CHEAP)
+    assert seen == {True}
 
 
 def test_every_method_that_params_allow_is_there():

@@ -11,7 +11,7 @@ import torch
 from ruamel.yaml import YAML
 
 from pisces import checkpoints
-from pisces.params import Augment, Train, read_yaml
+from pisces.params import Augment, Cldnn, NoiseAware, Train, read_yaml
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = """
@@ -105,7 +105,12 @@ def train_stage(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("section", "key"), [(section, key) for section, kind in (("train", Train), ("augment", Augment)) for key in kind.model_fields]
+    ("section", "key"),
+    [
+        (section, key)
+        for section, kind in {"train": Train, "augment": Augment, "cldnn": Cldnn, "noise_aware": NoiseAware}.items()
+        for key in kind.model_fields
+    ],
 )
 @pytest.mark.usefixtures("train_stage")
 def test_a_checkpoint_of_a_training_with_other_params_is_never_found(section, key):

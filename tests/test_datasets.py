@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pisces import rendering, shards
-from pisces.datasets import Batch, Constellations, Frames, Stored, batches
+from pisces.datasets import Batch, Constellations, Signals, Stored, batches, of_input
 from pisces.rendering import OUTSIDE
 from pisces.seeding import generator
 from pisces.shards import Cell
@@ -28,7 +28,7 @@ def test_knows_its_classes_and_settings(data, index):
 
 
 def test_bins_are_those_of_the_shards_a_view_after_the_other(data, constellations, shuffled):
-    apart, together = data.bins_by_view(shuffled), data.bins(shuffled)
+    apart, together = data.gather(shuffled), data.bins(shuffled)
     assert [(one.shape, one.dtype) for one in apart] == [((50, POINTS[view]), np.uint16) for view in RENDER.views]
     assert (together.shape, together.dtype) == ((50, sum(POINTS.values())), np.int32)
     ends = np.cumsum([0, *POINTS.values()])
@@ -42,7 +42,7 @@ def test_bins_are_those_of_the_shards_a_view_after_the_other(data, constellation
 
 def test_bins_are_a_copy(data, shuffled):
     before = data.bins(shuffled)
-    for one in (data.bins(shuffled), *data.bins_by_view(shuffled)):
+    for one in (data.bins(shuffled), *data.gather(shuffled)):
         one[:] = 0
     assert np.array_equal(data.bins(shuffled), before)
     assert before.any()
@@ -54,12 +54,12 @@ def test_identity_is_the_row_in_the_source_file(data, index):
 
 
 def test_frames_are_those_that_were_rendered(data, iq_shards, shuffled):
-    frames = Frames(iq_shards, data)(shuffled)
+    frames = Signals(iq_shards).gather(shuffled)
     assert (frames.shape, frames.dtype) == ((50, SAMPLES, 2), np.float32)
     for frame, (m, s, row) in zip(frames, shuffled, strict=True):
         assert np.array_equal(frame, shards.array(Cell(MODULATIONS[m], SNRS_DB[s]).path(iq_shards), "iq")[row])
     again = rendering.bin_frames(torch.from_numpy(frames), RENDER)
-    for bins, view in zip(data.bins_by_view(shuffled), RENDER.views, strict=True):
+    for bins, view in zip(data.gather(shuffled), RENDER.views, strict=True):
         # FFTs of another batch may round otherwise, and move a point across an edge.
         assert np.mean(bins != again[view].numpy()) < 1e-3
 
@@ -72,7 +72,7 @@ def test_frames_of_other_shards_are_refused(data, iq_shards, tmp_path):
     with pytest.raises(
         ValueError, match=r"QPSK/SNR_0.h5 was not rendered from .*split_hdf5/QPSK/SNR_0.h5: their rows differ; make it again"
     ):
-        Frames(root, data)
+        Signals(root).check_rendered_as(data)
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 50, 64])
@@ -96,7 +96,7 @@ def test_processes_share_every_batch_without_gap_or_overlap(data, shuffled):
         assert [len(part) for part in parts] == [4] * 4
         assert np.array_equal(np.stack(parts, 1).reshape(16, 2), whole)
     part = next(batches(Stored(data, CPU), shuffled, 16, (3, 4)))
-    assert np.array_equal(part.bins, data.bins(shuffled[3:16:4]))
+    assert np.array_equal(part.stored, data.bins(shuffled[3:16:4]))
 
 
 def test_no_frames_make_no_batches(data):
@@ -106,7 +106,7 @@ def test_no_frames_make_no_batches(data):
 def test_an_error_while_reading_reaches_the_reader(data):
     beyond = np.array([[0, 0, 0], [0, 0, FRAMES]])
     steps = batches(Stored(data, CPU), beyond, 1)
-    assert len(next(steps).bins) == 1
+    assert len(next(steps).stored) == 1
     with pytest.raises(IndexError):
         next(steps)
 
@@ -116,3 +116,49 @@ def test_missing_shard_is_named(constellations, tmp_path):
     (root / "QPSK" / "SNR_0.h5").unlink()
     with pytest.raises(FileNotFoundError, match=r"QPSK/SNR_0.h5 is missing; make it again with dvc repro --force"):
         Constellations(root)
+
+
+# Frames themselves
+
+
+def test_batches_of_frames_have_unit_mean_square_and_the_shape_of_those_in_the_shards(iq_data, shuffled):
+    stored, modulation, snr = next(batches(Stored(iq_data, CPU), shuffled, 50))
+    assert (stored.shape, stored.dtype, iq_data.samples) == ((50, 2, SAMPLES), torch.float32, SAMPLES)
+    iq = torch.from_numpy(iq_data.gather(shuffled))
+    gain = (stored / iq.mT).mean((1, 2), keepdim=True)
+    torch.testing.assert_close(stored, gain * iq.mT, rtol=1e-6, atol=1e-6)
+    assert stored.square().mean((1, 2)).numpy() == pytest.approx(1, abs=1e-5)  # of 512 squares in float32
+    assert (iq.square().mean((1, 2)) - 1).abs().max() > 0.01
+    assert np.array_equal(torch.stack([modulation, snr], 1), shuffled[:, :2])
+
+
+def test_frames_and_constellations_are_addressed_alike(data, iq_data, index):
+    assert (iq_data.modulations, iq_data.snrs_db) == (data.modulations, data.snrs_db)
+    assert np.array_equal(iq_data.every_frame(), index)
+    assert [iq_data.identity(frame) for frame in index] == [data.identity(frame) for frame in index]
+
+
+def test_encoding_a_frame_gives_what_is_stored_of_it(data, iq_data, shuffled):
+    frames = torch.from_numpy(iq_data.gather(shuffled))
+    assert torch.equal(iq_data.encode(frames), iq_data.prepare(iq_data.gather(shuffled), CPU))
+    bins = data.prepare(data.gather(shuffled), CPU)
+    # FFTs of another batch may round otherwise, and move a point across an edge.
+    assert (data.encode(frames) != bins).float().mean() < 1e-3
+
+
+def test_each_input_has_its_recordings(constellations, iq_shards):
+    for name, with_frames, kinds in (
+        ("constellation", False, (Constellations, type(None))),
+        ("constellation", True, (Constellations, Signals)),
+        ("iq", False, (Signals, Signals)),
+    ):
+        assert tuple(map(type, of_input(name, constellations, iq_shards, with_frames))) == kinds
+
+
+def test_frames_behind_other_constellations_are_refused_before_training(constellations, iq_shards, tmp_path):
+    root = shutil.copytree(iq_shards, tmp_path / "split_hdf5")
+    cell = Cell("16QAM", 20).path(root)
+    shards.save(cell, {"iq": np.array(shards.array(cell, "iq")), "row": np.array(shards.array(cell, "row"))[::-1]}, {})
+    with pytest.raises(ValueError, match=r"16QAM/SNR_20.h5 was not rendered from .*; make it again with dvc repro render"):
+        of_input("constellation", constellations, root, True)
+    assert of_input("constellation", constellations, root, False)[1] is None

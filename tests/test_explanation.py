@@ -8,15 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from pisces import explanation, masks, models, perturbation
-from pisces.datasets import Constellations
+from pisces import attribution, explanation, inference, masks, models, perturbation
+from pisces.datasets import Constellations, Signals
 from pisces.explanation import Explainer, Patterns, Stranger
+from pisces.inference import Look
 from pisces.modelfile import Trained
 from pisces.models import Architecture
-from pisces.params import Attribute, Perturb
+from pisces.models.cldnn import Settings
+from pisces.params import Attribute
 from pisces.perturbation import Perturbations
 from pisces.rendering import Drawing
-from tests.conftest import draw
+from pisces.signals import Waveform
+from tests.conftest import PERTURB, SAMPLES, draw
 
 CPU = torch.device("cpu")
 ARCHITECTURE = Architecture("resnet18", "plain", "standard")
@@ -41,19 +44,8 @@ SETTINGS = Attribute(
     resamples=100,
 )
 METHODS = ("integrated_gradients", "occlusion", "brightness", "random")
-MASKS = Perturb(
-    views=None,
-    rules=("exact",),
-    masks=("top", "bottom", "random"),
-    levels_percent=(1, 5),
-    curve_percent=(50, 100),
-    regions=("ring", "cluster", "window"),
-    rings=3,
-    sectors=4,
-    core_percent=50,
-    window=0.5,
-    stride=0.5,
-    frames_per_cell=None,
+MASKS = PERTURB.model_copy(
+    update={"rules": ("exact",), "levels_percent": (1, 5), "curve_percent": (50, 100), "regions": ("ring", "cluster", "window")}
 )
 
 
@@ -74,7 +66,7 @@ class Linear(nn.Module):
 def explainer(data: Constellations) -> Explainer:
     drawing = Drawing(data.render, draw("log_histogram"))
     model = Linear(drawing.channels, data.render.size, len(data.modulations), len(data.snrs_db)).eval()
-    return Explainer(Trained(model, ARCHITECTURE, drawing, data.modulations, data.snrs_db), data, SETTINGS, 1, CPU)
+    return Explainer(Trained(model, ARCHITECTURE, drawing, data.modulations, data.snrs_db), Look(drawing), data, SETTINGS, 1, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +171,7 @@ def test_the_pattern_of_pis_is_what_each_mask_costs_the_own_answer(explainer, pe
     """Counted by hand for one mask: the probability of the answers given to the whole frames, before and after."""
     assert {(mask.rule, mask.level_percent) for mask in patterns.masks} == {("exact", 5), ("ring", None), ("cluster", None)}
     place = next(i for i, mask in enumerate(patterns.masks) if mask.view == "symbol" and mask.name == "core")
-    frames, size, drawing = perturbations.frame, explainer.data.render.size, explainer.trained.drawing
+    frames, size, drawing = perturbations.frame, explainer.data.render.size, explainer.trained.input
     counts = explainer.look(frames).counts
     taken = counts.clone()
     pixels, offsets = perturbations.pixels(patterns.masks[place], "mask", 0, len(frames))
@@ -212,8 +204,9 @@ def test_percentile_masks_make_a_pattern_where_there_are_no_exact_ones(explainer
 def test_strangers_lose_ever_more_and_the_last_never_knew(data):
     drawing = Drawing(data.render, draw("log_histogram"))
     torch.manual_seed(0)
-    model = models.build(ARCHITECTURE, drawing.channels, data.render.size, len(data.modulations), data.snrs_db).eval()
-    explainer = Explainer(Trained(model, ARCHITECTURE, drawing, data.modulations, data.snrs_db), data, SETTINGS, 1, CPU)
+    model = models.build(ARCHITECTURE, drawing.shape, len(data.modulations), data.snrs_db).eval()
+    trained = Trained(model, ARCHITECTURE, drawing, data.modulations, data.snrs_db)
+    explainer = Explainer(trained, Look(drawing), data, SETTINGS, 1, CPU)
     found = list(explanation.strangers(explainer, data.every_frame()))
     assert [(one.check, one.share == 1) for one in found] == [("weights", False), ("weights", True), ("labels", True)]
     for one in found[1:]:
@@ -260,7 +253,7 @@ def test_examples_show_each_modulation_at_its_highest_snr_in_the_view_that_costs
 
 def test_brightness_ranks_points_however_they_are_drawn(data, few, explainer):
     drawing = Drawing(data.render, draw("gaussian"))
-    smooth = Explainer(explainer.trained._replace(drawing=drawing), data, SETTINGS, 1, CPU)
+    smooth = Explainer(explainer.trained._replace(input=drawing), Look(drawing), data, SETTINGS, 1, CPU)
     scene = smooth.look(few)
     assert (smooth.scores("brightness", smooth.model, scene, "snr") == scene.counts.numpy()).all()
 
@@ -272,3 +265,127 @@ def test_frames_are_picked_at_random_and_the_same_each_time():
     assert len({*picked[0][:, 0].tolist()}) == 10
     assert np.abs(np.corrcoef(picked[0][:, 0], np.arange(10))[0, 1]) < 0.9
     assert len(explanation.some_of(index, 1000, np.random.default_rng(1))) == 100
+
+
+# Models of raw IQ
+
+
+class Listening(nn.Module):
+    """Scores from the power of a frame in 32 parts of its time: class k of either head weighs them in its own way."""
+
+    def __init__(self, modulations: int, snrs: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.modulation = nn.Parameter(torch.randn(modulations, 32, generator=generator) / 8)
+        self.snr = nn.Parameter(torch.randn(snrs, 32, generator=generator) / 8)
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        power = frames.square().sum(1).unflatten(1, (32, -1)).sum(2)
+        return power @ self.modulation.T, power @ self.snr.T
+
+
+@pytest.fixture(scope="module")
+def explainer_of(data, iq_shards):
+    """A function that makes an explainer of a model of raw IQ."""
+
+    def make(model: nn.Module, architecture: Architecture, **changed) -> Explainer:
+        trained = Trained(model.eval(), architecture, Waveform(SAMPLES), data.modulations, data.snrs_db)
+        look = inference.look(trained, data, iq_shards, "zero", 1)
+        return Explainer(trained, look, data, SETTINGS.model_copy(update=changed), 1, CPU)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def listener(explainer_of, data) -> Explainer:
+    methods = ("grad_cam", "integrated_gradients", "occlusion", "rise")
+    return explainer_of(Listening(len(data.modulations), len(data.snrs_db)), Architecture("mcldnn", "plain", "standard"), methods=methods)
+
+
+@pytest.fixture(scope="module")
+def overheard(listener, few):
+    return explanation.judge(listener, few, few[:4])
+
+
+def test_grad_cam_is_left_out_where_no_layer_is_a_map(listener, overheard):
+    methods = ("integrated_gradients", "occlusion", "rise", "brightness", "random")
+    assert listener.methods == methods
+    assert set(overheard.found) == {(task, method) for task in explanation.TASKS for method in methods}
+    assert explanation.applicable(("grad_cam",), sees_images=True) == ("grad_cam",)
+    with pytest.raises(
+        ValueError, match=r"attribute\.methods = \['grad_cam'\] cannot explain a model of raw IQ.*; add integrated_gradients,"
+    ):
+        explanation.applicable(("grad_cam",), sees_images=False)
+
+
+def test_dark_pixels_are_as_silent_to_the_methods_as_to_pis(listener, few):
+    """To the bit, for any pixels of any views: what methods explain is what the curves and PIS ask."""
+    scene = listener.look(few)
+    rng = np.random.default_rng(1)
+    lists = [rng.choice(np.flatnonzero(lit), n, replace=False) for lit, n in zip(scene.lit, (0, 1, 2, 3, 5, 9, 20, 50, 90), strict=True)]
+    images = scene.counts.clone()
+    for row, pixels in zip(images, lists, strict=True):
+        row[pixels] = 0
+    offsets = np.concatenate([[0], np.cumsum([len(pixels) for pixels in lists])])
+    taken = scene.subject.frames.without(list(range(len(few))), np.concatenate(lists), offsets)
+    (asked,) = attribution.model_input(images.view_as(scene.images), *scene.context)
+    assert torch.equal(asked, taken)
+    gone = (asked == 0).all(1).sum(1)
+    assert gone[0] == 0
+    assert (gone[1:] > 0).all()
+    assert gone[-1] < SAMPLES
+
+
+def test_curves_of_a_model_of_raw_iq_end_in_silence(listener, overheard, few, iq_shards):
+    """Logits of silence are 0 here, and each of the three classes has a third. No sample is beyond all views' extents."""
+    curves = overheard.curves(1, 10).set_index(["task", "method", "curve", "level_percent"])["probability"]
+    frames = Signals(iq_shards).prepare(Signals(iq_shards).gather(few), CPU)
+    scene = listener.look(few)
+    with torch.no_grad():
+        whole = listener.model(frames)
+    for task, logits in zip(explanation.TASKS, whole, strict=True):
+        assert torch.equal(logits.argmax(1), scene.answers[task])
+        first = float(logits.softmax(1).amax(1).mean())
+        assert first > 0.5
+        for method in listener.methods:
+            assert [curves[task, method, "deletion", level] for level in (0, 100)] == pytest.approx([first, 1 / 3], abs=1e-6)
+            assert [curves[task, method, "insertion", level] for level in (100, 0)] == pytest.approx([first, 1 / 3], abs=1e-6)
+
+
+@pytest.mark.parametrize("task", explanation.TASKS)
+def test_what_is_heard_goes_first_and_brightness_is_that_of_points(overheard, task):
+    measures = overheard.measures(1, 100).set_index(["task", "method", "measure"])
+    gain = {curve: measures.loc[task, "integrated_gradients", f"{curve}_area"] for curve in explanation.CURVES}
+    assert gain["deletion"]["difference_ci_high"] < 0
+    assert gain["insertion"]["difference_ci_low"] > 0
+    assert measures.loc[task, "brightness", "agreement"]["value"] == pytest.approx(1)
+    assert measures.loc[task, "occlusion", "forward_passes"]["value"] == 1 + 16 * 4
+
+
+def test_the_batch_does_not_matter_to_models_of_raw_iq(listener, overheard, few, monkeypatch):
+    monkeypatch.setattr(explanation, "BATCH", 4)
+    again = explanation.judge(listener, few, few[:4])
+    for key, measures in overheard.found.items():
+        for name, values in measures.items():
+            np.testing.assert_allclose(again.found[key][name], values, rtol=1e-3, atol=1e-5, err_msg=f"{key} {name}")
+
+
+def test_an_oracle_is_told_the_snr_wherever_it_is_asked(explainer_of, data, few, perturbations):
+    """A CLDNN that will not answer without: every method, check and pattern, and the training on shuffled labels."""
+    settings = Settings(film=True, condition="known")
+    architecture = Architecture("cldnn", "plain", "standard", settings)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = models.build(architecture, (2, SAMPLES), len(data.modulations), data.snrs_db)
+    cheap = {"methods": ("integrated_gradients", "occlusion", "rise"), "ig_steps": 1, "window": 1.0, "stride": 1.0, "rise_masks": 2}
+    oracle = explainer_of(model, architecture, **cheap, infidelity_samples=2, randomised_steps=1, levels_percent=(50, 100))
+    scene = oracle.look(few[:2])
+    assert scene.context[-1].tolist() == [data.snrs_db[s] for s in few[:2, 1]]
+    found = explanation.judge(oracle, few[:2], few[:2])
+    assert all(np.isfinite(values).all() for name in cheap["methods"] for values in found.found["snr", name].values())
+    shown = Patterns(oracle, perturbations, 5)
+    assert np.abs(shown.own).max() > 0
+    shown.masks, shown.own = shown.masks[:5], shown.own[:5]
+    checks = explanation.check(oracle, few[:2], shown, explanation.strangers(oracle, few))
+    assert set(checks["check"]) == {"weights", "labels"}
+    assert checks["fit"].notna().any()

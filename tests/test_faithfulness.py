@@ -8,6 +8,7 @@ import torch
 from scipy.stats import spearmanr
 
 from pisces import faithfulness, masks
+from pisces.inference import remove_pixels
 from pisces.seeding import generator
 
 EPS = float(np.finfo(np.float32).eps)
@@ -27,6 +28,11 @@ class Linear:
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         answer = (images * self.weights).flatten(1).sum(1)
         return torch.stack([torch.zeros_like(answer), answer], dim=1)
+
+
+def without(weights: np.ndarray, counts: torch.Tensor):
+    """Lists of pixels -> logits of a linear model for counts (n, pixels) without them."""
+    return lambda pixels, offsets: Linear(weights)(remove_pixels(counts, pixels, offsets))
 
 
 def ones(n: int) -> torch.Tensor:
@@ -74,7 +80,8 @@ def test_curves_of_a_linear_model(rng):
     counts = np.array([[1, 2, 0, 4, 1, 0], [0, 1, 3, 0, 0, 2], [0] * 6])
     weights = rng.normal(size=6)
     order = faithfulness.order(rng.normal(size=(3, 6)), counts, rng.random((3, 6)))
-    curves = faithfulness.curves(Linear(weights), torch.from_numpy(counts).float(), order, (50, 100), torch.tensor([1, 0, 1]))
+    given = torch.from_numpy(counts).float()
+    curves = faithfulness.curves(without(weights, given), given, order, (50, 100), torch.tensor([1, 0, 1]))
     for frame, half, lit, sign in ((0, 2, 4, 1), (1, 2, 3, -1), (2, 0, 0, 1)):  # half of 3 is rounded up
         terms = (counts * weights)[frame, order[frame]]
         assert curves["deletion"][frame] == pytest.approx(sigmoid(sign * np.array([terms.sum(), terms[half:].sum(), 0])), abs=8 * EPS)
@@ -83,7 +90,7 @@ def test_curves_of_a_linear_model(rng):
         )
         assert curves["deletion_answer"][frame].tolist() == [int(terms[k:].sum() > 0) for k in (0, half, lit)]
         assert curves["insertion_answer"][frame].tolist() == [int(terms[:k].sum() > 0) for k in (0, half, lit)]
-    alone = faithfulness.curves(Linear(weights), torch.from_numpy(counts[1:2]).float(), order[1:2], (50, 100), torch.tensor([0]))
+    alone = faithfulness.curves(without(weights, given[1:2]), given[1:2], order[1:2], (50, 100), torch.tensor([0]))
     for name, columns in alone.items():
         assert columns == pytest.approx(curves[name][1:2], abs=EPS)
 
@@ -93,7 +100,8 @@ def test_true_ranking_has_the_least_deletion_and_the_largest_insertion_of_all():
     counts, weights = np.array([2, 1, 0, 3, 1, 2]), np.array([0.4, -1.1, 9.0, 0.7, 0.3, -0.2])
     levels = (20, 40, 60, 80, 100)
     orders = np.array([[*one, 2] for one in permutations((0, 1, 3, 4, 5))])
-    curves = faithfulness.curves(Linear(weights), torch.from_numpy(np.tile(counts, (120, 1))).float(), orders, levels, ones(120))
+    given = torch.from_numpy(np.tile(counts, (120, 1))).float()
+    curves = faithfulness.curves(without(weights, given), given, orders, levels, ones(120))
     best = faithfulness.order((counts * weights)[None], counts[None], np.zeros((1, 6)))[0]
     worst = [*best[4::-1], 2]
     for name, sign in (("deletion", 1), ("insertion", -1)):
@@ -173,6 +181,22 @@ def test_infidelity_does_not_depend_on_batches(rng, monkeypatch):
     assert again == pytest.approx(whole, rel=1e-5)
 
 
+def test_infidelity_gives_each_image_its_own_context(rng, monkeypatch):
+    """A model whose weights come beside the image, one set a frame: their product with it foretells all, that of other frames not."""
+    images, weights = sparse(rng, 5, 2, 4, 4), torch.from_numpy(rng.normal(size=(5, 2, 4, 4))).float()
+    monkeypatch.setattr(faithfulness, "BATCH", 40)  # two frames at a time
+
+    def forward(given: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+        return (given * beside).flatten(1).sum(1, keepdim=True).expand(-1, 2)
+
+    def infidelity(maps: torch.Tensor) -> np.ndarray:
+        return faithfulness.infidelity(forward, images, maps, ones(5), 20, each(5), weights)
+
+    changes = infidelity(torch.zeros_like(images))
+    assert (infidelity(images * weights) < 1e-5 * changes).all()
+    assert (infidelity(images * weights.roll(1, 0)) > 0.1 * changes).all()
+
+
 # Sensitivity
 
 
@@ -215,6 +239,15 @@ def test_sensitivity_explains_each_image_for_its_own_target(rng):
     whole = sensitivity(4)
     assert (whole > 0).tolist() == [True, False, False, True]
     assert sensitivity(1) == pytest.approx(whole[:1], rel=1e-6)
+
+
+def test_sensitivity_explains_each_image_in_its_own_context(rng):
+    """Maps that are the image times a number that comes beside it: only where that is above 0 is anything there to change."""
+    images, beside = sparse(rng, 4, 1, 4, 4), torch.tensor([[2.0], [0], [0], [5]])
+    found = faithfulness.sensitivity(lambda x, _, b: x * b[..., None, None], images, ones(4), 0.1, 3, each(4), beside)
+    assert (found > 0).tolist() == [True, False, False, True]
+    plain = faithfulness.sensitivity(lambda x, _: x, images, ones(4), 0.1, 3, each(4))
+    assert found[[0, 3]] == pytest.approx(plain[[0, 3]], rel=1e-5)  # over the norm of the map, whatever its unit
 
 
 def test_global_generator_is_left_alone(rng):

@@ -1,18 +1,25 @@
 """What a model says of frames: named, ordered and normalised as promised, and of pictures that lack just the listed pixels."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pisces import inference, models
-from pisces.inference import predict, predict_frames, remove_pixels
+from pisces import inference, models, shards
+from pisces.inference import Pictures, Waves, answer, ask, bypass_denoiser, look, predict_frames, remove_pixels
 from pisces.modelfile import Trained
 from pisces.models import Architecture
+from pisces.models.cldnn import Settings
 from pisces.rendering import Drawing
 from pisces.seeding import generator
-from tests.conftest import MODULATIONS, RENDER, SIZE, SNRS_DB, draw
+from pisces.shards import Cell
+from pisces.signals import Waveform
+from tests.conftest import MODULATIONS, RENDER, SAMPLES, SIZE, SNRS_DB, draw
+from tests.test_denoiser import awake
 
+CPU = torch.device("cpu")
 DRAWING = Drawing(RENDER, draw("histogram"))
 ARCHITECTURE = Architecture("resnet18", "plain", "standard")
 
@@ -30,7 +37,7 @@ class BySpread(nn.Module):
 def trained() -> Trained:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = models.build(ARCHITECTURE, DRAWING.channels, SIZE, 3, SNRS_DB)
+        model = models.build(ARCHITECTURE, DRAWING.shape, 3, SNRS_DB)
         return Trained(model.eval(), ARCHITECTURE, DRAWING, MODULATIONS, SNRS_DB)
 
 
@@ -48,7 +55,7 @@ def on_cpu(monkeypatch):
 def test_keys_types_and_shapes(trained, data, shuffled):
     said = predict_frames(trained, data, shuffled)
     shapes = {name: values.shape for name, values in said.items()}
-    per_frame = dict.fromkeys(("modulation_true", "modulation_pred", "snr_true_db", "snr_pred_db"), (60,))
+    per_frame = dict.fromkeys(("modulation_true", "modulation_pred", "snr_true_db", "snr_pred_db", "snr_estimate_db"), (60,))
     others = {"modulation_prob": (60, 3), "snr_prob": (60, 3), "modulations": (3,), "snrs_db": (3,), "frame": (60, 3)}
     assert shapes == per_frame | others
     assert all(said[name].dtype == np.int64 for name in ("snr_true_db", "snr_pred_db", "frame"))
@@ -72,6 +79,8 @@ def test_each_answer_belongs_to_its_frame(data, shuffled):
     spread = [np.sum(np.bincount(row[row < SIZE * SIZE]).astype(float) ** 2) for row in data.bins(shuffled)]
     expected = np.where(np.array(spread) > 700, "QPSK", "4ASK")
     assert np.array_equal(said["modulation_pred"], expected)
+    weights = np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()
+    assert said["snr_estimate_db"] == pytest.approx(weights @ np.array(SNRS_DB), rel=1e-6)  # the mean under its probabilities
     assert set(expected) == {"QPSK", "4ASK"}
     assert set(said["snr_pred_db"].tolist()) == {20}
 
@@ -85,10 +94,16 @@ def test_batch_size_does_not_matter(trained, data, shuffled, monkeypatch):
     assert np.array_equal(apart["frame"], together["frame"])
 
 
-def test_predict_leaves_no_gradient(trained):
-    modulation, snr = predict(trained.model, DRAWING, torch.ones(2, DRAWING.pixels))
-    assert (modulation.shape, snr.shape) == ((2, 3), (2, 3))
-    assert not modulation.requires_grad
+def test_frames_from_anywhere_are_answered_as_those_of_a_shard_are(trained, data, iq_data, shuffled):
+    some = shuffled[:5]
+    frames = torch.from_numpy(iq_data.gather(some))
+    for one, stored in ((trained, data), (heard(Settings(film=True)), iq_data)):
+        expected = answer(one.model, one.input.prepare(stored.encode(frames)), torch.zeros(5))
+        for logits, wanted in zip(ask(one, frames), expected, strict=True):
+            assert torch.equal(logits, wanted)
+            assert not logits.requires_grad
+    with pytest.raises(ValueError, match="the model takes frames of 256 samples, not 128; cut them to that length"):
+        ask(heard(Settings()), frames[:, :128])
 
 
 def test_remove_pixels_empties_only_the_listed():
@@ -114,3 +129,136 @@ def test_remove_pixels_against_a_loop():
 def test_removing_nothing_changes_nothing():
     counts = torch.ones(2, 16)
     assert torch.equal(remove_pixels(counts, np.empty(0, np.uint16), np.zeros(3, np.int64)), counts)
+
+
+# Models of raw IQ
+
+
+def heard(settings: Settings, samples: int = SAMPLES) -> Trained:
+    """A small cldnn whose denoiser and FiLM do something."""
+    architecture = Architecture("cldnn", "plain", "standard", settings._replace(channels=8))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = models.build(architecture, (2, samples), 3, SNRS_DB).eval()
+        if model.film is not None:
+            nn.init.normal_(model.film.gamma.weight)
+    if model.has_denoiser:
+        awake(model.denoiser)
+    return Trained(model, architecture, Waveform(samples), MODULATIONS, SNRS_DB)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_an_estimated_noise_fraction_is_told_in_db(iq_data, shuffled):
+    trained = heard(Settings(film=True))
+    said = predict_frames(trained, iq_data, shuffled)
+    frames = iq_data.prepare(iq_data.gather(shuffled), CPU)
+    with torch.inference_mode():
+        eta = trained.model.estimate(frames)
+        modulation, snr = trained.model(frames)
+    assert said["snr_estimate_db"] == pytest.approx(-10 / np.log(10) * eta.numpy(), rel=1e-4, abs=1e-4)
+    assert said["snr_estimate_db"].std() > 0.01
+    assert said["modulation_prob"] == pytest.approx(modulation.softmax(1).numpy(), abs=1e-5)
+    assert said["snr_prob"] == pytest.approx(snr.softmax(1).numpy(), abs=1e-5)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_an_oracle_is_told_the_labels_and_nobody_else(iq_data, shuffled):
+    oracle = heard(Settings(paths="denoised", film=True, condition="known"))
+    said = predict_frames(oracle, iq_data, shuffled)
+    frames = iq_data.prepare(iq_data.gather(shuffled), CPU)
+    true, wrong = (torch.tensor([float(SNRS_DB[s]) + off for s in shuffled[:, 1]]) for off in (0, 5))
+    probability = [answer(oracle.model, frames, snr_db)[0].softmax(1).numpy() for snr_db in (true, wrong)]
+    assert said["modulation_prob"] == pytest.approx(probability[0], abs=1e-5)
+    assert np.abs(probability[0] - probability[1]).max() > 1e-4
+    assert said["snr_estimate_db"] == pytest.approx(said["snr_prob"] @ np.array(SNRS_DB), abs=1e-4)
+    blind = heard(Settings(paths="denoised", film=True))
+    assert all(map(torch.equal, answer(blind.model, frames, true), answer(blind.model, frames, wrong)))
+
+
+def test_a_bypassed_denoiser_is_out_of_the_way():
+    trained = heard(Settings(paths="denoised"))
+    frames = torch.randn(3, 2, SAMPLES, generator=torch.Generator().manual_seed(1))
+    before = trained.model(frames)[0]
+    bypass_denoiser(trained)
+    after = trained.model(frames)[0]
+    assert not torch.equal(after, before)
+    for parameter in trained.model.denoiser.parameters():
+        parameter.data.zero_()
+    assert torch.equal(trained.model(frames)[0], after)
+
+
+def test_there_must_be_a_denoiser_to_bypass(trained):
+    for one in (trained, heard(Settings(film=True))):
+        with pytest.raises(
+            ValueError, match=rf"evaluate.bypass_denoiser = true, but this {one.architecture.model} has no denoiser; set it to false"
+        ):
+            bypass_denoiser(one)
+
+
+# Frames and pictures with points taken out
+
+
+NONE_TAKEN = (np.empty(0, np.int64), np.zeros(4, np.int64))
+
+
+def test_a_model_of_pictures_looks_at_pictures(trained, data, iq_shards, shuffled):
+    pictures = look(trained, data, iq_shards, "zero", 1).at(data, shuffled[:5], CPU)
+    assert isinstance(pictures, Pictures)
+    counts = DRAWING.count(torch.from_numpy(data.bins(shuffled[:5])))
+    assert torch.equal(pictures.without([3, 0, 4], *NONE_TAKEN), DRAWING(counts[[3, 0, 4]]))
+    lit = [int(counts[i].argmax()) for i in (3, 0, 4)]
+    taken = pictures.without([3, 0, 4], np.array(lit), np.arange(4))
+    expected = counts[[3, 0, 4]].clone()
+    expected[[0, 1, 2], lit] = 0
+    assert torch.equal(taken, DRAWING(expected))
+    assert not torch.equal(taken, pictures.without([3, 0, 4], *NONE_TAKEN))
+
+
+@pytest.mark.parametrize("fill", ["zero", "resample"])
+def test_a_model_of_frames_looks_at_frames_without_the_samples_behind_the_pixels(data, iq_data, iq_shards, shuffled, fill):
+    """Of the view `raw`, whose points are the samples themselves."""
+    waves = look(heard(Settings()), data, iq_shards, fill, 1).at(data, shuffled[:5], CPU)
+    assert isinstance(waves, Waves)
+    frames = iq_data.prepare(iq_data.gather(shuffled[:5]), CPU)[[3, 0, 4]]
+    assert torch.equal(waves.without([3, 0, 4], *NONE_TAKEN), frames)
+    bins = data.gather(shuffled[:5])[0][[3, 0, 4]]
+    lit = [np.bincount(row[row < SIZE**2]).argmax() for row in bins]
+    found = waves.without([3, 0, 4], np.array(lit), np.arange(4))
+    for before, after, row, pixel in zip(frames, found, bins, lit, strict=True):
+        gone = row == pixel
+        assert 0 < gone.sum() < SAMPLES
+        assert torch.equal(after[:, ~gone], before[:, ~gone])
+        if fill == "zero":
+            assert not after[:, gone].any()
+        else:
+            kept = set(map(tuple, before[:, ~gone].T.tolist()))
+            assert set(map(tuple, after[:, gone].T.tolist())) <= kept
+
+
+def test_resampled_frames_hang_on_seed_and_frame_alone(data, iq_shards, shuffled):
+    pixels = np.arange(0, SIZE**2, 2)
+    offsets = np.array([0, len(pixels)])
+    trained = heard(Settings())
+
+    def seen(seed: int, index: np.ndarray, number: int) -> torch.Tensor:
+        return look(trained, data, iq_shards, "resample", seed).at(data, index, CPU).without([number], pixels, offsets)
+
+    assert torch.equal(seen(1, shuffled[:5], 3), seen(1, shuffled[3:5], 0))
+    assert not torch.equal(seen(1, shuffled[:5], 3), seen(2, shuffled[:5], 3))
+
+
+def test_a_look_asks_that_model_constellations_and_frames_belong_together(trained, data, iq_shards, shards_of_others):
+    with pytest.raises(ValueError, match=r"the model knows frames of so many samples: 128 but .* has 256; train again"):
+        look(heard(Settings(), 128), data, iq_shards, "zero", 1)
+    with pytest.raises(ValueError, match="the model knows modulations"):
+        look(trained._replace(modulations=("BPSK", "QPSK", "8PSK")), data, iq_shards, "zero", 1)
+    with pytest.raises(ValueError, match=r"was not rendered from .*: their rows differ; make it again with dvc repro render"):
+        look(heard(Settings()), data, shards_of_others, "zero", 1)
+
+
+@pytest.fixture
+def shards_of_others(iq_shards, tmp_path):
+    root = shutil.copytree(iq_shards, tmp_path / "split_hdf5")
+    cell = Cell("QPSK", 0).path(root)
+    shards.save(cell, {"iq": np.array(shards.array(cell, "iq")), "row": np.array(shards.array(cell, "row")) + 1}, {})
+    return root

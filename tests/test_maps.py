@@ -125,7 +125,7 @@ def test_a_cell_is_its_part_of_the_picture(kind, layer, patch, cell):
 def test_auto_is_the_last_stage_of_four_cells_a_side(model, size, layer, cells):
     """The real models, on torch's `meta` device, where tensors have shapes and no values."""
     with torch.device("meta"):
-        whole = build(Architecture(model, "plain", "standard"), CHANNELS, size, 4, (0, 10))
+        whole = build(Architecture(model, "plain", "standard"), (CHANNELS, size, size), 4, (0, 10))
         example = torch.zeros(1, CHANNELS, size, size)
         copy, module = readable(whole, example)
         kept = []

@@ -13,22 +13,10 @@ from pisces.params import Perturb
 from pisces.rendering import bin_frames, bin_points, count_points
 from pisces.seeding import generator
 from pisces.synthesis import synthesize_cell
-from tests.conftest import raw_only
+from tests.conftest import PERTURB, raw_only
 
-SETTINGS = Perturb(
-    views=None,
-    rules=("exact", "percentile"),
-    masks=("top", "bottom", "random"),
-    levels_percent=(1, 5, 20),
-    curve_percent=(0.5, 20, 60),
-    regions=("ring", "sector", "cluster", "window"),
-    rings=3,
-    sectors=8,
-    core_percent=40,
-    window=0.3,
-    stride=0.25,
-    frames_per_cell=None,
-)
+BRIGHTNESS_LEVELS = {"levels_percent": (1, 5, 20), "curve_percent": (0.5, 20, 60)}
+SETTINGS = PERTURB.model_copy(update=BRIGHTNESS_LEVELS | {"sectors": 8, "core_percent": 40, "window": 0.3, "stride": 0.25})
 SIZE = 32
 NAMES, LEVELS = SETTINGS.masks, SETTINGS.levels_percent
 ALL = build(("raw",), SETTINGS, SIZE)

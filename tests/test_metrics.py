@@ -125,3 +125,13 @@ def test_per_class_table_has_both_tasks_in_the_order_of_their_classes():
     ]
     expected = pd.DataFrame(expected, columns=["task", "label", "precision", "recall", "f1", "frames"])
     pd.testing.assert_frame_equal(table.reset_index(drop=True), expected, check_dtype=False)
+
+
+def test_estimates_of_each_label_by_hand():
+    """Of 0..100 the 16th and 84th percentiles are 16 and 84; the variance of k consecutive whole numbers is (k^2 - 1) / 12."""
+    predictions = {"snr_true_db": np.array([10] * 101 + [-4] * 2), "snr_estimate_db": np.array([*range(101), -5, -2], np.float32)}
+    rows = metrics.snr_estimates(predictions)
+    assert rows.columns.tolist() == ["snr_db", "frames", "mean_db", "std_db", "low_db", "high_db"]
+    assert rows.to_numpy() == pytest.approx(
+        np.array([[-4, 2, -3.5, 1.5, -5 + 0.16 * 3, -5 + 0.84 * 3], [10, 101, 50, np.sqrt(850), 16, 84]]), rel=1e-12
+    )

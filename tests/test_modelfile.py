@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from pisces import modelfile, models
+from pisces.datasets import Constellations, Signals
 from pisces.modelfile import CARD, WEIGHTS, Trained, check_fits
 from pisces.models import Architecture
+from pisces.models.cldnn import Settings
 from pisces.rendering import Drawing
-from tests.conftest import MODULATIONS, RENDER, SIZE, SNRS_DB, draw
+from pisces.signals import Waveform
+from tests.conftest import MODULATIONS, RENDER, SAMPLES, SIZE, SNRS_DB, draw
 
 ARCHITECTURE = Architecture("resnet18", "attention", "regression")
 DRAWING = Drawing(RENDER, draw("enhanced"))
@@ -22,7 +25,7 @@ def trained() -> Trained:
     """After one forward pass in training mode, so that the batch statistics are not those of a fresh model."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = models.build(ARCHITECTURE, CHANNELS, SIZE, 3, SNRS_DB)
+        model = models.build(ARCHITECTURE, DRAWING.shape, 3, SNRS_DB)
         model(torch.rand(8, CHANNELS, SIZE, SIZE))
     return Trained(model.eval(), ARCHITECTURE, DRAWING, MODULATIONS, SNRS_DB)
 
@@ -34,7 +37,9 @@ def folder(trained, tmp_path):
 
 
 def change_card(folder, **changes) -> None:
+    """Other values of keys of the card, of `render` and `draw` within its `input`."""
     card = json.loads((folder / CARD).read_text())
+    card["input"] |= {key: changes.pop(key) for key in ("render", "draw") if key in changes}
     (folder / CARD).write_text(json.dumps(card | changes))
 
 
@@ -64,10 +69,10 @@ def test_memory_format_does_not_reach_the_file(trained, folder, tmp_path):
 
 def test_card_tells_what_the_model_is(folder):
     card = json.loads((folder / CARD).read_text())
-    assert (card["model"], card["branches"], card["snr_head"]) == ARCHITECTURE
+    assert Architecture(card["model"], card["branches"], card["snr_head"], card["cldnn"]) == ARCHITECTURE
     assert (card["modulations"], card["snrs_db"]) == (list(MODULATIONS), list(SNRS_DB))
-    assert card["render"] == json.loads(RENDER.model_dump_json())
-    assert card["draw"] == json.loads(DRAWING.draw.model_dump_json())
+    assert card["input"]["render"] == json.loads(RENDER.model_dump_json())
+    assert card["input"]["draw"] == json.loads(DRAWING.draw.model_dump_json())
     assert set(card["versions"]) == {"pisces", "torch", "torchvision", "python"}
 
 
@@ -128,10 +133,7 @@ OTHER = {
     [
         ("modulations", {"modulations": ("4ASK", "16QAM", "QPSK")}),
         ("SNRs in dB", {"snrs_db": (-10, 0, 18)}),
-        *(
-            (f"render.{key}", {"drawing": Drawing(RENDER.model_copy(update={key: other}), draw("enhanced"))})
-            for key, other in OTHER.items()
-        ),
+        *((f"render.{key}", {"input": Drawing(RENDER.model_copy(update={key: other}), draw("enhanced"))}) for key, other in OTHER.items()),
     ],
 )
 def test_other_classes_or_render_settings_are_refused(trained, data, what, change):
@@ -141,3 +143,56 @@ def test_other_classes_or_render_settings_are_refused(trained, data, what, chang
 
 def test_every_render_setting_is_compared():
     assert OTHER.keys() == type(RENDER).model_fields.keys()
+
+
+# Models of raw IQ; that each of them survives is in test_combinations.py
+
+CLDNN = Architecture("cldnn", "plain", "standard", Settings(paths="dual", film=True, expert="v2", expert_window=5, channels=8))
+
+
+def heard(samples: int = SAMPLES) -> Trained:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return Trained(models.build(CLDNN, (2, samples), 3, SNRS_DB).eval(), CLDNN, Waveform(samples), MODULATIONS, SNRS_DB)
+
+
+def test_a_cldnn_comes_back_with_its_settings(tmp_path):
+    modelfile.save(tmp_path, heard(128))
+    card = json.loads((tmp_path / CARD).read_text())
+    assert card["input"] == {"samples": 128}
+    assert card["cldnn"] == CLDNN.cldnn._asdict()
+    loaded = modelfile.load(tmp_path)
+    assert loaded[1:] == heard(128)[1:]
+    assert loaded.model.settings == CLDNN.cldnn
+    change_card(tmp_path, cldnn=card["cldnn"] | {"channels": 16})
+    with pytest.raises(ValueError, match=r"model.safetensors does not fit the cldnn of .*model.json"):
+        modelfile.load(tmp_path)
+    change_card(tmp_path, cldnn=card["cldnn"] | {"experts": "v1"})
+    with pytest.raises(ValueError, match=r"model.json is not a model card .*make it again with dvc repro --force train"):
+        modelfile.load(tmp_path)
+
+
+def test_a_model_of_frames_is_not_built_for_images_nor_the_other_way_round():
+    for architecture, shape, known in ((CLDNN, (3, 32, 32), "resnet18"), (ARCHITECTURE, (2, 128), "cldnn")):
+        with pytest.raises(ValueError, match=rf"model '{architecture.model}' is unknown; there are {known}"):
+            models.build(architecture, shape, 3, SNRS_DB)
+
+
+def test_each_model_is_asked_about_what_it_was_trained_on(trained, constellations, iq_shards):
+    pictures, waves = (modelfile.recordings(one, constellations, iq_shards) for one in (trained, heard()))
+    assert isinstance(pictures, Constellations)
+    assert isinstance(waves, Signals)
+    assert (pictures.root, waves.root) == (constellations, iq_shards)
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("frames of so many samples: 128", {"input": Waveform(128)}),
+        ("modulations", {"modulations": ("4ASK", "16QAM", "QPSK")}),
+        ("SNRs in dB", {"snrs_db": (-10, 0, 18)}),
+    ],
+)
+def test_frames_of_another_length_or_class_are_refused(constellations, iq_shards, what, change):
+    with pytest.raises(ValueError, match=rf"the model knows {what} .*but .*split_hdf5 has .*; train again with dvc repro train"):
+        modelfile.recordings(heard()._replace(**change), constellations, iq_shards)

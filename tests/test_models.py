@@ -27,7 +27,7 @@ def one_thread():
 def build(seed: int = 1, channels: int = 1, size: int = 32, model="resnet18", branches="plain", snr_head="standard") -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.build(Architecture(model, branches, snr_head), channels, size, 5, UNEVEN)
+        return models.build(Architecture(model, branches, snr_head), (channels, size, size), 5, UNEVEN)
 
 
 @cache
@@ -139,7 +139,7 @@ def test_stem_has_the_variance_of_its_initialisation(model, variance):
 )
 def test_unknown_names(architecture, message):
     with pytest.raises(ValueError, match=message):
-        models.build(Architecture(*architecture), 1, 32, 2, EVEN)
+        models.build(Architecture(*architecture), (1, 32, 32), 2, EVEN)
 
 
 def test_plain_branches_hand_on_the_features():
@@ -280,4 +280,4 @@ def test_mixed_precision_does_not_round_the_regression():
 
 def test_regression_over_one_snr():
     with pytest.raises(ValueError, match=r"regression needs two or more SNRs, not \[10\]; set train.snr_head"):
-        models.build(Architecture("resnet18", "plain", "regression"), 1, 32, 2, (10,))
+        models.build(Architecture("resnet18", "plain", "regression"), (1, 32, 32), 2, (10,))

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,13 +13,16 @@ from ruamel.yaml import YAML
 
 from pisces.augmentation import Augmentation
 from pisces.losses import SNR_LOSSES
-from pisces.models import BACKBONES, BRANCHES, SNR_HEADS
-from pisces.modulations import CLASSES_TXT, DIGITAL, MODULATIONS
-from pisces.params import Augment, Extent, Train, View, lay_over, load_params, read_yaml
+from pisces.models import BACKBONES, BASELINES, BRANCHES, CLDNN, SNR_HEADS
+from pisces.models.cldnn import Settings, check
+from pisces.modulations import CLASSES_TXT, DIGITAL, MODULATIONS, RML2016
+from pisces.params import MODELS, Augment, Cldnn, Extent, Train, View, lay_over, load_params, read_yaml
 from pisces.schedules import OPTIMIZERS, SCHEDULES
 from pisces.weighting import WEIGHTINGS
 
 ROOT = Path(__file__).parents[1]
+IQ = {"input": "iq", "model": "cldnn"}
+CONSTELLATION = {"input": "constellation", "model": "resnet18"}
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 
 
@@ -74,7 +78,7 @@ def test_every_preset_fits_and_keeps_comments_and_order(preset, params_file):
 
 
 def test_presets_are_there():
-    assert {path.stem for path in PRESETS} >= {"smoke", "rml2018", "rml2018_full"}
+    assert {path.stem for path in PRESETS} >= {"smoke", "rml2018", "rml2018_full", "rml2018_iq", "rml2016a"}
 
 
 def test_what_an_overlay_does_not_name_stays(params_file):
@@ -93,9 +97,39 @@ def test_the_published_setting_has_272_joint_classes(params_file):
 
 
 @pytest.mark.parametrize(
+    ("preset", "modulations", "snrs_db", "shares"),
+    [("rml2016a", RML2016, range(-20, 19, 2), (600, 200, 200)), ("rml2018_iq", MODULATIONS, range(-20, 31, 2), (3200, 500, 396))],
+)
+def test_the_settings_of_raw_frames_take_all_classes_and_split_them_by_number(params_file, preset, modulations, snrs_db, shares):
+    lay_over(params_file, read_yaml(ROOT / "presets" / f"{preset}.yaml"))
+    params = load_params(params_file)
+    assert (params.data.modulations, params.data.snrs_db, params.data.frames_per_cell) == (modulations, tuple(snrs_db), None)
+    assert params.stratify.shares == shares
+    assert sum(shares) == {"rml2016a": 1000, "rml2018_iq": 4096}[preset]
+    assert params.render.views == ("raw",)
+
+
+@pytest.mark.parametrize("preset", [path for path in PRESETS if "synthesize" in read_yaml(path)], ids=lambda path: path.stem)
+def test_presets_of_generated_frames_generate_what_they_read(params_file, preset):
+    lay_over(params_file, read_yaml(preset))
+    params = load_params(params_file)
+    assert params.data.path == f"data/raw/synthetic.{params.synthesize.format}"
+    assert set(params.data.modulations) <= set(RML2016 if params.synthesize.format == "pkl" else MODULATIONS)
+    assert set(params.data.snrs_db) <= set(params.synthesize.snrs_db)
+    assert (params.data.frames_per_cell or params.synthesize.frames_per_cell) <= params.synthesize.frames_per_cell
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (600, 200, 200), (1, 1, 1)])
+def test_shares_stay_ratios_or_numbers(params_file, shares):
+    found = load_params(write_more(params_file, stratify=dict(zip(("train", "validation", "test"), shares, strict=True)))).stratify.shares
+    assert found == shares
+    assert [type(share) for share in found] == [type(share) for share in shares]
+
+
+@pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("train", "lrr", 1e-3, r"unknown key train.lrr \(did you mean lr\?\); allowed here are launcher, model, pretrained"),
+        ("train", "lrr", 1e-3, r"unknown key train.lrr \(did you mean lr\?\); allowed here are launcher, input, model, pretrained"),
         ("augment", "noise", 3, r"unknown key augment.noise \(did you mean noise_db\?\); allowed here are phase, carrier_offset_std"),
         ("trian", None, {}, r"unknown key trian \(did you mean train\?\); allowed here are base, data"),
         ("train", "lr", "abc", r'train.lr = "abc": input should be a valid number'),
@@ -106,7 +140,9 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("train", "epochs", 2.5, r"train.epochs = 2.5: input should be a valid integer"),
         ("train", "epochs", True, r"train.epochs = true: input should be a valid integer"),
         ("train", "min_task_weight", 0.5, r"train.min_task_weight = 0.5: input should be less than 0.5"),
-        ("train", "model", "resnet", r"train.model = \"resnet\": input should be 'resnet18', 'resnet34', .* 'swin_small' or 'swin_base'"),
+        ("train", "model", "resnet81", r"train.model = .*: there is no model 'resnet81' \(did you mean resnet18\?\); there are resnet18"),
+        ("train", "model", "mcldn", r"train.model = \"mcldn\": there is no model 'mcldn' \(did you mean mcldnn\?\); there are resnet18"),
+        ("train", "input", "raw", r"train.input = \"raw\": input should be 'constellation' or 'iq'"),
         ("train", "branches", "own", r"train.branches = \"own\": input should be 'plain' or 'attention'"),
         ("train", "snr_head", "wide", r"train.snr_head = \"wide\": input should be 'standard', 'bottleneck_64', .* or 'regression'"),
         ("train", "snr_loss", "mse", r"train.snr_loss = \"mse\": input should be 'cross_entropy', 'distance', 'ordinal' or 'regression'"),
@@ -133,6 +169,17 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("augment", "phase", 1, r"augment.phase = 1: input should be a valid boolean"),
         ("augment", "carrier_offset_std", 0.1, r"augment.carrier_offset_std = 0.1: input should be less than 0.1"),
         ("augment", "noise_db", -1, r"augment.noise_db = -1: input should be greater than or equal to 0"),
+        ("augment", "gain_db", 61, r"augment.gain_db = 61: input should be less than or equal to 60"),
+        ("augment", "mixup_probability", 1.1, r"augment.mixup_probability = 1.1: input should be less than or equal to 1"),
+        ("augment", "mixup_losses", "all", r"augment.mixup_losses = \"all\": input should be 'classifier_only' or 'all_losses'"),
+        ("train", "snr_balance", 2, r"train.snr_balance = 2: input should be less than or equal to 1"),
+        ("train", "ema_decay", 1, r"train.ema_decay = 1: input should be less than 1"),
+        ("cldnn", "paths", "both", r"cldnn.paths = \"both\": input should be 'raw', 'denoised' or 'dual'"),
+        ("cldnn", "expert_window", 4, r"cldnn.expert_window = 4: 4 must be odd"),
+        ("cldnn", "film", None, r"cldnn.film = null: input should be a valid boolean"),
+        ("noise_aware", "temperature", 0, r"noise_aware.temperature = 0: input should be greater than 0"),
+        ("noise_aware", "degrade_db", [2], r"noise_aware.degrade_db.1 is missing"),
+        ("pis", "fill", "mean", r"pis.fill = \"mean\": input should be 'zero' or 'resample'"),
         ("augment", "mixup_alpha", -0.1, r"augment.mixup_alpha = -0.1: input should be greater than or equal to 0"),
         (
             "render",
@@ -156,6 +203,17 @@ def test_the_published_setting_has_272_joint_classes(params_file):
         ("attribute", "stride", 0.5, r"attribute: stride = 0.5 leaves gaps between windows of 0.25; lower it"),
         ("attribute", "methods", ["gradcam"], r"attribute.methods.0 = \"gradcam\": input should be 'grad_cam', .* or 'rise'"),
         ("attribute", "levels_percent", [5, 1], r"attribute.levels_percent = \[5, 1\]: \[5.0, 1.0\] must be strictly increasing"),
+        (
+            "stratify",
+            "test",
+            200,
+            r"stratify: train = 0.8, validation = 0.1 and test = 200 are ratios and numbers of frames mixed; give three",
+        ),
+        *(
+            ("stratify", "test", share, rf"stratify.test = {json.dumps(share)}: must be a ratio above 0 and below 1, .* or a whole number")
+            for share in (0, -200, 0.0, 1.0, 200.0, True, "200", None)
+        ),
+        ("synthesize", "format", "pickle", r"synthesize.format = \"pickle\": input should be 'hdf5' or 'pkl'"),
         ("stratify", "test", 0.2, r"stratify: train \+ validation \+ test = 1.1 and must be 1; change one"),
         (
             "data",
@@ -214,12 +272,81 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
             {"train": {"curriculum_epochs": 8}},
             "train.curriculum_epochs = 8 is more than train.epochs = 7, which would end before every SNR is taken in; lower the one",
         ),
+        (
+            {"train": IQ | {"epochs": 4}},
+            {"train": {"epochs": 3}},
+            "noise_aware.a, b1 and b2 take 3 epochs, which leaves none of train.epochs = 3 for c; lower theirs or raise train.epochs",
+        ),
+        (
+            {"train": IQ, "augment": {"gain_db": 6}},
+            {"train": CONSTELLATION},
+            "augment.gain_db = 6.0 is for train.input = iq; constellations have no level: set it to 0",
+        ),
+        (
+            {"train": IQ, "pis": {"fill": "resample"}},
+            {"train": CONSTELLATION},
+            "pis.fill = resample is for train.input = iq; pixels of a constellation go dark: set it to zero",
+        ),
+        (
+            {"train": IQ},
+            {"train": {"input": "constellation"}},
+            "train: model = cldnn does not look at input = constellation; models of constellation are resnet18, resnet34,",
+        ),
+        (
+            {"train": CONSTELLATION},
+            {"train": {"input": "iq"}},
+            "train: model = resnet18 does not look at input = iq; models of iq are cldnn, mcldnn,",
+        ),
+        (
+            {"train": IQ},
+            {"train": {"pretrained": "imagenet"}},
+            "train: pretrained = imagenet is for input = constellation; set it to none",
+        ),
+        (
+            {"train": IQ | {"model": "mcldnn", "branches": "attention"}},
+            {"train": {"model": "cldnn"}},
+            "train: branches = attention does not go with model = cldnn, whose branches are its own; set it to plain",
+        ),
     ],
 )
 def test_sections_that_contradict_each_other(params_file, good, bad, message):
     load_params(write_more(params_file, **good))
     with pytest.raises(ValueError, match=f"^{re.escape(f'{params_file}: {message}')}"):
         load_params(write_more(params_file, **bad))
+
+
+def test_phases_are_free_without_a_denoiser(params_file):
+    for change in ({"train": IQ | {"model": "mcldnn"}}, {"train": IQ, "cldnn": {"paths": "raw"}}, {"train": CONSTELLATION}):
+        assert load_params(write_more(params_file, **change | {"train": change["train"] | {"epochs": 1}})).train.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("phase", "change", "message"),
+    [
+        ("b1", {"epochs": None}, "noise_aware: b1.epochs = null, which only c may have; say how many epochs phase b1 takes, 0 for none"),
+        ("c", {"epochs": 9}, "noise_aware: c.epochs = 9, but phase c has what the others leave of train.epochs; set it to null"),
+        ("b2", {"features": 0.03}, "noise_aware: a weight of features above 0 needs reference, the folder of a trained cldnn; set it"),
+        ("c", {"distillation": 1}, "noise_aware: a weight of distillation above 0 needs teacher, the folder of a trained cldnn; set it"),
+        ("a", {"gradient": 1.5}, "noise_aware.a.gradient = 1.5: input should be less than or equal to 1"),
+        ("a", {"noise": -1}, "noise_aware.a.noise = -1: input should be greater than or equal to 0"),
+        ("a", {"denoise": 1}, "unknown key noise_aware.a.denoise"),
+    ],
+)
+def test_phases_that_make_no_sense(params_file, phase, change, message):
+    settings = read_yaml(params_file)["noise_aware"][phase] | change
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{params_file}: {message}')}"):
+        load_params(write_more(params_file, noise_aware={phase: settings}))
+
+
+def test_the_sources_of_features_and_distillation_may_be_given(params_file):
+    content = read_yaml(params_file)["noise_aware"]
+    sources = {"reference": "models", "teacher": "models", "c": content["c"] | {"features": 0.03, "distillation": 1}}
+    assert load_params(write_more(params_file, noise_aware=sources)).noise_aware.c.features == 0.03
+
+
+def test_settings_of_a_cldnn_are_those_of_the_model(params_file):
+    assert list(Cldnn.model_fields) == list(Settings._fields)
+    check(Settings(**load_params(params_file).cldnn.model_dump()), 128)
 
 
 def test_what_a_section_asks_for_only_with_another_is_free_without_it(params_file):
@@ -233,22 +360,9 @@ def test_the_regression_head_goes_with_every_loss(params_file, loss):
     assert (train.snr_head, train.snr_loss) == ("regression", loss)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_only_a_cosine_has_a_warm_up_that_must_leave_an_epoch(params_file, schedule):
-    path = write_more(params_file, train={"schedule": schedule, "epochs": 3, "warmup_epochs": 2})
-    assert load_params(path).train.warmup_epochs == 2
-    write_more(path, train={"warmup_epochs": 3})
-    if schedule == "cosine":
-        with pytest.raises(ValueError, match=r"train: warmup_epochs = 3 leaves none of epochs = 3; lower the one or raise the other"):
-            load_params(path)
-    else:
-        load_params(path)
-
-
 @pytest.mark.parametrize(
     ("field", "registry"),
     [
-        ("model", BACKBONES),
         ("branches", BRANCHES),
         ("snr_head", SNR_HEADS),
         ("snr_loss", SNR_LOSSES),
@@ -259,6 +373,11 @@ def test_only_a_cosine_has_a_warm_up_that_must_leave_an_epoch(params_file, sched
 )
 def test_names_that_may_be_set_are_those_that_exist(field, registry):
     assert get_args(Train.model_fields[field].annotation) == tuple(registry)
+
+
+def test_models_that_may_be_set_are_those_that_exist():
+    assert sorted(MODELS["constellation"]) == sorted(BACKBONES)
+    assert sorted(MODELS["iq"]) == sorted([CLDNN, *BASELINES])
 
 
 def test_nothing_is_varied_unless_asked_for():
@@ -350,6 +469,10 @@ def test_class_order_is_that_of_the_columns_of_y(write):
 
 def test_presets_set_the_same_keys_apart_from_their_own_data():
     """Laid one over another, a preset leaves nothing of the one before."""
-    presets = {path.stem: read_yaml(path) for path in (ROOT / "presets").glob("*.yaml")}
-    keys = {name: {(s, k) for s, section in preset.items() if s != "synthesize" for k in section} for name, preset in presets.items()}
-    assert keys["smoke"] == keys["benchmark"] == keys["rml2018"] == keys["rml2018_full"]
+    presets = {path.stem: read_yaml(path) for path in PRESETS}
+    keys = {name: {f"{section}.{key}" for section, values in preset.items() for key in values} for name, preset in presets.items()}
+    generated = {key for key in keys["smoke"] if key.startswith("synthesize.")} | {"data.path"}
+    assert generated < keys["smoke"]
+    for name in presets:
+        assert keys[name] - generated == keys["smoke"] - generated, name
+        assert keys[name] & generated in (generated, set()), name

@@ -9,30 +9,15 @@ import pytest
 from pisces import masks, perturbation, rendering
 from pisces.datasets import Constellations
 from pisces.masks import KINDS, Mask
-from pisces.params import Perturb
 from pisces.perturbation import Perturbations, perturb
 from pisces.rendering import OUTSIDE
 from pisces.seeding import generator
 from pisces.shards import Cell
-from tests.conftest import RENDER, SIZE, raw_only, save_bins
+from tests.conftest import PERTURB, RENDER, SIZE, raw_only, save_bins
 
-SETTINGS = Perturb(
-    views=None,
-    rules=("exact", "percentile"),
-    masks=("top", "bottom", "random"),
-    levels_percent=(20,),
-    curve_percent=(60,),
-    regions=("ring", "sector", "cluster", "window"),
-    rings=2,
-    sectors=4,
-    core_percent=50,
-    window=0.5,
-    stride=0.5,
-    frames_per_cell=None,
-)
 VIEWS = ("differential", "raw")  # of four, in another order than in the data
-BOTH = masks.build(VIEWS, SETTINGS, SIZE)
-MASKS = 9 + 2 + 4 + 2 + 4  # of a view
+BOTH = masks.build(VIEWS, PERTURB, SIZE)
+MASKS = 9 + 3 + 4 + 2 + 4  # of a view
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +28,14 @@ def chosen_index(index):
 @pytest.fixture(scope="module")
 def written(data, chosen_index, tmp_path_factory):
     path = tmp_path_factory.mktemp("perturb") / "perturbations.h5"
-    summary = perturb(data, chosen_index, BOTH, SETTINGS, 1, path)
+    summary = perturb(data, chosen_index, BOTH, PERTURB, 1, path)
     assert summary == {"frames": 30, "dark_frames": 0, "masks": 2 * MASKS}
     return path
 
 
 def counts_of(data: Constellations, index: np.ndarray, view: str) -> np.ndarray:
     """Points (n, pixels) in each pixel of a view, from what its shards hold."""
-    bins = data.bins_by_view(index)[data.render.views.index(view)]
+    bins = data.gather(index)[data.render.views.index(view)]
     return np.stack([np.bincount(row[row != OUTSIDE], minlength=data.render.size**2) for row in bins])
 
 
@@ -70,17 +55,13 @@ def test_round_trip(data, chosen_index, written):
     assert file.masks == BOTH
     assert np.array_equal(file.frame, chosen_index)
     read = frames_in(written)
-    for v, view in enumerate(VIEWS):
+    for view in VIEWS:
         counts = counts_of(data, chosen_index, view)
-        assert np.array_equal(file.lit[v], (counts > 0).sum(1))
-        assert np.array_equal(file.points[v], counts.sum(1))
         of_view = [mask for mask in BOTH if mask.view == view]
         for one, frame, lists in zip(counts, chosen_index, read, strict=True):
-            expected = masks.take(one, of_view, SETTINGS, 1, data.identity(frame))
+            expected = masks.take(one, of_view, PERTURB, 1, data.identity(frame))
             for mask, three in expected.items():
                 assert [lists[mask, kind] for kind in KINDS] == [pixels.tolist() for pixels in three]
-    with h5py.File(written) as raw:
-        assert raw.attrs["views"].tolist() == list(VIEWS)
 
 
 def test_counts_of_a_view_are_those_of_its_shards(data, chosen_index):
@@ -101,19 +82,19 @@ def test_pixels_of_several_frames_come_with_offsets_from_zero(written):
 def test_chunks_of_any_size_give_the_same_file(data, chosen_index, written, tmp_path, monkeypatch):
     """Both where frames are made and where they are read; 30 frames are no multiple of 7."""
     monkeypatch.setattr(perturbation, "CHUNK", 7)
-    perturb(data, chosen_index, BOTH, SETTINGS, 1, tmp_path / "chunked.h5")
+    perturb(data, chosen_index, BOTH, PERTURB, 1, tmp_path / "chunked.h5")
     assert frames_in(tmp_path / "chunked.h5") == frames_in(written)
     with h5py.File(written) as one, h5py.File(tmp_path / "chunked.h5") as other:
         names: list[str] = []
         one.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        assert len(names) == 3 + 2 * len(KINDS) * len(BOTH)
+        assert len(names) == 1 + 2 * len(KINDS) * len(BOTH)
         assert all(np.array_equal(one[name], other[name]) for name in names)
     assert list(Perturbations(written).chunks(7)) == [(0, 7), (7, 14), (14, 21), (21, 28), (28, 30)]
 
 
 def test_order_and_company_of_frames_do_not_matter(data, chosen_index, written, tmp_path):
     some = np.array([22, 3, 17, 8])
-    perturb(data, chosen_index[some], BOTH, SETTINGS, 1, tmp_path / "some.h5")
+    perturb(data, chosen_index[some], BOTH, PERTURB, 1, tmp_path / "some.h5")
     everything = frames_in(written)
     assert frames_in(tmp_path / "some.h5") == [everything[i] for i in some]
 
@@ -123,7 +104,7 @@ def test_masks_of_a_view_do_not_depend_on_others_rendered_or_masked(data, iq_sha
     alone = Constellations(tmp_path / "one")
     one = [mask for mask in BOTH if mask.view == "differential"]
     for where, file in ((alone, "rendered.h5"), (data, "masked.h5")):
-        perturb(where, chosen_index, one, SETTINGS, 1, tmp_path / file)
+        perturb(where, chosen_index, one, PERTURB, 1, tmp_path / file)
         for frame, together in zip(frames_in(tmp_path / file), frames_in(written), strict=True):
             assert frame == {key: together[key] for key in frame}
             assert frame[Mask("differential", "exact", "top", 20), "mask"]
@@ -133,36 +114,31 @@ def test_masks_of_a_view_that_the_data_lack_are_refused(chosen_index, tmp_path, 
     rendering.render(iq_shards, tmp_path / "one", raw_only())
     message = r"perturb.views names 'noise', but the data have raw; change perturb.views or render.views"
     with pytest.raises(ValueError, match=message):
-        perturb(
-            Constellations(tmp_path / "one"), chosen_index, masks.build(("raw", "noise"), SETTINGS, SIZE), SETTINGS, 1, tmp_path / "p.h5"
-        )
+        perturb(Constellations(tmp_path / "one"), chosen_index, masks.build(("raw", "noise"), PERTURB, SIZE), PERTURB, 1, tmp_path / "p.h5")
     assert not (tmp_path / "p.h5").exists()
 
 
 def test_same_bytes_twice_and_others_for_another_seed(data, chosen_index, written, tmp_path):
-    perturb(data, chosen_index, BOTH, SETTINGS, 1, tmp_path / "again.h5")
+    perturb(data, chosen_index, BOTH, PERTURB, 1, tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == written.read_bytes()
-    perturb(data, chosen_index, BOTH, SETTINGS, 2, tmp_path / "other.h5")
+    perturb(data, chosen_index, BOTH, PERTURB, 2, tmp_path / "other.h5")
     assert frames_in(tmp_path / "other.h5") != frames_in(written)
 
 
-def test_a_dark_frame_gives_up_nothing_and_is_counted(tmp_path):
-    """The second frame is dark in `raw`, the third in `noise`."""
-    raw, noise = generator(1, "test dark").integers(0, 256, (2, 3, 64))
-    raw[1], noise[2] = OUTSIDE, OUTSIDE
+def test_a_dark_frame_gives_up_nothing_and_is_counted_once(tmp_path, monkeypatch):
+    """The second frame is dark in `raw`, the third in `noise`, the fourth in both; each is a chunk of its own."""
+    monkeypatch.setattr(perturbation, "CHUNK", 1)
+    raw, noise = generator(1, "test dark").integers(0, 256, (2, 4, 64))
+    raw[[1, 3]], noise[[2, 3]] = OUTSIDE, OUTSIDE
     save_bins(tmp_path / "constellations", Cell("QPSK", 0), {"raw": raw, "noise": noise[:, :50]}, 16)
-    data, index = Constellations(tmp_path / "constellations"), np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]])
-    for views, dark_frames in ((("raw",), 1), (("raw", "noise"), 2)):
-        wanted = masks.build(views, SETTINGS, 16)
-        summary = perturb(data, index, wanted, SETTINGS, 1, tmp_path / f"{len(views)}.h5")
-        assert summary == {"frames": 3, "dark_frames": dark_frames, "masks": len(views) * MASKS}
-    file = Perturbations(tmp_path / "2.h5")
-    assert file.points.tolist() == [[64, 0, 64], [50, 50, 0]]
-    assert (file.lit == 0).tolist() == [[False, True, False], [False, False, True]]
-    for view, lit in zip(("raw", "noise"), file.lit, strict=True):
-        for frame, any_lit in zip(frames_in(tmp_path / "2.h5"), lit > 0, strict=True):
-            assert any(pixels for (mask, _), pixels in frame.items() if mask.view == view) == any_lit
-    assert len(frames_in(tmp_path / "1.h5")[2][Mask("raw", "exact", "top", 20), "mask"]) > 0
+    data, index = Constellations(tmp_path / "constellations"), np.array([[0, 0, row] for row in range(4)])
+    for views, dark_frames in ((("raw",), 2), (("raw", "noise"), 3)):
+        wanted = masks.build(views, PERTURB, 16)
+        summary = perturb(data, index, wanted, PERTURB, 1, tmp_path / f"{len(views)}.h5")
+        assert summary == {"frames": 4, "dark_frames": dark_frames, "masks": len(views) * MASKS}
+    giving = [{mask.view for (mask, _), pixels in frame.items() if pixels} for frame in frames_in(tmp_path / "2.h5")]
+    assert giving == [{"raw", "noise"}, {"noise"}, {"raw"}, set()]
+    assert frames_in(tmp_path / "1.h5")[2][Mask("raw", "exact", "top", 20), "mask"]
 
 
 def test_no_file(tmp_path):
@@ -203,7 +179,7 @@ def test_preview_shows_what_masks_take(data, written):
 def test_preview_has_as_many_frames_as_there_is_room_for(data, chosen_index, tmp_path, views, rows):
     """With one rule alone, the largest level that leaves something to see; the smallest where none does."""
     for levels, shown in (((5, 10), 10), ((50, 60), 50)):
-        settings = SETTINGS.model_copy(update={"rules": ("exact",), "masks": ("top", "random"), "levels_percent": levels, "regions": ()})
+        settings = PERTURB.model_copy(update={"rules": ("exact",), "masks": ("top", "random"), "levels_percent": levels, "regions": ()})
         perturb(data, chosen_index, masks.build(views, settings, SIZE), settings, 1, tmp_path / "p.h5")
         preview = perturbation.preview(data, tmp_path / "p.h5")
         assert len(preview.titles) == len(preview.images) == rows
@@ -216,8 +192,8 @@ def test_preview_has_as_many_frames_as_there_is_room_for(data, chosen_index, tmp
 def test_preview_of_frames_that_are_dark_in_a_view(tmp_path):
     raw = generator(1, "test dark preview").integers(0, 256, (3, 64))
     save_bins(tmp_path / "constellations", Cell("QPSK", 0), {"raw": raw, "noise": np.full((3, 50), OUTSIDE)}, 16)
-    data, wanted = Constellations(tmp_path / "constellations"), masks.build(("raw", "noise"), SETTINGS, 16)
-    perturb(data, np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]]), wanted, SETTINGS, 1, tmp_path / "p.h5")
+    data, wanted = Constellations(tmp_path / "constellations"), masks.build(("raw", "noise"), PERTURB, 16)
+    perturb(data, np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]]), wanted, PERTURB, 1, tmp_path / "p.h5")
     preview = perturbation.preview(data, tmp_path / "p.h5")
     for image, title, taken in zip(preview.images, preview.titles, preview.taken["exact top 20 %"], strict=True):
         lit = title.startswith("raw")

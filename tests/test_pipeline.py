@@ -34,7 +34,8 @@ def names(entries: list) -> list[str]:
 
 
 def outputs(stage: str) -> list[str]:
-    return [name for kind in ("outs", "plots", "metrics") for name in names(STAGES[stage].get(kind, []))]
+    declared = [name for kind in ("outs", "plots", "metrics") for name in names(STAGES[stage].get(kind, []))]
+    return [name.replace("${synthesize.format}", SMOKE["synthesize"]["format"]) for name in declared]
 
 
 @cache
@@ -233,7 +234,7 @@ def test_a_second_repro_runs_nothing(clone, run):
 
 def test_another_learning_rate_trains_and_scores_anew_and_renders_nothing(experiment):
     _, printed = experiment
-    assert stages_run(printed) == {"train", "evaluate", "pis", "attribute"}
+    assert stages_run(printed) == {"train", "evaluate", "pis", "attribute", "limits"}
 
 
 def test_metrics_diff_shows_what_the_experiment_changed(experiment, run):
@@ -285,6 +286,14 @@ def test_changed_code_runs_the_stages_that_use_it(scratch, run, file, stages):
     status, printed = run(scratch, "dvc", "repro", "--dry")
     assert status == 0
     assert stages_run(printed) == stages
+
+
+def test_a_model_of_raw_frames_takes_the_whole_way(scratch, run):
+    status, printed = run(scratch, "dvc", "exp", "run", "-S", "train.input=iq", "-S", "train.model=pet_cgdnn")
+    assert status == 0, printed
+    assert stages_run(printed) == {"train", "evaluate", "pis", "attribute", "limits"}
+    assert json.loads((scratch / "models/model.json").read_text())["input"] == {"samples": 1024}
+    assert [path for stage in STAGES for path in outputs(stage) if not (scratch / path).exists()] == []
 
 
 def test_a_sweep_fills_the_queue(scratch, run):

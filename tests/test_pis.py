@@ -11,8 +11,9 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from pisces import pis
-from pisces.datasets import Constellations
+from pisces import pis, rendering, shards
+from pisces.datasets import Constellations, Signals
+from pisces.inference import Look
 from pisces.masks import KINDS, Mask, build
 from pisces.params import Perturb
 from pisces.perturbation import Perturbations, perturb
@@ -20,7 +21,8 @@ from pisces.pis import TASKS, Outcome, areas, by_cell, holm, mcnemar, measure, p
 from pisces.rendering import OUTSIDE, Drawing
 from pisces.seeding import generator
 from pisces.shards import Cell
-from tests.conftest import RENDER, SIZE, draw, raw_only, save_bins
+from pisces.signals import Waveform
+from tests.conftest import PERTURB, RENDER, SAMPLES, SIZE, draw, raw_only, save_bins
 
 CPU = torch.device("cpu")
 KEY_PIXEL = 27
@@ -28,7 +30,7 @@ FRAMES = 60  # a cell
 LEVELS = (5, 20)
 
 
-DRAWING = Drawing(raw_only(8), draw("histogram"))
+LOOK = Look(Drawing(raw_only(8), draw("histogram")))
 
 
 def rng() -> np.random.Generator:
@@ -37,9 +39,8 @@ def rng() -> np.random.Generator:
 
 def settings(**changes) -> Perturb:
     """All masks by brightness of 5 and 20 %, but for `changes`."""
-    usual = {"views": None, "rules": ("exact", "percentile"), "masks": ("top", "bottom", "random"), "levels_percent": LEVELS}
-    usual |= {"curve_percent": (), "regions": (), "rings": 4, "sectors": 4, "core_percent": 50, "window": 0.25, "stride": 0.25}
-    return Perturb(frames_per_cell=None, **usual | changes)
+    usual = {"levels_percent": LEVELS, "curve_percent": (), "regions": (), "rings": 4, "window": 0.25, "stride": 0.25}
+    return PERTURB.model_copy(update=usual | changes)
 
 
 def perturbed(data: Constellations, index: np.ndarray, path: Path, views: tuple[str, ...] = ("raw",), **changes) -> Perturbations:
@@ -172,7 +173,7 @@ def everything(planted, tmp_path_factory) -> Perturbations:
 
 @pytest.fixture(scope="module")
 def outcome(planted, everything) -> Outcome:
-    return measure(Planted(), DRAWING, planted, everything, CPU)
+    return measure(Planted(), LOOK, planted, everything, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +240,7 @@ def test_excess_is_over_the_count_control_and_that_of_a_random_mask_covers_zero(
 
 
 def test_a_constant_model_scores_zero(planted, everything):
-    outcome = measure(Constant(), DRAWING, planted, everything, CPU)
+    outcome = measure(Constant(), LOOK, planted, everything, CPU)
     assert pis.baseline(outcome) == {"modulation": 0.5, "snr": 0.5, "joint": 0.25}
     scores = table(outcome, 100, rng())[["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"]]
     assert (scores == 0).all(axis=None)
@@ -274,7 +275,7 @@ def counts_of(data: Constellations, index: np.ndarray) -> np.ndarray:
 
 def test_each_frame_is_asked_once_for_each_different_list(planted, everything):
     model = Planted()
-    measure(model, DRAWING, planted, everything, CPU)
+    measure(model, LOOK, planted, everything, CPU)
     assert model.images == len(questions(everything, counts_of(planted, everything.frame)))
     # Of 36 lists and the frame as it is: the masks of one exact level share their count control, and a tie makes bottom 5 and 20 % one.
     assert model.images <= 4 * FRAMES * (37 - 4 - 3)
@@ -284,7 +285,7 @@ def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(planted, e
     """Windows of 2 x 2 of 64 pixels, 20 of them lit, often hold none, and 2 % of 64 pixels drawn from all are mostly dark."""
     changes = {"rules": ("percentile",), "masks": ("random",), "levels_percent": (2,), "regions": ("window",)}
     file, model = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), Planted()
-    outcome = measure(model, DRAWING, planted, file, CPU)
+    outcome = measure(model, LOOK, planted, file, CPU)
     assert model.images == len(questions(file, counts_of(planted, file.frame)))
     nothing = outcome.fraction["mask"][:, 1] == 0
     assert nothing.any(axis=1).all()
@@ -298,7 +299,7 @@ def test_a_dark_frame_keeps_its_answer(write_constellations, tmp_path):
     bins = np.array([[OUTSIDE, OUTSIDE], [KEY_PIXEL, 3]])
     data = Constellations(write_constellations(tmp_path, {Cell(m, s): bins for m in ("BPSK", "QPSK") for s in (0, 10)}, 8))
     file = perturbed(data, np.array([[1, 0, 0], [1, 0, 1]]), tmp_path / "p.h5", rules=("exact",), masks=("top",), levels_percent=(100,))
-    outcome = measure(Planted(), DRAWING, data, file, CPU)
+    outcome = measure(Planted(), LOOK, data, file, CPU)
     assert outcome.baseline["modulation"].tolist() == [False, True]
     assert outcome.correct["mask"]["modulation"].tolist() == [[False, False]]
     assert outcome.fraction["mask"][0, 1].tolist() == [0, 1]
@@ -319,7 +320,7 @@ def test_no_frame_is_left_out(outcome, everything):
 def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, batch):
     monkeypatch.setattr(pis, "BATCH", batch)
     model = Planted()
-    again = measure(model, DRAWING, planted, everything, CPU)
+    again = measure(model, LOOK, planted, everything, CPU)
     assert model.largest == batch
     for kind in KINDS:
         assert np.array_equal(again.fraction[kind], outcome.fraction[kind])
@@ -331,7 +332,7 @@ def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, b
 
 def test_joint_is_never_above_either_task(data, index, tmp_path):
     file = perturbed(data, index, tmp_path / "p.h5", ("raw", "noise"), masks=("top", "bottom"), levels_percent=(5,))
-    outcome = measure(Linear(), Drawing(RENDER, draw("histogram")), data, file, CPU)
+    outcome = measure(Linear(), Look(Drawing(RENDER, draw("histogram"))), data, file, CPU)
     for right in (outcome.baseline, *outcome.correct.values()):
         assert np.array_equal(right["joint"], right["modulation"] & right["snr"])
         assert right["joint"].any()
@@ -351,7 +352,7 @@ def paired(planted, tmp_path_factory) -> Constellations:
     for (m, modulation), (s, snr_db) in product(enumerate(planted.modulations), enumerate(planted.snrs_db)):
         index = np.array([[m, s, frame] for frame in range(FRAMES)])
         symbol = generator(1, "test paired", m, s).poisson(12, (FRAMES, 40)) + np.arange(40) // 20 * 25
-        save_bins(root, Cell(modulation, snr_db), {"symbol": symbol, "raw": planted.bins_by_view(index)[0]}, 8)
+        save_bins(root, Cell(modulation, snr_db), {"symbol": symbol, "raw": planted.gather(index)[0]}, 8)
     return Constellations(root)
 
 
@@ -360,8 +361,8 @@ def of_both(paired, everything, tmp_path_factory) -> Perturbations:
     return perturbed(paired, everything.frame, tmp_path_factory.mktemp("both") / "perturbations.h5", ("raw", "symbol"))
 
 
-def drawn_as(data: Constellations) -> Drawing:
-    return Drawing(data.render, draw("histogram"))
+def drawn_as(data: Constellations) -> Look:
+    return Look(Drawing(data.render, draw("histogram")))
 
 
 @pytest.fixture(scope="module")
@@ -392,7 +393,7 @@ def test_scores_of_a_view_do_not_depend_on_which_others_are_rendered_or_masked(o
 
 def test_fractions_are_of_the_view_of_the_mask(paired, of_both, looks_at_raw):
     for v, view in enumerate(paired.render.views):
-        bins = paired.bins_by_view(of_both.frame)[v]
+        bins = paired.gather(of_both.frame)[v]
         counts = np.stack([np.bincount(row[row != OUTSIDE], minlength=64) for row in bins])
         of_view = [i for i, mask in enumerate(of_both.masks) if mask.view == view]
         assert len(of_view) == 12
@@ -447,6 +448,131 @@ def test_headline_names_the_view(looks_at_raw):
     assert headline["raw_top_5"]["joint_pis"] == pytest.approx(15)
     assert headline["symbol_top_5"]["joint_pis"] == 0
     assert headline["symbol_top"] == {"area": 1}
+
+
+# Models of raw IQ
+
+
+class OfFrames(nn.Module):
+    """Linear in the numbers of frames (n, 2, samples): logits of both tasks from weights (2, 2 * samples, classes), and a bias."""
+
+    def __init__(self, weights: np.ndarray, bias: tuple[float, ...]):
+        super().__init__()
+        self.weights, self.bias, self.shown = torch.from_numpy(weights.astype(np.float32)), torch.tensor(bias), []
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.shown.append(frames)
+        modulation, snr = frames.flatten(1) @ self.weights
+        return modulation + self.bias, snr
+
+
+KEY_SAMPLE, IQ_SAMPLES = 11, 40
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory) -> tuple[Constellations, Signals]:
+    """Samples within 1.1 RMS of the origin, but for the key sample of the second modulation, whose I and Q are 1.8 RMS or more.
+
+    In 8 x 8 pixels of 0.5 RMS it lies in the upper right corner, number 7, alone.
+    """
+    root = tmp_path_factory.mktemp("keyed")
+    for m, modulation in enumerate(("BPSK", "QPSK")):
+        for snr_db in (0, 10):
+            stream = generator(1, "test keyed", modulation, snr_db)
+            iq = np.exp(2j * np.pi * stream.random((FRAMES, IQ_SAMPLES))) * stream.uniform(0.9, 1.0, (FRAMES, IQ_SAMPLES))
+            if m:
+                iq[:, KEY_SAMPLE] = 1.9 + 1.9j
+            frames = {"iq": iq.astype(np.complex64).view(np.float32).reshape(FRAMES, IQ_SAMPLES, 2), "row": np.arange(FRAMES)}
+            cell = Cell(modulation, snr_db)
+            shards.save(cell.path(root / "iq"), frames, cell._asdict())
+    rendering.render(root / "iq", root / "constellations", raw_only(8, extent=2.0))
+    return Constellations(root / "constellations"), Signals(root / "iq")
+
+
+@pytest.mark.parametrize("fill", ["zero", "resample"])
+def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
+    """Second modulation if I of the key sample is above 2, which is 1.4 times the RMS of complex samples; always the first SNR.
+
+    Each window is a pixel. Without that of the key sample, all frames of the second modulation are taken for the first: half of the
+    accuracy is lost for one lit pixel of half of the frames.
+    """
+    data, source = keyed
+    weights = np.zeros((2, 2 * IQ_SAMPLES, 2))
+    weights[0, KEY_SAMPLE, 1] = 1
+    changes = {"masks": (), "rules": ("exact",), "levels_percent": (5,), "regions": ("window",), "window": 1 / 8, "stride": 1 / 8}
+    file = perturbed(data, data.every_frame(), tmp_path / "p.h5", **changes)
+    outcome = measure(OfFrames(weights, (2.0, 0.0)), Look(Waveform(IQ_SAMPLES), source, fill, 1), data, file, CPU)
+    assert pis.baseline(outcome) == {"modulation": 1, "snr": 0.5, "joint": 0.5}
+    rows = table(outcome, 20, rng()).query("task == 'modulation'").set_index("mask")
+    assert len(rows) == 64
+    key, counts = rows.loc["0-7"], counts_of(data, file.frame)
+    assert (counts[:, 7] == np.repeat([0, 1], 2 * FRAMES)).all()
+    assert key["accuracy_drop"] == 0.5
+    assert key["fraction_lit"] == pytest.approx(np.mean((counts[:, 7] > 0) / np.count_nonzero(counts, axis=1)))
+    assert key["pis"] == pytest.approx(0.5 / key["fraction_lit"])
+    others = rows.drop("0-7")
+    assert (others["accuracy_drop"] == 0).all()
+    assert (others["fraction_lit"] > 0).sum() > 10
+
+
+@pytest.fixture(scope="module")
+def of_every_view(data, index, tmp_path_factory) -> Perturbations:
+    """Masks of all views, for 20 frames."""
+    path = tmp_path_factory.mktemp("every") / "perturbations.h5"
+    return perturbed(data, index[::9], path, RENDER.views, levels_percent=(20,), regions=("ring", "cluster"))
+
+
+def of_random_frames() -> OfFrames:
+    return OfFrames(generator(1, "test frames").normal(size=(2, 2 * SAMPLES, 3)), (0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("fill", ["zero", "resample"])
+def test_answers_of_raw_iq_are_those_of_each_mask_asked_singly(data, iq_shards, of_every_view, fill):
+    source = Signals(iq_shards)
+    look, file, model = Look(Waveform(SAMPLES), source, fill, 1), of_every_view, of_random_frames()
+    outcome = measure(model, look, data, file, CPU)
+    asked = sum(map(len, model.shown))
+    targets, waves = torch.from_numpy(file.frame[:, :2]), look.at(data, file.frame, CPU)
+
+    def right(frames: torch.Tensor) -> dict[str, np.ndarray]:
+        modulation, snr = (torch.stack([one.argmax(1) for one in model(frames)], 1) == targets).numpy().T
+        return {"modulation": modulation, "snr": snr, "joint": modulation & snr}
+
+    plain = right(source.prepare(source.gather(file.frame), CPU))
+    for task in TASKS:
+        assert np.array_equal(outcome.baseline[task], plain[task])
+    changed = 0
+    for (i, mask), kind in product(enumerate(file.masks), KINDS):
+        pixels, offsets = file.pixels(mask, kind, 0, len(targets))
+        first = data.render.views.index(mask.view) * SIZE**2
+        said = right(waves.without(list(range(len(targets))), pixels.astype(np.int64) + first, offsets))
+        for task in TASKS:
+            assert np.array_equal(outcome.correct[kind][task][i], said[task])
+        changed += np.count_nonzero(said["modulation"] != plain["modulation"])
+    lists = len(file.masks) * len(KINDS)
+    assert changed > 0.05 * lists * len(targets)
+    assert asked < 0.9 * (lists + 1) * len(targets)
+
+
+@pytest.mark.parametrize("batch", [7, 100])
+def test_batch_size_does_not_matter_for_raw_iq(data, iq_shards, of_every_view, monkeypatch, batch):
+    """Random fillings hang on the frame, not on its place in a batch."""
+    look = Look(Waveform(SAMPLES), Signals(iq_shards), "resample", 1)
+    expected = measure(of_random_frames(), look, data, of_every_view, CPU)
+    monkeypatch.setattr(pis, "BATCH", batch)
+    again = measure(model := of_random_frames(), look, data, of_every_view, CPU)
+    assert max(map(len, model.shown)) == batch
+    for kind, task in product(KINDS, TASKS):
+        assert np.array_equal(again.correct[kind][task], expected.correct[kind][task])
+
+
+def test_constellations_and_raw_iq_are_asked_about_the_same_pixels(data, iq_shards, of_every_view):
+    """What a mask takes is counted on the constellation, whatever the model sees."""
+    images = measure(Linear(), Look(Drawing(RENDER, draw("histogram"))), data, of_every_view, CPU)
+    frames = measure(of_random_frames(), Look(Waveform(SAMPLES), Signals(iq_shards)), data, of_every_view, CPU)
+    for kind in KINDS:
+        assert np.array_equal(images.fraction[kind], frames.fraction[kind])
+    assert not np.array_equal(images.correct["mask"]["joint"], frames.correct["mask"]["joint"])
 
 
 # Intervals
@@ -540,7 +666,7 @@ def test_cells_hold_one_exact_level(planted, everything, outcome):
 
 def test_cells_and_areas_are_empty_without_exact_masks(planted, everything, tmp_path):
     file = perturbed(planted, everything.frame[:3], tmp_path / "p.h5", rules=("percentile",))
-    only = measure(Planted(), DRAWING, planted, file, CPU)
+    only = measure(Planted(), LOOK, planted, file, CPU)
     rows = by_cell(only, np.array(["BPSK"] * 3), np.zeros(3, int), 20)
     assert (len(rows), {"pis", "control_count_pis", "excess"} <= set(rows)) == (0, True)
     assert (len(areas(only, 20, rng())), "area" in areas(only, 20, rng())) == (0, True)
@@ -550,7 +676,7 @@ def test_regions_have_no_level_and_no_nominal_score(planted, everything, tmp_pat
     """The key pixel, in row 3 and column 3 of 8, is in the innermost of four rings, in one of four sectors and in one window."""
     changes = {"rules": ("exact",), "masks": ("top",), "levels_percent": (5,), "regions": ("ring", "sector", "window")}
     file = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes)
-    rows = table(measure(Planted(), DRAWING, planted, file, CPU), 50, rng())
+    rows = table(measure(Planted(), LOOK, planted, file, CPU), 50, rng())
     regions = rows[(rows["rule"] != "exact") & (rows["task"] == "modulation")]
     assert len(regions) == 4 + 4 + 16
     assert regions[["level_percent", "pis_nominal"]].isna().all(axis=None)
@@ -559,7 +685,7 @@ def test_regions_have_no_level_and_no_nominal_score(planted, everything, tmp_pat
     assert (hit["accuracy_drop"] == 0.5).all()  # each frame of QPSK
     assert hit["pis"].tolist() == pytest.approx((0.5 / hit["fraction_lit"]).tolist())
     assert (hit["p_count_holm"] < 0.05).all()
-    assert len(pis.headline(rows, areas(measure(Planted(), DRAWING, planted, file, CPU), 20, rng()), (5,))) == 2
+    assert len(pis.headline(rows, areas(measure(Planted(), LOOK, planted, file, CPU), 20, rng()), (5,))) == 2
 
 
 def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(outcome, rows):
@@ -577,7 +703,7 @@ def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(outcome, rows
 
 def test_headline_keeps_the_ends_of_the_levels_asked_for(planted, everything, tmp_path):
     changes = {"rules": ("exact",), "masks": ("top",), "levels_percent": (5, 10, 20), "curve_percent": (0.5, 100)}
-    few = measure(Planted(), DRAWING, planted, perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), CPU)
+    few = measure(Planted(), LOOK, planted, perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), CPU)
     assert list(pis.headline(table(few, 20, rng()), areas(few, 20, rng()), (5, 10, 20))) == ["raw_top_5", "raw_top_20", "raw_top"]
 
 
@@ -585,14 +711,14 @@ def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_pat
     """1 % of 20 lit pixels rounds to none."""
     index = np.array([[1, 1, frame] for frame in range(FRAMES)])
     changes = {"rules": ("exact",), "masks": ("top",)}
-    few = measure(Planted(), DRAWING, planted, perturbed(planted, index, tmp_path / "p.h5", levels_percent=(1, 5), **changes), CPU)
+    few = measure(Planted(), LOOK, planted, perturbed(planted, index, tmp_path / "p.h5", levels_percent=(1, 5), **changes), CPU)
     rows = table(few, 20, rng())
     nothing = of(rows, "exact", "top", 1)
     assert nothing[["pis", "excess", "excess_mass"]].isna().all(axis=None)
     assert (nothing["accuracy_drop"] == 0).all()
     assert nothing[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]].isna().all(axis=None)
     assert list(pis.headline(rows, areas(few, 20, rng()), (1, 5))) == ["raw_top_5", "raw_top"]
-    none = measure(Planted(), DRAWING, planted, perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes), CPU)
+    none = measure(Planted(), LOOK, planted, perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes), CPU)
     assert areas(none, 20, rng())[["area", "control_area", "excess_area"]].isna().all(axis=None)
 
 
@@ -679,7 +805,7 @@ def test_area_is_over_the_range_that_was_taken():
 
 
 def test_area_of_a_model_that_never_changes_its_mind_is_its_accuracy(planted, everything):
-    outcome = measure(Constant(), DRAWING, planted, everything, CPU)
+    outcome = measure(Constant(), LOOK, planted, everything, CPU)
     rows = areas(outcome, 50, rng())
     assert len(rows) == 3 * len(TASKS)
     for task, accuracy in {"modulation": 0.5, "snr": 0.5, "joint": 0.25}.items():
@@ -741,7 +867,7 @@ def test_holm_ignores_what_was_not_tested():
 def test_masks_that_are_chance_or_their_own_control_are_not_tested(planted, everything, tmp_path):
     """At 100 % of the lit pixels mask and controls coincide, and a random mask is one more draw of its control."""
     file = perturbed(planted, everything.frame, tmp_path / "p.h5", rules=("exact",), levels_percent=(5, 100), regions=("ring",))
-    rows = table(measure(Planted(), DRAWING, planted, file, CPU), 20, rng())
+    rows = table(measure(Planted(), LOOK, planted, file, CPU), 20, rng())
     p = rows[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]]
     null = (rows["mask"] == "random") | (rows["level_percent"] == 100)
     assert (null.sum(), (~null).sum()) == (4 * 3, (2 + 4) * 3)

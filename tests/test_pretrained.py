@@ -41,7 +41,7 @@ def weights(name: str, **options) -> dict[str, torch.Tensor]:
 
 
 def build(name: str = "resnet50", channels: int = 1, size: int = 32) -> nn.Module:
-    return models.build(Architecture(name, "plain", "standard"), channels, size, 2, (0, 10))
+    return models.build(Architecture(name, "plain", "standard"), (channels, size, size), 2, (0, 10))
 
 
 def load(model: nn.Module, source: str | Path, name: str = "resnet50") -> None:

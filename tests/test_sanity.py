@@ -147,8 +147,12 @@ def telling(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return (10 + targets.repeat_interleave(4, dim=1) + torch.tensor([0] * 4 + [100] * 4)).int(), targets
 
 
+def drawn(bins: torch.Tensor) -> tuple[torch.Tensor]:
+    return (DRAWING(DRAWING.count(bins)),)
+
+
 def fit(bins, targets, epochs: int, seed: int = 1):
-    return sanity.fit_shuffled(Plain, DRAWING, bins, targets, epochs, 32, 3e-3, generator(seed, "test fit"))
+    return sanity.fit_shuffled(Plain, drawn, (bins,), targets, epochs, 32, 3e-3, generator(seed, "test fit"))
 
 
 def test_shuffled_labels_are_not_in_the_pictures():
@@ -184,6 +188,20 @@ def test_distinct_frames_are_learnt_by_heart():
     assert accuracy == {"modulation": 1, "snr": 1}
 
 
+def test_what_a_model_is_told_goes_with_its_frame():
+    """Waveforms of the level that is told beside them, in training and when it is asked afterwards, whatever the batch."""
+    levels, seen = torch.arange(1.0, 34), []
+
+    class Told(Plain):
+        def forward(self, frames: torch.Tensor, told: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append(torch.equal(frames.amax((1, 2)), told) and frames.shape[1:] == (2, SIZE * SIZE // 2))
+            return super().forward(frames / 33)
+
+    stored = levels[:, None, None].expand(-1, 2, SIZE * SIZE // 2), levels
+    sanity.fit_shuffled(Told, lambda *given: given, stored, telling(33)[1], 2, 32, 1e-3, generator(1, "test"))
+    assert seen == [True] * 5  # two batches an epoch, and once all
+
+
 def test_training_is_decided_by_the_generator_alone():
     bins, targets = telling(40)
     with torch.random.fork_rng():
@@ -201,7 +219,7 @@ def test_training_is_decided_by_the_generator_alone():
 def test_each_step_has_the_gradient_of_its_own_batch():
     """At a rate of 0 all steps on the same frames have the same gradient, and five of them leave no more of it than one."""
     bins, targets = telling(20)
-    one, five = (sanity.fit_shuffled(lambda: Plain(0), DRAWING, bins, targets, n, 20, 0, generator(1, "test"))[0] for n in (1, 5))
+    one, five = (sanity.fit_shuffled(lambda: Plain(0), drawn, (bins,), targets, n, 20, 0, generator(1, "test"))[0] for n in (1, 5))
     for a, b in zip(one.parameters(), five.parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-6)
     assert all(a.grad.abs().max() > 1e-3 for a in one.parameters())

@@ -26,7 +26,7 @@ def build(name: str, kind: str = "adam", epochs: int = EPOCHS, steps: int = STEP
         lr=LR,
         factor=FACTOR,
         patience=PATIENCE,
-        warmup_epochs=warmup,
+        warmup_steps=warmup * steps,
         cycle_epochs=cycle,
     )
 
@@ -199,7 +199,7 @@ def test_adamw_decays_weights_apart_from_the_gradient():
 
 
 def test_a_warm_up_must_leave_steps():
-    with pytest.raises(ValueError, match=r"a warm-up of 15 steps leaves nothing of 15; lower train.warmup_epochs or raise train.epochs"):
+    with pytest.raises(ValueError, match=r"a warm-up of 15 steps leaves nothing of 15; lower train.warmup_steps or raise train.epochs"):
         build("cosine", epochs=3)
 
 

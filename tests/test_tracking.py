@@ -43,7 +43,7 @@ def creators(tmp_path_factory) -> tuple[Path, list[str], list[int]]:
 @pytest.fixture(autouse=True)
 def experiment(creators, monkeypatch, request) -> None:
     """Puts each test into a DVC experiment of its own, in the shared store."""
-    for name in ("MLFLOW_TRACKING_URI", "PISCES_TRACKING", "PISCES_UI_PORT", "DVC_STAGE", *tracking.RANKS):
+    for name in ("MLFLOW_TRACKING_URI", "PISCES_TRACKING", "PISCES_SWEEP", "PISCES_UI_PORT", "DVC_STAGE", *tracking.RANKS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_ROOT", str(creators[0]))
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
@@ -89,12 +89,26 @@ def test_two_processes_creating_the_store_at_once_share_one_parent_and_print_not
     assert child.info.artifact_uri.startswith((root / "mlartifacts").as_uri())
 
 
+def test_executions_of_a_sweep_stand_under_one_run(client, params, monkeypatch):
+    monkeypatch.setenv("PISCES_SWEEP", "all of them")
+    for name in ("sweep-one", "sweep-two"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        with tracking.stage("train", params) as run:
+            run.metrics({"loss": 1.0})
+    (sweep,) = client.search_runs([client.get_experiment_by_name("pisces").experiment_id], "tags.`pisces.key` = 'sweep all of them'")
+    assert (sweep.info.run_name, sweep.info.status) == ("all of them", "FINISHED")
+    for name in ("sweep-one", "sweep-two"):
+        parents = {run.info.run_id: run.data.tags["mlflow.parentRunId"] for run in runs(client, f"abc/{name}")}
+        (parent,) = (one for one, above in parents.items() if above == sweep.info.run_id)
+        assert sorted(parents.values()) == sorted([sweep.info.run_id, parent])
+
+
 def test_stages_of_one_execution_share_a_parent_and_a_child(client, params, request):
     for name in ("synthesize", "split_hdf5", "render", "stratify"):
         with tracking.stage(name, params) as run:
             run.metrics({"frames": 10})
     assert len(runs(client, f"abc/{request.node.name}")) == 1
-    for name in ("train", "evaluate", "perturb", "pis"):
+    for name in tracking.MODEL_STAGES:
         with tracking.stage(name, params) as run:
             run.metrics({"joint": {"accuracy": 0.5}})
             assert [r.info.status for r in runs(client, f"abc/{request.node.name}")] == ["RUNNING", "RUNNING"]

@@ -3,7 +3,10 @@
 The tests of the loop itself put a network of a few hundred weights in the place of ResNet-18.
 """
 
+import copy
+import hashlib
 import math
+import re
 import subprocess
 import sys
 from collections import OrderedDict
@@ -24,14 +27,17 @@ from torch import nn
 import stages.train
 from pisces import checkpoints, devices, dvc_process, files, losses, models, training, weighting
 from pisces.augmentation import Augmentation
-from pisces.datasets import Batch, Constellations, Frames, Stored, batches
+from pisces.datasets import Batch, Constellations, Stored, batches
 from pisces.models.backbones import Backbone
+from pisces.models.cldnn import Settings
 from pisces.params import Train, lay_over
 from pisces.rendering import Drawing
 from pisces.schedules import SCHEDULES
 from pisces.shards import Cell
+from pisces.signals import Waveform
 from pisces.training import Work
 from pisces.weighting import WEIGHTINGS
+from tests import conftest
 from tests.conftest import draw, raw_only
 
 ROOT = Path(__file__).parents[1]
@@ -40,9 +46,10 @@ EPS = torch.finfo(torch.float32).eps
 SIZE, SAMPLES, FRAMES = 16, 64, 8
 MODULATIONS, SNRS_DB = ("BPSK", "QPSK"), (0, 20)
 CHANCE_LOSS = math.log(len(MODULATIONS)) + math.log(len(SNRS_DB))
-UNCHANGED = Augmentation(phase=False, carrier_offset_std=0.0, time_shift=False, noise_db=0.0, mixup_alpha=0.0)
+UNCHANGED = Augmentation()
 CONFIG = Train(
     launcher="python",
+    input="constellation",
     model="resnet18",
     pretrained="none",
     branches="plain",
@@ -62,11 +69,13 @@ CONFIG = Train(
     schedule="plateau",
     plateau_factor=0.5,
     plateau_patience=10,
-    warmup_epochs=1,
+    warmup_steps=1,
     cycle_epochs=2,
     stop_metric="validation_loss",
     stop_patience=100,
     curriculum_epochs=0,
+    snr_balance=0,
+    ema_decay=0,
     max_skipped_steps=10,
     accelerator="cpu",
     precision="auto",
@@ -142,10 +151,22 @@ def misleading(work) -> Work:
 
 
 @pytest.fixture
-def received(data, iq_shards, index) -> Work:
+def received(data, iq_data, index) -> Work:
     """Frames with their IQ: three of each of nine cells to train on, one to validate, in four views."""
     parts = {"train": index[index[:, 2] < 3], "validation": index[index[:, 2] == 3]}
-    return Work(data, Frames(iq_shards, data), parts, Drawing(data.render, draw("log_histogram")), UNCHANGED)
+    return Work(data, iq_data, parts, Drawing(data.render, draw("log_histogram")), UNCHANGED)
+
+
+CLDNN = {"input": "iq", "model": "cldnn"}
+
+
+@pytest.fixture
+def raw(iq_data, index) -> Work:
+    """The frames themselves, three of each cell to train on but one of each at 0 dB, for a cldnn that denoises."""
+    few = index[index[:, 2] < np.where(index[:, 1] == 1, 1, 3)]
+    parts = {"train": few, "validation": index[index[:, 2] == 3]}
+    settings = Settings(paths="dual", film=True, channels=8, dropout=0.1)
+    return Work(iq_data, iq_data, parts, Waveform(conftest.SAMPLES), UNCHANGED, settings, conftest.noise_aware())
 
 
 def configure(**settings) -> Train:
@@ -195,7 +216,7 @@ def test_what_was_learnt_holds_for_frames_never_seen(work, tmp_path):
     model, history = fit(work, tmp_path / "last.pt", epochs=20)
     assert history[-1]["validation_loss"] < 0.1 * CHANCE_LOSS
     bins, *targets = next(batches(Stored(work.data, CPU), work.parts["validation"], 100))
-    answers = [scores.argmax(1) for scores in model(work.drawing(work.drawing.count(bins)))]
+    answers = [scores.argmax(1) for scores in model(work.input(work.input.count(bins)))]
     assert all(torch.equal(answer, target) for answer, target in zip(answers, targets, strict=True))
     assert not model.training
 
@@ -289,12 +310,25 @@ def test_every_schedule_and_weighting_goes_on_exactly(work, tmp_path, schedule, 
     ids=["frames", "mixup", "curriculum", "dropout", "all"],
 )
 def test_everything_random_goes_on_exactly(received, tmp_path, varied, settings):
-    work = received._replace(augmentation=Augmentation(**vars(UNCHANGED) | varied))
+    work = received._replace(augmentation=Augmentation(**varied))
     plain = fit(received, tmp_path / "plain.pt")
     whole = fit(work, tmp_path / "whole.pt", **settings)
     assert all(row["train_loss"] != other["train_loss"] for row, other in zip(whole[1][:2], plain[1][:2], strict=True))
     interrupt(work, tmp_path / "cut.pt", 2, **settings)
     assert_same(whole, fit(work, tmp_path / "cut.pt", **settings))
+
+
+def test_a_cldnn_goes_on_exactly(raw, tmp_path):
+    """With all that is random about it, through the phases of its denoiser, a moving average and a balance of SNRs."""
+    gain = {"probability": 0.5, "below_db": 10, "low": 0, "high": 0.5}
+    work = raw._replace(augmentation=Augmentation(phase=True, gain_db=6.0, mixup_alpha=0.4, mixup_probability=0.5))
+    work = work._replace(noise_aware=conftest.noise_aware(raw_gain=gain))
+    settings = CLDNN | {"epochs": 4, "ema_decay": 0.9, "snr_balance": 0.5, "lr": 1e-3}
+    whole = fit(work, tmp_path / "whole.pt", **settings)
+    for killed_after in (1, 3):
+        interrupt(work, tmp_path / "cut.pt", killed_after, **settings)
+    assert_same(whole, fit(work, tmp_path / "cut.pt", **settings))
+    assert len({row["train_identity_loss"] for row in whole[1]}) == 4
 
 
 @pytest.mark.usefixtures("tiny")
@@ -399,6 +433,14 @@ def test_with_cycles_patience_lasts_to_the_end_of_one(work):
     assert after(make_learner(work, **settings), [5, 4] + 8 * [6]).index(True) == 7
 
 
+@pytest.mark.parametrize(("epochs", "paths", "stops"), [((2, 1, 2), "dual", 8), ((0, 0, 0), "dual", 5), ((2, 1, 2), "raw", 5)])
+def test_patience_begins_when_a_denoiser_and_its_classifier_meet(raw, epochs, paths, stops):
+    """After phase b2; a model without a denoiser has no phases to wait for."""
+    work = raw._replace(cldnn=raw.cldnn._replace(paths=paths), noise_aware=conftest.noise_aware(epochs))
+    learner = make_learner(work, **CLDNN, stop_patience=3, epochs=100)
+    assert after(learner, [5, 4] + 8 * [6]).index(True) + 1 == stops
+
+
 @pytest.mark.usefixtures("tiny")
 def test_epochs_is_an_upper_bound(work):
     assert after(make_learner(work, epochs=2), [5, 4]) == [False, True]
@@ -414,6 +456,75 @@ def test_learning_rate_falls_after_more_than_patience_epochs_without_a_better_lo
     assert rates == pytest.approx([1e-2] * 4 + [5e-3] * 4 + [2.5e-3])
 
 
+# The moving average of the weights
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("decay", [0.9, 0.15])
+def test_moving_average_by_hand(work, monkeypatch, decay):
+    """The first step is taken whole; the k-th leaves k / (9 + k) of what was there, and never more than the decay."""
+    learner, states, update = make_learner(work, ema_decay=decay), [], training.Learner._update
+
+    def noting(learner):
+        finite = update(learner)
+        states.append({name: value.clone() for name, value in learner.model.module.state_dict().items()})
+        return finite
+
+    monkeypatch.setattr(training.Learner, "_update", noting)
+    learner.train(batches(Stored(work.data, CPU), work.parts["train"], 8), 1, 24)
+    expected = dict(states[0])
+    for k, state in enumerate(states[1:], 2):
+        keep = min(decay, k / (9 + k))
+        expected = {name: keep * expected[name] + (1 - keep) * state[name] for name in expected}
+    averaged = learner.average.module.state_dict()
+    for name, value in averaged.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=4 * EPS * float(states[-1][name].abs().max() + 1))
+            assert not torch.equal(value, states[-1][name])
+        else:
+            assert value == len(states) == STEPS  # batches that a normalisation has seen
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_average_is_what_is_validated_and_kept(work):
+    learner = make_learner(work, ema_decay=0.9)
+    row = learner.epoch(0)
+    kept = learner.best_model().state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in learner.average.module.state_dict().items())
+    assert not torch.equal(kept["modulation_head.weight"], learner.model.module.state_dict()["modulation_head.weight"])
+    other = make_learner(work)
+    other.model.module.load_state_dict(kept)
+    again = other.validate(batches(Stored(work.data, CPU), work.parts["validation"], 8))
+    assert {name: row[name] for name in again} == again
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_step_left_out_reaches_no_average(work, monkeypatch):
+    learner = make_learner(work, ema_decay=0.9)
+    batch = next(batches(Stored(work.data, CPU), work.parts["train"], 8))
+    learner.train([batch], 1, 8)
+    before = copy.deepcopy(learner.average.state_dict())
+    fail(monkeypatch, {0})
+    learner.train([batch], 2, 8)
+    assert all(torch.equal(value, before[name]) for name, value in learner.average.state_dict().items())
+
+
+def test_a_noise_estimate_is_calibrated_once(raw, tmp_path, monkeypatch):
+    calibrated, calibrate = [], training.Learner.calibrate
+
+    def noting(learner):
+        calibrate(learner)
+        calibrated.append(learner.model.module.noise.b.item())
+
+    monkeypatch.setattr(training.Learner, "calibrate", noting)
+    settings = CLDNN | {"epochs": 2}
+    work = raw._replace(noise_aware=conftest.noise_aware((1, 0, 0)))
+    interrupt(work, tmp_path / "last.pt", 1, **settings)
+    fit(work, tmp_path / "last.pt", **settings)
+    assert len(calibrated) == 1
+    assert calibrated[0] != 0
+
+
 # Batches
 
 
@@ -421,9 +532,9 @@ def sizes_of_steps(work, tmp_path, **settings) -> list[int]:
     seen = []
     add = training.Tally.add
 
-    def count(self, answers, task_losses, batch):
-        seen.append(len(batch.bins))
-        add(self, answers, task_losses, batch)
+    def count(self, batch, *rest):
+        seen.append(len(batch.stored))
+        add(self, batch, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Tally, "add", count)
@@ -458,9 +569,16 @@ def test_a_curriculum_takes_in_the_noisy_frames_later_and_keeps_the_length_of_an
         assert set(counts) == ({1} if number == 3 else {1, 2})
 
 
+def test_an_snr_of_few_frames_comes_as_often_as_its_balance_says(raw):
+    """9, 3 and 9 frames; with balance 1 each SNR has a third of the 21."""
+    for balance, expected in ((0, [9, 3, 9]), (1, [7, 7, 7])):
+        _, order = make_learner(raw, **CLDNN, snr_balance=balance, batch_size=7)._training_frames(1)
+        assert np.bincount(order[:, 1]).tolist() == expected
+
+
 @pytest.mark.usefixtures("tiny")
 def test_added_noise_moves_frames_to_lower_classes_that_the_curriculum_admits(received):
-    work = received._replace(augmentation=Augmentation(**vars(UNCHANGED) | {"noise_db": 30.0}))
+    work = received._replace(augmentation=Augmentation(noise_db=30.0))
     learner = make_learner(work, curriculum_epochs=3)
     for number, lowest in ((1, 1), (3, 0)):
         loader, order = learner._training_frames(number)
@@ -473,15 +591,16 @@ def test_added_noise_moves_frames_to_lower_classes_that_the_curriculum_admits(re
 
 @pytest.mark.usefixtures("normless")
 def test_mixup_trains_on_mixed_images_and_validates_on_whole_ones(work):
-    mixed = make_learner(work._replace(augmentation=Augmentation(**vars(UNCHANGED) | {"mixup_alpha": 1.0})))
+    mixed = make_learner(work._replace(augmentation=Augmentation(mixup_alpha=1.0)))
     plain = make_learner(work)
     batch = next(batches(Stored(work.data, CPU), work.parts["train"], 8))
     assert torch.equal(plain._losses(batch, None)[1], mixed._losses(batch, None)[1])
     share, permutation = (lambda rng: (rng.beta(1, 1), rng.permutation(8)))(np.random.default_rng(5))
-    answers, task_losses = mixed._losses(batch, np.random.default_rng(5))
-    images = work.drawing(work.drawing.count(batch.bins))
+    answers, task_losses, auxiliary = mixed._losses(batch, np.random.default_rng(5))
+    images = work.input(work.input.count(batch.stored))
     expected = mixed.model(share * images + (1 - share) * images[permutation])
     torch.testing.assert_close(answers, expected)
+    assert auxiliary == {}
     for task, (scores, target) in enumerate(zip(expected, batch[1:], strict=True)):
         both = [nn.functional.cross_entropy(scores, one) for one in (target, target[permutation])]
         torch.testing.assert_close(task_losses[task], share * both[0] + (1 - share) * both[1])
@@ -716,7 +835,7 @@ def test_pieces_are_the_batch_and_none_is_a_single_frame(size):
         batch = Batch(*torch.arange(3 * frames).view(3, frames))
         pieces = list(training._pieces(batch, size))
         assert torch.equal(torch.cat([torch.stack(piece) for piece in pieces], 1), torch.stack(batch))
-        lengths = [len(piece.bins) for piece in pieces]
+        lengths = [len(piece.stored) for piece in pieces]
         assert min(lengths) >= 2
         assert max(lengths) <= (3 if size == 2 else size)
 
@@ -738,35 +857,53 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(work, tmp_path, monk
 # Several processes
 
 LAUNCHED = """
+import os
 import sys
 sys.path.insert(0, {root!r})
 import torch
 import stages.train
-from tests.test_training import NORMLESS, models
+from tests.test_training import NORMLESS, models, say_digests
 torch.set_num_threads(1)
 models.BACKBONES["resnet18"] = NORMLESS
-stages.train.main()
+say_digests()
+for folder in {folders!r}:
+    os.chdir(folder)
+    stages.train.main()
 """
 
 
+def say_digests() -> None:
+    """From now on `fit` prints what the parameters of its model are."""
+    fit = training.fit
+
+    def saying(*arguments):
+        model, history = fit(*arguments)
+        digest = hashlib.sha256(b"".join(parameter.detach().numpy().tobytes() for parameter in model.parameters()))
+        print(f"parameters {digest.hexdigest()}", flush=True)
+        return model, history
+
+    training.fit = saying
+
+
 @pytest.fixture
-def scratch(tmp_path, easy, monkeypatch) -> Callable[[str], Path]:
-    """A function that makes a copy of the project with `easy` as its data and enters it."""
+def scratch(tmp_path, easy, raw, monkeypatch) -> Callable[..., Path]:
+    """A function that makes a copy of the project with `easy` as its constellations and `raw` as its frames, and enters it."""
     monkeypatch.setenv("PISCES_TRACKING", "off")
     monkeypatch.delenv("DVC_ROOT", raising=False)
     # Last batches that the processes share unequally: of 21 frames 5, and of 9 one, which leaves the second process without.
     parts = {"train": frames(range(6))[::-1][:21], "validation": frames(range(6, 8))[[0, 1, 2, 3, 4, 5, 6, 7, 0]]}
 
-    def make(name: str) -> Path:
+    def make(name: str, parts: dict[str, np.ndarray] = parts, train: dict | None = None, **overlay: dict) -> Path:
         folder = tmp_path / name
-        (folder / "data/split_hdf5").mkdir(parents=True)
+        (folder / "data").mkdir(parents=True)
         for part in ("pisces", "stages", "dvc.yaml"):
             (folder / part).symlink_to(ROOT / part)
         (folder / "data/constellations").symlink_to(easy.root)
+        (folder / "data/split_hdf5").symlink_to(raw.data.root)
         files.write_npz(folder / "data/splits.npz", parts | {"test": parts["validation"]})
         (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
         settings = CONFIG.model_dump() | {"task_weights": [0.5, 0.5], "epochs": 4}
-        lay_over(folder / "params.yaml", {"train": settings})
+        lay_over(folder / "params.yaml", {"train": settings | (train or {})} | overlay)
         monkeypatch.chdir(folder)
         return folder
 
@@ -778,16 +915,24 @@ def results(folder: Path) -> tuple[dict[str, float], pd.DataFrame]:
 
 
 @pytest.mark.usefixtures("normless")
-def test_two_processes_train_as_one(scratch):
-    """The stage itself, with gloo on the CPU; frames are summed in another order, and nothing else differs."""
+def test_two_processes_train_as_one(scratch, raw):
+    """The stage itself, with gloo on the CPU; frames are summed in another order, and nothing else differs.
+
+    A cldnn differs in more, as each process draws what it adds to its own frames; but both must hold the same one in the end.
+    """
     one = scratch("one")
     stages.train.main()
+    settings = {"ema_decay": 0.9, "snr_balance": 0.5}
+    denoising = scratch("cldnn", raw.parts, CLDNN | settings, cldnn={"channels": 8}, augment={"mixup_alpha": 0.4})
     two = scratch("two")
-    (two / "launch.py").write_text(LAUNCHED.format(root=str(ROOT)))
+    (two / "launch.py").write_text(LAUNCHED.format(root=str(ROOT), folders=[str(two), str(denoising)]))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "launch.py"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=two)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("epoch 1/4:") == ran.stdout.count("trained resnet18 for 4 epochs") == 1
+    assert ran.stdout.count("trained resnet18 for 4 epochs") == ran.stdout.count("trained cldnn for 4 epochs") == 1
+    assert ran.stdout.count("epoch 1/4:") == 2
+    digests = re.findall(r"parameters ([0-9a-f]{64})", ran.stdout)
+    assert [digests.count(digest) for digest in digests] == [2] * 4
     (metrics, history), (metrics2, history2) = results(one), results(two)
     # Rounding errors of a sum of n terms wander as sqrt(n) eps; each of 12 steps adds its own to what it found.
     tolerance = 12 * math.sqrt(8 * SIZE**2) * EPS
@@ -795,6 +940,10 @@ def test_two_processes_train_as_one(scratch):
     assert metrics2 == pytest.approx(metrics, rel=tolerance)
     pd.testing.assert_frame_equal(history2, history, rtol=max(tolerance, 1e-5))  # six digits are written
     assert not list(two.glob(".ckpt/train/*/"))
+    metrics, history = results(denoising)
+    assert metrics["skipped_steps"] == 0
+    assert history[["train_denoising_loss", "train_identity_loss", "train_noise_loss", "eta_pearson"]].notna().all(axis=None)
+    assert pd.read_csv(denoising / "plots/noise_fraction.csv").shape == (4 * 3, 4)
 
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(8, 3), (2, 2)])

@@ -1,40 +1,54 @@
-"""Models by name: image (n, channels, size, size) -> modulation logits and SNR scores. `nn.Module` only."""
+"""Models by name: images (n, channels, size, size) or frames (n, 2, samples) -> modulation logits and SNR scores. `nn.Module` only."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from torch import nn
 
 from pisces.models import backbones, pretrained
 from pisces.models.backbones import BACKBONES
+from pisces.models.baselines import BASELINES
 from pisces.models.branches import BRANCHES
+from pisces.models.cldnn import Cldnn, Settings
 from pisces.models.heads import SNR_HEADS
 from pisces.models.joint import JointModel
 
+CLDNN = "cldnn"
+MODELS = {2: (CLDNN, *BASELINES), 3: tuple(BACKBONES)}
+"""By the number of dimensions of what they look at, batch left out: frames and images."""
+
 
 class Architecture(NamedTuple):
-    """Names that say, with the shape of the images and the classes, how a model is built."""
+    """What says, with the shape of the input and the classes, how a model is built."""
 
-    model: str  # a key of BACKBONES
+    model: str  # a key of BACKBONES or BASELINES, or CLDNN
     branches: str  # a key of BRANCHES
     snr_head: str  # a key of SNR_HEADS
+    cldnn: Settings | None = None  # of CLDNN
 
 
-def build(architecture: Architecture, channels: int, size: int, modulations: int, snrs_db: Sequence[int]) -> nn.Module:
-    """A fresh model for images (n, channels, size, size), randomly initialised from torch's current generator.
+def build(architecture: Architecture, shape: Sequence[int], modulations: int, snrs_db: Sequence[int]) -> nn.Module:
+    """A fresh model for inputs (n, *shape), images (channels, size, size) or frames (2, samples), random from torch's current generator.
 
     It answers with modulation logits (n, modulations) and SNR scores (n, len(snrs_db)): of both, the largest is the answer
     and the softmax its probability.
 
     Raises:
-        ValueError: for a name that is not in its registry, an image size that the backbone cannot take, or a head that the SNRs forbid.
+        ValueError: for a name that is not in its registry, an input that the model cannot take, or a head that the SNRs forbid.
     """
-    for what, name, known in zip(architecture._fields, architecture, (BACKBONES, BRANCHES, SNR_HEADS), strict=True):
+    for what, name, known in zip(architecture._fields, architecture[:3], (MODELS[len(shape)], BRANCHES, SNR_HEADS), strict=False):
         if name not in known:
             raise ValueError(f"{what} {name!r} is unknown; there are {', '.join(known)}")
-    backbone, features = backbones.build(architecture.model, channels, size)
+    snr_head = partial(SNR_HEADS[architecture.snr_head], snrs_db=snrs_db)
+    if architecture.model == CLDNN:
+        return Cldnn(architecture.cldnn, shape[-1], modulations, snr_head)
+    if len(shape) == 2:
+        backbone, features = BASELINES[architecture.model](shape[-1])
+    else:
+        backbone, features = backbones.build(architecture.model, shape[0], shape[-1])
     branches, width = BRANCHES[architecture.branches](features)
-    return JointModel(backbone, branches, nn.Linear(width, modulations), SNR_HEADS[architecture.snr_head](width, snrs_db))
+    return JointModel(backbone, branches, nn.Linear(width, modulations), snr_head(width))
 
 
 def load_pretrained(model: nn.Module, architecture: Architecture, source: str) -> None:

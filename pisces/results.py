@@ -1,0 +1,21 @@
+"""What a stage shows: tables to read on with, and pictures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pisces import files, plots
+
+
+def write(folder: Path, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Figure | Axes]) -> list[Path]:
+    """Writes each table to `<name>.csv` and each picture to `<name>.png`; returns the paths, tables first."""
+    tables_at = {folder / f"{name}.csv": table for name, table in tables.items()}
+    pictures_at = {folder / f"{name}.png": picture for name, picture in pictures.items()}
+    for path, table in tables_at.items():
+        files.write_csv(path, table)
+    for path, picture in pictures_at.items():
+        plots.save(picture, path)
+    return [*tables_at, *pictures_at]

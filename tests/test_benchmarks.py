@@ -1,0 +1,201 @@
+"""Each benchmark still runs, on next to nothing: what it claims is measured by hand, but a name that changed is found here."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks import ablation, experiments, pis, rendering, splitting_memory, stability, training, views
+from pisces import files, inference, metrics, modelfile, models
+from pisces.modelfile import Trained
+from pisces.models import Architecture
+from pisces.params import MODELS, load_params
+from pisces.rendering import Drawing
+from pisces.seeding import generator
+from pisces.synthesis import synthesize_file
+from tests.conftest import MODULATIONS, RENDER, SAMPLES, SNRS_DB, draw
+
+ARCHITECTURE = Architecture("resnet18", "plain", "standard")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """A function that calls a benchmark's main with arguments and gives what it prints."""
+
+    def call(benchmark, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [benchmark.__name__, *arguments])
+        benchmark.main()
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_pis(tmp_path, capsys, monkeypatch):
+    few = {"levels_percent": (5,), "curve_percent": (), "regions": ("ring",), "rings": 2}
+    monkeypatch.setattr(pis, "EVERYTHING", pis.EVERYTHING.model_copy(update=few))
+    monkeypatch.setattr(pis, "PLAIN_MASKS", 2)
+    pis.time_all(tmp_path / "passes", 1, 1)
+    pis.time_masks(tmp_path / "masks", 1)
+    pis.peak(1)
+    said = capsys.readouterr().out
+    assert "8 masks, with their controls 24 lists, of 4 frames of 32 px" in said
+    assert "15 masks with controls of 4 frames" in said
+    assert "4 frames, 8 masks: peak" in said
+
+
+def test_rendering(call):
+    assert "render / plain = " in call(rendering, "--frames", "2", "--plain-frames", "2", "--repeats", "1")
+
+
+def test_splitting_memory(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(splitting_memory, "DIFFERENT", 1)
+    splitting_memory.make_file(tmp_path / "source.hdf5", 1)
+    splitting_memory.split(tmp_path / "source.hdf5", tmp_path / "shards")
+    assert "272 frames kept" in capsys.readouterr().out
+
+
+def test_stability(call, monkeypatch):
+    """One run, of weights from a file."""
+    run = stability.grid()[1]._replace(batch_size=4)
+    assert run.pretrained
+    monkeypatch.setattr(stability, "grid", lambda: [run])
+    monkeypatch.setattr(stability, "BATCH_SIZES", (4,))
+    monkeypatch.setattr(stability, "FEWEST", 8)
+    monkeypatch.setattr(stability, "VALIDATION", 4)
+    monkeypatch.setattr(stability, "limit_memory", lambda _: None)  # it would stay limited
+    said = call(stability, "--limit", "1", "--accelerator", "cpu", "--precision", "32-true")
+    assert "1 of 1 runs ended with metrics" in said
+    assert f"| {run.model} | 1 | 1 | 0 | 0 | 0 |" in said
+
+
+SMALL = ("--frames", "4", "--batch-size", "2", "--repeats", "1", "--accelerator", "cpu")
+
+
+def test_training(call):
+    said = call(training, *SMALL, "--size", "32", "--views", "raw", "noise")
+    assert "4 frames a pass of 2 x 32 x 32 px, 2 a step" in said
+    assert "input path = " in said
+
+
+def test_training_beside_png(call, monkeypatch):
+    monkeypatch.setattr(training, "PNG_MODELS", ("resnet18",))
+    monkeypatch.setattr(training, "PNG_SIZE", 32)
+    said = call(training, *SMALL, "--png", "--workers", "1")
+    assert "with 1 workers" in said
+
+
+def test_training_on_raw_iq(call, monkeypatch):
+    monkeypatch.setattr(training, "IQ_SAMPLES", (32, 64))
+    said = call(training, *SMALL, "--iq")
+    for what in ("cldnn, 32 samples: read", "mcldnn, 64 samples: read"):
+        assert what in said
+    assert said.count("input path = ") == 4
+
+
+def test_what_is_ready_is_what_is_read(tmp_path):
+    work = training.make_iq_work(tmp_path, 32, 6)
+    assert {part: len(index) for part, index in work.parts.items()} == {"train": 6, "validation": 0}
+    index = work.parts["train"]
+    stored = work.data.prepare(work.data.gather(index), torch.device("cpu"))
+    assert stored.shape == (6, *work.input.shape)
+    assert torch.equal(training.Ready(work.input.shape).prepare(stored), work.input.prepare(stored))
+    images = torch.arange(96.0).view(2, 3, 4, 4)
+    assert torch.equal(training.Ready((3, 4, 4)).prepare(images), images)
+
+
+@pytest.fixture
+def experiment(tmp_path, data, index, monkeypatch) -> Trained:
+    """A fresh model, and what `dvc.api` reads of an experiment that made it."""
+    looks_at = Drawing(RENDER, draw("log_histogram"))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = models.build(ARCHITECTURE, looks_at.shape, len(MODULATIONS), SNRS_DB).eval()
+    trained = Trained(model, ARCHITECTURE, looks_at, MODULATIONS, SNRS_DB)
+    modelfile.save(tmp_path / "models", trained)
+    said, rng = inference.predict_frames(trained, data, index[::4]), generator(1, "test benchmarks")
+    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said, 10, rng))
+    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said, 10, rng))
+    files.write_csv(tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB))
+
+    def read(path: str, rev: str, mode: str = "r") -> str | bytes:
+        assert rev == "one"
+        return (tmp_path / path).read_bytes() if mode == "rb" else (tmp_path / path).read_text()
+
+    monkeypatch.setattr("dvc.api.read", read)
+    monkeypatch.setattr(views, "HARD", ("16QAM",))
+    monkeypatch.setattr(views, "HIGH_DB", 20)
+    return trained
+
+
+@pytest.mark.usefixtures("experiment")
+def test_views_results():
+    row = views.results("raw,symbol", "one")
+    assert list(row) == ["views", "modulation", "snr", "joint", "joint at >= 20 dB", "F1 of 16QAM"]
+    assert row["views"] == "raw + symbol"
+    assert experiments.table([row]).splitlines()[0] == f"| {' | '.join(row)} |"
+
+
+def test_views_transfer(experiment, tmp_path, monkeypatch):
+    """To a file of all modulations, at two of the three SNRs that the model knows; were its answers the truth, all would be right."""
+    file, settings = tmp_path / "other.hdf5", load_params().synthesize
+    synthesize_file(file, settings.model_copy(update={"snrs_db": (0, 20), "frames_per_cell": 2, "samples": SAMPLES}), 1)
+    assert views.transfer("raw", "one", file)["frames"] == str(3 * 2 * 2)
+
+    def truth(_: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert inputs.shape == (12, *experiment.input.shape)
+        classes = torch.arange(3).repeat_interleave(4), torch.tensor([SNRS_DB.index(one) for one in snr_db.tolist()])
+        return tuple(functional.one_hot(one, 3).float() for one in classes)
+
+    monkeypatch.setattr(inference, "answer", truth)
+    right = dict.fromkeys(("modulation", "snr", "joint"), "1.000")
+    assert views.transfer("raw", "one", file) == {"views": "raw"} | right | {"frames": "12"}
+
+
+@pytest.mark.parametrize("model", ablation.MATRIX)
+def test_every_model_of_the_ablation_is_one_that_params_allow(model):
+    params = ablation.settings_of(model, ablation.PRESETS / "ablation.yaml")
+    assert params.train.model == (model if model in MODELS["iq"] else "cldnn")
+    assert params.cldnn.paths == {"A0": "raw", "A1": "raw", "A2": "denoised", "A2b": "denoised"}.get(model, "dual")
+    assert (params.augment.mixup_alpha > 0) == (model[:2] in ("A4", "A5"))
+    assert (params.augment.mixup_losses == "all_losses") == (model == "A4 legacy mixup")
+    assert params.evaluate.bypass_denoiser == (model == "A2b")
+
+
+def test_every_experiment_of_the_ablation_has_its_name_and_the_bypassed_one_follows_its_model():
+    wanted = list(ablation.all_experiments(list(ablation.MATRIX), (1, 2), "ablation"))
+    assert len(set(wanted)) == len(wanted) == 2 * len(ablation.MATRIX)
+    assert wanted[wanted.index("ablation-a2-2") + 1] == "ablation-a2b-2"
+
+
+def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeypatch):
+    accuracy = {"A0": (0.30, 0.40, 0.50), "lstm2": (0.31, 0.42, 0.53)}
+
+    def metrics(name: str, stage: str) -> dict:
+        assert stage == "evaluate"
+        model, seed = name.removeprefix("ablation-").rsplit("-", 1)
+        share = accuracy[model.upper() if model == "a0" else model][int(seed) - 1]
+        return {"modulation": {"accuracy": share}, "band": {"low": {"modulation": share / 2}}}
+
+    monkeypatch.setattr(experiments, "metrics", metrics)
+    first, second = ablation.rows(["A0", "lstm2"], (1, 2, 3), "ablation", {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
+    # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1; Student's t for two degrees of freedom is 4.303.
+    assert first == {"model": "A0", "overall": "40.0 ± 24.8", "low": "20.0 ± 12.4"} | {
+        **{"middle": "-", "high": "-", "to A0": "", "parameters": "1,000", "frames/s": "10"}
+    }
+    assert second["to A0"] == "+2.0 ± 2.5"
+
+
+def test_a_page_keeps_what_stands_around_the_table(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<start>\nold\n<end>\nafter\n")
+    experiments.write_between(page, "<start>\n", "<end>\n", "new\n")
+    assert page.read_text() == "before\n<start>\nnew\n<end>\nafter\n"
+
+
+def test_costs_count_every_parameter():
+    found = ablation.costs({"mcnet": ablation.settings_of("mcnet", ablation.PRESETS / "ablation.yaml")})
+    parameters, speed = found["mcnet"]
+    assert parameters == 121_611 + 385 * 6  # the published count, and the SNR head on 384 features
+    assert speed > 0
