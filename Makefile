@@ -1,5 +1,6 @@
 # make repro [DATA=/path/to/file.hdf5] [PRESET=rml2018]   run the pipeline and print what came out
 # make test                                              run the tests
+# make ablation [PRESET=ablation]                        train the noise-aware models and the baselines, and write docs/ablation.md
 # make ui                                                open the tracked runs in a browser, on this machine only
 # make lock                                              resolve requirements.lock anew (needs uv)
 
@@ -7,18 +8,21 @@ PYTHON ?= python3
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test ui lock
+.PHONY: repro test ablation ui lock
 .DELETE_ON_ERROR:
 
 repro: $(READY)
 ifneq ($(strip $(DATA)$(PRESET)),)
 	python -m pisces.cli preset $(PRESET) $(if $(DATA),--data "$(DATA)")
 endif
-	dvc repro evaluate pis attribute
+	dvc repro evaluate pis attribute limits
 	@python -m pisces.cli summary
 
 test: $(READY)
 	python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/test_pipeline.py tests  # the longest first
+
+ablation: $(READY)
+	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET))
 
 ui: $(READY)
 	python -m pisces.cli ui

@@ -22,6 +22,7 @@ from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
 from pisces import inference, masks, models, pis, rendering
 from pisces.datasets import Constellations
+from pisces.inference import Look
 from pisces.models import Architecture
 from pisces.params import Draw, Extent, Perturb, Render
 from pisces.perturbation import Perturbations, perturb
@@ -97,21 +98,21 @@ def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     data, device = make(root, frames_per_cell, SIZE), inference.device()
     chosen = make_masks(data, EVERYTHING, root / "perturbations.h5")
     few = make_masks(Constellations(root / "constellations"), FIFTEEN, root / "few.h5")
-    model = models.build(Architecture("resnet18", "plain", "standard"), 1, SIZE, *CLASSES).eval()
+    model = models.build(Architecture("resnet18", "plain", "standard"), (1, SIZE, SIZE), *CLASSES).eval()
     model = model.to(device, memory_format=torch.channels_last)
     images = DRAWING(DRAWING.count(torch.from_numpy(data.bins(chosen.frame)).to(device))).contiguous(memory_format=torch.channels_last)
     lists, frames = len(chosen.masks) * len(masks.KINDS), len(chosen.frame)
     contestants = {
-        "pis": lambda: pis.measure(model, DRAWING, data, chosen, device),
+        "pis": lambda: pis.measure(model, Look(DRAWING), data, chosen, device),
         "bare": lambda: [ask(model, images) for _ in range(lists + 1)],
-        "pis, silent model": lambda: pis.measure(Silent(), DRAWING, data, chosen, device),
+        "pis, silent model": lambda: pis.measure(Silent(), Look(DRAWING), data, chosen, device),
         "PNG": lambda: one_png_each(data, few, root),
         "PNG and model": lambda: ask(model, one_png_each(data, few, root)),
     }
     seconds = medians(interleave(contestants, repeats))
     shown = []
     hook = model.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
-    pis.measure(model, DRAWING, data, chosen, device)
+    pis.measure(model, Look(DRAWING), data, chosen, device)
     hook.remove()
     passes = (lists + 1) * frames
     print(f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames of {SIZE} px, resnet18 on {device}")
@@ -136,7 +137,7 @@ def peak(frames_per_cell: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = make(Path(temporary), frames_per_cell, SIZE)
         chosen = make_masks(data, EVERYTHING, Path(temporary) / "perturbations.h5")
-        measured = pis.measure(Silent(), DRAWING, data, chosen, torch.device("cpu"))
+        measured = pis.measure(Silent(), Look(DRAWING), data, chosen, torch.device("cpu"))
         pis.table(measured, 2000, generator(1, "benchmark"))
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{len(chosen.frame)} frames, {len(chosen.masks)} masks: peak {megabytes:.0f} MB")

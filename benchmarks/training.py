@@ -1,7 +1,7 @@
-"""What the input path takes of a training step; with --png, how it fares against a plain loop over PNGs.
+"""What the input path takes of a training step; with --png, how it fares against a plain loop over PNGs; with --iq, of models of raw IQ.
 
-Every contestant trains the same model by `Learner.train`, as `fit` does, in the same precision: `read` on batches from constellation
-shards, `resident` on images that already lie on the device, and `png` on what a DataLoader makes of a file a frame.
+Every contestant trains the same model by `Learner.train`, as `fit` does, in the same precision: `read` on batches from shards, `resident`
+on images or frames that already lie on the device, and `png` on what a DataLoader makes of a file a frame.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,28 +18,30 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_tensor
 
-from benchmarks.frames import make_shards
+from benchmarks.frames import make_frames, make_shards
 from benchmarks.timing import interleave, machine, medians
-from pisces import devices, rendering, training
+from pisces import devices, rendering, shards, training
 from pisces.augmentation import Augmentation
-from pisces.datasets import Batch, Constellations, Stored, batches
+from pisces.datasets import Batch, Constellations, Recordings, Signals, Stored, batches
+from pisces.models.cldnn import Settings
 from pisces.params import load_params
 from pisces.rendering import Drawing
 from pisces.shards import Cell
+from pisces.signals import Waveform
 
 CELLS = [Cell(modulation, snr_db) for modulation in ("BPSK", "QPSK", "64QAM", "128APSK") for snr_db in (0, 10, 20, 30)]
 PNG_MODELS, PNG_SIZE, PNG_FRAMES_ON_A_CPU = ("resnet18", "resnet50", "swin_tiny"), 224, 64
+IQ_MODELS, IQ_SAMPLES = ("cldnn", "mcldnn"), (128, 1024)
 RESIDENT = 8  # batches of ready images, taken in turn, so that any number of frames fits on the device
 
 
-class Ready(Drawing):
-    """Takes images for bins and counts, and leaves them as they are."""
+class Ready(NamedTuple):
+    """Takes images or frames of this shape for what is stored, and leaves them as they are."""
 
-    def count(self, bins: torch.Tensor) -> torch.Tensor:
-        return bins
+    shape: tuple[int, ...]
 
-    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
-        return counts
+    def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
 
 def collate(frames: list[tuple[Path, int, int]]) -> list[torch.Tensor]:
@@ -50,7 +52,7 @@ def collate(frames: list[tuple[Path, int, int]]) -> list[torch.Tensor]:
 
 def png_loader(work: training.Work, folder: Path, **settings: Any) -> DataLoader:
     """Of the training frames, a file each."""
-    rendering.export_png(work.data.root, folder, work.drawing, None)
+    rendering.export_png(work.data.root, folder, work.input, None)
     cells = [[folder / modulation / f"SNR_{snr_db}" for snr_db in work.data.snrs_db] for modulation in work.data.modulations]
     frames = [(cells[m][s] / f"{row:05d}.png", m, s) for m, s, row in work.parts["train"].tolist()]
     return DataLoader(frames, collate_fn=collate, persistent_workers=True, **settings)
@@ -58,29 +60,44 @@ def png_loader(work: training.Work, folder: Path, **settings: Any) -> DataLoader
 
 def make_work(root: Path, views: tuple[str, ...], size: int, train: int, validation: int) -> training.Work:
     """So many synthetic frames of `CELLS`, shuffled; all settings but views and size are those of params.yaml."""
-    params, per_cell = load_params(), -(-(train + validation) // len(CELLS))
-    make_shards(root / "iq", CELLS, per_cell)
+    params = load_params()
+    make_shards(root / "iq", CELLS, _per_cell(train + validation))
     rendering.render(root / "iq", root / "constellations", params.render.model_copy(update={"views": views, "size": size}))
     data = Constellations(root / "constellations")
-    index = np.array(list(itertools.product(range(len(data.modulations)), range(len(data.snrs_db)), range(per_cell))))
-    index = np.random.default_rng(1).permutation(index)
-    parts = {"train": index[:train], "validation": index[train : train + validation]}
-    unchanged = Augmentation(phase=False, carrier_offset_std=0, time_shift=False, noise_db=0, mixup_alpha=0)
-    return training.Work(data, None, parts, Drawing(data.render, params.draw), unchanged)
+    return training.Work(data, None, _parts(data, train, validation), Drawing(data.render, params.draw), Augmentation())
+
+
+def make_iq_work(root: Path, samples: int, train: int) -> training.Work:
+    """The first `samples` of such frames, as they are; a `cldnn` of params.yaml in the last phase of its training, which is the longest."""
+    for cell in CELLS:
+        iq = make_frames(cell, _per_cell(train))[:, :samples]
+        shards.save(cell.path(root), {"iq": iq, "row": np.arange(len(iq))}, cell._asdict())
+    params, data = load_params(), Signals(root)
+    phases = {name: getattr(params.noise_aware, name).model_copy(update={"epochs": 0}) for name in ("a", "b1", "b2")}
+    noise_aware, cldnn = params.noise_aware.model_copy(update=phases), Settings(**params.cldnn.model_dump())
+    return training.Work(data, data, _parts(data, train, 0), Waveform(samples), Augmentation(), cldnn, noise_aware)
+
+
+def _per_cell(frames: int) -> int:
+    return -(-frames // len(CELLS))
+
+
+def _parts(data: Recordings, train: int, validation: int) -> dict[str, np.ndarray]:
+    index = np.random.default_rng(1).permutation(data.every_frame())
+    return {"train": index[:train], "validation": index[train : train + validation]}
 
 
 def rates(work: training.Work, model: str, batch_size: int, fabric: Fabric, pngs: DataLoader | None, repeats: int) -> dict[str, float]:
     """Frames a second of `read`, `resident` and, when there are any, `png`."""
     config = load_params().train.model_copy(update={"model": model, "batch_size": batch_size})
-    drawing, frames = work.drawing, len(work.parts["train"])
+    frames = len(work.parts["train"])
     reader = training.Learner(fabric, work, config, seed=1)
-    taker = training.Learner(fabric, work._replace(drawing=Ready(drawing.render, drawing.draw)), config, seed=1)
+    taker = training.Learner(fabric, work._replace(input=Ready(work.input.shape)), config, seed=1)
 
     def read() -> Iterator[Batch]:
         return batches(Stored(work.data, fabric.device), work.parts["train"], batch_size)
 
-    ready = [batch._replace(bins=drawing(drawing.count(batch.bins))) for batch in itertools.islice(read(), RESIDENT)]
-    ready = [batch._replace(bins=batch.bins.contiguous(memory_format=torch.channels_last)) for batch in ready]
+    ready = [batch._replace(stored=work.input.prepare(batch.stored)) for batch in itertools.islice(read(), RESIDENT)]
     contestants = {
         "read": lambda: reader.train(read(), 1, frames),
         "resident": lambda: taker.train(itertools.islice(itertools.cycle(ready), frames // batch_size), 1, frames),
@@ -88,6 +105,22 @@ def rates(work: training.Work, model: str, batch_size: int, fabric: Fabric, pngs
     if pngs:
         contestants["png"] = lambda: taker.train((Batch(*(c.to(fabric.device, non_blocking=True) for c in one)) for one in pngs), 1, frames)
     return {name: frames / seconds for name, seconds in medians(interleave(contestants, repeats)).items()}
+
+
+def report(what: str, rate: dict[str, float]) -> dict[str, float]:
+    """Prints the rates, and the share of the input path, and hands them back."""
+    print(f"{what}: " + ", ".join(f"{name} {one:.1f} frames/s" for name, one in rate.items()))
+    print(f"input path = {100 * (1 - rate['read'] / rate['resident']):.1f} % of a step (at most 5)")
+    return rate
+
+
+def time_iq(frames: int, batch_size: int, fabric: Fabric, repeats: int) -> None:
+    """`IQ_MODELS` on frames of each of `IQ_SAMPLES`."""
+    for samples in IQ_SAMPLES:
+        with tempfile.TemporaryDirectory() as temporary:
+            work = make_iq_work(Path(temporary), samples, frames)
+            for model in IQ_MODELS:
+                report(f"{model}, {samples} samples", rates(work, model, batch_size, fabric, None, repeats))
 
 
 def main() -> None:
@@ -101,6 +134,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", help="as train.precision")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--png", action="store_true", help=f"{', '.join(PNG_MODELS)} at {PNG_SIZE} px, view raw; for a GPU")
+    parser.add_argument("--iq", action="store_true", help=f"{', '.join(IQ_MODELS)} on frames of {', '.join(map(str, IQ_SAMPLES))} samples")
     parser.add_argument("--workers", type=int, default=12, help="processes of the loop over PNGs")
     arguments = parser.parse_args()
     frames = max(arguments.frames // arguments.batch_size, 1) * arguments.batch_size
@@ -110,6 +144,9 @@ def main() -> None:
     models, views, size = (PNG_MODELS, ["raw"], PNG_SIZE) if arguments.png else ([arguments.model], arguments.views, arguments.size)
     device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else fabric.device.type
     print(f"{machine()}, on {device}, {fabric.strategy.precision.precision}")
+    if arguments.iq:
+        print(f"{frames} frames of raw IQ a pass, {arguments.batch_size} a step")
+        return time_iq(frames, arguments.batch_size, fabric, arguments.repeats)
     print(f"{frames} frames a pass of {len(views)} x {size} x {size} px, {arguments.batch_size} a step")
     with tempfile.TemporaryDirectory() as temporary:
         root, pngs = Path(temporary), None
@@ -118,9 +155,7 @@ def main() -> None:
             on_gpu = fabric.device.type == "cuda"
             pngs = png_loader(work, root / "png", batch_size=arguments.batch_size, num_workers=arguments.workers, pin_memory=on_gpu)
         for model in models:
-            rate = rates(work, model, arguments.batch_size, fabric, pngs, arguments.repeats)
-            print(f"{model}: " + ", ".join(f"{name} {one:.1f} frames/s" for name, one in rate.items()))
-            print(f"input path = {100 * (1 - rate['read'] / rate['resident']):.1f} % of a step (at most 5)")
+            rate = report(model, rates(work, model, arguments.batch_size, fabric, pngs, arguments.repeats))
             if pngs:
                 print(f"read / png = {rate['read'] / rate['png']:.2f} with {arguments.workers} workers")
 

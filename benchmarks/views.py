@@ -2,13 +2,12 @@
 
     python -m benchmarks.views [--other frames.hdf5] [raw raw,symbol ...]
 
-Run it in a clone of its own, with nothing uncommitted. `--other` is a file of the RML2018.01A layout that no model was trained on.
+Run it in a clone of its own, with nothing uncommitted; interrupted, it goes on with the lists that are missing. `--other` is a file of
+the RML2018.01A layout that no model was trained on.
 """
 
 import argparse
 import io
-import json
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -16,11 +15,12 @@ import dvc.api
 import pandas as pd
 import torch
 
+from benchmarks import experiments
 from benchmarks.timing import machine
 from pisces import inference, modelfile, radioml, rendering
 from pisces.datasets import Constellations, Stored, batches
 from pisces.modelfile import Trained
-from pisces.params import PARAMS, lay_over, load_params, read_yaml
+from pisces.params import load_params
 
 PRESET, PAGE = Path("presets/benchmark.yaml"), Path("docs/views.md")
 START, END = "<!-- made by benchmarks.views -->\n", "<!-- end -->\n"
@@ -30,43 +30,16 @@ HARD = ("64QAM", "256QAM")
 
 
 def run(lists: list[str]) -> dict[str, str]:
-    """List -> name of the experiment, all of them queued and then run.
-
-    Raises:
-        ValueError: when the queue already holds experiments, which would run as well, or one of ours fails.
-    """
+    """List -> name of the experiment, all of them with a result; errors as `experiments.run`."""
     names = {views: f"views-{views.replace(',', '-')}" for views in lists}
-    if waiting := [line for line in dvc_says("queue", "status") if line.split()[-1] in ("Queued", "Running")]:
-        raise ValueError("the queue of DVC is not empty; see dvc queue status, and run or remove first:\n" + "\n".join(waiting))
-    if earlier := set(names.values()) & finished():
-        dvc_says("exp", "remove", *earlier)
-    before = PARAMS.read_bytes()
-    try:
-        lay_over(PARAMS, read_yaml(PRESET))
-        for views, name in names.items():
-            dvc_says("exp", "run", "--queue", "--name", name, "-S", f"render.views=[{views}]", "evaluate")
-    finally:
-        PARAMS.write_bytes(before)
-    subprocess.run(["dvc", "exp", "run", "--run-all"], check=True)
-    if failed := set(names.values()) - finished():
-        raise ValueError(f"{', '.join(sorted(failed))} failed; see dvc queue logs and one of these names")
+    wanted = {name: {"render.views": views.split(",")} for views, name in names.items()}
+    experiments.run(wanted, PRESET, "views")
     return names
-
-
-def finished() -> set[str]:
-    """Names of all experiments that have a result."""
-    return set(dvc_says("exp", "list", "--all-commits", "--name-only"))
-
-
-def dvc_says(*arguments: str) -> list[str]:
-    """The lines, none empty, that a dvc command prints; CalledProcessError, with its complaint on stderr, when it fails."""
-    done = subprocess.run(["dvc", *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    return [line for line in done.stdout.splitlines() if line.strip()]
 
 
 def results(views: str, experiment: str) -> dict[str, str]:
     """The row of one experiment."""
-    summary = json.loads(dvc.api.read("metrics/evaluate.json", rev=experiment))
+    summary = experiments.metrics(experiment, "evaluate")
     by_snr = pd.read_csv(io.StringIO(dvc.api.read("plots/accuracy_by_snr.csv", rev=experiment)))
     scores = pd.read_csv(io.StringIO(dvc.api.read("plots/per_class.csv", rev=experiment)))
     high = by_snr[by_snr["snr_db"] >= HIGH_DB]
@@ -98,22 +71,18 @@ def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
             update={"path": str(file), "modulations": trained.modulations, "snrs_db": snrs_db, "frames_per_cell": None}
         )
         radioml.split(data, root / "iq")
-        rendering.render(root / "iq", root / "constellations", trained.drawing.render)
+        rendering.render(root / "iq", root / "constellations", trained.input.render)
         frames = Constellations(root / "constellations")
         index = frames.every_frame()
         right = torch.zeros(3)
         for batch in batches(Stored(frames, torch.device("cpu")), index, 256):
-            modulation, snr = inference.predict(trained.model, trained.drawing, trained.drawing.count(batch.bins))
-            true_db, said_db = torch.tensor(frames.snrs_db)[batch.snr], torch.tensor(trained.snrs_db)[snr.argmax(1)]
+            true_db = torch.tensor(frames.snrs_db)[batch.snr]
+            modulation, snr = inference.answer(trained.model, trained.input.prepare(batch.stored), true_db)
+            said_db = torch.tensor(trained.snrs_db)[snr.argmax(1)]
             answers = torch.stack([modulation.argmax(1) == batch.modulation, said_db == true_db])
             right += torch.stack([*answers, answers.all(0)]).sum(1)
     accuracies = dict(zip(("modulation", "snr", "joint"), (f"{value:.3f}" for value in right / len(index)), strict=True))
     return {"views": views.replace(",", " + ")} | accuracies | {"frames": str(len(index))}
-
-
-def table(rows: list[dict[str, str]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main() -> None:
@@ -121,14 +90,12 @@ def main() -> None:
     parser.add_argument("lists", nargs="*", default=LISTS, help=f"views with commas between them (default: {' '.join(LISTS)})")
     parser.add_argument("--other", type=Path, help="a file that no model was trained on")
     arguments = parser.parse_args()
-    experiments = run(arguments.lists)
-    made = f"Made by `python -m benchmarks.views` on {machine()}.\n\n" + table([results(*one) for one in experiments.items()])
+    names = run(arguments.lists)
+    made = f"Made by `python -m benchmarks.views` on {machine()}.\n\n" + experiments.table([results(*one) for one in names.items()])
     if arguments.other:
-        rows = [transfer(*one, arguments.other) for one in experiments.items()]
-        made += f"\nThe same models on `{arguments.other.name}`:\n\n" + table(rows)
-    page = PAGE.read_text()
-    before, after = page.split(START)[0], page.split(END)[1]
-    PAGE.write_text(before + START + made + END + after)
+        rows = [transfer(*one, arguments.other) for one in names.items()]
+        made += f"\nThe same models on `{arguments.other.name}`:\n\n" + experiments.table(rows)
+    experiments.write_between(PAGE, START, END, made)
     print(made)
 
 

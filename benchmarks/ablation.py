@@ -1,0 +1,153 @@
+"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: trains all of them and writes docs/ablation.md.
+
+    make ablation [PRESET=ablation]
+
+Every model is trained on one preset with three seeds, each of which makes its own data, split and start; what differs from A0 is taken
+seed by seed, on the same frames. They are queued DVC experiments under one MLflow run: interrupted, the command goes on with those that
+are missing. Run it in a clone of its own, with nothing uncommitted.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from functools import partial, reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from benchmarks import experiments
+from benchmarks.timing import interleave, machine, medians
+from pisces import models
+from pisces.models import Architecture
+from pisces.models.cldnn import Settings
+from pisces.params import MODELS, PARAMS, Params, parse_params, read_yaml
+
+PAGE, PRESETS = Path("docs/ablation.md"), Path("presets")
+START, END = "<!-- made by benchmarks.ablation -->\n", "<!-- end -->\n"
+SEEDS = (1, 2, 3)
+BANDS = ("low", "middle", "high")
+FIRST = "A0"
+TIMED_FRAMES, TIMED_REPEATS = 256, 5
+PHASES = ("a", "b1", "b2", "c")
+
+
+Overrides = dict[str, Any]
+
+
+def identity(weight: float) -> Overrides:
+    return {f"noise_aware.{phase}.identity": weight for phase in PHASES}
+
+
+PLAIN: Overrides = {"augment.mixup_alpha": 0, "augment.time_shift": False, "cldnn.dropout": 0.15, **identity(0.03)}
+A2 = PLAIN | {"cldnn.paths": "denoised", "cldnn.film": False}
+A4 = {"cldnn.paths": "dual", "cldnn.film": True, "cldnn.dropout": 0.2, **identity(0.05)}
+A4 |= {"augment.mixup_alpha": 0.2, "augment.mixup_probability": 0.5, "augment.time_shift": True}
+MATRIX: dict[str, Overrides] = {
+    "A0": PLAIN | {"cldnn.paths": "raw", "cldnn.film": False},
+    "A1": PLAIN | {"cldnn.paths": "raw", "cldnn.film": True},
+    "A2": A2,
+    "A2b": A2 | {"evaluate.bypass_denoiser": True},
+    "A3": PLAIN | {"cldnn.paths": "dual", "cldnn.film": False},
+    "A4": A4,
+    "A4 legacy mixup": A4 | {"augment.mixup_losses": "all_losses"},
+    "A5": A4 | {"cldnn.expert": "v1", "cldnn.cyclo": True, "train.snr_balance": 0.5},
+}
+MATRIX |= {name: PLAIN | {"train.model": name} for name in MODELS["iq"] if name != models.CLDNN}
+"""Model -> what of the preset it changes."""
+
+
+def experiment(model: str, seed: int, preset: str) -> str:
+    return f"{preset}-{model.lower().replace(' ', '-').replace('_', '-')}-{seed}"
+
+
+def all_experiments(chosen: Sequence[str], seeds: Sequence[int], preset: str) -> dict[str, Overrides]:
+    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole rows; A2b follows A2, whose model it takes."""
+    return {experiment(model, seed, preset): {"base.seed": seed} | MATRIX[model] for seed in seeds for model in chosen}
+
+
+def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """ "overall" and each band -> accuracy of modulation, in percent, of each experiment: (seeds,)."""
+    found = [experiments.metrics(name, "evaluate") for name in names]
+    by = {"overall": [one["modulation"]["accuracy"] for one in found]}
+    by |= {band: [one["band"].get(band, {}).get("modulation", np.nan) for one in found] for band in BANDS}
+    return {name: 100 * np.array(values) for name, values in by.items()}
+
+
+def interval(values: np.ndarray, sign: str = "") -> str:
+    """Mean and the half-width of its 95 % interval over seeds, by Student's t."""
+    if np.isnan(values).any():
+        return "-"
+    mean = f"{values.mean():{sign}.1f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)):.1f}"
+
+
+def build(params: Params) -> torch.nn.Module:
+    train, data = params.train, params.data
+    cldnn = Settings(**params.cldnn.model_dump()) if train.model == models.CLDNN else None
+    architecture = Architecture(train.model, train.branches, train.snr_head, cldnn)
+    return models.build(architecture, (2, params.synthesize.samples), len(data.modulations), data.snrs_db).eval()
+
+
+def costs(settings: Mapping[str, Params]) -> dict[str, tuple[int, float]]:
+    """Model -> its parameters, and frames a second that it answers about, batches of 256, all models in turn."""
+    built = {name: build(params) for name, params in settings.items()}
+    frames = torch.randn(TIMED_FRAMES, 2, next(iter(settings.values())).synthesize.samples)
+
+    @torch.inference_mode()
+    def ask(model: torch.nn.Module) -> None:
+        model(frames)
+
+    seconds = medians(interleave({name: partial(ask, model) for name, model in built.items()}, TIMED_REPEATS))
+    return {name: (sum(p.numel() for p in model.parameters()), TIMED_FRAMES / seconds[name]) for name, model in built.items()}
+
+
+def settings_of(model: str, preset: Path) -> Params:
+    """The params that an experiment has."""
+    content = read_yaml(PARAMS)
+    for section, values in read_yaml(preset).items():
+        content[section] |= values
+    for key, value in MATRIX[model].items():
+        *sections, last = key.split(".")
+        reduce(getitem, sections, content)[last] = value
+    return parse_params(content, f"{preset} with {model}")
+
+
+def rows(chosen: Sequence[str], seeds: Sequence[int], preset: str, cost: Mapping[str, tuple[int, float]]) -> list[dict[str, str]]:
+    """One row a model."""
+    found = {model: accuracies([experiment(model, seed, preset) for seed in seeds]) for model in chosen}
+    made = []
+    for model, by in found.items():
+        parameters, speed = cost[model]
+        row = {"model": model} | {name: interval(values) for name, values in by.items()}
+        row["to A0"] = "" if model == FIRST or FIRST not in found else interval(by["overall"] - found[FIRST]["overall"], "+")
+        made.append(row | {"parameters": f"{parameters:,}", "frames/s": f"{speed:,.0f}"})
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=list(MATRIX), help=f"which (default: {', '.join(MATRIX)})")
+    parser.add_argument("--preset", default="ablation")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--jobs", type=int, default=2, help="experiments at a time")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.models) - set(MATRIX)):
+        parser.error(f"there is no model {', '.join(unknown)}; there are {', '.join(MATRIX)}")
+    preset = PRESETS / f"{arguments.preset}.yaml"
+    cost = costs({model: settings_of(model, preset) for model in arguments.models})
+    wanted = all_experiments(arguments.models, arguments.seeds, arguments.preset)
+    experiments.run(wanted, preset, f"ablation {arguments.preset}", arguments.jobs)
+    seeds = ", ".join(map(str, arguments.seeds))
+    made = f"Made by `make ablation` with the preset `{arguments.preset}`, seeds {seeds}, on {machine()}.\n\n"
+    made += experiments.table(rows(arguments.models, arguments.seeds, arguments.preset, cost))
+    experiments.write_between(PAGE, START, END, made)
+    print(made)
+
+
+if __name__ == "__main__":
+    main()
