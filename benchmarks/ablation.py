@@ -10,6 +10,7 @@ are missing. Run it in a clone of its own, with nothing uncommitted.
 import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
+from itertools import product
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ def experiment(model: str, seed: int, preset: str) -> str:
 
 
 def all_experiments(chosen: Sequence[str], seeds: Sequence[int], preset: str) -> dict[str, Overrides]:
-    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole rows; A2b follows A2, whose model it takes."""
-    return {experiment(model, seed, preset): {"base.seed": seed} | MATRIX[model] for seed in seeds for model in chosen}
+    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole rows; what takes the model of another comes after all."""
+    borrowers = [model for model in chosen if "evaluate.bypass_denoiser" in MATRIX[model]]
+    pairs = [(model, seed) for seed in seeds for model in chosen if model not in borrowers] + list(product(borrowers, seeds))
+    return {experiment(model, seed, preset): {"base.seed": seed} | MATRIX[model] for model, seed in pairs}
 
 
 def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -90,7 +93,9 @@ def build(params: Params) -> torch.nn.Module:
     train, data = params.train, params.data
     cldnn = Settings(**params.cldnn.model_dump()) if train.model == models.CLDNN else None
     architecture = Architecture(train.model, train.branches, train.snr_head, cldnn)
-    return models.build(architecture, (2, params.synthesize.samples), len(data.modulations), data.snrs_db).eval()
+    model = models.build(architecture, (2, params.synthesize.samples), len(data.modulations), data.snrs_db).eval()
+    model.bypass = params.evaluate.bypass_denoiser
+    return model
 
 
 def costs(settings: Mapping[str, Params]) -> dict[str, tuple[int, float]]:

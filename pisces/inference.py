@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pisces import console, modelfile, rendering, signals
+from pisces import console, modelfile, models, rendering, signals
 from pisces.datasets import Constellations, Recordings, Signals, Stored, batches
 from pisces.modelfile import Trained
 from pisces.models import denoiser
@@ -78,7 +78,7 @@ def bypass_denoiser(trained: Trained) -> None:
     Raises:
         ValueError: when it has no denoiser.
     """
-    if not getattr(trained.model, "has_denoiser", False):
+    if not trained.model.has_denoiser:
         raise ValueError(f"evaluate.bypass_denoiser = true, but this {trained.architecture.model} has no denoiser; set it to false")
     trained.model.bypass = True
 
@@ -124,8 +124,7 @@ def look(trained: Trained, data: Constellations, shards: Path, fill: str, seed: 
 @torch.inference_mode()
 def answer(model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (n, modulations) and (n, snrs) for inputs as the model takes them; the labels `snr_db` (n,) are told to oracles alone."""
-    modulation, snr = model(inputs, snr_db) if getattr(model, "is_oracle", False) else model(inputs)
-    return modulation, snr
+    return models.answer(model, inputs, snr_db)
 
 
 def ask(trained: Trained, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,11 +17,11 @@ from torch.nn import functional
 from pisces import modelfile
 from pisces.augmentation import Mix, lower_snr
 from pisces.models import denoiser
-from pisces.params import NoiseAware, Phase
+from pisces.params import MIN_STEP_DB, NoiseAware, Phase
 
 LOSSES = ("denoising", "identity", "noise", "features", "distillation")
-MIN_STEP_DB = 2.0
-"""A pair of frames whose SNRs are closer says too little about what was added."""
+PARTS = ("denoiser.", "noise.")
+"""What of a `Cldnn` learns while the tasks have no weight, as its parameters are named."""
 CLEAN_DB, CLEAN_WIDTH_DB = 10.0, 2.0
 """Where the denoiser should begin to leave frames alone, and how gradually."""
 Answers = tuple[torch.Tensor, torch.Tensor]
@@ -136,7 +136,8 @@ class Auxiliary:
     def weights(self, epoch: int) -> dict[str, float]:
         """Of the tasks (`classification`) and of each loss, in an epoch counted from 1."""
         if not self.has_denoiser:
-            return dict.fromkeys(LOSSES, 0.0) | {"classification": 1.0, "noise": self.settings.c.noise}
+            last = self.settings.c
+            return dict.fromkeys(LOSSES, 0.0) | {"classification": 1.0, "noise": last.noise, "distillation": last.distillation}
         phase = phase_of(self.settings, epoch)
         return phase.model_dump(exclude={"epochs", "gradient"}) | {"features": features_weight(self.settings, phase, epoch)}
 

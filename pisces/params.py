@@ -2,8 +2,9 @@
 
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -118,6 +119,10 @@ class Synthesize(Section):
     """Bandwidth-time product of the Gaussian filter of GMSK and GFSK."""
     multipath: Multipath | None
     """Rician multipath, static over a frame; null for none."""
+
+    @property
+    def path(self) -> str:
+        return f"data/raw/synthetic.{self.format}"
 
     @model_validator(mode="after")
     def _rolloff_in_range(self) -> "Synthesize":
@@ -330,6 +335,8 @@ class Cldnn(Section):
     """What the denoiser is told of the noise: the estimate, or the label (an oracle, for teachers)."""
 
 
+MIN_STEP_DB = 2.0
+"""A pair of frames whose SNRs are closer says too little about what was added."""
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -392,6 +399,20 @@ class NoiseAware(Section):
         for name, source in (("features", "reference"), ("distillation", "teacher")):
             if any(getattr(phase, name) for phase in self.phases) and getattr(self, source) is None:
                 raise ValueError(f"a weight of {name} above 0 needs {source}, the folder of a trained cldnn; set it, or the weights to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> "NoiseAware":
+        ranges = {"degrade_db": self.degrade_db, "degrade_to_db": self.degrade_to_db, "teach_band_db": self.teach_band_db}
+        ranges["raw_gain.low, high"] = (self.raw_gain.low, self.raw_gain.high)
+        for name, pair in ranges.items():
+            if pair is not None and pair[0] > pair[1]:
+                raise ValueError(f"{name} = {list(pair)} must be a range from low to high; exchange the two")
+        if self.degrade_db[1] < MIN_STEP_DB:
+            raise ValueError(f"degrade_db = {list(self.degrade_db)} has no step of {MIN_STEP_DB:g} dB, the least that counts; raise it")
+        for name in ("reference", "teacher"):
+            if (folder := getattr(self, name)) and Path(folder) == Path("models"):
+                raise ValueError(f"{name} = {folder} is where this training writes; name a copy of that folder")
         return self
 
     @property
@@ -535,6 +556,12 @@ class Params(Section):
                 f"render.sps = {render.sps} leaves no band without signal, which noise in render.views shows; "
                 "correct render.sps to 3 or more, or leave noise out of render.views"
             )
+        if self.data.path == self.synthesize.path and self.synthesize.sps != render.sps:
+            raise ValueError(
+                f"render.sps = {render.sps} is not synthesize.sps = {self.synthesize.sps} of the generated frames; set both alike"
+            )
+        if train.model == "cldnn" and self.cldnn.paths == "raw" and self.noise_aware.c.features:
+            raise ValueError("noise_aware.c.features needs a denoiser, which cldnn.paths = raw lacks; set it to 0 or change cldnn.paths")
         apart = sum(phase.epochs for phase in self.noise_aware.phases[:-1])
         if train.model == "cldnn" and self.cldnn.paths != "raw" and apart >= train.epochs:
             raise ValueError(
@@ -621,12 +648,20 @@ def _suggestion(name: str, known: tuple[str, ...]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def _section(keys: Sequence[int | str]) -> type[Section]:
+    """The model of the section that the keys lead to; of a union, such as one with None, the member that is a section."""
+    section: type[Section] = Params
+    for key in keys:
+        annotation = section.model_fields[str(key)].annotation
+        section = next(one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, Section))
+    return section
+
+
 def _explain(error: dict[str, Any]) -> str:
     """One line for one pydantic error: which key, what stands there, what is allowed."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        model = Params if len(error["loc"]) == 1 else Params.model_fields[str(error["loc"][0])].annotation
-        known = tuple(getattr(model, "model_fields", {}))
+        known = tuple(_section(error["loc"][:-1]).model_fields)
         return f"unknown key {where}{_suggestion(str(error['loc'][-1]), known)}; allowed here are {', '.join(known)}"
     if error["type"] == "missing":
         return f"{where} is missing; copy it from the params.yaml of the repository"

@@ -230,7 +230,7 @@ class Learner:
 
     @property
     def _estimates_noise(self) -> bool:
-        return getattr(self.kept, "has_noise_estimate", False)
+        return self.kept.has_noise_estimate
 
     def calibrate(self) -> None:
         """Fits the analytic part of a noise estimate to the labels of some training frames, in closed form."""
@@ -254,9 +254,11 @@ class Learner:
         own = self.work.parts["validation"][fabric.global_rank :: fabric.world_size]
         row |= self.validate(batches(Stored(self.work.data, fabric.device), own, self.micro_batch))
         row |= {"rollbacks": rollbacks, "micro_batch": self.micro_batch * fabric.world_size}
+        if self._learns_tasks or not self.schedule.by_epoch:  # a metric that nothing works on does not get better
+            self.schedule.step_epoch(monitored(row, config.stop_metric))
+        if self._learns_tasks:
+            self.weighting.end_epoch([row[f"train_{task}_loss"] for task in TASKS])
         self.history.append(row)
-        self.schedule.step_epoch(monitored(row, config.stop_metric))
-        self.weighting.end_epoch([row[f"train_{task}_loss"] for task in TASKS])
         if best_epoch(self.history, config.stop_metric) == number:
             self.best = copy.deepcopy(self.kept.state_dict())
         return row
@@ -376,7 +378,7 @@ class Learner:
     def _answer(self, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Without DistributedDataParallel, whose processes wait for each other at every batch, and may have different numbers of them."""
         with self.fabric.autocast():
-            return self.kept(inputs, snr_db) if getattr(self.kept, "is_oracle", False) else self.kept(inputs)
+            return models.answer(self.kept, inputs, snr_db)
 
     def _task_losses(self, answers: tuple[torch.Tensor, ...], batch: Batch, mix: Mix | None) -> torch.Tensor:
         def modulation(target: torch.Tensor) -> torch.Tensor:
@@ -390,8 +392,10 @@ class Learner:
 
     def _update(self) -> bool:
         """Takes the step and says so, unless the gradient of some process is not finite."""
+        self._spare_the_classifier()
         for parameter in self.weighting.parameters():
-            parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+            if parameter.grad is not None:
+                parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False)
         finite = bool(norm.isfinite())
         if finite or self.config.precision == "16-mixed":  # whose scaler skips the step by itself, and must learn of it
@@ -399,6 +403,19 @@ class Learner:
         if finite:
             self.weighting.bound()
         return finite
+
+    def _spare_the_classifier(self) -> None:
+        """Leaves no gradients but the denoiser's while the tasks have no weight: zeros would decay weights and count as steps of Adam."""
+        if self._learns_tasks:
+            return
+        strangers = [p for name, p in self.model.module.named_parameters() if not name.startswith(noise_aware.PARTS)]
+        for parameter in [*strangers, *self.weighting.parameters()]:
+            parameter.grad = None
+
+    @property
+    def _learns_tasks(self) -> bool:
+        """Whether the tasks have a weight in the epoch under way."""
+        return self.auxiliary is None or self.auxiliary.weights(len(self.history) + 1)["classification"] > 0
 
     @torch.no_grad()
     def validate(self, steps: Iterable[Batch]) -> Epoch:

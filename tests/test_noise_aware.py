@@ -277,6 +277,28 @@ def test_phase_a_teaches_the_classifier_nothing(work, batch):
     assert all(gradients(learner, batch, part).any() for part in CLASSIFIER if part != "reduction" or len(learner.model.module.reduction))
 
 
+def test_phase_a_leaves_the_classifier_and_what_adam_knows_of_it_alone(work, batch):
+    """Gradients of zero would decay its weights and use up Adam's bias correction, after which its first steps are too long."""
+    learner = awake_learner(work, epoch=1)
+    model, state = learner.model.module, learner.optimizer.state
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for _ in range(3):
+        learner._backward(batch, len(batch.stored), np.random.default_rng(3))
+        assert learner._update()
+    for name, parameter in model.named_parameters():
+        learns = name.startswith(("denoiser.", "noise."))
+        assert torch.equal(parameter, before[name]) != learns, name
+        assert bool(state[parameter]) == learns
+    assert not any(state[parameter] for parameter in learner.weighting.parameters())
+    learner.history.append({})
+    learner._backward(batch, len(batch.stored), np.random.default_rng(3))
+    assert learner._update()
+    # The first step of Adam is the rate or less, but for the decay of AdamW.
+    for name, parameter in model.named_parameters():
+        if not name.startswith(("denoiser.", "noise.")):
+            assert (parameter - before[name]).abs().max() <= learner.lr * (1.001 + learner.config.weight_decay * before[name].abs().max())
+
+
 @pytest.mark.parametrize("settings", [A2, A4])
 def test_the_classifiers_gradient_enters_the_denoiser_as_the_phase_says(work, batch, settings):
     """Nothing else is asked of the denoiser, and no frame is degraded; the whole gradient is that of inference."""

@@ -263,9 +263,39 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
             "perturb.views names differential, symbol, but render.views are raw, noise; leave it out of perturb.views (null takes all)",
         ),
         (
-            {"render": {"views": ["raw", "noise"], "sps": 3}},
+            {"data": {"path": "frames.hdf5"}, "render": {"views": ["raw", "noise"], "sps": 3}},
             {"render": {"sps": 2}},
             "render.sps = 2 leaves no band without signal, which noise in render.views shows; correct render.sps to 3 or more, or leave",
+        ),
+        (
+            {"data": {"path": "frames.hdf5"}, "render": {"sps": 4}},
+            {"data": {"path": "data/raw/synthetic.hdf5"}},
+            "render.sps = 4 is not synthesize.sps = 8 of the generated frames; set both alike",
+        ),
+        (
+            {"train": IQ, "noise_aware": {"degrade_db": [1, 2]}},
+            {"noise_aware": {"degrade_db": [1, 1.5]}},
+            "noise_aware: degrade_db = [1.0, 1.5] has no step of 2 dB, the least that counts; raise it",
+        ),
+        (
+            {"noise_aware": {"teach_band_db": [-14, -6]}},
+            {"noise_aware": {"teach_band_db": [-6, -14]}},
+            "noise_aware: teach_band_db = [-6.0, -14.0] must be a range from low to high; exchange the two",
+        ),
+        (
+            {"noise_aware": {"teacher": "models/teacher"}},
+            {"noise_aware": {"teacher": "models/"}},
+            "noise_aware: teacher = models/ is where this training writes; name a copy of that folder",
+        ),
+        (
+            {"noise_aware": {"raw_gain": {"probability": 0, "below_db": 0, "low": 0, "high": 0.5}}},
+            {"noise_aware": {"raw_gain": {"probability": 0, "below_db": 0, "low": 0.6, "high": 0.5}}},
+            "noise_aware: raw_gain.low, high = [0.6, 0.5] must be a range from low to high",
+        ),
+        (
+            {},
+            {"synthesize": {"multipath": {"k_factor_db": 10, "paths": 4, "delay_spred": 2.0}}},
+            "synthesize.multipath.delay_spread is missing",
         ),
         (
             {"train": {"epochs": 7, "curriculum_epochs": 7}},
@@ -340,7 +370,7 @@ def test_phases_that_make_no_sense(params_file, phase, change, message):
 
 def test_the_sources_of_features_and_distillation_may_be_given(params_file):
     content = read_yaml(params_file)["noise_aware"]
-    sources = {"reference": "models", "teacher": "models", "c": content["c"] | {"features": 0.03, "distillation": 1}}
+    sources = {"reference": "trained", "teacher": "trained", "c": content["c"] | {"features": 0.03, "distillation": 1}}
     assert load_params(write_more(params_file, noise_aware=sources)).noise_aware.c.features == 0.03
 
 
@@ -350,7 +380,8 @@ def test_settings_of_a_cldnn_are_those_of_the_model(params_file):
 
 
 def test_what_a_section_asks_for_only_with_another_is_free_without_it(params_file):
-    params = load_params(write_more(params_file, render={"views": ["raw", "symbol"], "sps": 2}, perturb={"views": None}))
+    path = write_more(params_file, render={"views": ["raw", "symbol"], "sps": 2}, synthesize={"sps": 2}, perturb={"views": None})
+    params = load_params(path)
     assert (params.render.sps, params.perturb.views) == (2, None)
 
 

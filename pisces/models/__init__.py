@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from pisces.models import backbones, pretrained
@@ -49,6 +50,11 @@ def build(architecture: Architecture, shape: Sequence[int], modulations: int, sn
         backbone, features = backbones.build(architecture.model, shape[0], shape[-1])
     branches, width = BRANCHES[architecture.branches](features)
     return JointModel(backbone, branches, nn.Linear(width, modulations), snr_head(width))
+
+
+def answer(model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a built model says of inputs (n, ...); an oracle alone is told the labels `snr_db` (n,)."""
+    return model(inputs, snr_db) if getattr(model, "is_oracle", False) else model(inputs)
 
 
 def load_pretrained(model: nn.Module, architecture: Architecture, source: str) -> None:

@@ -5,7 +5,9 @@ from torch import nn
 
 
 class JointModel(nn.Module):
-    """Modulation and SNR from shared features: images (n, channels, size, size) -> (n, modulations), (n, SNRs)."""
+    """Modulation and SNR from shared features of images or frames (n, ...) -> (n, modulations), (n, SNRs)."""
+
+    has_noise_estimate = has_denoiser = is_oracle = False  # as a `Cldnn` may have
 
     def __init__(self, backbone: nn.Module, branches: nn.Module, modulation_head: nn.Module, snr_head: nn.Module):
         super().__init__()
