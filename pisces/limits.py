@@ -19,8 +19,8 @@ from pisces.modulations import LINEAR, constellation
 from pisces.seeding import generator
 from pisces.shards import Cell
 
-NEPER_DB = 10 / np.log(10)
-"""A small relative error of a power, in dB: 4.34."""
+DB_PER_NATURAL = 10 / np.log(10)
+"""Decibels a natural unit of power, 4.34: what a small relative error of a power is in dB."""
 SYMBOLS_AT_ONCE = 2**11
 SNR_TRIALS = 10_000
 """Of each SNR: they are cheap."""
@@ -147,7 +147,7 @@ def snr_bounds(modulations: tuple[str, ...], snrs_db: Sequence[int], *, samples:
         snr = 10 ** (snr_db / 10)
         blind = [np.sqrt(blind_bound(points, sps * snr) * sps / samples) for points in shaped]
         known = np.sqrt(data_aided_bound(snr) / samples)
-        rows.append({"snr_db": snr_db, "blind": NEPER_DB * np.mean(blind) if blind else np.nan, "known": NEPER_DB * known})
+        rows.append({"snr_db": snr_db, "blind": DB_PER_NATURAL * np.mean(blind) if blind else np.nan, "known": DB_PER_NATURAL * known})
     return pd.DataFrame(rows)
 
 

@@ -2,7 +2,10 @@
 
 import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from pisces.rml2016 import read, write
 from pisces.seeding import generator
 from pisces.shards import Cell
 
+ROOT = Path(__file__).parents[1]
 SAMPLES = 64
 CELLS = (Cell("QPSK", 18), Cell("AM-SSB", -20), Cell("QPSK", -2))
 
@@ -143,7 +147,7 @@ class TestHostile:
             "root": planted,
             "key": GOOD | {(planted, 0): 1},
             "value": {("QPSK", 2): planted} | GOOD,
-            "beside": {("QPSK", 2): [planted, *GOOD.values()]},
+            "beside": {("QPSK", 2): (planted, *GOOD.values())},
         }[where]
         path = save(tmp_path / "x.pkl", content, protocol)
         with pytest.raises(ValueError, match=rf"x.pkl asks for {name}, and only NumPy arrays are read from a pickle; RML2016.10a"):
@@ -185,15 +189,22 @@ class TestHostile:
         [
             (b"c_codecs\nencode\n(Vx\nVidna\ntR.", "asks for the encoding 'idna'"),
             (b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.", "asks for an array of type 'O8'"),
-            (b"cnumpy\ndtype\n((lp0\n(S'a'\nS'O'\ntatR.", r"asks for an array of type \["),
+            (b"cnumpy\ndtype\n((S'a'\nS'O'\nttR.", r"asks for an array of type \('a', 'O'\)"),
             (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'f4'\ntRS'abc'\ntR.", r"cannot be read as .*\(ValueError: buffer size"),
             (b"cnumpy\nndarray\n(I99999999999999\ntR.", "holds an array;"),
-            (b"Pfile\n.", r"cannot be read as .*\(UnpicklingError: "),
+            (b"cnumpy\ndtype\n(S'f4'\ntR(I3\nS'>>'\ntb.", "asks for the byte order '>>'"),
+            (b"\x80\x04\x8c\x04\n\xed\xa0\x80\x8c\x01x\x93.", r"asks for \\n\\ud800.x, and only"),
+            (b"Pfile\n.", "asks for the instruction PERSID"),
+            (b"(lp0\n.", "asks for the instruction LIST"),
+            (b"cnumpy\nndarray\n)\x81.", "asks for the instruction NEWOBJ"),
+            (b"cnumpy\nndarray\nS'abc'\nR.", r"cannot be read as .*\(UnpicklingError: a call without"),
+            (b"K\x01)R.", r"cannot be read as .*\(UnpicklingError: a call without"),
             # BUILD (b) with a pair of states sets attributes of whatever has no __setstate__.
-            (b"cnumpy\nndarray\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
-            (b"cnumpy\ndtype\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
-            (b"cnumpy.core.multiarray\nscalar\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
-            (b"c_codecs\nencode\n(N(dVarray\nVchanged\nstb.", r"cannot be read as .*\(TypeError: "),
+            (b"cnumpy\nndarray\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
+            (b"cnumpy\ndtype\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
+            (b"cnumpy.core.multiarray\nscalar\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
+            (b"c_codecs\nencode\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
+            (b"c_codecs\nencode\n(Vx\nVlatin1\ntR(N(dVarray\nVchanged\nstb.", "asks for a state for 'x'"),
         ],
     )
     def test_what_is_admitted_takes_only_what_arrays_need(self, tmp_path, pickled, message):
@@ -202,6 +213,71 @@ class TestHostile:
         with pytest.raises(ValueError, match=rf"x.pkl {message}.*RML2016.10a is a dict of"):
             read(tmp_path / "x.pkl")
         assert {stand_in: dict(vars(stand_in)) for stand_in in rml2016.ADMITTED.values()} == before
+
+
+DOUBLED = b"q\x00h\x00\x86" * 27
+"""t = (t, t) again and again: 2^27 ends in 135 bytes."""
+LONG = b"I0x" + b"f" * 5000 + b"\n"
+"""A number that Python reads, and refuses to write."""
+EARLY = r"cannot be read .*\(EOFError: it ends too early"
+READING = """
+import resource, sys
+from pathlib import Path
+from pisces import rml2016
+resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+try:
+    print(*rml2016.read(Path(sys.argv[1])))
+except ValueError as error:
+    print(error)
+"""
+
+
+def answer(path: Path, content: bytes) -> str:
+    """What a process of its own, with 2 GiB and 20 s, says of the file: `read` is to end, whatever is in it."""
+    path.write_bytes(content)
+    threads = {"OMP_NUM_THREADS": "1"}  # NumPy reserves room for each
+    command = [sys.executable, "-c", READING, path]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=ROOT, env=os.environ | threads)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert len(told.stdout) < 600
+    assert told.stdout.count("\n") == 1
+    return told.stdout
+
+
+class TestBombs:
+    """A few bytes that stand for endless work, memory or recursion."""
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            pytest.param(b"}K\x00" + b"\x85" * 3_000_000 + b"K\x01s.", "asks for tuples in tuples in tuples", id="deep key"),
+            pytest.param(b"}K\x00" + DOUBLED + b"K\x01s.", "asks for tuples in tuples in tuples", id="doubled key"),
+            pytest.param(b"K\x00" + DOUBLED + b".", "asks for tuples in tuples in tuples", id="doubled root"),
+            pytest.param(b"K\x00" + b"K\x01\x86" * 3300 + b".", "asks for tuples in tuples in tuples", id="pairs"),
+            pytest.param(b"(" * 3300 + b"t" * 3300 + b".", "asks for tuples in tuples in tuples", id="marks"),
+            pytest.param(b"}" + b"K\x00}" * 300_000 + b"s" * 300_000 + b".", "holds the key 0; ", id="deep dicts"),
+            pytest.param(b"(" + b"N" * 17 + b"t.", "asks for a tuple of 17 things", id="wide"),
+            pytest.param(b"\x8b" + struct.pack("<i", 5000) + b"\x01" * 5000 + b".", "asks for the instruction LONG4", id="long binary"),
+            pytest.param(LONG + b".", "holds a number of 20000 bits; ", id="long root"),
+            pytest.param(b"}S'QPSK'\n" + LONG + b"\x86Ns.", r"holds the key \('QPSK', a number of 20000 bits\); SNRs", id="long SNR"),
+            pytest.param(b"I" + b"9" * 5000 + b"\n.", r"cannot be read .*\(ValueError: Exceeds the limit", id="long line"),
+            pytest.param(
+                b"V" + b"x" * 2**20 + b"\nq\x00c_codecs\nencode\nq\x01Vlatin1\nq\x02" + b"h\x01h\x00h\x02\x86R" * 3000 + b".",
+                "asks for more bytes than are in it",
+                id="the same text",
+            ),
+            pytest.param(b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.", EARLY, id="long frame"),
+            pytest.param(b"\x8e" + struct.pack("<Q", 2**40) + b"N.", EARLY, id="long bytes"),
+        ],
+    )
+    def test_refused(self, tmp_path, content, message):
+        assert re.match(rf"\S*x.pkl {message}", answer(tmp_path / "x.pkl", content))
+
+    @pytest.mark.parametrize("index", [2**27, 2**32 - 1])
+    def test_a_large_index_costs_nothing(self, tmp_path, index):
+        """A memo is no list of this length."""
+        content = b"}r" + struct.pack("<I", index) + pickle.dumps(GOOD, 2)[3:]
+        assert answer(tmp_path / "x.pkl", content) == "Cell(modulation='QPSK', snr_db=0)\n"
 
 
 class TestDamaged:
@@ -227,8 +303,9 @@ class TestDamaged:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ([1, 2], "holds an object of type list; RML2016.10a is a dict"),
-            ({}, "holds an object of type dict; RML2016.10a is a dict"),
+            ([1, 2], "asks for the instruction EMPTY_LIST, and only NumPy arrays"),
+            ((1, (2, 3)), r"holds \(1, a tuple\); RML2016.10a is a dict"),
+            ({}, "holds an empty dict; RML2016.10a is a dict"),
             (np.ones((3, 2, 128), np.float32), "holds an array; RML2016.10a is a dict"),
             ({"QPSK": GOOD["QPSK", 0]}, "holds the key 'QPSK'; RML2016.10a is a dict"),
             ({("QPSK", "0"): GOOD["QPSK", 0]}, r"holds the key \('QPSK', '0'\)"),
@@ -237,7 +314,10 @@ class TestDamaged:
             ({(0, "QPSK"): GOOD["QPSK", 0]}, r"holds the key \(0, 'QPSK'\)"),
             ({("QPSK", 0, 1): GOOD["QPSK", 0]}, "holds the key an object of type tuple"),
             ({("QAM", 0): GOOD["QPSK", 0]}, "holds the modulation 'QAM'; known are OOK, 4ASK.*QAM64, WBFM"),
-            ({("QPSK", 0): [1.0]}, r"holds an object of type list under \('QPSK', 0\)"),
+            ({("QPSK", 0): 1.0}, r"holds 1.0 under \('QPSK', 0\)"),
+            ({("QPSK", 0): GOOD}, r"holds a dict under \('QPSK', 0\)"),
+            ({("QPSK", -1001): GOOD["QPSK", 0]}, r"holds the key \('QPSK', -1001\); SNRs are from -1000 to 1000 dB"),
+            (GOOD | {(b"QPSK", 0): GOOD["QPSK", 0]}, r"holds the key \('QPSK', 0\) twice"),
             ({("QPSK", 0): GOOD["QPSK", 0].transpose(0, 2, 1)}, r"holds an array of shape \(3, 64, 2\) under \('QPSK', 0\)"),
             ({("QPSK", 0): GOOD["QPSK", 0][0]}, r"holds an array of shape \(2, 64\)"),
             ({("QPSK", 0): GOOD["QPSK", 0][:0]}, r"holds an array of shape \(0, 2, 64\)"),

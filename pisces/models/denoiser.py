@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-NEPER = math.log(10) / 10
-"""Natural units of power a decibel."""
+NATURAL_PER_DB = math.log(10) / 10
+"""Natural units of power a decibel, 0.23."""
 ETA_MIN, ETA_MAX = -8.0, 5.5
 """34.7 dB and -23.9 dB."""
 RHO_MIN = 1e-4
@@ -24,17 +24,17 @@ BLEND_ETA, BLEND_WIDTH = -math.log(10), 0.46
 
 def rho(snr_db: torch.Tensor) -> torch.Tensor:
     """Share of noise in the power of a frame, 1 / (1 + SNR), within 1e-4 of neither 0 nor 1."""
-    return torch.sigmoid(-NEPER * snr_db).clamp(RHO_MIN, 1 - RHO_MIN)
+    return torch.sigmoid(-NATURAL_PER_DB * snr_db).clamp(RHO_MIN, 1 - RHO_MIN)
 
 
 def eta(snr_db: torch.Tensor) -> torch.Tensor:
     """logit(rho), clamped to `ETA_MIN`..`ETA_MAX`, where the bounds of rho do not reach."""
-    return (-NEPER * snr_db).clamp(ETA_MIN, ETA_MAX)
+    return (-NATURAL_PER_DB * snr_db).clamp(ETA_MIN, ETA_MAX)
 
 
 def snr_db(eta: torch.Tensor) -> torch.Tensor:
     """The SNR in dB that has this eta."""
-    return -eta / NEPER
+    return -eta / NATURAL_PER_DB
 
 
 def difference_energy(frames: torch.Tensor) -> torch.Tensor:
