@@ -83,6 +83,11 @@ def bypass_denoiser(trained: Trained) -> None:
     trained.model.bypass = True
 
 
+def snr_source(trained: Trained) -> str:
+    """What `snr_estimate_db` of a model comes from, in words."""
+    return "estimated noise fraction" if getattr(trained.model, "has_noise_estimate", False) else "mean of the SNR head"
+
+
 class Look(NamedTuple):
     """How a trained model is asked about the frames of constellations, with pixels taken out."""
 
@@ -134,8 +139,11 @@ def ask(trained: Trained, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
         ValueError: for frames that the model cannot take, and for an oracle, which needs labels.
     """
     if isinstance(trained.input, Waveform):
-        if frames.shape[1] != trained.input.samples:
-            raise ValueError(f"the model takes frames of {trained.input.samples} samples, not {frames.shape[1]}; cut them to that length")
+        if frames.shape[1:] != (trained.input.samples, 2):
+            raise ValueError(
+                f"the model takes frames of shape (n, {trained.input.samples}, 2), I then Q, not {tuple(frames.shape)}; "
+                "cut them to that length, and move the axis of I and Q to the end"
+            )
         stored = signals.normalise(frames)
     else:
         stored = rendering.join_views(list(rendering.bin_frames(frames, trained.input.render).values()), trained.input.render.size)

@@ -202,6 +202,8 @@ def _frozen(folder: str | None, key: str, model: nn.Module, modulations: Sequenc
     """The trained cldnn of a folder, for frames and classes like those of `model`."""
     if folder is None:
         return None
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"noise_aware.{key} = {folder} is no folder; name that of a trained cldnn, by an absolute path")
     trained = modelfile.load(Path(folder))
     if trained.architecture.cldnn is None or trained.input.samples != model.samples:
         raise ValueError(

@@ -560,6 +560,11 @@ class Params(Section):
             raise ValueError(
                 f"render.sps = {render.sps} is not synthesize.sps = {self.synthesize.sps} of the generated frames; set both alike"
             )
+        if self.evaluate.bypass_denoiser and (train.model != "cldnn" or self.cldnn.paths == "raw"):
+            raise ValueError(
+                "evaluate.bypass_denoiser = true needs a denoiser, which only train.model = cldnn with cldnn.paths = denoised or dual has; "
+                "set it to false"
+            )
         if train.model == "cldnn" and self.cldnn.paths == "raw" and self.noise_aware.c.features:
             raise ValueError("noise_aware.c.features needs a denoiser, which cldnn.paths = raw lacks; set it to 0 or change cldnn.paths")
         apart = sum(phase.epochs for phase in self.noise_aware.phases[:-1])

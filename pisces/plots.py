@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LinearLocator
 
 from pisces.files import staged
 from pisces.modulations import FAMILIES
@@ -57,6 +58,9 @@ SURVIVES = 0.5
 """`sanity.THRESHOLD`, which lies behind torch: drawing needs none."""
 SCARCE = 0.01
 """Share of the lit pixels: the PIS of a region with fewer is a small drop over next to nothing, and may run off the scale."""
+SMALLEST_TICK = 0.01
+LEAST_SCALE = 0.1
+"""Of PIS: where nothing falls, rounding does not set the scale."""
 SERIES = {
     "ceiling": ("Ceiling", {"color": "0.25", "lw": 2.5, "zorder": 2}),
     "model": ("Model", {"color": "C0", "marker": MARKERS[0], "ms": 6, "lw": 1.2, "zorder": 3}),
@@ -226,8 +230,8 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int], ax: Axes | Non
     return axes
 
 
-def snr_estimate(rows: pd.DataFrame) -> Figure:
-    """Reliability of the estimated SNR over its label, and how far it is off, from `metrics.snr_estimates`."""
+def snr_estimate(rows: pd.DataFrame, source: str) -> Figure:
+    """Reliability of the SNR that `source` estimates, over its label, and how far it is off, from `metrics.snr_estimates`."""
     figure = Figure((5.5, 6))
     estimate, error = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for axes, truth in ((estimate, 0), (error, rows["snr_db"])):
@@ -240,7 +244,7 @@ def snr_estimate(rows: pd.DataFrame) -> Figure:
     estimate.set(ylabel="Estimated SNR (dB)")
     error.set(xlabel="SNR label (dB)", ylabel="Estimate minus label (dB)")
     estimate.legend(frameon=False)
-    _caption(figure, f"{_frames(rows['frames'])} per label")
+    _caption(figure, f"Estimate: {source}; {_frames(rows['frames'])} per label")
     return figure
 
 
@@ -253,13 +257,14 @@ def ceiling(rows: pd.DataFrame) -> Figure:
             label, style = SERIES[series]
             axes.plot(part["snr_db"], 100 * part["accuracy"], **style, clip_on=False, label=label)
             axes.fill_between(part["snr_db"], 100 * part["ci_low"], 100 * part["ci_high"], color=style["color"], alpha=0.15, lw=0)
-        axes.set(xlabel="SNR (dB)", ylim=(0, 100))
+        axes.set(xlabel="SNR (dB)", ylim=(0, 102))
         axes.set_title(TASK_LABELS[task], fontsize=9)
     figure.axes[0].set_ylabel("Accuracy (%)")
     shown = [Line2D([], [], **style, label=label) for series, (label, style) in SERIES.items() if (rows["series"] == series).any()]
     figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), frameon=False, fontsize=8, columnspacing=1.2)
     counts = {name: _range(rows.loc[rows["series"] == name, "n"]) for name in ("model", "ceiling")}
-    _caption(figure, f"95 % Wilson intervals; model and references: {counts['model']} frames a point; ceiling: {counts['ceiling']} trials")
+    said = f"95 % Wilson intervals; model and references: {counts['model']} frames a point; ceiling: {counts['ceiling']} trials"
+    _caption(figure, said + "\nclasses without constellation points and OQPSK: always right to the ceiling, always wrong to the cumulants")
     return figure
 
 
@@ -388,7 +393,7 @@ def _region_points(axes: Axes, part: pd.DataFrame) -> None:
 def _same_scale(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
     """The same limits for all, from 0 and from the intervals and controls of the rows."""
     ends = rows[["pis_ci_low", "pis_ci_high", "control_count_pis"]]
-    low, high = min(0, ends.min().min()), max(0, ends.max().max())
+    low, high = min(0, ends.min().min()), max(LEAST_SCALE, ends.max().max())
     for axes in panels:
         if high > low:
             axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
@@ -558,6 +563,9 @@ def _measured(axes: Axes, values: pd.DataFrame) -> None:
         axes.axvline(values.loc["random", "value"], **CHANCE_LINE)
     axes.tick_params(labelsize=7)
     axes.locator_params(axis="x", nbins=3)
+    if np.abs(axes.get_xlim()).max() < SMALLEST_TICK:  # else digits run into each other, or an exponent into the label
+        axes.xaxis.set_major_locator(LinearLocator(2))
+        axes.xaxis.set_major_formatter("{x:.0e}")
 
 
 def _panels(rows: pd.DataFrame, what: str, over: str) -> tuple[Figure, list[tuple[Axes, str, str]]]:

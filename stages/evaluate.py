@@ -32,7 +32,7 @@ def main() -> None:
             "training": plots.training(pd.read_csv(HISTORY)),
             "accuracy_by_snr": plots.accuracy_by_snr(by_snr, (len(trained.modulations), len(trained.snrs_db))),
             "per_class": plots.per_class(scores[scores["task"] == "modulation"]),
-            "snr_estimate": plots.snr_estimate(tables["snr_estimate"]),
+            "snr_estimate": plots.snr_estimate(tables["snr_estimate"], inference.snr_source(trained)),
         }
         confused = {"modulation": ("modulation", "", trained.modulations), "snr": ("SNR (dB)", "_db", trained.snrs_db)}
         for task, (what, suffix, labels) in confused.items():

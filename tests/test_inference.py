@@ -102,7 +102,7 @@ def test_frames_from_anywhere_are_answered_as_those_of_a_shard_are(trained, data
         for logits, wanted in zip(ask(one, frames), expected, strict=True):
             assert torch.equal(logits, wanted)
             assert not logits.requires_grad
-    with pytest.raises(ValueError, match="the model takes frames of 256 samples, not 128; cut them to that length"):
+    with pytest.raises(ValueError, match=r"the model takes frames of shape \(n, 256, 2\), I then Q, not \(5, 128, 2\); cut them"):
         ask(heard(Settings()), frames[:, :128])
 
 

@@ -313,6 +313,11 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
             "augment.gain_db = 6.0 is for train.input = iq; constellations have no level: set it to 0",
         ),
         (
+            {"train": IQ, "evaluate": {"bypass_denoiser": True}},
+            {"train": {"model": "mcnet"}},
+            "evaluate.bypass_denoiser = true needs a denoiser, which only train.model = cldnn with cldnn.paths = denoised or dual has",
+        ),
+        (
             {"train": IQ, "pis": {"fill": "resample"}},
             {"train": CONSTELLATION},
             "pis.fill = resample is for train.input = iq; pixels of a constellation go dark: set it to zero",
