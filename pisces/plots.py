@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LinearLocator
+from matplotlib.ticker import ScalarFormatter
 
 from pisces.files import staged
 from pisces.modulations import FAMILIES
@@ -562,10 +562,9 @@ def _measured(axes: Axes, values: pd.DataFrame) -> None:
     if "random" in values.index:
         axes.axvline(values.loc["random", "value"], **CHANCE_LINE)
     axes.tick_params(labelsize=7)
-    axes.locator_params(axis="x", nbins=3)
-    if np.abs(axes.get_xlim()).max() < SMALLEST_TICK:  # else digits run into each other, or an exponent into the label
-        axes.xaxis.set_major_locator(LinearLocator(2))
-        axes.xaxis.set_major_formatter("{x:.0e}")
+    tiny = np.abs(axes.get_xlim()).max() < SMALLEST_TICK  # whose digits would run into each other, or their exponent into the label
+    axes.locator_params(axis="x", nbins=2 if tiny else 3)
+    axes.xaxis.set_major_formatter("{x:.0e}" if tiny else ScalarFormatter())
 
 
 def _panels(rows: pd.DataFrame, what: str, over: str) -> tuple[Figure, list[tuple[Axes, str, str]]]:

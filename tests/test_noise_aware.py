@@ -559,5 +559,5 @@ def test_a_teacher_of_other_classes(tmp_path):
 
 
 def test_a_teacher_that_is_not_there():
-    with pytest.raises(FileNotFoundError, match=r"nowhere/model.safetensors does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"noise_aware\.teacher = nowhere is no folder; name that of a trained cldnn"):
         Auxiliary(conftest.noise_aware(teacher="nowhere"), fresh(A4).model, MODULATIONS, SNRS_DB, CPU)

@@ -534,6 +534,21 @@ def test_curves_have_markers_only_where_they_are_apart():
     assert_printable(figure)
 
 
+def test_tiny_numbers_in_the_attribution_table_have_exponents_of_their_own():
+    rows = pd.DataFrame(product(("snr", "modulation"), ("random", "grad_cam"), ("infidelity",)), columns=["task", "method", "measure"])
+    rows = rows.assign(value=[1e-7, 3e-7, 2e-7, 4e-7], ci_low=5e-8, ci_high=5e-7, n=17)
+    figure = plots.attribution_table(rows)
+    figure.canvas.draw()
+    axes = figure.axes[-1]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticklabels() if low <= tick.get_position()[0] <= high]
+    assert 1 <= len(ticks) <= 3
+    shown = [float(tick.get_text().replace("\N{MINUS SIGN}", "-")) for tick in ticks]
+    assert shown == pytest.approx([tick.get_position()[0] for tick in ticks])
+    assert max(shown) > 0
+    assert axes.xaxis.get_offset_text().get_text() == ""
+
+
 def test_attribution_table_has_each_value_in_its_panel():
     methods, measures = ("random", "grad_cam", "brightness"), ("deletion_area", "agreement", "weights")
     rows = pd.DataFrame(product(("snr", "modulation"), methods, measures), columns=["task", "method", "measure"])
