@@ -66,7 +66,7 @@ class Constellations(Recordings):
         return rendering.join_views([to_device(one, device) for one in gathered], self.render.size)
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        return rendering.join_views(list(rendering.bin_frames(frames, self.render).values()), self.render.size)
+        return rendering.encode(frames, self.render)
 
     def bins(self, index: np.ndarray) -> np.ndarray:
         """Pixel numbers, counted on through the views, int32 (n, points), of the frames of an index (n, 3)."""

@@ -146,7 +146,7 @@ def ask(trained: Trained, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
             )
         stored = signals.normalise(frames)
     else:
-        stored = rendering.join_views(list(rendering.bin_frames(frames, trained.input.render).values()), trained.input.render.size)
+        stored = rendering.encode(frames, trained.input.render)
     with torch.inference_mode():
         return trained.model(trained.input.prepare(stored))
 

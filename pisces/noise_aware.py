@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from torch import nn
 from torch.nn import functional
 
-from pisces import modelfile
+from pisces import modelfile, models
 from pisces.augmentation import Mix, lower_snr
 from pisces.models import denoiser
 from pisces.params import MIN_STEP_DB, NoiseAware, Phase
@@ -193,7 +193,7 @@ class Auxiliary:
 
     def _distillation(self, logits: torch.Tensor, frames: torch.Tensor, snr_db: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            teacher, _ = self.teacher(frames, snr_db) if self.teacher.is_oracle else self.teacher(frames)
+            teacher, _ = models.answer(self.teacher, frames, snr_db)
         low, high = self.settings.teach_band_db
         return distillation(logits, teacher, target, (snr_db >= low) & (snr_db <= high), self.settings.temperature)
 

@@ -130,6 +130,11 @@ def join_views(bins: Sequence[torch.Tensor], size: int) -> torch.Tensor:
     return torch.cat([torch.where(one == OUTSIDE, len(bins) * pixels, one + v * pixels) for v, one in enumerate(numbers)], 1)
 
 
+def encode(frames: torch.Tensor, render: Render) -> torch.Tensor:
+    """Pixel numbers of frames (n, samples, 2), counted on through the views, int32 (n, all points); errors as in `bin_frames`."""
+    return join_views(list(bin_frames(frames, render).values()), render.size)
+
+
 def count_points(bins: torch.Tensor, pixels: int) -> torch.Tensor:
     """Points in each of `pixels` pixels: bins (n, points) integer -> (n, pixels) float32; higher numbers are not counted."""
     index = bins.to(torch.int64).clamp_(max=pixels)

@@ -48,12 +48,11 @@ def uncorrected() -> NoiseFraction:
 def test_noise_levels():
     snr_db = torch.tensor([0.0, 10.0, -10.0, 60.0, -60.0], dtype=torch.float64)
     torch.testing.assert_close(denoiser.eta(snr_db), torch.tensor([0, -math.log(10), math.log(10), -8, 5.5], dtype=torch.float64))
-    torch.testing.assert_close(denoiser.rho(snr_db), torch.tensor([1 / 2, 1 / 11, 10 / 11, 1e-4, 1 - 1e-4], dtype=torch.float64))
 
 
-def test_eta_is_the_logit_of_rho():
+def test_eta_is_the_logit_of_the_share_of_noise():
     snr_db = torch.arange(-20, 31, 2, dtype=torch.float64)
-    torch.testing.assert_close(torch.logit(denoiser.rho(snr_db)), denoiser.eta(snr_db))
+    torch.testing.assert_close(torch.logit(1 / (1 + 10 ** (snr_db / 10))), denoiser.eta(snr_db))
 
 
 def test_difference_energy_of_a_constant_and_of_silence_is_zero():
@@ -80,7 +79,7 @@ def test_difference_energy_of_noise_on_a_constant_is_twice_its_share(snr_db):
     samples, power = 2**14, 10 ** (-snr_db / 10)
     noise = torch.complex(*random(2, 4, samples).double()) * math.sqrt(power / 2)
     energy = denoiser.difference_energy(frames_of(1 + noise))
-    share = denoiser.rho(torch.tensor(float(snr_db)))
+    share = power / (1 + power)
     # Relative variance of the steps' mean 3/2N, of the power's mean at most 1/N.
     assert (energy / (2 * share) - 1).abs().max() < 5 * math.sqrt(2.5 / samples)
 

@@ -126,12 +126,16 @@ def test_curves_begin_with_the_whole_frame_and_end_dark(explainer, judged, few):
             assert [curves[task, method, "insertion", level] for level in (100, 0)] == pytest.approx(ends, abs=1e-6)
 
 
+def assert_alike(again, judged, rtol: float, atol: float) -> None:
+    for key, measures in judged.found.items():
+        for name, values in measures.items():
+            np.testing.assert_allclose(again.found[key][name], values, rtol=rtol, atol=atol, err_msg=f"{key} {name}")
+
+
 def test_the_batch_does_not_matter(explainer, judged, few, monkeypatch):
     monkeypatch.setattr(explanation, "BATCH", 4)
     again = explanation.judge(explainer, few, few[:4])
-    for key, measures in judged.found.items():
-        for name, values in measures.items():
-            np.testing.assert_allclose(again.found[key][name], values, rtol=1e-4, atol=1e-6, err_msg=f"{key} {name}")
+    assert_alike(again, judged, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -365,9 +369,7 @@ def test_what_is_heard_goes_first_and_brightness_is_that_of_points(overheard, ta
 def test_the_batch_does_not_matter_to_models_of_raw_iq(listener, overheard, few, monkeypatch):
     monkeypatch.setattr(explanation, "BATCH", 4)
     again = explanation.judge(listener, few, few[:4])
-    for key, measures in overheard.found.items():
-        for name, values in measures.items():
-            np.testing.assert_allclose(again.found[key][name], values, rtol=1e-3, atol=1e-5, err_msg=f"{key} {name}")
+    assert_alike(again, overheard, rtol=1e-3, atol=1e-5)
 
 
 def test_an_oracle_is_told_the_snr_wherever_it_is_asked(explainer_of, data, few, perturbations):

@@ -15,20 +15,14 @@ NATURAL_PER_DB = math.log(10) / 10
 """Natural units of power a decibel, 0.23."""
 ETA_MIN, ETA_MAX = -8.0, 5.5
 """34.7 dB and -23.9 dB."""
-RHO_MIN = 1e-4
 CONDITION = 32
 """Width of what the blocks of the denoiser are told of eta."""
 BLEND_ETA, BLEND_WIDTH = -math.log(10), 0.46
 """Above 10 dB the soft blend takes the denoiser back, within 2 dB."""
 
 
-def rho(snr_db: torch.Tensor) -> torch.Tensor:
-    """Share of noise in the power of a frame, 1 / (1 + SNR), within 1e-4 of neither 0 nor 1."""
-    return torch.sigmoid(-NATURAL_PER_DB * snr_db).clamp(RHO_MIN, 1 - RHO_MIN)
-
-
 def eta(snr_db: torch.Tensor) -> torch.Tensor:
-    """logit(rho), clamped to `ETA_MIN`..`ETA_MAX`, where the bounds of rho do not reach."""
+    """ln(noise / signal), the logit of the noise's share 1 / (1 + SNR) in the power, clamped to `ETA_MIN`..`ETA_MAX`."""
     return (-NATURAL_PER_DB * snr_db).clamp(ETA_MIN, ETA_MAX)
 
 
