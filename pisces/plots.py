@@ -564,7 +564,7 @@ def _measured(axes: Axes, values: pd.DataFrame) -> None:
     axes.tick_params(labelsize=7)
     tiny = np.abs(axes.get_xlim()).max() < SMALLEST_TICK  # whose digits would run into each other, or their exponent into the label
     axes.locator_params(axis="x", nbins=2 if tiny else 3)
-    axes.xaxis.set_major_formatter("{x:.1e}" if tiny else ScalarFormatter())
+    axes.xaxis.set_major_formatter("{x:.2g}" if tiny else ScalarFormatter())
 
 
 def _panels(rows: pd.DataFrame, what: str, over: str) -> tuple[Figure, list[tuple[Axes, str, str]]]:
