@@ -1,6 +1,6 @@
 # make repro [DATA=/path/to/file.hdf5] [PRESET=rml2018]   run the pipeline and print what came out
 # make test                                              run the tests
-# make ablation [PRESET=ablation]                        train the noise-aware models and the baselines, and write docs/ablation.md
+# make ablation [PRESET=rml2016a] [DATA=/path/to/file]   train the noise-aware models and the baselines, and write docs/ablation.md
 # make ui                                                open the tracked runs in a browser, on this machine only
 # make lock                                              resolve requirements.lock anew (needs uv)
 
@@ -22,7 +22,7 @@ test: $(READY)
 	python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/test_pipeline.py tests  # the longest first
 
 ablation: $(READY)
-	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET))
+	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET)) $(if $(DATA),--data "$(DATA)")
 
 ui: $(READY)
 	python -m pisces.cli ui

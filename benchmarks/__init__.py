@@ -1,3 +1,6 @@
-"""One script a claim about speed or memory: `python -m benchmarks.<name>`. Each prints ratios against a reference of the same run."""
+"""What the docs claim, measured: one script a claim, `python -m benchmarks.<name>`; those about speed print ratios within one run.
+
+`experiments`, `frames` and `timing` are what the scripts share.
+"""
 
 import stages  # noqa: F401  (its threads wait as those of the stages do)

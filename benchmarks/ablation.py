@@ -1,6 +1,6 @@
 """What each part of the noise-aware CLDNN is worth, beside the field's baselines: trains all of them and writes docs/ablation.md.
 
-    make ablation [PRESET=ablation]
+    make ablation [PRESET=ablation] [DATA=/path/to/RML2016.10a_dict.pkl]
 
 Every model is trained on one preset with three seeds, each of which makes its own data, split and start; what differs from A0 is taken
 seed by seed, on the same frames. They are queued DVC experiments under one MLflow run: interrupted, the command goes on with those that
@@ -8,6 +8,7 @@ are missing. Run it in a clone of its own, with nothing uncommitted.
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from itertools import product
@@ -58,17 +59,19 @@ MATRIX: dict[str, Overrides] = {
 }
 MATRIX |= {name: PLAIN | {"train.model": name} for name in MODELS["iq"] if name != models.CLDNN}
 """Model -> what of the preset it changes."""
+PAIRS = (("A1", "A0"), ("A2", "A0"), ("A2", "A2b"), ("A4", "A4 legacy mixup"), ("A5", "A0"), ("pet_cgdnn", "A0"))
 
 
-def experiment(model: str, seed: int, preset: str) -> str:
-    return f"{preset}-{model.lower().replace(' ', '-').replace('_', '-')}-{seed}"
+def experiment(model: str, seed: int, on: str) -> str:
+    """A name that git admits; `on` is what the model is trained on."""
+    return re.sub("[^a-z0-9]+", "-", f"{on} {model} {seed}".lower())
 
 
-def all_experiments(chosen: Sequence[str], seeds: Sequence[int], preset: str) -> dict[str, Overrides]:
-    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole rows; what takes the model of another comes after all."""
+def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, Overrides]:
+    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole seeds; what takes the model of another comes after all."""
     borrowers = [model for model in chosen if "evaluate.bypass_denoiser" in MATRIX[model]]
     pairs = [(model, seed) for seed in seeds for model in chosen if model not in borrowers] + list(product(borrowers, seeds))
-    return {experiment(model, seed, preset): {"base.seed": seed} | MATRIX[model] for model, seed in pairs}
+    return {experiment(model, seed, on): {"base.seed": seed} | MATRIX[model] for model, seed in pairs}
 
 
 def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -111,45 +114,73 @@ def costs(settings: Mapping[str, Params]) -> dict[str, tuple[int, float]]:
     return {name: (sum(p.numel() for p in model.parameters()), TIMED_FRAMES / seconds[name]) for name, model in built.items()}
 
 
-def settings_of(model: str, preset: Path) -> Params:
+def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
+    """A preset, on a file of data if there is one."""
+    content = read_yaml(PRESETS / f"{preset}.yaml")
+    if data is not None:
+        content["data"]["path"] = str(data.resolve())
+    return content
+
+
+def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
     """The params that an experiment has."""
     content = read_yaml(PARAMS)
-    for section, values in read_yaml(preset).items():
+    for section, values in laid_over.items():
         content[section] |= values
     for key, value in MATRIX[model].items():
         *sections, last = key.split(".")
         reduce(getitem, sections, content)[last] = value
-    return parse_params(content, f"{preset} with {model}")
+    return parse_params(content, f"the preset with {model}")
 
 
-def rows(chosen: Sequence[str], seeds: Sequence[int], preset: str, cost: Mapping[str, tuple[int, float]]) -> list[dict[str, str]]:
+def found(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, dict[str, np.ndarray]]:
+    """Model -> its `accuracies`."""
+    return {model: accuracies([experiment(model, seed, on) for seed in seeds]) for model in chosen}
+
+
+def rows(reached: Mapping[str, Mapping[str, np.ndarray]], cost: Mapping[str, tuple[int, float]]) -> list[dict[str, str]]:
     """One row a model."""
-    found = {model: accuracies([experiment(model, seed, preset) for seed in seeds]) for model in chosen}
     made = []
-    for model, by in found.items():
+    for model, by in reached.items():
         parameters, speed = cost[model]
         row = {"model": model} | {name: interval(values) for name, values in by.items()}
-        row["to A0"] = "" if model == FIRST or FIRST not in found else interval(by["overall"] - found[FIRST]["overall"], "+")
+        row["to A0"] = "" if model == FIRST or FIRST not in reached else interval(by["overall"] - reached[FIRST]["overall"], "+")
         made.append(row | {"parameters": f"{parameters:,}", "frames/s": f"{speed:,.0f}"})
     return made
+
+
+def differences(reached: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, str]]:
+    """One row a pair of `PAIRS`, of those that were trained: seed by seed, what the first has over the second."""
+    pairs = [(one, other) for one, other in PAIRS if one in reached and other in reached]
+    return [
+        {"difference": f"{one} - {other}"} | {name: interval(values - reached[other][name], "+") for name, values in reached[one].items()}
+        for one, other in pairs
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=list(MATRIX), help=f"which (default: {', '.join(MATRIX)})")
     parser.add_argument("--preset", default="ablation")
+    parser.add_argument("--data", type=Path, help="a file to take the frames from, instead of generating them")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.models) - set(MATRIX)):
         parser.error(f"there is no model {', '.join(unknown)}; there are {', '.join(MATRIX)}")
-    preset = PRESETS / f"{arguments.preset}.yaml"
-    cost = costs({model: settings_of(model, preset) for model in arguments.models})
-    wanted = all_experiments(arguments.models, arguments.seeds, arguments.preset)
-    experiments.run(wanted, preset, f"ablation {arguments.preset}", arguments.jobs)
+    if arguments.data and not arguments.data.is_file():
+        parser.error(f"{arguments.data} does not exist")
+    laid_over = overlay(arguments.preset, arguments.data)
+    on = f"{arguments.preset} {arguments.data.stem}" if arguments.data else arguments.preset
+    cost = costs({model: settings_of(model, laid_over) for model in arguments.models})
+    experiments.run(all_experiments(arguments.models, arguments.seeds, on), laid_over, f"ablation {on}", arguments.jobs)
+    data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
-    made = f"Made by `make ablation` with the preset `{arguments.preset}`, seeds {seeds}, on {machine()}.\n\n"
-    made += experiments.table(rows(arguments.models, arguments.seeds, arguments.preset, cost))
+    made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, seeds {seeds}, on {machine()}.\n\n"
+    reached = found(arguments.models, arguments.seeds, on)
+    made += experiments.table(rows(reached, cost))
+    if compared := differences(reached):
+        made += "\n" + experiments.table(compared)
     experiments.write_between(PAGE, START, END, made)
     print(made)
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import dvc.api
 
-from pisces.params import PARAMS, lay_over, read_yaml
+from pisces.params import PARAMS, lay_over
 
 
-def run(experiments: Mapping[str, Mapping[str, Any]], preset: Path, sweep: str, jobs: int = 1) -> None:
-    """Runs, on a preset and up to `evaluate`, every experiment (name -> key -> value) of this commit that has no result.
+def run(experiments: Mapping[str, Mapping[str, Any]], overlay: Mapping[str, Any], sweep: str, jobs: int = 1) -> None:
+    """Runs, on a preset laid over the params and up to `evaluate`, every experiment (name -> key -> value) that has no result.
 
-    So a sweep that was interrupted goes on where it was. With several jobs at a time each gets its share of the cores.
+    Results are those of this commit: a sweep that was interrupted goes on where it was, and must have nothing uncommitted. With several
+    jobs at a time each gets its share of the cores.
 
     Raises:
         ValueError: when the queue holds other experiments, which would run as well, or one of ours fails.
@@ -26,7 +27,7 @@ def run(experiments: Mapping[str, Mapping[str, Any]], preset: Path, sweep: str, 
     wanted = set(experiments) - finished() - set(states)
     before = PARAMS.read_bytes()
     try:
-        lay_over(PARAMS, read_yaml(preset))
+        lay_over(PARAMS, overlay)
         for name in [name for name in experiments if name in wanted]:
             settings = [part for key, value in experiments[name].items() for part in ("-S", f"{key}={json.dumps(value)}")]
             dvc_says("exp", "run", "--queue", "--name", name, *settings, "evaluate")

@@ -20,7 +20,7 @@ from benchmarks.timing import machine
 from pisces import inference, modelfile, radioml, rendering
 from pisces.datasets import Constellations, Stored, batches
 from pisces.modelfile import Trained
-from pisces.params import load_params
+from pisces.params import load_params, read_yaml
 
 PRESET, PAGE = Path("presets/benchmark.yaml"), Path("docs/views.md")
 START, END = "<!-- made by benchmarks.views -->\n", "<!-- end -->\n"
@@ -33,7 +33,7 @@ def run(lists: list[str]) -> dict[str, str]:
     """List -> name of the experiment, all of them with a result; errors as `experiments.run`."""
     names = {views: f"views-{views.replace(',', '-')}" for views in lists}
     wanted = {name: {"render.views": views.split(",")} for views, name in names.items()}
-    experiments.run(wanted, PRESET, "views")
+    experiments.run(wanted, read_yaml(PRESET), "views")
     return names
 
 

@@ -369,7 +369,7 @@ class Examples(NamedTuple):
 
     images: np.ndarray  # (rows, size, size)
     taken: dict[str, np.ndarray]  # name of a mask -> its pixels, bool (rows, size, size)
-    maps: dict[str, np.ndarray]  # method -> (rows, size, size)
+    maps: dict[str, np.ndarray]  # method -> (rows, size, size), NaN where there is nothing to say
     curves: dict[str, np.ndarray]  # method -> (rows, levels), mean of the deletion curves of the modulation
     levels_percent: tuple[float, ...]
     titles: list[str]
@@ -395,10 +395,15 @@ def examples(explainer: Explainer, index: np.ndarray, judged: Judged, patterns: 
         mask[pixels[: exact_size(lit, SHOWN_PERCENT)]] = True
     same = [index[:, 0] == modulation for modulation in index[rows, 0]]
     square = (-1, render.size, render.size)
+
+    def shown(values: np.ndarray) -> np.ndarray:
+        """Behind what is dark a model of raw IQ has nothing to look at; one of pictures sees that it is dark."""
+        return values if explainer.sees_images else np.where(counts > 0, values, np.nan)
+
     return Examples(
         images=np.log1p(counts).reshape(square),
         taken={f"Top {SHOWN_PERCENT:g} %": taken.reshape(square)},
-        maps={method: values[:, view].reshape(square) for method, values in scores.items()},
+        maps={method: shown(values[:, view]).reshape(square) for method, values in scores.items()},
         curves={m: np.stack([judged.found[task, m]["deletion"][one].mean(0) for one in same]) for m in explainer.methods},
         levels_percent=judged.levels_percent,
         titles=["{}, {} dB\n{}".format(*explainer.data.identity(frame)[:2], render.views[view]) for frame in index[rows]],

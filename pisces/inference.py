@@ -17,6 +17,7 @@ from pisces.seeding import generator
 from pisces.signals import Waveform
 
 BATCH = 256
+FILLS = {"zero": "silenced", "resample": "replaced by others of their frame"}
 
 
 def device() -> torch.device:
@@ -98,6 +99,13 @@ class Look(NamedTuple):
     """What takes the place of samples: zero or resample..."""
     seed: int = 0
     """...in an order that hangs on this and the frame."""
+
+    @property
+    def note(self) -> str:
+        """What happens where a pixel is taken, in words for a picture; empty where it is simply gone."""
+        if isinstance(self.input, Drawing):
+            return ""
+        return f"model of raw IQ: samples behind the pixels taken are {FILLS[self.fill]}"
 
     def at(self, data: Constellations, index: np.ndarray, device: torch.device) -> Pictures | Waves:
         """The frames of an index (n, 3)."""

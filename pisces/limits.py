@@ -28,19 +28,19 @@ NODES = 20
 """Of Gauss-Hermite quadrature along each axis: the bound is within 3 % for up to 64 points, and within 5 % for 256."""
 
 
-def log_likelihoods(received: np.ndarray, constellations: Sequence[np.ndarray], rho: float) -> np.ndarray:
-    """Of frames (n, symbols) of unit signal power at linear SNR `rho` a symbol, under each constellation: float64 (n, constellations).
+def log_likelihoods(received: np.ndarray, constellations: Sequence[np.ndarray], snr: float) -> np.ndarray:
+    """Of frames (n, symbols) of unit signal power at linear SNR `snr` a symbol, under each constellation: float64 (n, constellations).
 
-    Symbols are independent and equally likely, all else is known: sum over n of log mean over k of exp(-rho |r_n - c_k|^2), without
+    Symbols are independent and equally likely, all else is known: sum over n of log mean over k of exp(-snr |r_n - c_k|^2), without
     what all constellations share. The largest wins the average likelihood ratio test (Wei and Mendel, IEEE Trans. Commun. 48 (2000)
     189), which no classifier beats.
     """
     parts = torch.from_numpy(np.stack([received.real.ravel(), received.imag.ravel()], 1))  # (n * symbols, 2)
     scores = []
     for points in constellations:
-        towards = torch.from_numpy(2 * rho * np.stack([points.real, points.imag]))
+        towards = torch.from_numpy(2 * snr * np.stack([points.real, points.imag]))
         # |r|^2 is common to all; the rest of the exponent is linear in r.
-        exponents = torch.addmm(torch.from_numpy(-rho * np.abs(points) ** 2), parts, towards)  # (n * symbols, points)
+        exponents = torch.addmm(torch.from_numpy(-snr * np.abs(points) ** 2), parts, towards)  # (n * symbols, points)
         scores.append(torch.logsumexp(exponents, 1).view(received.shape).sum(1) - received.shape[1] * np.log(len(points)))
     return torch.stack(scores, 1).numpy()
 
@@ -50,16 +50,16 @@ def recognised(modulations: tuple[str, ...], snr_db: int, *, symbols: int, sps: 
 
     All `modulations` need a constellation. Frames come in blocks with a generator each: more trials leave the former ones as they are.
     """
-    rho = sps * 10 ** (snr_db / 10)
+    snr = sps * 10 ** (snr_db / 10)
     constellations = [constellation(m) for m in modulations]
     block = max(1, SYMBOLS_AT_ONCE // symbols)
     right = np.empty((len(modulations), trials), bool)
     for m, modulation in enumerate(modulations):
         for first in range(0, trials, block):
             rng = generator(seed, "ceiling", modulation, snr_db, first)
-            noise = rng.normal(scale=np.sqrt(0.5 / rho), size=(block, 2 * symbols)).view(complex)
+            noise = rng.normal(scale=np.sqrt(0.5 / snr), size=(block, 2 * symbols)).view(complex)
             received = rng.choice(constellations[m], (block, symbols)) + noise
-            named = log_likelihoods(received, constellations, rho).argmax(1) == m
+            named = log_likelihoods(received, constellations, snr).argmax(1) == m
             right[m, first : first + block] = named[: trials - first]
     return right
 
@@ -105,21 +105,21 @@ def _share(right: int, n: int) -> dict[str, float]:
     return {"accuracy": right / n, "ci_low": float(interval.low), "ci_high": float(interval.high)}
 
 
-def data_aided_bound(rho: float) -> float:
-    """Cramer-Rao bound on N var(rho) / rho^2 from N known symbols at linear SNR `rho`: 1 + 2 / rho.
+def data_aided_bound(snr: float) -> float:
+    """Cramer-Rao bound on N var(snr) / snr^2 from N known symbols at linear SNR `snr`: 1 + 2 / snr.
 
     From N samples instead, at the SNR over the whole band, it is the bound of a known waveform.
     """
-    return 1 + 2 / rho
+    return 1 + 2 / snr
 
 
-def blind_bound(points: np.ndarray, rho: float) -> float:
+def blind_bound(points: np.ndarray, snr: float) -> float:
     """The same for equally likely `points` (order,) of unit power that the estimator knows but not which were sent.
 
     Fisher information of amplitude A and noise power V about r = A c + noise, at V = 1, by Gauss-Hermite quadrature around each point. The
     score of a mixture is the mean of its components' scores over the posterior of c.
     """
-    amplitude = np.sqrt(rho)
+    amplitude = np.sqrt(snr)
     axis, weight = np.polynomial.hermite.hermgauss(NODES)  # of exp(-x^2): noise of power 1/2 along each axis
     noise = (axis[:, None] + 1j * axis).ravel()
     weight = np.outer(weight, weight).ravel() / np.pi / len(points)

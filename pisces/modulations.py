@@ -47,8 +47,8 @@ FAMILIES = {
 def constellation(modulation: str) -> np.ndarray:
     """Ideal symbols of a linear modulation: complex128 (order,), unit mean power.
 
-    OOK carries its mean (points 0 and sqrt 2), all others have zero mean. ASK is bipolar, as in
-    RML2018.01A. APSK rings: DVB-S2 rate 3/4 for 16 and 32 (ETSI EN 302 307-1, tables 9 and 10), DVB-S2X
+    OOK carries its mean (points 0 and sqrt 2), all others have zero mean: the levels of ASK
+    are -3, -1, 1, 3 and so on. APSK rings: DVB-S2 rate 3/4 for 16 and 32 (ETSI EN 302 307-1, tables 9 and 10), DVB-S2X
     rate 4/5 for 64 and 135/180 for 128 (EN 302 307-2, table 13), with the points of a ring evenly spaced.
     32QAM and 128QAM are crosses: a square grid without its corners.
 

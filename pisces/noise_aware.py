@@ -28,13 +28,18 @@ Answers = tuple[torch.Tensor, torch.Tensor]
 Losses = dict[str, torch.Tensor]
 
 
+def phase_number(settings: NoiseAware, epoch: int) -> int:
+    """Place in `settings.phases` of the one that an epoch, counted from 1, is in."""
+    for i, phase in enumerate(settings.phases[:-1]):
+        if epoch <= phase.epochs:
+            return i
+        epoch -= phase.epochs
+    return len(settings.phases) - 1
+
+
 def phase_of(settings: NoiseAware, epoch: int) -> Phase:
     """The phase that an epoch, counted from 1, is in."""
-    for phase in settings.phases[:-1]:
-        if epoch <= phase.epochs:
-            return phase
-        epoch -= phase.epochs
-    return settings.c
+    return settings.phases[phase_number(settings, epoch)]
 
 
 def epochs_apart(settings: NoiseAware) -> int:
@@ -62,7 +67,7 @@ class Pair(NamedTuple):
     """Frames with noise added, over their own RMS as a model sees frames; and what they were, at the same level."""
 
     low: torch.Tensor  # (n, 2, samples)
-    clean: torch.Tensor  # (n, 2, samples)
+    original: torch.Tensor  # (n, 2, samples)
     low_snr_db: torch.Tensor  # (n,)
     counts: torch.Tensor  # bool (n,): whether the step is large enough to learn from
 
@@ -80,7 +85,7 @@ def degrade(frames: torch.Tensor, snr_db: torch.Tensor, target_db: torch.Tensor,
 
 def denoising(denoised: torch.Tensor, pair: Pair) -> torch.Tensor:
     """Mean absolute difference of the denoised frames from what they were before noise was added, which has noise of its own."""
-    return _mean((denoised - pair.clean).abs().mean((1, 2)), pair.counts.float())
+    return _mean((denoised - pair.original).abs().mean((1, 2)), pair.counts.float())
 
 
 def identity(denoised: torch.Tensor, frames: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
@@ -104,7 +109,7 @@ def features(reference: nn.Module, denoised: torch.Tensor, pair: Pair) -> torch.
     def early(frames: torch.Tensor) -> torch.Tensor:
         return reference.early(reference.paths(pair.low if dual else frames, frames)).mean(2)  # (n, 100)
 
-    return _mean((early(denoised) - early(pair.clean)).abs().mean(1), pair.counts.float())
+    return _mean((early(denoised) - early(pair.original)).abs().mean(1), pair.counts.float())
 
 
 def distillation(
@@ -173,8 +178,8 @@ class Auxiliary:
             found["noise"] = noise(out.eta, snr_db)
         if weights["features"]:
             found["features"] = features(self.reference, out.denoised_low, pair)
-        if weights["distillation"]:
-            found["distillation"] = self._distillation(out.modulation, frames, snr_db, target) if taught else 0 * out.modulation.sum()
+        if weights["distillation"] and taught:
+            found["distillation"] = self._distillation(out.modulation, frames, snr_db, target)
         return (out.modulation, out.snr), found
 
     def _pair(self, frames: torch.Tensor, snr_db: torch.Tensor, rng: np.random.Generator) -> Pair:
@@ -199,7 +204,7 @@ class Auxiliary:
 
 
 def _frozen(folder: str | None, key: str, model: nn.Module, modulations: Sequence[str], device: torch.device) -> nn.Module | None:
-    """The trained cldnn of a folder, for frames and classes like those of `model`."""
+    """The trained cldnn of a folder, for frames as long as those of `model`, and, of a teacher, the same classes."""
     if folder is None:
         return None
     if not Path(folder).is_dir():

@@ -34,6 +34,12 @@ def _no_repeats(values: tuple) -> tuple:
     return values
 
 
+def _several(values: tuple) -> tuple:
+    if len(values) < 2:
+        raise ValueError("there is nothing to tell apart among fewer than two classes; name two or more")
+    return values
+
+
 def _increasing(values: tuple) -> tuple:
     if list(values) != sorted(set(values)):
         raise ValueError(f"{list(values)} must be strictly increasing")
@@ -52,8 +58,8 @@ def _even(value: int) -> int:
     return value
 
 
-Modulations = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_known_modulations), AfterValidator(_no_repeats)]
-SnrsDb = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(_increasing)]
+Modulations = Annotated[tuple[str, ...], AfterValidator(_several), AfterValidator(_known_modulations), AfterValidator(_no_repeats)]
+SnrsDb = Annotated[tuple[int, ...], AfterValidator(_several), AfterValidator(_increasing)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -249,7 +255,7 @@ class Train(Section):
     min_task_weight: Annotated[float, Field(gt=0, lt=0.5)]
     """Least share that either task may have."""
     task_weights: tuple[Positive, Positive]
-    """Of modulation and SNR, for the weighting `fixed`."""
+    """Of modulation and SNR, for the weighting `fixed`; scaled to sum to 2."""
     temperature: Positive
     """Of the weightings `softmax` and `dwa`."""
     epochs: PositiveInt
@@ -332,7 +338,13 @@ class Cldnn(Section):
     soft_blend: bool
     """Whether the denoiser leaves frames alone above some 10 dB."""
     condition: Literal["blind", "known"]
-    """What the denoiser is told of the noise: the estimate, or the label (an oracle, for teachers)."""
+    """What denoiser, FiLM and gate are told of the noise: the estimate, or the label (an oracle, for teachers)."""
+
+    @model_validator(mode="after")
+    def _oracle_is_told_something(self) -> "Cldnn":
+        if self.condition == "known" and self.paths == "raw" and not (self.film or self.eta_gate):
+            raise ValueError("condition = known has nobody to tell with paths = raw and neither film nor eta_gate; set it to blind")
+        return self
 
 
 MIN_STEP_DB = 2.0
@@ -367,7 +379,10 @@ class RawGain(Section):
 
 
 class NoiseAware(Section):
-    """How `train.model: cldnn` learns what is noise; see pisces/noise_aware.py. Without a denoiser only the weight `noise` of c counts."""
+    """How `train.model: cldnn` learns what is noise; see pisces/noise_aware.py.
+
+    Without a denoiser there are no phases, and of c only `noise` and `distillation` count.
+    """
 
     a: Phase
     b1: Phase
@@ -567,6 +582,12 @@ class Params(Section):
             )
         if train.model == "cldnn" and self.cldnn.paths == "raw" and self.noise_aware.c.features:
             raise ValueError("noise_aware.c.features needs a denoiser, which cldnn.paths = raw lacks; set it to 0 or change cldnn.paths")
+        taught = self.noise_aware.teacher is not None and any(phase.distillation for phase in self.noise_aware.phases)
+        if train.model == "cldnn" and taught and self.augment.mixup_alpha and self.augment.mixup_probability == 1:
+            raise ValueError(
+                "noise_aware.teacher says nothing about mixed batches, which all are with augment.mixup_probability = 1; "
+                "lower that, or set augment.mixup_alpha to 0"
+            )
         apart = sum(phase.epochs for phase in self.noise_aware.phases[:-1])
         if train.model == "cldnn" and self.cldnn.paths != "raw" and apart >= train.epochs:
             raise ValueError(

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from pisces.files import staged
 from pisces.modulations import FAMILIES
@@ -24,6 +24,11 @@ matplotlib.rcParams.update({"font.size": 9, "axes.grid": False, "figure.constrai
 
 MARKERS = "osD^vPX*<>"
 TASK_LABELS = {"modulation": "Modulation", "snr": "SNR", "joint": "Joint"}
+AUXILIARY_LABELS = {
+    **{"denoising": "Denoising", "identity": "Identity", "noise": "Logit of the noise fraction"},
+    **{"features": "Features", "distillation": "Distillation"},
+}
+PHASES = ("a", "b1", "b2", "c")
 MASK_LABELS = {"top": "Brightest pixels", "bottom": "Dimmest lit pixels", "random": "Random pixels"}
 REGION_LABELS = {"ring": "Ring (1: centre)", "sector": "Sector (degrees)", "cluster": "Cluster"}
 METHOD_LABELS = {
@@ -58,7 +63,7 @@ SURVIVES = 0.5
 """`sanity.THRESHOLD`, which lies behind torch: drawing needs none."""
 SCARCE = 0.01
 """Share of the lit pixels: the PIS of a region with fewer is a small drop over next to nothing, and may run off the scale."""
-SMALLEST_TICK = 0.01
+SMALLEST_TICK = 0.1
 LEAST_SCALE = 0.1
 """Of PIS: where nothing falls, rounding does not set the scale."""
 SERIES = {
@@ -76,6 +81,14 @@ def save(drawn: Figure | Axes, path: Path) -> None:
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     with staged(path) as temporary:
         figure.savefig(temporary)
+
+
+def noted(drawn: Figure | Axes, note: str) -> Figure:
+    """The picture with one more remark in its caption; an empty one adds nothing."""
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    if note:
+        _caption(figure, "; ".join(filter(None, (figure.get_suptitle(), note))))
+    return figure
 
 
 def _axes(width: float, height: float) -> Axes:
@@ -160,9 +173,13 @@ def _image(axes: Axes, image: np.ndarray, brightest: float) -> None:
 
 
 def training(history: pd.DataFrame) -> Figure:
-    """Losses, validation accuracies and task weights by epoch, from the rows that `training.fit` returns."""
-    figure = Figure((10, 3))
-    loss, accuracy, weight = figure.subplots(1, 3)
+    """Losses, validation accuracies and task weights by epoch, from the rows that `training.fit` returns.
+
+    Where there are losses beside those of the tasks, they have a panel of their own; lines part the phases of a training that has some.
+    """
+    auxiliary = {label: history[f"train_{name}_loss"] for name, label in AUXILIARY_LABELS.items() if f"train_{name}_loss" in history}
+    figure = Figure((PAGE, 5.4) if auxiliary else (10, 3))
+    loss, accuracy, weight, *others = figure.subplots(*((2, 2) if auxiliary else (1, 3))).flat
     for part, style in (("train", "--"), ("validation", "-")):
         loss.plot(history["epoch"], history[f"{part}_loss"], style, marker="o", ms=3, label=part.capitalize())
     loss.set(xlabel="Epoch", ylabel="Loss, both tasks")
@@ -174,9 +191,21 @@ def training(history: pd.DataFrame) -> Figure:
     for task, marker in zip(("modulation", "snr"), MARKERS, strict=False):
         weight.plot(history["epoch"], history[f"{task}_weight"], marker=marker, ms=4, clip_on=False, label=TASK_LABELS[task])
     weight.set(xlabel="Epoch", ylabel="Share of the loss weight", ylim=(0, 1))
-    for axes in (loss, accuracy, weight):
+    for axes in others:
+        for (label, values), marker in zip(auxiliary.items(), MARKERS, strict=False):
+            axes.plot(history["epoch"], values, marker=marker, ms=4, label=label)
+        axes.set(xlabel="Epoch", ylabel="Auxiliary losses, training part", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    starts = history.loc[history["phase"].diff() > 0] if "phase" in history else history[:0]
+    for axes in (loss, accuracy, weight, *others):
+        for epoch in starts["epoch"]:
+            axes.axvline(epoch - 0.5, **CHANCE_LINE)
         axes.legend(frameon=False)
         axes.xaxis.get_major_locator().set_params(integer=True)
+    if len(starts):
+        _caption(figure, f"Dotted: phases {', '.join(PHASES[int(phase)] for phase in starts['phase'])} begin")
     return figure
 
 
@@ -468,7 +497,7 @@ def attributions(
 
     - `images` (rows, size, size): of one view.
     - `taken`: the name of a mask -> its pixels, bool (rows, size, size).
-    - `maps`: method -> (rows, size, size), of that view; they lie over the constellation, see `_overlay`.
+    - `maps`: method -> (rows, size, size), of that view; they lie over the constellation, see `_overlay`; NaN is left bare.
     - `curves`: method -> (rows, levels), probability of the answer, 0..1, when `levels_percent` of the lit pixels are out in the
       method's order, 0 % first; the mean over `frames`.
     """
@@ -500,12 +529,15 @@ def _overlay(axes: Axes, image: np.ndarray, scores: np.ndarray) -> None:
     """A map over the grey constellation, the stronger the less of it shines through.
 
     A map with both signs is scaled by its largest magnitude; one without is stretched from its smallest value (no colour) to its largest,
-    since what RISE adds everywhere says nothing about a pixel.
+    since what RISE adds everywhere says nothing about a pixel. Where it is NaN the constellation is bare.
     """
     _image(axes, image, image.max())
     axes.images[0].set_cmap("Greys")
-    low, span = (scores.min(), np.ptp(scores)) if scores.min() >= 0 else (0, np.abs(scores).max())
-    scaled = (scores - low) / (span or 1)
+    known = scores[~np.isnan(scores)]
+    if not known.size:
+        return
+    low, span = (known.min(), np.ptp(known)) if known.min() >= 0 else (0, np.abs(known).max())
+    scaled = np.nan_to_num((scores - low) / (span or 1))
     colours = SIGNED(0.5 + scaled / 2)
     colours[..., 3] = np.abs(scaled)
     axes.imshow(colours, interpolation="nearest")
@@ -563,7 +595,7 @@ def _measured(axes: Axes, values: pd.DataFrame) -> None:
         axes.axvline(values.loc["random", "value"], **CHANCE_LINE)
     axes.tick_params(labelsize=7)
     tiny = np.abs(axes.get_xlim()).max() < SMALLEST_TICK  # whose digits would run into each other, or their exponent into the label
-    axes.locator_params(axis="x", nbins=2 if tiny else 3)
+    axes.locator_params(axis="x", **({"nbins": 2, "steps": [1, 2, 5, 10], "min_n_ticks": 1} if tiny else {"nbins": 3}))
     axes.xaxis.set_major_formatter("{x:.2g}" if tiny else ScalarFormatter())
 
 

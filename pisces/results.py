@@ -9,13 +9,16 @@ from matplotlib.figure import Figure
 
 from pisces import files, plots
 
+BYPASSED = "tested with the denoiser bypassed"
+"""Note on pictures of a model whose denoiser is out of the way."""
 
-def write(folder: Path, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Figure | Axes]) -> list[Path]:
-    """Writes each table to `<name>.csv` and each picture to `<name>.png`; returns the paths, tables first."""
+
+def write(folder: Path, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Figure | Axes], note: str = "") -> list[Path]:
+    """Writes each table to `<name>.csv` and each picture, with a note above it, to `<name>.png`; returns the paths, tables first."""
     tables_at = {folder / f"{name}.csv": table for name, table in tables.items()}
     pictures_at = {folder / f"{name}.png": picture for name, picture in pictures.items()}
     for path, table in tables_at.items():
         files.write_csv(path, table)
     for path, picture in pictures_at.items():
-        plots.save(picture, path)
+        plots.save(plots.noted(picture, note), path)
     return [*tables_at, *pictures_at]

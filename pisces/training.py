@@ -219,7 +219,7 @@ class Learner:
         if not epochs:
             return False
         # What a denoiser learns in the phases before the last shows in no metric of the classifier.
-        settled = noise_aware.epochs_apart(self.work.noise_aware) if self.auxiliary and self.auxiliary.has_denoiser else 0
+        settled = noise_aware.epochs_apart(self.work.noise_aware) if self._has_denoiser else 0
         best = max(settled, best_epoch(self.history, self.config.stop_metric))
         return epochs - best >= self.schedule.patience(self.config.stop_patience)
 
@@ -227,6 +227,10 @@ class Learner:
     def kept(self) -> nn.Module:
         """The model that is validated and kept: the trained one, or the moving average of its weights."""
         return self.model.module if self.average is None else self.average.module
+
+    @property
+    def _has_denoiser(self) -> bool:
+        return self.auxiliary is not None and self.auxiliary.has_denoiser
 
     @property
     def _estimates_noise(self) -> bool:
@@ -250,7 +254,10 @@ class Learner:
         loader, order = self._training_frames(number)
         steps = batches(loader, order, config.batch_size, share)
         bar = tqdm(steps, f"epoch {number}/{config.epochs}", self._steps(), leave=False, disable=None if fabric.is_global_zero else True)
-        row = {"epoch": number, "lr": self.lr} | self.train(bar, number, len(order))
+        row = {"epoch": number, "lr": self.lr}
+        if self._has_denoiser:
+            row |= {"phase": noise_aware.phase_number(self.work.noise_aware, number)}
+        row |= self.train(bar, number, len(order))
         own = self.work.parts["validation"][fabric.global_rank :: fabric.world_size]
         row |= self.validate(batches(Stored(self.work.data, fabric.device), own, self.micro_batch))
         row |= {"rollbacks": rollbacks, "micro_batch": self.micro_batch * fabric.world_size}
@@ -506,15 +513,17 @@ class Tally:
         modulation, snr = answers[0].argmax(1) == batch.modulation, answers[1].argmax(1) == batch.snr
         n = len(batch.stored)
         counts = torch.stack([modulation.sum(), snr.sum(), (modulation & snr).sum(), torch.tensor(n, device=snr.device)])
-        nothing = torch.full((), math.nan, device=snr.device)
-        others = [auxiliary.get(name, nothing).detach()[None] * n for name in self.auxiliary]
-        self.sums = self.sums + torch.cat([counts.float(), task_losses.detach() * n, *others])
+        zero = torch.zeros((), device=snr.device)
+        others = [auxiliary.get(name, zero).detach()[None] * n for name in self.auxiliary]
+        there = counts.new_tensor([n * (name in auxiliary) for name in self.auxiliary])
+        self.sums = self.sums + torch.cat([counts.float(), task_losses.detach() * n, *others, there.float()])
 
     def means(self, part: str, fabric: Fabric) -> Epoch:
-        """Over the batches of all processes; NaN where there was none."""
-        sums = torch.as_tensor(self.sums, device=fabric.device).expand(6 + len(self.auxiliary)).clone()
+        """Over the batches of all processes, NaN where there was none; an auxiliary loss over those that had it, or left out."""
+        sums = torch.as_tensor(self.sums, device=fabric.device).expand(6 + 2 * len(self.auxiliary)).clone()
         modulation, snr, joint, frames, *totals = fabric.all_reduce(sums, reduce_op="sum").cpu().double().tolist()
-        modulation, snr, joint, *losses = (total / frames if frames else math.nan for total in (modulation, snr, joint, *totals))
+        modulation, snr, joint, *losses = (total / frames if frames else math.nan for total in (modulation, snr, joint, *totals[:2]))
+        others, there = totals[2 : 2 + len(self.auxiliary)], totals[2 + len(self.auxiliary) :]
         row = {
             f"{part}_loss": losses[0] + losses[1],
             f"{part}_modulation_loss": losses[0],
@@ -523,4 +532,4 @@ class Tally:
             f"{part}_snr_accuracy": snr,
             f"{part}_joint_accuracy": joint,
         }
-        return row | {f"{part}_{name}_loss": loss for name, loss in zip(self.auxiliary, losses[2:], strict=True) if not math.isnan(loss)}
+        return row | {f"{part}_{name}_loss": total / n for name, total, n in zip(self.auxiliary, others, there, strict=True) if n}

@@ -30,7 +30,7 @@ def main() -> None:
         pictures |= {f"attribution_{task}": plots.attributions(*shown) for task, shown in found.examples.items()}
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-        for path in results.write(PLOTS, tables, pictures):
+        for path in results.write(PLOTS, tables, pictures, look.note):
             run.artifact(path)
     print(f"{len(explainer.methods)} rankings of the pixels of {len(index)} frames judged in {PLOTS}/attribution.csv and {METRICS}")
 

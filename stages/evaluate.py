@@ -29,7 +29,6 @@ def main() -> None:
         scores = metrics.per_class_table(predictions, trained.modulations, trained.snrs_db)
         tables = {"accuracy_by_snr": by_snr, "per_class": scores, "snr_estimate": metrics.snr_estimates(predictions)}
         pictures = {
-            "training": plots.training(pd.read_csv(HISTORY)),
             "accuracy_by_snr": plots.accuracy_by_snr(by_snr, (len(trained.modulations), len(trained.snrs_db))),
             "per_class": plots.per_class(scores[scores["task"] == "modulation"]),
             "snr_estimate": plots.snr_estimate(tables["snr_estimate"], inference.snr_source(trained)),
@@ -41,7 +40,9 @@ def main() -> None:
             pictures[f"confusion_{task}"] = plots.confusion(actual, predicted, labels, what)
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-        for path in results.write(PLOTS, tables, pictures):
+        curves = {"training": plots.training(pd.read_csv(HISTORY))}
+        note = results.BYPASSED if params.evaluate.bypass_denoiser else ""
+        for path in (*results.write(PLOTS, {}, curves), *results.write(PLOTS, tables, pictures, note)):
             run.artifact(path)
     accuracies = ", ".join(f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in metrics.TASKS)
     print(f"{len(predictions['frame'])} test frames: {accuracies}; wrote {OUT}, {METRICS} and {PLOTS}/")

@@ -20,7 +20,8 @@ def main() -> None:
         table, summary = limits.measure(SHARDS, predictions, **settings)
         files.write_json(METRICS, summary)
         run.metrics(summary)
-        for path in results.write(PLOTS, {"ceiling": table}, {"ceiling": plots.ceiling(table)}):
+        note = results.BYPASSED if params.evaluate.bypass_denoiser else ""
+        for path in results.write(PLOTS, {"ceiling": table}, {"ceiling": plots.ceiling(table)}, note):
             run.artifact(path)
     gaps = ", ".join(f"{task} {summary[task]['gap_points']['all']:.1f}" for task in ("modulation", "snr"))
     print(f"points below the ceiling, mean over the SNRs: {gaps}; wrote {METRICS} and {PLOTS}/ceiling.csv and .png")

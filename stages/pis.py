@@ -35,7 +35,7 @@ def main() -> None:
         pictures["pis_heatmap"] = plots.pis_heatmap(tables["pis_by_cell"], tuple(dict.fromkeys(mask.view for mask in outcome.masks)))
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-        for path in results.write(PLOTS, tables, pictures):
+        for path in results.write(PLOTS, tables, pictures, look.note):
             run.artifact(path)
     print(f"PIS of {len(outcome.masks)} masks over {len(perturbations.frame)} frames in {PLOTS}/pis.csv; headline in {METRICS}")
 

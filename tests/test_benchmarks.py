@@ -155,7 +155,7 @@ def test_views_transfer(experiment, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model", ablation.MATRIX)
 def test_every_model_of_the_ablation_is_one_that_params_allow(model):
-    params = ablation.settings_of(model, ablation.PRESETS / "ablation.yaml")
+    params = ablation.settings_of(model, ablation.overlay("ablation", None))
     assert params.train.model == (model if model in MODELS["iq"] else "cldnn")
     assert params.cldnn.paths == {"A0": "raw", "A1": "raw", "A2": "denoised", "A2b": "denoised"}.get(model, "dual")
     assert (params.augment.mixup_alpha > 0) == (model[:2] in ("A4", "A5"))
@@ -167,6 +167,13 @@ def test_every_experiment_of_the_ablation_has_its_name_and_those_that_take_the_m
     wanted = list(ablation.all_experiments(list(ablation.MATRIX), (1, 2), "ablation"))
     assert len(set(wanted)) == len(wanted) == 2 * len(ablation.MATRIX)
     assert wanted[-2:] == ["ablation-a2b-1", "ablation-a2b-2"]
+    assert ablation.experiment("A4 legacy mixup", 3, "rml2016a RML2016.10a_dict") == "rml2016a-rml2016-10a-dict-a4-legacy-mixup-3"
+
+
+def test_an_ablation_on_a_file_takes_its_frames(tmp_path):
+    file = tmp_path / "RML2016.10a_dict.pkl"
+    assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(file)
+    assert ablation.settings_of("A0", ablation.overlay("rml2016a", None)).data.path == "data/raw/synthetic.pkl"
 
 
 def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeypatch):
@@ -179,12 +186,16 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
         return {"modulation": {"accuracy": share}, "band": {"low": {"modulation": share / 2}}}
 
     monkeypatch.setattr(experiments, "metrics", metrics)
-    first, second = ablation.rows(["A0", "lstm2"], (1, 2, 3), "ablation", {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
+    monkeypatch.setattr(ablation, "PAIRS", (("lstm2", "A0"), ("A1", "A0")))
+    reached = ablation.found(["A0", "lstm2"], (1, 2, 3), "ablation")
+    first, second = ablation.rows(reached, {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
     # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1; Student's t for two degrees of freedom is 4.303.
     assert first == {"model": "A0", "overall": "40.0 ± 24.8", "low": "20.0 ± 12.4"} | {
         **{"middle": "-", "high": "-", "to A0": "", "parameters": "1,000", "frames/s": "10"}
     }
     assert second["to A0"] == "+2.0 ± 2.5"
+    pair = {"difference": "lstm2 - A0", "overall": "+2.0 ± 2.5", "low": "+1.0 ± 1.2", "middle": "-", "high": "-"}
+    assert ablation.differences(reached) == [pair]
 
 
 def test_a_page_keeps_what_stands_around_the_table(tmp_path):
@@ -195,7 +206,7 @@ def test_a_page_keeps_what_stands_around_the_table(tmp_path):
 
 
 def test_costs_count_every_parameter():
-    found = ablation.costs({"mcnet": ablation.settings_of("mcnet", ablation.PRESETS / "ablation.yaml")})
+    found = ablation.costs({"mcnet": ablation.settings_of("mcnet", ablation.overlay("ablation", None))})
     parameters, speed = found["mcnet"]
     assert parameters == 121_611 + 385 * (7 - 11) + 385 * 7  # the published count is of 11 classes; and the SNR head on 384 features
     assert speed > 0

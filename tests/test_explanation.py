@@ -311,6 +311,12 @@ def overheard(listener, few):
     return explanation.judge(listener, few, few[:4])
 
 
+def test_maps_of_raw_iq_are_bare_where_nothing_is_behind(listener, few, overheard, patterns):
+    shown = explanation.examples(listener, few, overheard, patterns, "snr")
+    for values in shown.maps.values():
+        assert np.array_equal(np.isnan(values), shown.images == 0)
+
+
 def test_grad_cam_is_left_out_where_no_layer_is_a_map(listener, overheard):
     methods = ("integrated_gradients", "occlusion", "rise", "brightness", "random")
     assert listener.methods == methods

@@ -204,6 +204,7 @@ NONE_TAKEN = (np.empty(0, np.int64), np.zeros(4, np.int64))
 def test_a_model_of_pictures_looks_at_pictures(trained, data, iq_shards, shuffled):
     pictures = look(trained, data, iq_shards, "zero", 1).at(data, shuffled[:5], CPU)
     assert isinstance(pictures, Pictures)
+    assert look(trained, data, iq_shards, "zero", 1).note == ""
     counts = DRAWING.count(torch.from_numpy(data.bins(shuffled[:5])))
     assert torch.equal(pictures.without([3, 0, 4], *NONE_TAKEN), DRAWING(counts[[3, 0, 4]]))
     lit = [int(counts[i].argmax()) for i in (3, 0, 4)]
@@ -214,10 +215,12 @@ def test_a_model_of_pictures_looks_at_pictures(trained, data, iq_shards, shuffle
     assert not torch.equal(taken, pictures.without([3, 0, 4], *NONE_TAKEN))
 
 
-@pytest.mark.parametrize("fill", ["zero", "resample"])
-def test_a_model_of_frames_looks_at_frames_without_the_samples_behind_the_pixels(data, iq_data, iq_shards, shuffled, fill):
+@pytest.mark.parametrize(("fill", "said"), [("zero", "silenced"), ("resample", "replaced by others of their frame")])
+def test_a_model_of_frames_looks_at_frames_without_the_samples_behind_the_pixels(data, iq_data, iq_shards, shuffled, fill, said):
     """Of the view `raw`, whose points are the samples themselves."""
-    waves = look(heard(Settings()), data, iq_shards, fill, 1).at(data, shuffled[:5], CPU)
+    looks = look(heard(Settings()), data, iq_shards, fill, 1)
+    assert looks.note == f"model of raw IQ: samples behind the pixels taken are {said}"
+    waves = looks.at(data, shuffled[:5], CPU)
     assert isinstance(waves, Waves)
     frames = iq_data.prepare(iq_data.gather(shuffled[:5]), CPU)[[3, 0, 4]]
     assert torch.equal(waves.without([3, 0, 4], *NONE_TAKEN), frames)

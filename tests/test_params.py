@@ -23,6 +23,7 @@ from pisces.weighting import WEIGHTINGS
 ROOT = Path(__file__).parents[1]
 IQ = {"input": "iq", "model": "cldnn"}
 CONSTELLATION = {"input": "constellation", "model": "resnet18"}
+TAUGHT = {"teacher": "/trained", "c": read_yaml(ROOT / "params.yaml")["noise_aware"]["c"] | {"distillation": 0.5}}
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 
 
@@ -222,7 +223,7 @@ def test_shares_stay_ratios_or_numbers(params_file, shares):
             r"data.modulations = .*'16QMA' is not a modulation .*did you mean 16QAM\?\); known are OOK",
         ),
         ("data", "modulations", ["QPSK", "BPSK", "QPSK"], r"data.modulations = .*: QPSK stands more than once"),
-        ("data", "modulations", ["QPSK"], r"data.modulations = \[\"QPSK\"\]: .*at least 2 items"),
+        ("data", "modulations", ["QPSK"], r"data.modulations = \[\"QPSK\"\]: there is nothing to tell apart .*; name two or more"),
         ("data", "snrs_db", [10, 0], r"data.snrs_db = \[10, 0\]: \[10, 0\] must be strictly increasing"),
         ("data", "snrs_db", [0, 0, 10], r"data.snrs_db = \[0, 0, 10\]: .* must be strictly increasing"),
         ("data", "snrs_db", [0, 2.5], r"data.snrs_db.1 = 2.5: input should be a valid integer"),
@@ -316,6 +317,16 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
             {"train": IQ, "evaluate": {"bypass_denoiser": True}},
             {"train": {"model": "mcnet"}},
             "evaluate.bypass_denoiser = true needs a denoiser, which only train.model = cldnn with cldnn.paths = denoised or dual has",
+        ),
+        (
+            {"cldnn": {"paths": "raw", "film": True}},
+            {"cldnn": {"film": False, "condition": "known"}},
+            "cldnn: condition = known has nobody to tell with paths = raw and neither film nor eta_gate; set it to blind",
+        ),
+        (
+            {"train": IQ, "noise_aware": TAUGHT, "augment": {"mixup_alpha": 0.2, "mixup_probability": 0.5}},
+            {"augment": {"mixup_probability": 1.0}},
+            "noise_aware.teacher says nothing about mixed batches, which all are with augment.mixup_probability = 1; lower that, or set",
         ),
         (
             {"train": IQ, "pis": {"fill": "resample"}},

@@ -167,6 +167,22 @@ def test_training():
     assert line(weight, "Modulation") == pytest.approx(np.array([[1, 0.5], [2, 0.2]]))
 
 
+def test_training_with_phases_shows_them_and_what_was_learnt_beside_the_tasks():
+    history = pd.DataFrame({"epoch": [1, 2, 3, 4], "phase": [0, 1, 3, 3], "train_loss": 1.0, "validation_loss": 1.0})
+    for task in ("modulation", "snr", "joint"):
+        history[f"validation_{task}_accuracy"] = history[f"{task}_weight"] = 0.5
+    history["train_denoising_loss"], history["train_features_loss"] = [4.0, 3.0, 2.0, 1.0], [np.nan, 0.5, 0.4, 0.3]
+    figure = plots.training(history)
+    *_, auxiliary = figure.axes
+    assert line(auxiliary, "Denoising")[:, 1].tolist() == [4, 3, 2, 1]
+    assert line(auxiliary, "Features")[1:, 1].tolist() == [0.5, 0.4, 0.3]
+    assert [text.get_text() for text in auxiliary.get_legend().get_texts()] == ["Denoising", "Features"]
+    for axes in figure.axes:
+        assert [one.get_xdata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"] == [1.5, 2.5]
+    assert figure.get_suptitle() == "Dotted: phases b1, c begin"
+    assert_printable(figure)
+
+
 def test_confusion_is_in_percent_of_the_true_class():
     true, predicted = np.array(list("aaaabb")), np.array(list("aaabcb"))
     axes = plots.confusion(true, predicted, ("a", "b", "c"), "modulation")
@@ -501,6 +517,15 @@ def test_attributions_lay_maps_over_the_constellation():
     assert (np.sign(red - blue)[0, :3] == [1, -1, 1]).all()
     assert np.asarray(grid[0, 3].images[1].get_array())[0, :3, 3] == pytest.approx([1, 0.5, 0])  # what is everywhere is no colour
     assert not grid[1, 3].images[1].get_array()[..., 3].any()
+    bare = positive.copy()
+    bare[0, 4:] = bare[1] = np.nan
+    maps = {"integrated_gradients": bare, "rise": bare}
+    figure = plots.attributions(images, {"Top 5 %": mask}, maps, curves, (0, 5, 100), ["QPSK\n0 dB", "BPSK\n6 dB"], 7)
+    _, _, above, _, _, _, _, nothing, *_ = figure.axes
+    opacity = np.asarray(above.images[1].get_array())[..., 3]
+    assert opacity[0, :3] == pytest.approx([1, 0.5, 0])  # as if the others were not
+    assert not opacity[4:].any()
+    assert len(nothing.images) == 1
     heads = ["Constellation", "Top 5\u00a0%", "Integrated\ngradients", "RISE", "Probability of\nthe answer (%)"]
     assert [axes.get_title() for axes in grid[0]] == heads
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["QPSK\n0 dB", "BPSK\n6 dB"]

@@ -37,6 +37,16 @@ def test_files_are_byte_for_byte_those_of_the_writers(tmp_path, pictures):
         assert path.read_bytes() == other.read_bytes()
 
 
+def test_a_note_is_added_to_the_caption_of_every_picture(tmp_path, pictures):
+    pictures["areas"].suptitle("Areas")
+    results.write(tmp_path / "without", TABLES, pictures)
+    results.write(tmp_path, TABLES, pictures, "samples silenced")
+    assert pictures["areas"].get_suptitle() == "Areas; samples silenced"
+    assert pictures["heatmap"].figure.get_suptitle() == "samples silenced"
+    for name in ("areas", "heatmap"):
+        assert (tmp_path / f"{name}.png").read_bytes() != (tmp_path / "without" / f"{name}.png").read_bytes()
+
+
 def test_what_was_there_is_replaced_and_the_rest_is_left(tmp_path, pictures):
     for name in ("areas.csv", "areas.png", "training.csv"):
         (tmp_path / name).write_text("old")

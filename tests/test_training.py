@@ -329,6 +329,7 @@ def test_a_cldnn_goes_on_exactly(raw, tmp_path):
         interrupt(work, tmp_path / "cut.pt", killed_after, **settings)
     assert_same(whole, fit(work, tmp_path / "cut.pt", **settings))
     assert len({row["train_identity_loss"] for row in whole[1]}) == 4
+    assert [row["phase"] for row in whole[1]] == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("tiny")
@@ -540,6 +541,21 @@ def sizes_of_steps(work, tmp_path, **settings) -> list[int]:
         patch.setattr(training.Tally, "add", count)
         fit(work, tmp_path / "last.pt", **settings)
     return seen
+
+
+def test_an_auxiliary_loss_is_the_mean_over_the_frames_of_batches_that_had_it():
+    tally = training.Tally(("identity", "features", "distillation"))
+    for n, found in ((2, {"identity": 1.0, "distillation": 5.0}), (6, {"identity": 3.0})):
+        labels = torch.zeros(n, dtype=torch.long)
+        answers = (torch.zeros(n, 3), torch.zeros(n, 3))
+        tally.add(
+            Batch(torch.zeros(n, 2, 8), labels, labels), answers, torch.ones(2), {name: torch.tensor(loss) for name, loss in found.items()}
+        )
+    row = tally.means("train", devices.make_fabric("cpu", "auto"))
+    assert row["train_identity_loss"] == 2.5
+    assert row["train_distillation_loss"] == 5
+    assert row["train_loss"] == 2
+    assert "train_features_loss" not in row
 
 
 @pytest.mark.usefixtures("tiny")

@@ -1,4 +1,4 @@
-"""Features that a radio engineer would compute of the frame as it was received.
+"""Features that a radio engineer would compute of the frame as it was received; the two experts of `moe` are in baselines.py.
 
 Frames are float32 (n, 2, samples), I then Q, over their RMS.
 """
@@ -21,7 +21,7 @@ def local_correlations(frames: torch.Tensor, version: str, window: int) -> torch
 
     `v1`: Re and Im of x[n+k] x*[n] for k = 1, 2, 3; |x|; cosine and sine of the step of the phase.
     `v2`: Re, Im and magnitude of the same products over the local power; cosine and sine. It does not depend on gain. Give it a
-    window: without one, |x[n+k] / x[n]| has no variance in noise.
+    window: without one, the magnitude is |x[n+k] / x[n]|, whose variance is infinite in noise.
 
     Products and power are means over a centred window (odd, in samples), which is cut at the ends of the frame. Of the last k
     samples, which have no partner, the products are 0.
