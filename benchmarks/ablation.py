@@ -1,13 +1,15 @@
-"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: trains all of them and writes docs/ablation.md.
+"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: makes the tables of docs/ablation.md.
 
     make ablation [PRESET=ablation] [DATA=/path/to/RML2016.10a_dict.pkl]
 
 Every model is trained on one preset with three seeds, each of which makes its own data, split and start; what differs from A0 is taken
 seed by seed, on the same frames. They are queued DVC experiments under one MLflow run: interrupted, the command goes on with those that
-are missing. Run it in a clone of its own, with nothing uncommitted.
+are missing. Run it in a clone of its own, with nothing uncommitted. The page is written from the whole matrix on the preset `ablation`; any
+other choice is printed only.
 """
 
 import argparse
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
@@ -23,6 +25,7 @@ from scipy import stats
 from benchmarks import experiments
 from benchmarks.timing import interleave, machine, medians
 from pisces import models
+from pisces.modelfile import CARD
 from pisces.models import Architecture
 from pisces.models.cldnn import Settings
 from pisces.params import MODELS, PARAMS, Params, parse_params, read_yaml
@@ -59,7 +62,16 @@ MATRIX: dict[str, Overrides] = {
 }
 MATRIX |= {name: PLAIN | {"train.model": name} for name in MODELS["iq"] if name != models.CLDNN}
 """Model -> what of the preset it changes."""
-PAIRS = (("A1", "A0"), ("A2", "A0"), ("A2", "A2b"), ("A4", "A4 legacy mixup"), ("A5", "A0"), ("pet_cgdnn", "A0"))
+PAIRS = (
+    ("A1", "A0"),
+    ("A2", "A0"),
+    ("A2", "A2b"),
+    ("A4", "A4 legacy mixup"),
+    ("A4", "A3"),
+    ("A5", "A4"),
+    ("A5", "A0"),
+    ("pet_cgdnn", "A0"),
+)
 
 
 def experiment(model: str, seed: int, on: str) -> str:
@@ -75,10 +87,11 @@ def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dic
 
 
 def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
-    """ "overall" and each band -> accuracy of modulation, in percent, of each experiment: (seeds,)."""
+    """ "overall" and each band -> accuracy of modulation, "SNR" -> that of the SNR, in percent, of each experiment: (seeds,)."""
     found = [experiments.metrics(name, "evaluate") for name in names]
     by = {"overall": [one["modulation"]["accuracy"] for one in found]}
     by |= {band: [one["band"].get(band, {}).get("modulation", np.nan) for one in found] for band in BANDS}
+    by |= {"SNR": [one["snr"]["accuracy"] for one in found]}
     return {name: 100 * np.array(values) for name, values in by.items()}
 
 
@@ -92,19 +105,19 @@ def interval(values: np.ndarray, sign: str = "") -> str:
     return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)):.1f}"
 
 
-def build(params: Params) -> torch.nn.Module:
+def build(params: Params, samples: int) -> torch.nn.Module:
     train, data = params.train, params.data
     cldnn = Settings(**params.cldnn.model_dump()) if train.model == models.CLDNN else None
     architecture = Architecture(train.model, train.branches, train.snr_head, cldnn)
-    model = models.build(architecture, (2, params.synthesize.samples), len(data.modulations), data.snrs_db).eval()
+    model = models.build(architecture, (2, samples), len(data.modulations), data.snrs_db).eval()
     model.bypass = params.evaluate.bypass_denoiser
     return model
 
 
-def costs(settings: Mapping[str, Params]) -> dict[str, tuple[int, float]]:
-    """Model -> its parameters, and frames a second that it answers about, batches of 256, all models in turn."""
-    built = {name: build(params) for name, params in settings.items()}
-    frames = torch.randn(TIMED_FRAMES, 2, next(iter(settings.values())).synthesize.samples)
+def costs(settings: Mapping[str, Params], samples: int) -> dict[str, tuple[int, float]]:
+    """Model -> its parameters, and frames of so many samples a second that it answers about, batches of 256, all models in turn."""
+    built = {name: build(params, samples) for name, params in settings.items()}
+    frames = torch.randn(TIMED_FRAMES, 2, samples)
 
     @torch.inference_mode()
     def ask(model: torch.nn.Module) -> None:
@@ -120,6 +133,11 @@ def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
     if data is not None:
         content["data"]["path"] = str(data.resolve())
     return content
+
+
+def name_of(preset: str, data: Path | None) -> str:
+    """What experiments on a preset, and on a file of data if there is one, are called."""
+    return preset if data is None else f"{preset} {data.stem} {hashlib.blake2b(str(data.resolve()).encode(), digest_size=3).hexdigest()}"
 
 
 def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
@@ -171,9 +189,11 @@ def main() -> None:
     if arguments.data and not arguments.data.is_file():
         parser.error(f"{arguments.data} does not exist")
     laid_over = overlay(arguments.preset, arguments.data)
-    on = f"{arguments.preset} {arguments.data.stem}" if arguments.data else arguments.preset
-    cost = costs({model: settings_of(model, laid_over) for model in arguments.models})
-    experiments.run(all_experiments(arguments.models, arguments.seeds, on), laid_over, f"ablation {on}", arguments.jobs)
+    on = name_of(arguments.preset, arguments.data)
+    wanted = all_experiments(arguments.models, arguments.seeds, on)
+    experiments.run(wanted, laid_over, f"ablation {on}", arguments.jobs)
+    samples = experiments.read(next(iter(wanted)), f"models/{CARD}")["samples"]
+    cost = costs({model: settings_of(model, laid_over) for model in arguments.models}, samples)
     data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
     made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, seeds {seeds}, on {machine()}.\n\n"
@@ -181,7 +201,8 @@ def main() -> None:
     made += experiments.table(rows(reached, cost))
     if compared := differences(reached):
         made += "\n" + experiments.table(compared)
-    experiments.write_between(PAGE, START, END, made)
+    if (on, arguments.models, tuple(arguments.seeds)) == (PAGE.stem, list(MATRIX), SEEDS):
+        experiments.write_between(PAGE, START, END, made)
     print(made)
 
 

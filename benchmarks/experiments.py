@@ -56,9 +56,14 @@ def dvc_says(*arguments: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if line.strip()]
 
 
+def read(experiment: str, path: str) -> dict[str, Any]:
+    """A JSON file, as an experiment has it."""
+    return json.loads(dvc.api.read(path, rev=experiment))
+
+
 def metrics(experiment: str, stage: str) -> dict[str, Any]:
     """The metrics file of a stage, as an experiment has it."""
-    return json.loads(dvc.api.read(f"metrics/{stage}.json", rev=experiment))
+    return read(experiment, f"metrics/{stage}.json")
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

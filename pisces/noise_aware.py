@@ -142,7 +142,7 @@ class Auxiliary:
         """Of the tasks (`classification`) and of each loss, in an epoch counted from 1."""
         if not self.has_denoiser:
             last = self.settings.c
-            return dict.fromkeys(LOSSES, 0.0) | {"classification": 1.0, "noise": last.noise, "distillation": last.distillation}
+            return dict.fromkeys(LOSSES, 0.0) | last.model_dump(include={"classification", "noise", "distillation"})
         phase = phase_of(self.settings, epoch)
         return phase.model_dump(exclude={"epochs", "gradient"}) | {"features": features_weight(self.settings, phase, epoch)}
 
@@ -157,7 +157,7 @@ class Auxiliary:
         rng: np.random.Generator,
         taught: bool = True,
     ) -> tuple[Answers, Losses]:
-        """Answers about the frames, mixed by `mix`, and the losses that have a weight, of the frames as given; `taught`: by the teacher."""
+        """Answers about the frames, mixed by `mix`, and the losses there are, of the frames as given; `taught`: by the teacher."""
         weights = self.weights(epoch)
         pair = self._pair(frames, snr_db, rng) if weights["denoising"] or weights["features"] else None
         out = model.learn(

@@ -340,12 +340,6 @@ class Cldnn(Section):
     condition: Literal["blind", "known"]
     """What denoiser, FiLM and gate are told of the noise: the estimate, or the label (an oracle, for teachers)."""
 
-    @model_validator(mode="after")
-    def _oracle_is_told_something(self) -> "Cldnn":
-        if self.condition == "known" and self.paths == "raw" and not (self.film or self.eta_gate):
-            raise ValueError("condition = known has nobody to tell with paths = raw and neither film nor eta_gate; set it to blind")
-        return self
-
 
 MIN_STEP_DB = 2.0
 """A pair of frames whose SNRs are closer says too little about what was added."""
@@ -381,7 +375,7 @@ class RawGain(Section):
 class NoiseAware(Section):
     """How `train.model: cldnn` learns what is noise; see pisces/noise_aware.py.
 
-    Without a denoiser there are no phases, and of c only `noise` and `distillation` count.
+    Without a denoiser there are no phases, and of c only `classification`, `noise` and `distillation` count.
     """
 
     a: Phase
@@ -582,7 +576,13 @@ class Params(Section):
             )
         if train.model == "cldnn" and self.cldnn.paths == "raw" and self.noise_aware.c.features:
             raise ValueError("noise_aware.c.features needs a denoiser, which cldnn.paths = raw lacks; set it to 0 or change cldnn.paths")
-        taught = self.noise_aware.teacher is not None and any(phase.distillation for phase in self.noise_aware.phases)
+        cldnn = self.cldnn
+        if train.model == "cldnn" and cldnn.condition == "known" and cldnn.paths == "raw" and not (cldnn.film or cldnn.eta_gate):
+            raise ValueError(
+                "cldnn.condition = known has nobody to tell with cldnn.paths = raw and neither cldnn.film nor eta_gate; set it to blind"
+            )
+        phases = self.noise_aware.phases if cldnn.paths != "raw" else (self.noise_aware.c,)
+        taught = self.noise_aware.teacher is not None and any(phase.distillation for phase in phases)
         if train.model == "cldnn" and taught and self.augment.mixup_alpha and self.augment.mixup_probability == 1:
             raise ValueError(
                 "noise_aware.teacher says nothing about mixed batches, which all are with augment.mixup_probability = 1; "

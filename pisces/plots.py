@@ -194,10 +194,12 @@ def training(history: pd.DataFrame) -> Figure:
     for axes in others:
         for (label, values), marker in zip(auxiliary.items(), MARKERS, strict=False):
             axes.plot(history["epoch"], values, marker=marker, ms=4, label=label)
-        axes.set(xlabel="Epoch", ylabel="Auxiliary losses, training part", yscale="log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        there = any((values > 0).any() for values in auxiliary.values())
+        axes.set(xlabel="Epoch", ylabel="Auxiliary losses, training part", yscale="log" if there else "linear")
+        if there:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
     starts = history.loc[history["phase"].diff() > 0] if "phase" in history else history[:0]
     for axes in (loss, accuracy, weight, *others):
         for epoch in starts["epoch"]:

@@ -1,6 +1,7 @@
 """Each benchmark still runs, on next to nothing: what it claims is measured by hand, but a name that changed is found here."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from pisces.seeding import generator
 from pisces.synthesis import synthesize_file
 from tests.conftest import MODULATIONS, RENDER, SAMPLES, SNRS_DB, draw
 
+ROOT = Path(__file__).parents[1]
 ARCHITECTURE = Architecture("resnet18", "plain", "standard")
 
 
@@ -170,9 +172,14 @@ def test_every_experiment_of_the_ablation_has_its_name_and_those_that_take_the_m
     assert ablation.experiment("A4 legacy mixup", 3, "rml2016a RML2016.10a_dict") == "rml2016a-rml2016-10a-dict-a4-legacy-mixup-3"
 
 
-def test_an_ablation_on_a_file_takes_its_frames(tmp_path):
-    file = tmp_path / "RML2016.10a_dict.pkl"
-    assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(file)
+def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = Path("RML2016.10a_dict.pkl")
+    monkeypatch.setattr(ablation, "PRESETS", ROOT / "presets")
+    monkeypatch.setattr(ablation, "PARAMS", ROOT / "params.yaml")
+    assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(tmp_path / file)
+    assert ablation.name_of("rml2016a", file) != ablation.name_of("rml2016a", "other" / file)
+    assert ablation.name_of("rml2016a", None) == "rml2016a"
     assert ablation.settings_of("A0", ablation.overlay("rml2016a", None)).data.path == "data/raw/synthetic.pkl"
 
 
@@ -183,7 +190,7 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
         assert stage == "evaluate"
         model, seed = name.removeprefix("ablation-").rsplit("-", 1)
         share = accuracy[model.upper() if model == "a0" else model][int(seed) - 1]
-        return {"modulation": {"accuracy": share}, "band": {"low": {"modulation": share / 2}}}
+        return {"modulation": {"accuracy": share}, "band": {"low": {"modulation": share / 2}}, "snr": {"accuracy": 2 * share - 0.2}}
 
     monkeypatch.setattr(experiments, "metrics", metrics)
     monkeypatch.setattr(ablation, "PAIRS", (("lstm2", "A0"), ("A1", "A0")))
@@ -191,10 +198,10 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
     first, second = ablation.rows(reached, {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
     # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1; Student's t for two degrees of freedom is 4.303.
     assert first == {"model": "A0", "overall": "40.0 ± 24.8", "low": "20.0 ± 12.4"} | {
-        **{"middle": "-", "high": "-", "to A0": "", "parameters": "1,000", "frames/s": "10"}
+        **{"middle": "-", "high": "-", "SNR": "60.0 ± 49.7", "to A0": "", "parameters": "1,000", "frames/s": "10"}
     }
     assert second["to A0"] == "+2.0 ± 2.5"
-    pair = {"difference": "lstm2 - A0", "overall": "+2.0 ± 2.5", "low": "+1.0 ± 1.2", "middle": "-", "high": "-"}
+    pair = {"difference": "lstm2 - A0", "overall": "+2.0 ± 2.5", "low": "+1.0 ± 1.2", "middle": "-", "high": "-", "SNR": "+4.0 ± 5.0"}
     assert ablation.differences(reached) == [pair]
 
 
@@ -206,7 +213,7 @@ def test_a_page_keeps_what_stands_around_the_table(tmp_path):
 
 
 def test_costs_count_every_parameter():
-    found = ablation.costs({"mcnet": ablation.settings_of("mcnet", ablation.overlay("ablation", None))})
+    found = ablation.costs({"mcnet": ablation.settings_of("mcnet", ablation.overlay("ablation", None))}, 128)
     parameters, speed = found["mcnet"]
     assert parameters == 121_611 + 385 * (7 - 11) + 385 * 7  # the published count is of 11 classes; and the SNR head on 384 features
     assert speed > 0

@@ -34,9 +34,9 @@ def ceiling(modulations: tuple[str, ...], es_n0_db: list[int], symbols: int, tri
 
 def test_log_likelihoods_are_those_of_the_formula(rng):
     """Against the densities of the mixtures themselves, up to what the constellations share."""
-    received, rho, names = rng.normal(size=(3, 4, 2)) @ [1, 1j], 2.5, ("BPSK", "8PSK", "16QAM")
-    found = limits.log_likelihoods(received, [constellation(name) for name in names], rho)
-    density = [np.exp(-rho * np.abs(received[..., None] - constellation(name)) ** 2).mean(-1) for name in names]  # (3, 4) each
+    received, snr, names = rng.normal(size=(3, 4, 2)) @ [1, 1j], 2.5, ("BPSK", "8PSK", "16QAM")
+    found = limits.log_likelihoods(received, [constellation(name) for name in names], snr)
+    density = [np.exp(-snr * np.abs(received[..., None] - constellation(name)) ** 2).mean(-1) for name in names]  # (3, 4) each
     expected = np.log(np.stack(density)).sum(-1).T
     assert found - found[:, :1] == pytest.approx(expected - expected[:, :1], abs=1e-9)
 
@@ -44,8 +44,8 @@ def test_log_likelihoods_are_those_of_the_formula(rng):
 @pytest.mark.parametrize("es_n0_db", [0, 12])
 def test_one_symbol_of_two_classes_errs_as_theory_says(es_n0_db):
     """BPSK against OOK from one symbol: half the integral of the larger density, on the real axis, where all points lie."""
-    x, rho, trials = np.arange(-8, 8, 1e-3), 10 ** (es_n0_db / 10), 4000
-    density = [np.mean([norm.pdf(x, c.real, np.sqrt(0.5 / rho)) for c in constellation(name)], 0) for name in ("OOK", "BPSK")]
+    x, snr, trials = np.arange(-8, 8, 1e-3), 10 ** (es_n0_db / 10), 4000
+    density = [np.mean([norm.pdf(x, c.real, np.sqrt(0.5 / snr)) for c in constellation(name)], 0) for name in ("OOK", "BPSK")]
     accuracy = np.sum(np.maximum(*density)) * 1e-3 / 2
     found = ceiling(("OOK", "BPSK"), [es_n0_db], 1, trials)[0]
     assert found == pytest.approx(accuracy, abs=5 * np.sqrt(accuracy * (1 - accuracy) / (2 * trials)))
@@ -63,7 +63,7 @@ def test_two_classes_at_both_ends():
 def test_ceiling_of_seventeen_constellations(monkeypatch):
     """Against a Monte Carlo of others' code, 60 trials of each modulation, by chi-squared: the mean of binomials scatters no more than one.
 
-    An error of 3 dB in rho makes it 100 and more. The ASK of that table seems to have no negative points (see docs/limits.md).
+    An error of 3 dB in snr makes it 100 and more. The ASK of that table seems to have no negative points (see docs/limits.md).
     """
     table, trials = {-8: 0.168, -4: 0.213, 0: 0.271, 4: 0.431, 8: 0.610, 12: 0.799}, 60
     unipolar = {f"{order}ASK": np.arange(order) / np.sqrt(np.mean(np.arange(order) ** 2)) + 0j for order in (4, 8)}
@@ -154,7 +154,7 @@ def test_blind_bound_of_known_symbols_and_turned_points():
 
 
 def test_snr_bounds_in_db():
-    """4.343 sqrt((1 + 2 / rho) / N): 1.09, 0.384 and 0.136 dB for 16, 128 and 1024 symbols at high SNR; all samples tell more."""
+    """4.343 sqrt((1 + 2 / snr) / N): 1.09, 0.384 and 0.136 dB for 16, 128 and 1024 symbols at high SNR; all samples tell more."""
     for symbols, floor_db in ((16, 1.086), (128, 0.384), (1024, 0.136)):
         bounds = limits.snr_bounds(("BPSK", "OQPSK", "FM"), [40], samples=symbols * 8, sps=8)
         assert bounds["blind"][0] == pytest.approx(floor_db, abs=5e-4)

@@ -253,10 +253,10 @@ def test_features_grow_after_phase_a(tmp_path):
 
 
 def test_a_model_without_a_denoiser_knows_no_phases():
-    settings = conftest.noise_aware(noise=0.2)
+    settings = conftest.noise_aware(noise=0.2, classification=0.625)
     assert Auxiliary(settings, fresh(A0).model, MODULATIONS, SNRS_DB, CPU).weights(1) == {
         **dict.fromkeys(("denoising", "identity", "features", "distillation"), 0),
-        "classification": 1,
+        "classification": 0.625,
         "noise": 0.2,
     }
     with_one = Auxiliary(settings, fresh(A4).model, MODULATIONS, SNRS_DB, CPU)

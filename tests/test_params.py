@@ -319,9 +319,9 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
             "evaluate.bypass_denoiser = true needs a denoiser, which only train.model = cldnn with cldnn.paths = denoised or dual has",
         ),
         (
-            {"cldnn": {"paths": "raw", "film": True}},
-            {"cldnn": {"film": False, "condition": "known"}},
-            "cldnn: condition = known has nobody to tell with paths = raw and neither film nor eta_gate; set it to blind",
+            {"train": IQ | {"model": "mcldnn"}, "cldnn": {"paths": "raw", "film": False, "condition": "known"}},
+            {"train": IQ},
+            "cldnn.condition = known has nobody to tell with cldnn.paths = raw and neither cldnn.film nor eta_gate; set it to blind",
         ),
         (
             {"train": IQ, "noise_aware": TAUGHT, "augment": {"mixup_alpha": 0.2, "mixup_probability": 0.5}},

@@ -181,6 +181,9 @@ def test_training_with_phases_shows_them_and_what_was_learnt_beside_the_tasks():
         assert [one.get_xdata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"] == [1.5, 2.5]
     assert figure.get_suptitle() == "Dotted: phases b1, c begin"
     assert_printable(figure)
+    assert auxiliary.get_yscale() == "log"
+    nothing = plots.training(history.assign(train_denoising_loss=0.0, train_features_loss=0.0)).axes[-1]
+    assert nothing.get_yscale() == "linear"
 
 
 def test_confusion_is_in_percent_of_the_true_class():

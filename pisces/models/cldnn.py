@@ -43,8 +43,8 @@ class Outputs(NamedTuple):
 
     modulation: torch.Tensor  # logits (n, modulations)
     snr: torch.Tensor  # scores of the SNR head
-    eta: torch.Tensor | None  # estimate (n,) for the unmixed frames
-    denoised: torch.Tensor | None  # the unmixed frames, (n, 2, samples)
+    eta: torch.Tensor | None  # estimate (n,) for the frames
+    denoised: torch.Tensor | None  # the frames, (n, 2, samples)
     denoised_low: torch.Tensor | None  # the degraded frames
 
 
@@ -107,7 +107,7 @@ class Cldnn(nn.Module):
     def learn(
         self,
         classified: torch.Tensor,
-        unmixed: torch.Tensor,
+        frames: torch.Tensor,
         low: torch.Tensor | None = None,
         *,
         snr_db: torch.Tensor | None = None,
@@ -115,18 +115,18 @@ class Cldnn(nn.Module):
         gradient: float = 1.0,
         raw_gain: torch.Tensor | None = None,
     ) -> Outputs:
-        """All outputs that are trained on: answers for `classified`, eta and denoised frames for `unmixed` and `low`.
+        """All outputs that are trained on: answers for `classified`, eta and denoised frames for `frames` and `low`.
 
-        `classified` is `unmixed`, or `unmixed` mixed up, and `low` is `unmixed` with more noise. Each is conditioned on an eta of its own,
+        `classified` is `frames`, mixed up or as they are, and `low` is `frames` with more noise. Each is conditioned on an eta of its own,
         estimated (and then without gradient: only its own loss trains the estimate) or from its labels; mixed frames count as
         those in whose place they stand. `gradient` scales the classifier's gradient into the denoiser and changes no value;
         `raw_gain` (n,) attenuates the raw path.
         """
-        estimate = self.noise(unmixed) if self.has_noise_estimate else None
-        told = self._condition(unmixed, snr_db) if estimate is None else estimate.detach()
-        seen = denoised = self._denoise(unmixed, told)
+        estimate = self.noise(frames) if self.has_noise_estimate else None
+        told = self._condition(frames, snr_db) if estimate is None else estimate.detach()
+        seen = denoised = self._denoise(frames, told)
         denoised_low = None if low is None else self._denoise(low, self._detached(low, low_snr_db))
-        if classified is not unmixed:
+        if classified is not frames:
             told = self._detached(classified, snr_db)
             seen = self._denoise(classified, told)
         if seen is not None:
