@@ -128,8 +128,9 @@ def costs(settings: Mapping[str, Params], samples: int) -> dict[str, tuple[int, 
 
 
 def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
-    """A preset, on a file of data if there is one."""
+    """A preset with a cldnn on raw frames, whatever it is for, and a file of data if there is one."""
     content = read_yaml(PRESETS / f"{preset}.yaml")
+    content["train"] |= {"input": "iq", "model": models.CLDNN}
     if data is not None:
         content["data"]["path"] = str(data.resolve())
     return content
@@ -189,11 +190,12 @@ def main() -> None:
     if arguments.data and not arguments.data.is_file():
         parser.error(f"{arguments.data} does not exist")
     laid_over = overlay(arguments.preset, arguments.data)
+    settings = {model: settings_of(model, laid_over) for model in arguments.models}
     on = name_of(arguments.preset, arguments.data)
     wanted = all_experiments(arguments.models, arguments.seeds, on)
     experiments.run(wanted, laid_over, f"ablation {on}", arguments.jobs)
     samples = experiments.read(next(iter(wanted)), f"models/{CARD}")["samples"]
-    cost = costs({model: settings_of(model, laid_over) for model in arguments.models}, samples)
+    cost = costs(settings, samples)
     data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
     made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, seeds {seeds}, on {machine()}.\n\n"

@@ -91,7 +91,7 @@ def test_training_beside_png(call, monkeypatch):
 def test_training_on_raw_iq(call, monkeypatch):
     monkeypatch.setattr(training, "IQ_SAMPLES", (32, 64))
     said = call(training, *SMALL, "--iq")
-    for what in ("cldnn, 32 samples: read", "mcldnn, 64 samples: read"):
+    for what in ("cldnn, 32 samples: input", "mcldnn, 64 samples: input"):
         assert what in said
     assert said.count("input path = ") == 4
 
@@ -180,6 +180,7 @@ def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
     assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(tmp_path / file)
     assert ablation.name_of("rml2016a", file) != ablation.name_of("rml2016a", "other" / file)
     assert ablation.name_of("rml2016a", None) == "rml2016a"
+    assert ablation.settings_of("A0", ablation.overlay("smoke", None)).train.model == "cldnn"  # whatever the preset is for
     assert ablation.settings_of("A0", ablation.overlay("rml2016a", None)).data.path == "data/raw/synthetic.pkl"
 
 

@@ -253,7 +253,8 @@ def test_features_grow_after_phase_a(tmp_path):
 
 
 def test_a_model_without_a_denoiser_knows_no_phases():
-    settings = conftest.noise_aware(noise=0.2, classification=0.625)
+    settings = conftest.noise_aware(noise=0.2)
+    settings = settings.model_copy(update={"c": settings.c.model_copy(update={"classification": 0.625})})
     assert Auxiliary(settings, fresh(A0).model, MODULATIONS, SNRS_DB, CPU).weights(1) == {
         **dict.fromkeys(("denoising", "identity", "features", "distillation"), 0),
         "classification": 0.625,
