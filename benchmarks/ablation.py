@@ -194,7 +194,7 @@ def main() -> None:
     on = name_of(arguments.preset, arguments.data)
     wanted = all_experiments(arguments.models, arguments.seeds, on)
     experiments.run(wanted, laid_over, f"ablation {on}", arguments.jobs)
-    samples = experiments.read(next(iter(wanted)), f"models/{CARD}")["samples"]
+    samples = experiments.read(next(iter(wanted)), f"models/{CARD}")["input"]["samples"]
     cost = costs(settings, samples)
     data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
