@@ -72,6 +72,7 @@ PAIRS = (
     ("A5", "A0"),
     ("pet_cgdnn", "A0"),
 )
+"""Models whose difference the page speaks of, the first less the second."""
 
 
 def experiment(model: str, seed: int, on: str) -> str:
@@ -152,7 +153,7 @@ def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
     return parse_params(content, f"the preset with {model}")
 
 
-def found(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, dict[str, np.ndarray]]:
+def all_accuracies(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, dict[str, np.ndarray]]:
     """Model -> its `accuracies`."""
     return {model: accuracies([experiment(model, seed, on) for seed in seeds]) for model in chosen}
 
@@ -199,7 +200,7 @@ def main() -> None:
     data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
     made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, seeds {seeds}, on {machine()}.\n\n"
-    reached = found(arguments.models, arguments.seeds, on)
+    reached = all_accuracies(arguments.models, arguments.seeds, on)
     made += experiments.table(rows(reached, cost))
     if compared := differences(reached):
         made += "\n" + experiments.table(compared)

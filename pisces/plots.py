@@ -64,6 +64,7 @@ SURVIVES = 0.5
 SCARCE = 0.01
 """Share of the lit pixels: the PIS of a region with fewer is a small drop over next to nothing, and may run off the scale."""
 SMALLEST_TICK = 0.1
+"""Axes that end below it have few ticks of two digits, which would otherwise run into each other."""
 LEAST_SCALE = 0.1
 """Of PIS: where nothing falls, rounding does not set the scale."""
 SERIES = {
@@ -596,7 +597,7 @@ def _measured(axes: Axes, values: pd.DataFrame) -> None:
     if "random" in values.index:
         axes.axvline(values.loc["random", "value"], **CHANCE_LINE)
     axes.tick_params(labelsize=7)
-    tiny = np.abs(axes.get_xlim()).max() < SMALLEST_TICK  # whose digits would run into each other, or their exponent into the label
+    tiny = np.abs(axes.get_xlim()).max() < SMALLEST_TICK
     axes.locator_params(axis="x", **({"nbins": 2, "steps": [1, 2, 5, 10], "min_n_ticks": 1} if tiny else {"nbins": 3}))
     axes.xaxis.set_major_formatter("{x:.2g}" if tiny else ScalarFormatter())
 

@@ -40,6 +40,7 @@ def main() -> None:
             pictures[f"confusion_{task}"] = plots.confusion(actual, predicted, labels, what)
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
+        # In training nothing was bypassed: its picture goes without the note.
         curves = {"training": plots.training(pd.read_csv(HISTORY))}
         note = results.BYPASSED if params.evaluate.bypass_denoiser else ""
         for path in (*results.write(PLOTS, {}, curves), *results.write(PLOTS, tables, pictures, note)):

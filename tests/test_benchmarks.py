@@ -195,7 +195,7 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
 
     monkeypatch.setattr(experiments, "metrics", metrics)
     monkeypatch.setattr(ablation, "PAIRS", (("lstm2", "A0"), ("A1", "A0")))
-    reached = ablation.found(["A0", "lstm2"], (1, 2, 3), "ablation")
+    reached = ablation.all_accuracies(["A0", "lstm2"], (1, 2, 3), "ablation")
     first, second = ablation.rows(reached, {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
     # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1; Student's t for two degrees of freedom is 4.303.
     assert first == {"model": "A0", "overall": "40.0 ± 24.8", "low": "20.0 ± 12.4"} | {

@@ -1,10 +1,18 @@
 """What a stage shows lies in its folder under its names, as the writers of tables and pictures write it."""
 
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
+
 import matplotlib.image
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+import stages.attribute
+import stages.evaluate
+import stages.limits
+import stages.pis
 from pisces import files, plots, results
 
 TABLES = {"areas": pd.DataFrame({"view": ["raw", "noise"], "area": [1 / 3, None]}), "cells": pd.DataFrame({"snr_db": [-10, 20]})}
@@ -53,3 +61,38 @@ def test_what_was_there_is_replaced_and_the_rest_is_left(tmp_path, pictures):
     results.write(tmp_path, TABLES, pictures)
     assert [path.name for path in tmp_path.iterdir() if path.read_bytes() == b"old"] == ["training.csv"]
     assert results.write(tmp_path, {}, {}) == []
+
+
+def run(stage: ModuleType, monkeypatch, **params) -> dict[str, str]:
+    """The note on each picture of a stage of which all but its own lines is hollow; `params` are those it looks at."""
+    notes = {}
+
+    def write(_folder: Path, _tables: dict, pictures: dict, note: str = "") -> list[Path]:
+        notes.update(dict.fromkeys(pictures, note))
+        return []
+
+    for name in [name for name in vars(stage) if not name.startswith("_") and name not in ("main", "results", "Path")]:
+        monkeypatch.setattr(stage, name, MagicMock())
+    for section, values in params.items():
+        monkeypatch.setattr(stage.load_params.return_value, section, SimpleNamespace(**values))
+    if stage is stages.limits:
+        stage.limits.measure.return_value = None, {task: {"gap_points": {"all": 0.0}} for task in ("modulation", "snr")}
+    monkeypatch.setattr(results, "write", write)
+    stage.main()
+    return notes
+
+
+@pytest.mark.parametrize("stage", [stages.pis, stages.attribute], ids=["pis", "attribute"])
+def test_pictures_say_what_a_look_says_of_pixels_taken(stage, monkeypatch):
+    notes = run(stage, monkeypatch, perturb={"levels_percent": (5,)})
+    assert notes
+    assert all(note is stage.inference.look.return_value.note for note in notes.values())
+
+
+@pytest.mark.parametrize(("bypassed", "said"), [(True, results.BYPASSED), (False, "")])
+def test_pictures_of_the_test_part_say_that_the_denoiser_was_bypassed(bypassed, said, monkeypatch):
+    evaluate = {"bypass_denoiser": bypassed, "resamples": 10}
+    assert run(stages.limits, monkeypatch, evaluate=evaluate) == {"ceiling": said}
+    notes = run(stages.evaluate, monkeypatch, evaluate=evaluate)
+    assert notes.pop("training") == ""
+    assert set(notes.values()) == {said}
