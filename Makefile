@@ -13,10 +13,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 repro: $(READY)
 ifneq ($(strip $(DATA)$(PRESET)),)
-	python -m pisces.cli preset $(PRESET) $(if $(DATA),--data "$(DATA)")
+	python -m pisces preset $(PRESET) $(if $(DATA),--data "$(DATA)")
 endif
 	dvc repro evaluate pis attribute limits
-	@python -m pisces.cli summary
+	@python -m pisces summary
 
 test: $(READY)
 	python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/test_pipeline.py tests  # the longest first
@@ -25,7 +25,7 @@ ablation: $(READY)
 	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET)) $(if $(DATA),--data "$(DATA)")
 
 ui: $(READY)
-	python -m pisces.cli ui
+	python -m pisces ui
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

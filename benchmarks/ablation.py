@@ -1,4 +1,4 @@
-"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: makes the tables of docs/ablation.md.
+"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: makes the tables of docs/results/ablation.md.
 
     make ablation [PRESET=ablation] [DATA=/path/to/RML2016.10a_dict.pkl]
 
@@ -25,12 +25,12 @@ from scipy import stats
 from benchmarks import experiments
 from benchmarks.timing import interleave, machine, medians
 from pisces import models
-from pisces.modelfile import CARD
+from pisces.config.schema import MODELS, PARAMS, Params, parse_params, read_yaml
 from pisces.models import Architecture
 from pisces.models.cldnn import Settings
-from pisces.params import MODELS, PARAMS, Params, parse_params, read_yaml
+from pisces.models.modelfile import CARD
 
-PAGE, PRESETS = Path("docs/ablation.md"), Path("presets")
+PAGE, PRESETS = Path("docs/results/ablation.md"), Path("presets")
 START, END = "<!-- made by benchmarks.ablation -->\n", "<!-- end -->\n"
 SEEDS = (1, 2, 3)
 BANDS = ("low", "middle", "high")
@@ -46,7 +46,12 @@ def identity(weight: float) -> Overrides:
     return {f"noise_aware.{phase}.identity": weight for phase in PHASES}
 
 
-PLAIN: Overrides = {"augment.mixup_alpha": 0, "augment.time_shift": False, "cldnn.dropout": 0.15, **identity(0.03)}
+PLAIN: Overrides = {
+    "augment.mixup_alpha": 0,
+    "augment.time_shift": False,
+    "cldnn.dropout": 0.15,
+    **identity(0.03),
+}
 A2 = PLAIN | {"cldnn.paths": "denoised", "cldnn.film": False}
 A4 = {"cldnn.paths": "dual", "cldnn.film": True, "cldnn.dropout": 0.2, **identity(0.05)}
 A4 |= {"augment.mixup_alpha": 0.2, "augment.mixup_probability": 0.5, "augment.time_shift": True}
@@ -83,15 +88,22 @@ def experiment(model: str, seed: int, on: str) -> str:
 def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, Overrides]:
     """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole seeds; what takes the model of another comes after all."""
     borrowers = [model for model in chosen if "evaluate.bypass_denoiser" in MATRIX[model]]
-    pairs = [(model, seed) for seed in seeds for model in chosen if model not in borrowers] + list(product(borrowers, seeds))
-    return {experiment(model, seed, on): {"base.seed": seed} | MATRIX[model] for model, seed in pairs}
+    pairs = [(model, seed) for seed in seeds for model in chosen if model not in borrowers] + list(
+        product(borrowers, seeds)
+    )
+    return {
+        experiment(model, seed, on): {"base.seed": seed} | MATRIX[model] for model, seed in pairs
+    }
 
 
 def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
     """ "overall" and each band -> accuracy of modulation, "SNR" -> that of the SNR, in percent, of each experiment: (seeds,)."""
     found = [experiments.metrics(name, "evaluate") for name in names]
     by = {"overall": [one["modulation"]["accuracy"] for one in found]}
-    by |= {band: [one["band"].get(band, {}).get("modulation", np.nan) for one in found] for band in BANDS}
+    by |= {
+        band: [one["band"].get(band, {}).get("modulation", np.nan) for one in found]
+        for band in BANDS
+    }
     by |= {"SNR": [one["snr"]["accuracy"] for one in found]}
     return {name: 100 * np.array(values) for name, values in by.items()}
 
@@ -124,8 +136,13 @@ def costs(settings: Mapping[str, Params], samples: int) -> dict[str, tuple[int, 
     def ask(model: torch.nn.Module) -> None:
         model(frames)
 
-    seconds = medians(interleave({name: partial(ask, model) for name, model in built.items()}, TIMED_REPEATS))
-    return {name: (sum(p.numel() for p in model.parameters()), TIMED_FRAMES / seconds[name]) for name, model in built.items()}
+    seconds = medians(
+        interleave({name: partial(ask, model) for name, model in built.items()}, TIMED_REPEATS)
+    )
+    return {
+        name: (sum(p.numel() for p in model.parameters()), TIMED_FRAMES / seconds[name])
+        for name, model in built.items()
+    }
 
 
 def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
@@ -139,7 +156,11 @@ def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
 
 def name_of(preset: str, data: Path | None) -> str:
     """What experiments on a preset, and on a file of data if there is one, are called."""
-    return preset if data is None else f"{preset} {data.stem} {hashlib.blake2b(str(data.resolve()).encode(), digest_size=3).hexdigest()}"
+    return (
+        preset
+        if data is None
+        else f"{preset} {data.stem} {hashlib.blake2b(str(data.resolve()).encode(), digest_size=3).hexdigest()}"
+    )
 
 
 def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
@@ -153,18 +174,26 @@ def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
     return parse_params(content, f"the preset with {model}")
 
 
-def all_accuracies(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, dict[str, np.ndarray]]:
+def all_accuracies(
+    chosen: Sequence[str], seeds: Sequence[int], on: str
+) -> dict[str, dict[str, np.ndarray]]:
     """Model -> its `accuracies`."""
     return {model: accuracies([experiment(model, seed, on) for seed in seeds]) for model in chosen}
 
 
-def rows(reached: Mapping[str, Mapping[str, np.ndarray]], cost: Mapping[str, tuple[int, float]]) -> list[dict[str, str]]:
+def rows(
+    reached: Mapping[str, Mapping[str, np.ndarray]], cost: Mapping[str, tuple[int, float]]
+) -> list[dict[str, str]]:
     """One row a model."""
     made = []
     for model, by in reached.items():
         parameters, speed = cost[model]
         row = {"model": model} | {name: interval(values) for name, values in by.items()}
-        row["to A0"] = "" if model == FIRST or FIRST not in reached else interval(by["overall"] - reached[FIRST]["overall"], "+")
+        row["to A0"] = (
+            ""
+            if model == FIRST or FIRST not in reached
+            else interval(by["overall"] - reached[FIRST]["overall"], "+")
+        )
         made.append(row | {"parameters": f"{parameters:,}", "frames/s": f"{speed:,.0f}"})
     return made
 
@@ -173,16 +202,26 @@ def differences(reached: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[st
     """One row a pair of `PAIRS`, of those that were trained: seed by seed, what the first has over the second."""
     pairs = [(one, other) for one, other in PAIRS if one in reached and other in reached]
     return [
-        {"difference": f"{one} - {other}"} | {name: interval(values - reached[other][name], "+") for name, values in reached[one].items()}
+        {"difference": f"{one} - {other}"}
+        | {
+            name: interval(values - reached[other][name], "+")
+            for name, values in reached[one].items()
+        }
         for one, other in pairs
     ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=list(MATRIX), help=f"which (default: {', '.join(MATRIX)})")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "models", nargs="*", default=list(MATRIX), help=f"which (default: {', '.join(MATRIX)})"
+    )
     parser.add_argument("--preset", default="ablation")
-    parser.add_argument("--data", type=Path, help="a file to take the frames from, instead of generating them")
+    parser.add_argument(
+        "--data", type=Path, help="a file to take the frames from, instead of generating them"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time")
     arguments = parser.parse_args()

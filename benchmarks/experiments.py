@@ -9,10 +9,15 @@ from typing import Any
 
 import dvc.api
 
-from pisces.params import PARAMS, lay_over
+from pisces.config.schema import PARAMS, lay_over
 
 
-def run(experiments: Mapping[str, Mapping[str, Any]], overlay: Mapping[str, Any], sweep: str, jobs: int = 1) -> None:
+def run(
+    experiments: Mapping[str, Mapping[str, Any]],
+    overlay: Mapping[str, Any],
+    sweep: str,
+    jobs: int = 1,
+) -> None:
     """Runs, on a preset laid over the params and up to `evaluate`, every experiment (name -> key -> value) that has no result.
 
     Results are those of this commit: a sweep that was interrupted goes on where it was, and must have nothing uncommitted. With several
@@ -23,20 +28,32 @@ def run(experiments: Mapping[str, Mapping[str, Any]], overlay: Mapping[str, Any]
     """
     states = queued()
     if strangers := sorted(set(states) - set(experiments)):
-        raise ValueError(f"the queue of DVC holds {', '.join(strangers)}; see dvc queue status, and run or remove them first")
+        raise ValueError(
+            f"the queue of DVC holds {', '.join(strangers)}; see dvc queue status, and run or remove them first"
+        )
     wanted = set(experiments) - finished() - set(states)
     before = PARAMS.read_bytes()
     try:
         lay_over(PARAMS, overlay)
         for name in [name for name in experiments if name in wanted]:
-            settings = [part for key, value in experiments[name].items() for part in ("-S", f"{key}={json.dumps(value)}")]
+            settings = [
+                part
+                for key, value in experiments[name].items()
+                for part in ("-S", f"{key}={json.dumps(value)}")
+            ]
             dvc_says("exp", "run", "--queue", "--name", name, *settings, "evaluate")
     finally:
         PARAMS.write_bytes(before)
     threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // jobs))}
-    subprocess.run(["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)], check=True, env=os.environ | threads | {"PISCES_SWEEP": sweep})
+    subprocess.run(
+        ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)],
+        check=True,
+        env=os.environ | threads | {"PISCES_SWEEP": sweep},
+    )
     if failed := set(experiments) - finished():
-        raise ValueError(f"{', '.join(sorted(failed))} failed; see dvc queue logs and one of these names")
+        raise ValueError(
+            f"{', '.join(sorted(failed))} failed; see dvc queue logs and one of these names"
+        )
 
 
 def queued() -> dict[str, str]:

@@ -4,19 +4,34 @@ from pathlib import Path
 
 import numpy as np
 
-from pisces import shards
-from pisces.shards import Cell
-from pisces.synthesis import synthesize_cell
+from pisces.core import shards
+from pisces.core.shards import Cell
+from pisces.sources.synthesis import synthesize_cell
 
 SAMPLES = 1024
-SETTINGS = {"seed": 1, "samples": SAMPLES, "sps": 8, "rolloff": (0.2, 0.5), "carrier_offset_std": 3.3e-5, "gmsk_bt": 0.35}
+SETTINGS = {
+    "seed": 1,
+    "samples": SAMPLES,
+    "sps": 8,
+    "rolloff": (0.2, 0.5),
+    "carrier_offset_std": 3.3e-5,
+    "gmsk_bt": 0.35,
+}
 
 
 def make_frames(cell: Cell, frames: int) -> np.ndarray:
     """float32 (frames, samples, 2), I then Q."""
-    return synthesize_cell(cell.modulation, cell.snr_db, range(frames), **SETTINGS).view(np.float32).reshape(frames, SAMPLES, 2)
+    return (
+        synthesize_cell(cell.modulation, cell.snr_db, range(frames), **SETTINGS)
+        .view(np.float32)
+        .reshape(frames, SAMPLES, 2)
+    )
 
 
 def make_shards(root: Path, cells: list[Cell], frames: int) -> None:
     for cell in cells:
-        shards.save(cell.path(root), {"iq": make_frames(cell, frames), "row": np.arange(frames)}, cell._asdict())
+        shards.save(
+            cell.path(root),
+            {"iq": make_frames(cell, frames), "row": np.arange(frames)},
+            cell._asdict(),
+        )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,22 +21,33 @@ from torch import nn
 
 from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
-from pisces import inference, masks, models, pis, rendering
-from pisces.datasets import Constellations
-from pisces.inference import Look
+from pisces import models
+from pisces.core.seeding import generator
+from pisces.core.shards import Cell
+from pisces.evaluation import inference
+from pisces.inputs import binning
+from pisces.inputs.drawing import BinStore, Drawing, DrawingProber
+from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
 from pisces.models import Architecture
-from pisces.params import Draw, Extent, Perturb, Render
-from pisces.perturbation import Perturbations, perturb
-from pisces.rendering import Drawing
-from pisces.seeding import generator
-from pisces.shards import Cell
+from pisces.pis import masks, score
+from pisces.pis.settings import MaskSettings
+from pisces.pis.store import Perturbations, perturb
 
 SIZE = 32
 CELLS = [Cell(m, s) for m in ("QPSK", "64QAM") for s in (0, 20)]
 CLASSES = 17, tuple(range(0, 31, 5))  # of the model, whatever the frames are
-RENDER = Render(views=("raw",), size=SIZE, extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5), sps=8, rolloff=0.35, delay=4)
-DRAWING = Drawing(RENDER, Draw(method="log_histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0)))
-EVERYTHING = Perturb(
+RENDER = RenderSettings(
+    views=("raw",),
+    size=SIZE,
+    extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5),
+    sps=8,
+    rolloff=0.35,
+    delay=4,
+)
+DRAWING = Drawing(
+    RENDER, DrawSettings(method="log_histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0))
+)
+EVERYTHING = MaskSettings(
     views=("raw",),
     rules=("exact", "percentile"),
     masks=("top", "bottom", "random"),
@@ -49,7 +61,7 @@ EVERYTHING = Perturb(
     stride=0.25,
     frames_per_cell=None,
 )
-FIFTEEN = EVERYTHING.model_copy(update={"rules": ("exact",), "curve_percent": (), "regions": ()})
+FIFTEEN = replace(EVERYTHING, **({"rules": ("exact",), "curve_percent": (), "regions": ()}))
 PLAIN_MASKS = 12
 
 
@@ -57,21 +69,31 @@ class Silent(nn.Module):
     """Answers the same to all, in no time."""
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return tuple(torch.zeros(len(images), classes, device=images.device) for classes in (CLASSES[0], len(CLASSES[1])))
+        return tuple(
+            torch.zeros(len(images), classes, device=images.device)
+            for classes in (CLASSES[0], len(CLASSES[1]))
+        )
 
 
-def make(root: Path, frames_per_cell: int, size: int) -> Constellations:
+def make(root: Path, frames_per_cell: int, size: int) -> BinStore:
     make_shards(root / "iq", CELLS, frames_per_cell)
-    rendering.render(root / "iq", root / "constellations", RENDER.model_copy(update={"size": size}))
-    return Constellations(root / "constellations")
+    binning.render(root / "iq", root / "constellations", replace(RENDER, **{"size": size}))
+    return BinStore(root / "constellations")
 
 
-def make_masks(data: Constellations, settings: Perturb, target: Path) -> Perturbations:
-    perturb(data, data.every_frame(), masks.build(("raw",), settings, data.render.size), settings, 1, target)
+def make_masks(data: BinStore, settings: MaskSettings, target: Path) -> Perturbations:
+    perturb(
+        data,
+        data.every_frame(),
+        masks.build(("raw",), settings, data.render.size),
+        settings,
+        1,
+        target,
+    )
     return Perturbations(target)
 
 
-def one_png_each(data: Constellations, chosen: Perturbations, folder: Path) -> torch.Tensor:
+def one_png_each(data: BinStore, chosen: Perturbations, folder: Path) -> torch.Tensor:
     """Images (lists, 1, size, size) that were written and read one by one; the masks are there already."""
     counts = DRAWING.count(torch.from_numpy(data.bins(chosen.frame)))
     grey = (DRAWING(counts) * (255 / np.log1p(1024))).round().to(torch.uint8).flatten(1).numpy()
@@ -90,38 +112,55 @@ def one_png_each(data: Constellations, chosen: Perturbations, folder: Path) -> t
 
 @torch.inference_mode()
 def ask(model: nn.Module, images: torch.Tensor) -> None:
-    for batch in images.to(inference.device()).split(pis.BATCH):
+    for batch in images.to(inference.device()).split(score.BATCH):
         model(batch.contiguous(memory_format=torch.channels_last))[0].argmax(1).cpu()
 
 
 def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     data, device = make(root, frames_per_cell, SIZE), inference.device()
     chosen = make_masks(data, EVERYTHING, root / "perturbations.h5")
-    few = make_masks(Constellations(root / "constellations"), FIFTEEN, root / "few.h5")
-    model = models.build(Architecture("resnet18", "plain", "standard"), (1, SIZE, SIZE), *CLASSES).eval()
+    few = make_masks(BinStore(root / "constellations"), FIFTEEN, root / "few.h5")
+    model = models.build(
+        Architecture("resnet18", "plain", "standard"), (1, SIZE, SIZE), *CLASSES
+    ).eval()
     model = model.to(device, memory_format=torch.channels_last)
-    images = DRAWING(DRAWING.count(torch.from_numpy(data.bins(chosen.frame)).to(device))).contiguous(memory_format=torch.channels_last)
+    images = DRAWING(
+        DRAWING.count(torch.from_numpy(data.bins(chosen.frame)).to(device))
+    ).contiguous(memory_format=torch.channels_last)
     lists, frames = len(chosen.masks) * len(masks.KINDS), len(chosen.frame)
     contestants = {
-        "pis": lambda: pis.measure(model, Look(DRAWING), data, chosen, device),
+        "pis": lambda: score.measure(model, DrawingProber(DRAWING, data), data, chosen, device),
         "bare": lambda: [ask(model, images) for _ in range(lists + 1)],
-        "pis, silent model": lambda: pis.measure(Silent(), Look(DRAWING), data, chosen, device),
+        "pis, silent model": lambda: score.measure(
+            Silent(), DrawingProber(DRAWING, data), data, chosen, device
+        ),
         "PNG": lambda: one_png_each(data, few, root),
         "PNG and model": lambda: ask(model, one_png_each(data, few, root)),
     }
     seconds = medians(interleave(contestants, repeats))
     shown = []
     hook = model.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
-    pis.measure(model, Look(DRAWING), data, chosen, device)
+    score.measure(model, DrawingProber(DRAWING, data), data, chosen, device)
     hook.remove()
     passes = (lists + 1) * frames
-    print(f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames of {SIZE} px, resnet18 on {device}")
-    print(f"pis {seconds['pis']:.2f} s, {passes} bare passes {seconds['bare']:.2f} s: {seconds['pis'] / seconds['bare']:.2f} (at most 1.2)")
+    print(
+        f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames of {SIZE} px, resnet18 on {device}"
+    )
+    print(
+        f"pis {seconds['pis']:.2f} s, {passes} bare passes {seconds['bare']:.2f} s: {seconds['pis'] / seconds['bare']:.2f} (at most 1.2)"
+    )
     each, run = seconds["bare"] / passes, sum(shown)
-    print(f"  of them {run} differ and are run, in {seconds['pis'] / (each * run):.2f} times what as many bare passes take")
-    for name, theirs, ours in (("with the model", "PNG and model", "pis"), ("without", "PNG", "pis, silent model")):
+    print(
+        f"  of them {run} differ and are run, in {seconds['pis'] / (each * run):.2f} times what as many bare passes take"
+    )
+    for name, theirs, ours in (
+        ("with the model", "PNG and model", "pis"),
+        ("without", "PNG", "pis, silent model"),
+    ):
         plain, here = seconds[theirs] / (PLAIN_MASKS * frames), seconds[ours] / passes
-        print(f"a frame and list {name}: {1e6 * plain:.0f} us by a PNG, {1e6 * here:.1f} us here: {plain / here:.1f} times")
+        print(
+            f"a frame and list {name}: {1e6 * plain:.0f} us by a PNG, {1e6 * here:.1f} us here: {plain / here:.1f} times"
+        )
 
 
 def time_masks(root: Path, frames_per_cell: int) -> None:
@@ -129,7 +168,9 @@ def time_masks(root: Path, frames_per_cell: int) -> None:
     start = time.perf_counter()
     made = make_masks(data, FIFTEEN, root / "perturbations.h5")
     seconds = time.perf_counter() - start
-    print(f"{len(made.masks)} masks with controls of {len(made.frame)} frames of 64 px, written: {seconds:.2f} s (under 5)")
+    print(
+        f"{len(made.masks)} masks with controls of {len(made.frame)} frames of 64 px, written: {seconds:.2f} s (under 5)"
+    )
 
 
 def peak(frames_per_cell: int) -> None:
@@ -137,17 +178,28 @@ def peak(frames_per_cell: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = make(Path(temporary), frames_per_cell, SIZE)
         chosen = make_masks(data, EVERYTHING, Path(temporary) / "perturbations.h5")
-        measured = pis.measure(Silent(), Look(DRAWING), data, chosen, torch.device("cpu"))
-        pis.table(measured, 2000, generator(1, "benchmark"))
+        measured = score.measure(
+            Silent(), DrawingProber(DRAWING, data), data, chosen, torch.device("cpu")
+        )
+        score.table(measured, 2000, generator(1, "benchmark"))
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{len(chosen.frame)} frames, {len(chosen.masks)} masks: peak {megabytes:.0f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=64, help="frames a cell, of 4 cells, for the passes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--frames", type=int, default=64, help="frames a cell, of 4 cells, for the passes"
+    )
     parser.add_argument("--mask-frames", type=int, default=500, help="frames a cell for the masks")
-    parser.add_argument("--memory-frames", type=int, default=128, help="frames a cell for the memory, and four times as many")
+    parser.add_argument(
+        "--memory-frames",
+        type=int,
+        default=128,
+        help="frames a cell for the memory, and four times as many",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     print(machine())
@@ -156,7 +208,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         time_masks(Path(temporary), arguments.mask_frames)
     for frames in (arguments.memory_frames, 4 * arguments.memory_frames):
-        subprocess.run([sys.executable, "-c", f"from benchmarks.pis import peak; peak({frames})"], check=True)
+        subprocess.run(
+            [sys.executable, "-c", f"from benchmarks.pis import peak; peak({frames})"], check=True
+        )
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ from PIL import Image
 
 from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
-from pisces import rendering, shards
-from pisces.params import Extent, Render
-from pisces.shards import Cell
+from pisces.core import shards
+from pisces.core.shards import Cell
+from pisces.inputs import binning
+from pisces.inputs.settings import Extent, RenderSettings
 
 SIZE, EXTENT = 224, 2.5
 REACH = Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=EXTENT)
-RAW = Render(views=("raw",), size=SIZE, extent=REACH, sps=8, rolloff=0.35, delay=4)
+RAW = RenderSettings(views=("raw",), size=SIZE, extent=REACH, sps=8, rolloff=0.35, delay=4)
 
 
 def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:
@@ -39,7 +40,9 @@ def plain_share(root: Path, folder: Path, frames: int, share: tuple[int, int]) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=4096, help="frames a cell, of 8 cells (default 4096: 268 MB)")
+    parser.add_argument(
+        "--frames", type=int, default=4096, help="frames a cell, of 8 cells (default 4096: 268 MB)"
+    )
     parser.add_argument("--plain-frames", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
@@ -63,10 +66,18 @@ def main() -> None:
                 with cell.path(source).open("rb") as reader, target.open("wb") as writer:
                     shutil.copyfileobj(reader, writer, 1 << 20)
 
-        contestants = {"render": lambda: rendering.render(source, root / "out", RAW), "copy": copy, "plain": plain}
+        contestants = {
+            "render": lambda: binning.render(source, root / "out", RAW),
+            "copy": copy,
+            "plain": plain,
+        }
         seconds = medians(interleave(contestants, arguments.repeats))
     total = len(cells) * arguments.frames
-    rates = {"render": total / seconds["render"], "copy": total / seconds["copy"], "plain": arguments.plain_frames / seconds["plain"]}
+    rates = {
+        "render": total / seconds["render"],
+        "copy": total / seconds["copy"],
+        "plain": arguments.plain_frames / seconds["plain"],
+    }
     print(machine())
     for name, rate in rates.items():
         print(f"{name:<7}{rate:10.0f} frames/s")

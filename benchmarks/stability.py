@@ -14,6 +14,7 @@ import math
 import resource
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,16 +23,30 @@ from lightning_fabric import Fabric
 
 from benchmarks.timing import machine
 from benchmarks.training import make_work
-from pisces import console, devices, training
+from pisces.config.schema import load_params
+from pisces.core.progress import progress
 from pisces.models import BACKBONES
-from pisces.params import load_params
+from pisces.training import devices, trainer
+from pisces.training.settings import TrainingSettings
 
 MODELS = ("resnet34", "resnet50", "vit_b_16", "swin_tiny", "swin_small")
 HEADS = ("standard", "bottleneck_64", "bottleneck_128", "dual_layer")
 RATES = (1e-6, 1e-5, 1e-4, 1e-3)
 BATCH_SIZES = (64, 128, 256, 512, 1024)
-SIZE, FEWEST, VALIDATION = 32, 128, 64  # pixels; training frames of the small batches; validation frames
-HEADER = ("backbone", "runs", "ended with metrics", "skipped steps", "rollbacks", "out-of-memory splits", "best joint accuracy")
+SIZE, FEWEST, VALIDATION = (
+    32,
+    128,
+    64,
+)  # pixels; training frames of the small batches; validation frames
+HEADER = (
+    "backbone",
+    "runs",
+    "ended with metrics",
+    "skipped steps",
+    "rollbacks",
+    "out-of-memory splits",
+    "best joint accuracy",
+)
 
 
 class Run(NamedTuple):
@@ -52,20 +67,32 @@ class Outcome(NamedTuple):
 def grid() -> list[Run]:
     """With five backbones and five batch sizes, a Latin square: 32 runs a backbone, and no two equal but for the backbone."""
     rest = list(itertools.product(HEADS, RATES, (False, True)))
-    return [Run(m, *one, BATCH_SIZES[(i + j) % len(BATCH_SIZES)]) for i, m in enumerate(MODELS) for j, one in enumerate(rest)]
+    return [
+        Run(m, *one, BATCH_SIZES[(i + j) % len(BATCH_SIZES)])
+        for i, m in enumerate(MODELS)
+        for j, one in enumerate(rest)
+    ]
 
 
-def train(run: Run, work: training.Work, weights: Path, folder: Path, fabric: Fabric) -> Outcome:
+def train(
+    run: Run, work: trainer.TrainingData, weights: Path, folder: Path, fabric: Fabric
+) -> Outcome:
     """Raises whatever ends the training, and ValueError for a metric that is not finite."""
     frames = max(run.batch_size, FEWEST)
     work = work._replace(parts=work.parts | {"train": work.parts["train"][:frames]})
-    settings = run._asdict() | {"pretrained": str(weights) if run.pretrained else "none", "epochs": 1, "schedule": "plateau"}
-    config = load_params().train.model_copy(update=settings)
+    settings = run._asdict() | {
+        "pretrained": str(weights) if run.pretrained else "none",
+        "epochs": 1,
+        "schedule": "plateau",
+    }
+    config = replace(load_params().train.to(TrainingSettings), **settings)
     with tempfile.TemporaryDirectory(dir=folder) as checkpoint:
-        _, history = training.fit(work, config, 1, Path(checkpoint) / "last.pt", fabric, lambda _: None)
+        _, history = trainer.fit(
+            work, config, 1, Path(checkpoint) / "last.pt", fabric, lambda _: None
+        )
     if strange := [name for name, value in history[-1].items() if not math.isfinite(value)]:
         raise ValueError(f"{', '.join(strange)} are not finite")
-    row = training.summary(history, config.stop_metric)
+    row = trainer.summary(history, config.stop_metric)
     splits = round(math.log2(run.batch_size / row["micro_batch"]))
     return Outcome(row["skipped_steps"], row["rollbacks"], splits, row["validation_joint_accuracy"])
 
@@ -73,7 +100,9 @@ def train(run: Run, work: training.Work, weights: Path, folder: Path, fabric: Fa
 def limit_memory(size: int) -> None:
     """Lets allocations fail when this process holds `size` bytes, instead of the system killing it later; Linux with glibc only."""
     m_mmap_threshold = -3
-    ctypes.CDLL(None).mallopt(m_mmap_threshold, 1 << 20)  # larger blocks go back when freed: kept ones would count as held
+    ctypes.CDLL(None).mallopt(
+        m_mmap_threshold, 1 << 20
+    )  # larger blocks go back when freed: kept ones would count as held
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
@@ -84,10 +113,14 @@ def table_row(model: str, runs: int, outcomes: Sequence[Outcome]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backbones", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--limit", type=int, help="runs, taken evenly from the grid")
-    parser.add_argument("--memory-gb", type=float, default=8.0, help="that this process may take, on a CPU")
+    parser.add_argument(
+        "--memory-gb", type=float, default=8.0, help="that this process may take, on a CPU"
+    )
     parser.add_argument("--accelerator", default="auto", help="as train.accelerator")
     parser.add_argument("--precision", default="bf16-mixed", help="as train.precision")
     arguments = parser.parse_args()
@@ -101,7 +134,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         work = make_work(folder, ("raw",), SIZE, max(BATCH_SIZES), VALIDATION)
-        for run in console.progress(runs, "runs"):
+        for run in progress(runs, "runs"):
             weights = folder / f"{run.model}.pth"
             if run.pretrained and not weights.exists():
                 torch.save(BACKBONES[run.model].builder().state_dict(), weights)
@@ -109,10 +142,18 @@ def main() -> None:
                 outcomes[run] = train(run, work, weights, folder, fabric)
             except Exception as error:  # the very thing that is counted here
                 print(f"{run}: {type(error).__name__}: {error}", flush=True)
-    print(f"{machine()}, on {fabric.device.type}, {arguments.precision}; {len(outcomes)} of {len(runs)} runs ended with metrics")
+    print(
+        f"{machine()}, on {fabric.device.type}, {arguments.precision}; {len(outcomes)} of {len(runs)} runs ended with metrics"
+    )
     print(f"| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")
     for model in dict.fromkeys(run.model for run in runs):
-        print(table_row(model, sum(run.model == model for run in runs), [one for run, one in outcomes.items() if run.model == model]))
+        print(
+            table_row(
+                model,
+                sum(run.model == model for run in runs),
+                [one for run, one in outcomes.items() if run.model == model],
+            )
+        )
 
 
 if __name__ == "__main__":

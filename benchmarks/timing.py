@@ -28,5 +28,8 @@ def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
 def machine() -> str:
     """The processor, the cores this process may use, and torch."""
     with open("/proc/cpuinfo") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.processor())
+        model = next(
+            (line.split(":")[1].strip() for line in file if line.startswith("model name")),
+            platform.processor(),
+        )
     return f"{model}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__} with {torch.get_num_threads()} threads"

@@ -8,6 +8,7 @@ import argparse
 import itertools
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,19 +21,30 @@ from torchvision.transforms.functional import to_tensor
 
 from benchmarks.frames import make_frames, make_shards
 from benchmarks.timing import interleave, machine, medians
-from pisces import devices, rendering, shards, training
-from pisces.augmentation import Augmentation
-from pisces.datasets import Batch, Constellations, Recordings, Signals, Stored, batches
+from pisces.config.schema import load_params
+from pisces.core import shards
+from pisces.core.shards import Cell
+from pisces.data.datasets import Batch, StoredFrames, batches
+from pisces.inputs import binning, export
+from pisces.inputs.base import FrameStore
+from pisces.inputs.drawing import BinStore, Drawing
+from pisces.inputs.settings import DrawSettings, RenderSettings
+from pisces.inputs.waveform import IqStore, Waveform
 from pisces.models.cldnn import Settings
-from pisces.params import load_params
-from pisces.rendering import Drawing
-from pisces.shards import Cell
-from pisces.signals import Waveform
+from pisces.training import devices, trainer
+from pisces.training.augmentation import Augmentation
+from pisces.training.settings import NoiseAwareSettings, TrainingSettings
 
-CELLS = [Cell(modulation, snr_db) for modulation in ("BPSK", "QPSK", "64QAM", "128APSK") for snr_db in (0, 10, 20, 30)]
+CELLS = [
+    Cell(modulation, snr_db)
+    for modulation in ("BPSK", "QPSK", "64QAM", "128APSK")
+    for snr_db in (0, 10, 20, 30)
+]
 PNG_MODELS, PNG_SIZE, PNG_FRAMES_ON_A_CPU = ("resnet18", "resnet50", "swin_tiny"), 224, 64
 IQ_MODELS, IQ_SAMPLES = ("cldnn", "mcldnn"), (128, 1024)
-RESIDENT = 8  # batches of ready images, taken in turn, so that any number of frames fits on the device
+RESIDENT = (
+    8  # batches of ready images, taken in turn, so that any number of frames fits on the device
+)
 
 
 class Ready(NamedTuple):
@@ -40,85 +52,130 @@ class Ready(NamedTuple):
 
     shape: tuple[int, ...]
 
-    def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
+    def tensors(self, inputs: torch.Tensor) -> torch.Tensor:
         return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
 
 def collate(frames: list[tuple[Path, int, int]]) -> list[torch.Tensor]:
     """Files and classes -> grey images (n, 1, size, size) from 0 to 1, modulations and SNRs; run by the workers of a DataLoader."""
     paths, *classes = zip(*frames, strict=True)
-    return [torch.stack([to_tensor(Image.open(path)) for path in paths]), *map(torch.tensor, classes)]
+    return [
+        torch.stack([to_tensor(Image.open(path)) for path in paths]),
+        *map(torch.tensor, classes),
+    ]
 
 
-def png_loader(work: training.Work, folder: Path, **settings: Any) -> DataLoader:
+def png_loader(work: trainer.TrainingData, folder: Path, **settings: Any) -> DataLoader:
     """Of the training frames, a file each."""
-    rendering.export_png(work.data.root, folder, work.input, None)
-    cells = [[folder / modulation / f"SNR_{snr_db}" for snr_db in work.data.snrs_db] for modulation in work.data.modulations]
+    export.export_png(work.data.root, folder, work.input, None)
+    cells = [
+        [folder / modulation / f"SNR_{snr_db}" for snr_db in work.data.snrs_db]
+        for modulation in work.data.modulations
+    ]
     frames = [(cells[m][s] / f"{row:05d}.png", m, s) for m, s, row in work.parts["train"].tolist()]
     return DataLoader(frames, collate_fn=collate, persistent_workers=True, **settings)
 
 
-def make_work(root: Path, views: tuple[str, ...], size: int, train: int, validation: int) -> training.Work:
+def make_work(
+    root: Path, views: tuple[str, ...], size: int, train: int, validation: int
+) -> trainer.TrainingData:
     """So many synthetic frames of `CELLS`, shuffled; all settings but views and size are those of params.yaml."""
     params = load_params()
     make_shards(root / "iq", CELLS, _per_cell(train + validation))
-    rendering.render(root / "iq", root / "constellations", params.render.model_copy(update={"views": views, "size": size}))
-    data = Constellations(root / "constellations")
-    return training.Work(data, None, _parts(data, train, validation), Drawing(data.render, params.draw), Augmentation())
+    binning.render(
+        root / "iq",
+        root / "constellations",
+        replace(params.render.to(RenderSettings), views=views, size=size),
+    )
+    data = BinStore(root / "constellations")
+    return trainer.TrainingData(
+        data,
+        None,
+        _parts(data, train, validation),
+        Drawing(data.render, params.draw.to(DrawSettings)),
+        Augmentation(),
+    )
 
 
-def make_iq_work(root: Path, samples: int, train: int) -> training.Work:
+def make_iq_work(root: Path, samples: int, train: int) -> trainer.TrainingData:
     """The first `samples` of such frames, as they are; a `cldnn` of params.yaml in the last phase of its training, which is the longest."""
     for cell in CELLS:
         iq = make_frames(cell, _per_cell(train))[:, :samples]
         shards.save(cell.path(root), {"iq": iq, "row": np.arange(len(iq))}, cell._asdict())
-    params, data = load_params(), Signals(root)
-    phases = {name: getattr(params.noise_aware, name).model_copy(update={"epochs": 0}) for name in ("a", "b1", "b2")}
-    noise_aware, cldnn = params.noise_aware.model_copy(update=phases), Settings(**params.cldnn.model_dump())
-    return training.Work(data, data, _parts(data, train, 0), Waveform(samples), Augmentation(), cldnn, noise_aware)
+    params, data = load_params(), IqStore(root)
+    noise_aware = params.noise_aware.to(NoiseAwareSettings)
+    phases = {name: replace(getattr(noise_aware, name), epochs=0) for name in ("a", "b1", "b2")}
+    noise_aware = replace(noise_aware, **phases)
+    cldnn = Settings(**params.cldnn.model_dump())
+    return trainer.TrainingData(
+        data, data, _parts(data, train, 0), Waveform(samples), Augmentation(), cldnn, noise_aware
+    )
 
 
 def _per_cell(frames: int) -> int:
     return -(-frames // len(CELLS))
 
 
-def _parts(data: Recordings, train: int, validation: int) -> dict[str, np.ndarray]:
+def _parts(data: FrameStore, train: int, validation: int) -> dict[str, np.ndarray]:
     index = np.random.default_rng(1).permutation(data.every_frame())
     return {"train": index[:train], "validation": index[train : train + validation]}
 
 
-def rates(work: training.Work, model: str, batch_size: int, fabric: Fabric, pngs: DataLoader | None, repeats: int) -> dict[str, float]:
+def rates(
+    work: trainer.TrainingData,
+    model: str,
+    batch_size: int,
+    fabric: Fabric,
+    pngs: DataLoader | None,
+    repeats: int,
+) -> dict[str, float]:
     """Frames a second of `read`, `resident`, the `input` path by itself and, when there are any, `png`."""
-    config = load_params().train.model_copy(update={"model": model, "batch_size": batch_size})
+    config = replace(
+        load_params().train.to(TrainingSettings), **{"model": model, "batch_size": batch_size}
+    )
     frames = len(work.parts["train"])
-    reader = training.Learner(fabric, work, config, seed=1)
-    taker = training.Learner(fabric, work._replace(input=Ready(work.input.shape)), config, seed=1)
+    reader = trainer.Learner(fabric, work, config, seed=1)
+    taker = trainer.Learner(fabric, work._replace(input=Ready(work.input.shape)), config, seed=1)
 
     def read() -> Iterator[Batch]:
-        return batches(Stored(work.data, fabric.device), work.parts["train"], batch_size)
+        return batches(StoredFrames(work.data, fabric.device), work.parts["train"], batch_size)
 
-    ready = [batch._replace(stored=work.input.prepare(batch.stored)) for batch in itertools.islice(read(), RESIDENT)]
+    ready = [
+        batch._replace(stored=work.input.tensors(batch.stored))
+        for batch in itertools.islice(read(), RESIDENT)
+    ]
 
     def feed() -> None:
         for batch in read():
-            last = work.input.prepare(batch.stored)
+            last = work.input.tensors(batch.stored)
         last.flatten()[0].item()  # waits for a GPU
 
     contestants = {
         "input": feed,
         "read": lambda: reader.train(read(), 1, frames),
-        "resident": lambda: taker.train(itertools.islice(itertools.cycle(ready), frames // batch_size), 1, frames),
+        "resident": lambda: taker.train(
+            itertools.islice(itertools.cycle(ready), frames // batch_size), 1, frames
+        ),
     }
     if pngs:
-        contestants["png"] = lambda: taker.train((Batch(*(c.to(fabric.device, non_blocking=True) for c in one)) for one in pngs), 1, frames)
-    return {name: frames / seconds for name, seconds in medians(interleave(contestants, repeats)).items()}
+        contestants["png"] = lambda: taker.train(
+            (Batch(*(c.to(fabric.device, non_blocking=True) for c in one)) for one in pngs),
+            1,
+            frames,
+        )
+    return {
+        name: frames / seconds
+        for name, seconds in medians(interleave(contestants, repeats)).items()
+    }
 
 
 def report(what: str, rate: dict[str, float]) -> dict[str, float]:
     """Prints the rates, and the share of the input path, and hands them back."""
     print(f"{what}: " + ", ".join(f"{name} {one:.1f} frames/s" for name, one in rate.items()))
     difference, alone = 1 - rate["read"] / rate["resident"], rate["resident"] / rate["input"]
-    print(f"input path = {100 * difference:.1f} % of a step (at most 5); by itself, where nothing overlaps, {100 * alone:.2g} %")
+    print(
+        f"input path = {100 * difference:.1f} % of a step (at most 5); by itself, where nothing overlaps, {100 * alone:.2g} %"
+    )
     return rate
 
 
@@ -128,7 +185,10 @@ def time_iq(frames: int, batch_size: int, fabric: Fabric, repeats: int) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             work = make_iq_work(Path(temporary), samples, frames)
             for model in IQ_MODELS:
-                report(f"{model}, {samples} samples", rates(work, model, batch_size, fabric, None, repeats))
+                report(
+                    f"{model}, {samples} samples",
+                    rates(work, model, batch_size, fabric, None, repeats),
+                )
 
 
 def main() -> None:
@@ -137,35 +197,63 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="pixels")
     parser.add_argument("--views", nargs="+", default=["raw", "symbol", "noise", "differential"])
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--frames", type=int, default=512, help="of a pass, in whole batches; a GPU wants thousands")
+    parser.add_argument(
+        "--frames", type=int, default=512, help="of a pass, in whole batches; a GPU wants thousands"
+    )
     parser.add_argument("--accelerator", default="auto", help="as train.accelerator")
     parser.add_argument("--precision", default="auto", help="as train.precision")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--png", action="store_true", help=f"{', '.join(PNG_MODELS)} at {PNG_SIZE} px, view raw; for a GPU")
-    parser.add_argument("--iq", action="store_true", help=f"{', '.join(IQ_MODELS)} on frames of {', '.join(map(str, IQ_SAMPLES))} samples")
+    parser.add_argument(
+        "--png",
+        action="store_true",
+        help=f"{', '.join(PNG_MODELS)} at {PNG_SIZE} px, view raw; for a GPU",
+    )
+    parser.add_argument(
+        "--iq",
+        action="store_true",
+        help=f"{', '.join(IQ_MODELS)} on frames of {', '.join(map(str, IQ_SAMPLES))} samples",
+    )
     parser.add_argument("--workers", type=int, default=12, help="processes of the loop over PNGs")
     arguments = parser.parse_args()
     frames = max(arguments.frames // arguments.batch_size, 1) * arguments.batch_size
     fabric = devices.make_fabric(arguments.accelerator, arguments.precision)
     if arguments.png and fabric.device.type == "cpu" and frames > PNG_FRAMES_ON_A_CPU:
-        parser.error(f"--png is meant for a GPU; on a CPU it takes at most --frames {PNG_FRAMES_ON_A_CPU}, which are minutes")
-    models, views, size = (PNG_MODELS, ["raw"], PNG_SIZE) if arguments.png else ([arguments.model], arguments.views, arguments.size)
+        parser.error(
+            f"--png is meant for a GPU; on a CPU it takes at most --frames {PNG_FRAMES_ON_A_CPU}, which are minutes"
+        )
+    models, views, size = (
+        (PNG_MODELS, ["raw"], PNG_SIZE)
+        if arguments.png
+        else ([arguments.model], arguments.views, arguments.size)
+    )
     device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else fabric.device.type
     print(f"{machine()}, on {device}, {fabric.strategy.precision.precision}")
     if arguments.iq:
         print(f"{frames} frames of raw IQ a pass, {arguments.batch_size} a step")
         return time_iq(frames, arguments.batch_size, fabric, arguments.repeats)
-    print(f"{frames} frames a pass of {len(views)} x {size} x {size} px, {arguments.batch_size} a step")
+    print(
+        f"{frames} frames a pass of {len(views)} x {size} x {size} px, {arguments.batch_size} a step"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         root, pngs = Path(temporary), None
         work = make_work(root, tuple(views), size, frames, 0)
         if arguments.png:
             on_gpu = fabric.device.type == "cuda"
-            pngs = png_loader(work, root / "png", batch_size=arguments.batch_size, num_workers=arguments.workers, pin_memory=on_gpu)
+            pngs = png_loader(
+                work,
+                root / "png",
+                batch_size=arguments.batch_size,
+                num_workers=arguments.workers,
+                pin_memory=on_gpu,
+            )
         for model in models:
-            rate = report(model, rates(work, model, arguments.batch_size, fabric, pngs, arguments.repeats))
+            rate = report(
+                model, rates(work, model, arguments.batch_size, fabric, pngs, arguments.repeats)
+            )
             if pngs:
-                print(f"read / png = {rate['read'] / rate['png']:.2f} with {arguments.workers} workers")
+                print(
+                    f"read / png = {rate['read'] / rate['png']:.2f} with {arguments.workers} workers"
+                )
 
 
 if __name__ == "__main__":

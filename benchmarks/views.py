@@ -1,4 +1,4 @@
-"""What each list of views is worth: trains on the preset `benchmark` with each, as queued DVC experiments, and writes docs/views.md.
+"""What each list of views is worth: trains on the preset `benchmark` with each, as queued DVC experiments, and writes docs/results/views.md.
 
     python -m benchmarks.views [--other frames.hdf5] [raw raw,symbol ...]
 
@@ -9,6 +9,7 @@ the RML2018.01A layout that no model was trained on.
 import argparse
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import dvc.api
@@ -17,12 +18,16 @@ import torch
 
 from benchmarks import experiments
 from benchmarks.timing import machine
-from pisces import inference, modelfile, radioml, rendering
-from pisces.datasets import Constellations, Stored, batches
-from pisces.modelfile import Trained
-from pisces.params import load_params, read_yaml
+from pisces.config.schema import load_params, read_yaml
+from pisces.data.datasets import StoredFrames, batches
+from pisces.evaluation import inference
+from pisces.inputs import binning
+from pisces.inputs.drawing import BinStore
+from pisces.models import modelfile
+from pisces.models.modelfile import TrainedModel
+from pisces.sources import rml2018
 
-PRESET, PAGE = Path("presets/benchmark.yaml"), Path("docs/views.md")
+PRESET, PAGE = Path("presets/benchmark.yaml"), Path("docs/results/views.md")
 START, END = "<!-- made by benchmarks.views -->\n", "<!-- end -->\n"
 LISTS = ("raw", "raw,symbol", "raw,noise", "raw,symbol,noise", "raw,symbol,noise,differential")
 HIGH_DB = 22
@@ -47,12 +52,14 @@ def results(views: str, experiment: str) -> dict[str, str]:
     for task in ("modulation", "snr", "joint"):
         one = summary[task]
         row[task] = f"{one['accuracy']:.3f} ({one['ci_low']:.3f} to {one['ci_high']:.3f})"
-    row[f"joint at >= {HIGH_DB} dB"] = f"{(high['joint'] * high['frames']).sum() / high['frames'].sum():.3f}"
+    row[f"joint at >= {HIGH_DB} dB"] = (
+        f"{(high['joint'] * high['frames']).sum() / high['frames'].sum():.3f}"
+    )
     f1 = scores[scores["task"] == "modulation"].set_index("label")["f1"]
     return row | {f"F1 of {name}": f"{f1[name]:.2f}" for name in HARD}
 
 
-def load_model(experiment: str, folder: Path) -> Trained:
+def load_model(experiment: str, folder: Path) -> TrainedModel:
     for name in (modelfile.WEIGHTS, modelfile.CARD):
         content = dvc.api.read(f"models/{name}", rev=experiment, mode="rb")
         (folder / name).write_bytes(content)
@@ -64,34 +71,60 @@ def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         trained = load_model(experiment, root)
-        with radioml.open_source(file) as source:
-            there = {snr_db for _, snr_db in radioml.rows_by_label(source)}
+        with rml2018.open_source(file) as source:
+            there = {snr_db for _, snr_db in rml2018.rows_by_label(source)}
         snrs_db = tuple(snr_db for snr_db in trained.snrs_db if snr_db in there)
-        data = load_params().data.model_copy(
-            update={"path": str(file), "modulations": trained.modulations, "snrs_db": snrs_db, "frames_per_cell": None}
+        data = replace(
+            load_params().data.to(rml2018.Selection),
+            **(
+                {
+                    "path": str(file),
+                    "modulations": trained.modulations,
+                    "snrs_db": snrs_db,
+                    "frames_per_cell": None,
+                }
+            ),
         )
-        radioml.split(data, root / "iq")
-        rendering.render(root / "iq", root / "constellations", trained.input.render)
-        frames = Constellations(root / "constellations")
+        rml2018.split(data, root / "iq")
+        binning.render(root / "iq", root / "constellations", trained.input.render)
+        frames = BinStore(root / "constellations")
         index = frames.every_frame()
         right = torch.zeros(3)
-        for batch in batches(Stored(frames, torch.device("cpu")), index, 256):
+        for batch in batches(StoredFrames(frames, torch.device("cpu")), index, 256):
             true_db = torch.tensor(frames.snrs_db)[batch.snr]
-            modulation, snr = inference.answer(trained.model, trained.input.prepare(batch.stored), true_db)
-            said_db = torch.tensor(trained.snrs_db)[snr.argmax(1)]
-            answers = torch.stack([modulation.argmax(1) == batch.modulation, said_db == true_db])
-            right += torch.stack([*answers, answers.all(0)]).sum(1)
-    accuracies = dict(zip(("modulation", "snr", "joint"), (f"{value:.3f}" for value in right / len(index)), strict=True))
+            inputs = trained.input.tensors(batch.stored)
+            modulation, snr = inference.predict(trained.model, inputs, true_db)
+            predicted_db = torch.tensor(trained.snrs_db)[snr.argmax(1)]
+            modulation_right = modulation.argmax(1) == batch.modulation
+            snr_right = predicted_db == true_db
+            joint_right = modulation_right & snr_right
+            right += torch.stack([modulation_right, snr_right, joint_right]).sum(1)
+    accuracies = dict(
+        zip(
+            ("modulation", "snr", "joint"),
+            (f"{value:.3f}" for value in right / len(index)),
+            strict=True,
+        )
+    )
     return {"views": views.replace(",", " + ")} | accuracies | {"frames": str(len(index))}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lists", nargs="*", default=LISTS, help=f"views with commas between them (default: {' '.join(LISTS)})")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "lists",
+        nargs="*",
+        default=LISTS,
+        help=f"views with commas between them (default: {' '.join(LISTS)})",
+    )
     parser.add_argument("--other", type=Path, help="a file that no model was trained on")
     arguments = parser.parse_args()
     names = run(arguments.lists)
-    made = f"Made by `python -m benchmarks.views` on {machine()}.\n\n" + experiments.table([results(*one) for one in names.items()])
+    made = f"Made by `python -m benchmarks.views` on {machine()}.\n\n" + experiments.table(
+        [results(*one) for one in names.items()]
+    )
     if arguments.other:
         rows = [transfer(*one, arguments.other) for one in names.items()]
         made += f"\nThe same models on `{arguments.other.name}`:\n\n" + experiments.table(rows)

@@ -1,3 +1,5 @@
 """Perturbation Impact Scores for ConstEllationS: the library behind the stages."""
 
-__version__ = "0.1.0"
+from pisces.core.version import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -2,17 +2,24 @@
 
 from pathlib import Path
 
-from pisces import console, plots, rendering, tracking
-from pisces.params import load_params
+from pisces.config.schema import load_params
+from pisces.inputs import binning, sheet
+from pisces.inputs.settings import RenderSettings
+from pisces.report import style
+from pisces.run import console, tracking
 
-SHARDS, OUT, SHEET = Path("data/split_hdf5"), Path("data/constellations"), Path("plots/constellations.png")
+SHARDS, OUT, SHEET = (
+    Path("data/split_hdf5"),
+    Path("data/constellations"),
+    Path("plots/constellations.png"),
+)
 
 
 def main() -> None:
     params = load_params()
     with tracking.stage("render", params) as run:
-        n = rendering.render(SHARDS, OUT, params.render)
-        plots.save(plots.constellations(*rendering.preview(OUT)), SHEET)
+        n = binning.render(SHARDS, OUT, params.render.to(RenderSettings))
+        style.save(style.constellations(*sheet.preview(OUT)), SHEET)
         run.artifact(SHEET)
     print(f"rendered {n} frames at {params.render.size} px into {OUT}; a look at them: {SHEET}")
 

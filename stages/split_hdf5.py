@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from pisces import console, files, plots, radioml, tracking
-from pisces.params import load_params
+from pisces.config.schema import load_params
+from pisces.core import files
+from pisces.report import style
+from pisces.run import console, tracking
+from pisces.sources import rml2018
 
 OUT = Path("data/split_hdf5")
 METRICS, TABLE, PLOT = Path("metrics/audit.json"), Path("plots/audit.csv"), Path("plots/audit.png")
@@ -12,16 +15,20 @@ METRICS, TABLE, PLOT = Path("metrics/audit.json"), Path("plots/audit.csv"), Path
 def main() -> None:
     params = load_params()
     with tracking.stage("split_hdf5", params) as run:
-        audit = radioml.split(params.data, OUT)
+        audit = rml2018.split(params.data.to(rml2018.Selection), OUT)
         files.write_json(METRICS, audit.summary)
         files.write_csv(TABLE, audit.table)
-        plots.save(plots.audit(audit.table), PLOT)
-        run.dataset("source", radioml.fingerprint(Path(params.data.path)), Path(params.data.path).name)
+        style.save(style.audit(audit.table), PLOT)
+        run.dataset(
+            "source", rml2018.fingerprint(Path(params.data.path)), Path(params.data.path).name
+        )
         run.metrics(audit.summary)
         run.artifact(PLOT)
     for warning in audit.warnings:
         print(f"warning: {warning}")
-    print(f"wrote {audit.summary['kept']['frames']} frames in {audit.summary['kept']['cells']} shards to {OUT}")
+    print(
+        f"wrote {audit.summary['kept']['frames']} frames in {audit.summary['kept']['cells']} shards to {OUT}"
+    )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
-from pisces import console, files, splitting, tracking
-from pisces.params import load_params
+from pisces.config.schema import load_params
+from pisces.core import files
+from pisces.data import splitting
+from pisces.run import console, tracking
 
-CONSTELLATIONS, OUT, METRICS = Path("data/constellations"), Path("data/splits.npz"), Path("metrics/stratify.json")
+CONSTELLATIONS, OUT, METRICS = (
+    Path("data/constellations"),
+    Path("data/splits.npz"),
+    Path("metrics/stratify.json"),
+)
 
 
 def main() -> None:
@@ -17,7 +23,9 @@ def main() -> None:
         files.write_json(METRICS, summary)
         run.metrics({part: summary[part] for part in splitting.PARTS})
         run.dataset("splits", str(summary["sha256"]), str(OUT))
-    print(f"split {summary['joint_classes']} joint classes into {' + '.join(f'{summary[p]} {p}' for p in splitting.PARTS)} frames in {OUT}")
+    print(
+        f"split {summary['joint_classes']} joint classes into {' + '.join(f'{summary[p]} {p}' for p in splitting.PARTS)} frames in {OUT}"
+    )
 
 
 if __name__ == "__main__":

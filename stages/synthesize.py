@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pisces import console, tracking
-from pisces.params import load_params
-from pisces.synthesis import synthesize_file
+from pisces.config.schema import load_params
+from pisces.run import console, tracking
+from pisces.sources.synthesis import SynthesisSettings, synthesize_file
 
 OUT = Path("data/raw")
 
@@ -13,7 +13,7 @@ def main() -> None:
     params = load_params()
     path = OUT / f"synthetic.{params.synthesize.format}"
     with tracking.stage("synthesize", params):
-        n_frames = synthesize_file(path, params.synthesize, params.base.seed)
+        n_frames = synthesize_file(path, params.synthesize.to(SynthesisSettings), params.base.seed)
     print(f"wrote {n_frames} frames of {params.synthesize.samples} samples to {path}")
 
 

@@ -1,23 +1,32 @@
 """A tiny grid of synthesised frames, rendered and read back, which the tests of the later rooms share."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pisces import rendering, shards
-from pisces.datasets import Constellations, Signals
-from pisces.params import Draw, Extent, NoiseAware, Perturb, Render
-from pisces.shards import Cell
-from pisces.synthesis import synthesize_cell
+from pisces.core import shards
+from pisces.core.settings import from_json, to_json
+from pisces.core.shards import Cell
+from pisces.inputs import binning
+from pisces.inputs.drawing import BinStore
+from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
+from pisces.inputs.waveform import IqStore
+from pisces.pis.settings import MaskSettings
+from pisces.sources.synthesis import synthesize_cell
+from pisces.training.settings import NoiseAwareSettings
 
-MODULATIONS = ("4ASK", "QPSK", "16QAM")  # the one class order, which is not the order of the alphabet
+MODULATIONS = ("4ASK", "QPSK", "16QAM")  # the one class order, not that of the alphabet
 SNRS_DB = (-10, 0, 20)
 FRAMES, SAMPLES, SIZE, EXTENT = 20, 256, 32, 2.5
-RENDER = Render(
+
+RENDER = RenderSettings(
     views=("raw", "symbol", "noise", "differential"),
     size=SIZE,
     extent=Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=3.0),
@@ -27,7 +36,8 @@ RENDER = Render(
 )
 POINTS = {"raw": 256, "symbol": 24, "noise": 174, "differential": 252}
 """Of a frame of `SAMPLES`: the noise filter has 83 taps."""
-PERTURB = Perturb(
+
+PERTURB = MaskSettings(
     views=None,
     rules=("exact", "percentile"),
     masks=("top", "bottom", "random"),
@@ -42,73 +52,109 @@ PERTURB = Perturb(
     frames_per_cell=None,
 )
 """Every kind of mask, and few of each."""
+
 Write = Callable[[Path, dict[Cell, np.ndarray], int], Path]
 
 
-def raw_only(size: int = SIZE, extent: float = EXTENT) -> Render:
+def raw_only(size: int = SIZE, extent: float = EXTENT) -> RenderSettings:
     """`RENDER` with a single view."""
-    return RENDER.model_copy(update={"views": ("raw",), "size": size, "extent": RENDER.extent.model_copy(update={"raw": extent})})
+    return replace(RENDER, views=("raw",), size=size, extent=replace(RENDER.extent, raw=extent))
 
 
-def draw(method: str) -> Draw:
-    return Draw(method=method, sigma_px=1.0, decay_px=(0.5, 1.0, 2.0))
+def draw(method: str) -> DrawSettings:
+    return DrawSettings(method=method, sigma_px=1.0, decay_px=(0.5, 1.0, 2.0))
 
 
-def noise_aware(epochs: tuple[int, int, int] = (1, 1, 1), **changes) -> NoiseAware:
-    """Phases a, b1 and b2 of so many epochs, then c, all with the same weights; `changes` are weights or other settings."""
-    weights = {"denoising": 0.3, "identity": 0.05, "noise": 0.1, "features": 0.0, "distillation": 0.0}
+def noise_aware(epochs: tuple[int, int, int] = (1, 1, 1), **changes: Any) -> NoiseAwareSettings:
+    """Phases a, b1 and b2 of so many epochs, then c, all with the same weights of the losses.
+
+    `changes` are other weights or other settings.
+    """
+    weights = {
+        "denoising": 0.3,
+        "identity": 0.05,
+        "noise": 0.1,
+        "features": 0.0,
+        "distillation": 0.0,
+    }
     weights |= {name: changes.pop(name) for name in weights.keys() & changes.keys()}
-    phases = zip(("a", "b1", "b2", "c"), (*epochs, None), (0, 0, 0.1, 1), (0, 1, 1, 1), strict=True)
-    settings = {name: weights | {"epochs": e, "gradient": g, "classification": c} for name, e, g, c in phases}
-    settings |= {"degrade_db": (2, 8), "degrade_to_db": None, "reference": None, "features_ramp_epochs": 0, "teacher": None}
-    settings |= {"teach_band_db": (-20, 30), "temperature": 2.0, "raw_gain": {"probability": 0, "below_db": 0, "low": 0, "high": 0.5}}
-    return NoiseAware.model_validate(settings | changes)
+
+    settings: dict[str, Any] = {
+        "a": weights | {"epochs": epochs[0], "gradient": 0, "classification": 0},
+        "b1": weights | {"epochs": epochs[1], "gradient": 0, "classification": 1},
+        "b2": weights | {"epochs": epochs[2], "gradient": 0.1, "classification": 1},
+        "c": weights | {"epochs": None, "gradient": 1, "classification": 1},
+        "degrade_db": (2, 8),
+        "degrade_to_db": None,
+        "reference": None,
+        "features_ramp_epochs": 0,
+        "teacher": None,
+        "teach_band_db": (-20, 30),
+        "temperature": 2.0,
+        "raw_gain": {"probability": 0, "below_db": 0, "low": 0, "high": 0.5},
+    }
+    return from_json(NoiseAwareSettings, json.dumps(settings | changes))
 
 
 def save_bins(root: Path, cell: Cell, bins: dict[str, np.ndarray], size: int) -> None:
     """A constellation shard of pixel numbers set by hand, (n, points) of each view."""
-    render = raw_only(size).model_copy(update={"views": tuple(bins)})
+    render = replace(raw_only(size), views=tuple(bins))
+    frames = len(next(iter(bins.values())))
     datasets = {f"{view}/bins": pixels.astype(np.uint16) for view, pixels in bins.items()}
-    row = {"row": np.arange(len(next(iter(bins.values()))))}
-    shards.save(cell.path(root), datasets | row, cell._asdict() | {"render": render.model_dump_json()})
+    datasets["row"] = np.arange(frames)
+    shards.save(cell.path(root), datasets, cell._asdict() | {"render": to_json(render)})
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Small tensors gain nothing from a second thread and lose much where it has no core of its own."""
+    """Small tensors gain nothing from a second thread and lose much where it has no own core."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def iq_shards(tmp_path_factory) -> Path:
-    """IQ shards of 3 modulations x 3 SNRs x 20 frames of 256 samples, whose rows in the source are not those in the shard."""
+    """IQ shards of 3 modulations x 3 SNRs x 20 frames of 256 samples.
+
+    Their rows in the source are not those in the shard.
+    """
     root = tmp_path_factory.mktemp("shards") / "split_hdf5"
-    for number, cell in enumerate(Cell(*names) for names in product(MODULATIONS, SNRS_DB)):
+    cells = [Cell(*names) for names in product(MODULATIONS, SNRS_DB)]
+    for number, cell in enumerate(cells):
         iq = synthesize_cell(
-            *cell, range(FRAMES), seed=1, samples=SAMPLES, sps=8, rolloff=(0.2, 0.5), carrier_offset_std=3.3e-5, gmsk_bt=0.35
+            *cell,
+            range(FRAMES),
+            seed=1,
+            samples=SAMPLES,
+            sps=8,
+            rolloff=(0.2, 0.5),
+            carrier_offset_std=3.3e-5,
+            gmsk_bt=0.35,
         )
-        arrays = {"iq": iq.view(np.float32).reshape(FRAMES, SAMPLES, 2), "row": 1000 * number + 3 * np.arange(FRAMES)}
-        attributes = {"modulation": cell.modulation, "snr_db": cell.snr_db, "source": "made for the tests", "source_sha256": "0" * 64}
-        shards.save(cell.path(root), arrays, attributes)
+        arrays = {
+            "iq": iq.view(np.float32).reshape(FRAMES, SAMPLES, 2),
+            "row": 1000 * number + 3 * np.arange(FRAMES),
+        }
+        source = {"source": "made for the tests", "source_sha256": "0" * 64}
+        shards.save(cell.path(root), arrays, cell._asdict() | source)
     return root
 
 
 @pytest.fixture(scope="session")
-def iq_data(iq_shards) -> Signals:
-    return Signals(iq_shards)
+def iq_data(iq_shards) -> IqStore:
+    return IqStore(iq_shards)
 
 
 @pytest.fixture(scope="session")
 def constellations(iq_shards) -> Path:
     """The same frames, rendered as `RENDER` says: four views of 32 pixels."""
     root = iq_shards.with_name("constellations")
-    rendering.render(iq_shards, root, RENDER)
+    binning.render(iq_shards, root, RENDER)
     return root
 
 
 @pytest.fixture(scope="session")
-def data(constellations) -> Constellations:
-    return Constellations(constellations)
+def data(constellations) -> BinStore:
+    return BinStore(constellations)
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +165,7 @@ def index() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def write_constellations() -> Write:
-    """A function that makes constellation shards, of the view `raw` alone, from pixel numbers set by hand."""
+    """A function that makes constellation shards from pixel numbers set by hand, of one view."""
 
     def write(root: Path, cells: dict[Cell, np.ndarray], size: int) -> Path:
         for cell, bins in cells.items():

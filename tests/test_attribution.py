@@ -1,5 +1,6 @@
 """Do the maps put first what a model was made to look at, and are they what the papers' formulas say where these are known?"""
 
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -12,24 +13,55 @@ from torch.nn import functional
 from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
-from pisces import attribution
-from pisces.attribution import SPATIAL, Head, attribute, methods, model_input, per_pixel
+from pisces.attribution import methods as attribution
+from pisces.attribution.methods import SPATIAL, Head, attribute, methods, per_pixel
+from pisces.attribution.settings import AttributionSettings
+from pisces.config.schema import Attribute
+from pisces.core.seeding import generator
+from pisces.inputs.waveform import Waveform
 from pisces.models.branches import plain
 from pisces.models.joint import JointModel
-from pisces.params import Attribute, load_params
-from pisces.seeding import generator
 
 METHODS = ("grad_cam", "integrated_gradients", "occlusion", "rise")
 TASKS = ("modulation", "snr")
-FORMULAS = load_params().attribute
+FORMULAS = AttributionSettings(
+    methods=METHODS,
+    frames_per_cell=1,
+    layer="auto",
+    ig_steps=8,
+    window=0.25,
+    stride=0.25,
+    rise_masks=64,
+    rise_cells=4,
+    rise_keep=0.5,
+    levels_percent=(1, 5, 10, 25, 50, 100),
+    infidelity_samples=8,
+    checked_frames=17,
+    sensitivity_radius=0.1,
+    sensitivity_samples=1,
+    randomised_steps=3,
+    shuffled_frames=256,
+    shuffled_epochs=16,
+    resamples=2000,
+)
 
 
-def settings(**changed) -> Attribute:
-    return FORMULAS.model_copy(update=changed)
+def settings(**changed) -> AttributionSettings:
+    return replace(FORMULAS, **changed)
 
 
-def explain(name: str, head: Head, images: torch.Tensor, targets: torch.Tensor, *context: torch.Tensor, seed: int = 1, **changed):
-    return attribute(name, head, images, targets, settings(**changed), generator(seed, "attribute"), *context)
+def explain(
+    name: str,
+    head: Head,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    *context: torch.Tensor,
+    seed: int = 1,
+    **changed,
+):
+    return attribute(
+        name, head, images, targets, settings(**changed), generator(seed, "attribute"), *context
+    )
 
 
 # --- Planted patterns -------------------------------------------------------------------------------------------------------
@@ -39,17 +71,27 @@ def explain(name: str, head: Head, images: torch.Tensor, targets: torch.Tensor, 
 
 SIZE, BLOCK, CLASSES, BACKGROUND, SHOWN = 16, 4, 4, 0.05, 32
 _row, _column = np.mgrid[:BLOCK, :BLOCK]
-PATTERNS = np.stack([_column % 2 == 0, _row % 2 == 0, (_column < 2) == (_row < 2), (_row + _column) % 2 == 0])
+PATTERNS = np.stack(
+    [_column % 2 == 0, _row % 2 == 0, (_column < 2) == (_row < 2), (_row + _column) % 2 == 0]
+)
 
 
 def planted(n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Images float32 (n, 2, SIZE, SIZE), classes int64 (n, 2), and which pixels are of the patterns, bool like the images."""
     classes = rng.integers(CLASSES, size=(n, 2))
-    cells = np.eye((SIZE // BLOCK) ** 2, dtype=bool)[rng.integers((SIZE // BLOCK) ** 2, size=(n, 2))]
-    blocks = np.kron(cells.reshape(n, 2, SIZE // BLOCK, SIZE // BLOCK), np.ones((BLOCK, BLOCK), bool))
+    cells = np.eye((SIZE // BLOCK) ** 2, dtype=bool)[
+        rng.integers((SIZE // BLOCK) ** 2, size=(n, 2))
+    ]
+    blocks = np.kron(
+        cells.reshape(n, 2, SIZE // BLOCK, SIZE // BLOCK), np.ones((BLOCK, BLOCK), bool)
+    )
     patterns = np.tile(PATTERNS[classes], (SIZE // BLOCK, SIZE // BLOCK)) & blocks
     dots = (rng.random(blocks.shape) < BACKGROUND) & ~blocks
-    return torch.from_numpy((patterns + 1.1 * dots).astype(np.float32)), torch.from_numpy(classes), patterns
+    return (
+        torch.from_numpy((patterns + 1.1 * dots).astype(np.float32)),
+        torch.from_numpy(classes),
+        patterns,
+    )
 
 
 class NarrowResNet(ResNet):
@@ -62,7 +104,11 @@ class NarrowResNet(ResNet):
 
 def resnet() -> tuple[nn.Module, int]:
     model = NarrowResNet(BasicBlock, [1, 1, 1, 1])
-    model.conv1, model.bn1, model.fc = nn.Conv2d(2, 16, 7, 2, 3, bias=False), nn.BatchNorm2d(16), nn.Identity()
+    model.conv1, model.bn1, model.fc = (
+        nn.Conv2d(2, 16, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(16),
+        nn.Identity(),
+    )
     return model, 128
 
 
@@ -79,7 +125,11 @@ def swin() -> tuple[nn.Module, int]:
     return model, 32
 
 
-KINDS = {"resnet": (resnet, 300, 32, 1e-2), "vit": (vit, 150, 64, 5e-3), "swin": (swin, 150, 32, 1e-2)}
+KINDS = {
+    "resnet": (resnet, 300, 32, 1e-2),
+    "vit": (vit, 150, 64, 5e-3),
+    "swin": (swin, 150, 32, 1e-2),
+}
 PLACE = {"resnet": "auto", "vit": "encoder.layers.encoder_layer_0.ln_1", "swin": "auto"}
 """Where Grad-CAM reads: before a vision transformer's blocks carry the evidence to other tokens; see `readable`."""
 
@@ -92,13 +142,18 @@ def trained(kind: str, seed: int = 1) -> JointModel:
     backbone, steps, batch, rate = KINDS[kind]
     torch.manual_seed(seed)
     body, width = backbone()
-    model = JointModel(body, *plain(width)[:1], nn.Linear(width, CLASSES), nn.Linear(width, CLASSES))
+    model = JointModel(
+        body, *plain(width)[:1], nn.Linear(width, CLASSES), nn.Linear(width, CLASSES)
+    )
     optimizer = torch.optim.AdamW(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     rng = generator(seed, "planted", "train")
     for _ in range(steps):
         images, classes, _ = planted(batch, rng)
-        loss = sum(functional.cross_entropy(logits, wanted) for logits, wanted in zip(model(images), classes.T, strict=True))
+        loss = sum(
+            functional.cross_entropy(logits, wanted)
+            for logits, wanted in zip(model(images), classes.T, strict=True)
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -106,7 +161,9 @@ def trained(kind: str, seed: int = 1) -> JointModel:
     return model.eval()
 
 
-def precision_at_k(scores: np.ndarray, wanted: np.ndarray, lit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def precision_at_k(
+    scores: np.ndarray, wanted: np.ndarray, lit: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Share of `wanted` among as many lit pixels with the highest scores as there are wanted ones: (n,); equal scores in random order."""
     ranked = np.lexsort((rng.random(scores.shape), -scores, ~lit))
     hits = np.take_along_axis(wanted, ranked, 1)
@@ -129,11 +186,24 @@ def planted_precision(kind: str, task: str, name: str) -> tuple[float, float, fl
     images, classes, patterns = planted(SHOWN, generator(1, "planted", "show"))
     view = TASKS.index(task)
     head = Head(trained(kind), task)
-    scores = explain(name, head, images, classes[:, view], layer=PLACE[kind], window=BLOCK / SIZE, stride=BLOCK / SIZE)
+    scores = explain(
+        name,
+        head,
+        images,
+        classes[:, view],
+        layer=PLACE[kind],
+        window=BLOCK / SIZE,
+        stride=BLOCK / SIZE,
+    )
     views = slice(view, view + 1) if name == "grad_cam" else slice(None)
     wanted = patterns & (np.arange(2) == view)[:, None, None]
-    scores, wanted, lit = (values[:, views].reshape(SHOWN, -1) for values in (scores.numpy(), wanted, images.numpy() > 0))
-    return float(precision_at_k(scores, wanted, lit, generator(1, "ties")).mean()), *by_chance(wanted, lit)
+    scores, wanted, lit = (
+        values[:, views].reshape(SHOWN, -1)
+        for values in (scores.numpy(), wanted, images.numpy() > 0)
+    )
+    return float(precision_at_k(scores, wanted, lit, generator(1, "ties")).mean()), *by_chance(
+        wanted, lit
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,7 +254,9 @@ TARGETS = torch.tensor([0, 2, 1, 1, 0])
 @pytest.mark.parametrize("task", TASKS)
 def test_integrated_gradients_of_a_linear_model_are_weight_times_pixel(images, task, steps):
     weight = randn(3, 128)
-    maps = explain("integrated_gradients", linear_head(weight, task), images, TARGETS, ig_steps=steps)
+    maps = explain(
+        "integrated_gradients", linear_head(weight, task), images, TARGETS, ig_steps=steps
+    )
     torch.testing.assert_close(maps, weight[TARGETS].view_as(images) * images, rtol=1e-5, atol=1e-6)
 
 
@@ -196,10 +268,16 @@ def test_integrated_gradients_are_complete(images):
             return ((images.flatten(1) @ weight.T).square() + 3,)
 
     weight = randn(3, 128)
-    maps = explain("integrated_gradients", Head(Square(), "modulation"), images, TARGETS, ig_steps=1)
+    maps = explain(
+        "integrated_gradients", Head(Square(), "modulation"), images, TARGETS, ig_steps=1
+    )
     product = weight[TARGETS] * images.flatten(1)
-    torch.testing.assert_close(maps.flatten(1), product * product.sum(1, keepdim=True), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(maps.flatten(1).sum(1), product.sum(1).square(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        maps.flatten(1), product * product.sum(1, keepdim=True), rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(
+        maps.flatten(1).sum(1), product.sum(1).square(), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +290,9 @@ def test_integrated_gradients_are_complete(images):
         (1.0, 1.0, 8, (0,)),
     ],
 )
-def test_occlusion_of_a_linear_model_is_the_score_within_the_window(images, window, stride, side, starts):
+def test_occlusion_of_a_linear_model_is_the_score_within_the_window(
+    images, window, stride, side, starts
+):
     """Of one view at a time, and the mean over the windows that cover a pixel."""
     weight = randn(3, 128)
     within = weight[TARGETS].view_as(images) * images
@@ -244,10 +324,20 @@ def test_rise_ranks_by_the_rise_of_a_linear_probability():
             return (torch.stack([1 - p, p], 1).clamp_min(1e-9).log(),)
 
     head = Head(LinearProbability(), "modulation")
-    maps = explain("rise", head, torch.ones(1, 2, 8, 8), torch.tensor([1]), rise_cells=8, rise_masks=20000, rise_keep=0.5)
+    maps = explain(
+        "rise",
+        head,
+        torch.ones(1, 2, 8, 8),
+        torch.tensor([1]),
+        rise_cells=8,
+        rise_masks=20000,
+        rise_keep=0.5,
+    )
     found = [maps[0][place].item() - maps[weight == 0].median().item() for place in where]
     assert found == pytest.approx(0.5 * 4 / 9 * np.array([0.1, 0.2, 0.3, 0.4]), abs=0.01)
-    assert maps[weight == 0].median().item() == pytest.approx(0.5, abs=0.01)  # keep times all weights
+    assert maps[weight == 0].median().item() == pytest.approx(
+        0.5, abs=0.01
+    )  # keep times all weights
 
 
 @pytest.mark.parametrize(("size", "cells"), [(8, 4), (10, 4), (9, 2), (6, 8)])
@@ -331,8 +421,12 @@ def test_constant_model(images):
     nn.init.ones_(deaf.bias)
     head = Head(JointModel(HandBuilt(), plain(2)[0], deaf, deaf), "modulation")
     for name in ("grad_cam", "integrated_gradients", "occlusion"):
-        assert torch.equal(explain(name, head, images, TARGETS % 2, layer="layer1"), torch.zeros_like(images))
-    torch.testing.assert_close(explain("rise", head, images, TARGETS % 2), torch.full_like(images, 0.5), rtol=1e-5, atol=0)
+        assert torch.equal(
+            explain(name, head, images, TARGETS % 2, layer="layer1"), torch.zeros_like(images)
+        )
+    torch.testing.assert_close(
+        explain("rise", head, images, TARGETS % 2), torch.full_like(images, 0.5), rtol=1e-5, atol=0
+    )
 
 
 # --- Of all methods ---------------------------------------------------------------------------------------------------------
@@ -345,7 +439,9 @@ CHEAP = {"rise_masks": 24, "ig_steps": 4, "window": 0.5, "stride": 0.5}
 def untrained() -> JointModel:
     torch.manual_seed(1)
     body, width = resnet()
-    return JointModel(body, plain(width)[0], nn.Linear(width, CLASSES), nn.Linear(width, CLASSES)).eval()
+    return JointModel(
+        body, plain(width)[0], nn.Linear(width, CLASSES), nn.Linear(width, CLASSES)
+    ).eval()
 
 
 @pytest.fixture
@@ -360,7 +456,10 @@ def test_frames_do_not_depend_on_those_beside_them(shown, name, monkeypatch):
     images, targets = shown
     head = Head(untrained(), "snr")
     whole = explain(name, head, images, targets, **CHEAP)
-    in_parts = [explain(name, head, images[part], targets[part], **CHEAP) for part in (slice(0, 1), slice(1, 6))]
+    in_parts = [
+        explain(name, head, images[part], targets[part], **CHEAP)
+        for part in (slice(0, 1), slice(1, 6))
+    ]
     backwards = explain(name, head, images.flip(0), targets.flip(0), **CHEAP).flip(0)
     monkeypatch.setattr(attribution, "VALUES", 4 * images[0].numel())
     small = explain(name, head, images, targets, **CHEAP)
@@ -381,9 +480,13 @@ def test_maps_are_as_the_images_and_repeat_to_the_byte(shown, name):
     assert all(parameter.grad is None for parameter in untrained().parameters())
 
 
-@pytest.mark.parametrize(("name", "by_chance"), [(name, name in ("rise", "random")) for name in ALL])
+@pytest.mark.parametrize(
+    ("name", "by_chance"), [(name, name in ("rise", "random")) for name in ALL]
+)
 def test_only_methods_that_draw_depend_on_the_generator(shown, name, by_chance):
-    one, other = (explain(name, Head(untrained(), "snr"), *shown, seed=seed, **CHEAP) for seed in (1, 2))
+    one, other = (
+        explain(name, Head(untrained(), "snr"), *shown, seed=seed, **CHEAP) for seed in (1, 2)
+    )
     assert torch.equal(one, other) != by_chance
 
 
@@ -391,8 +494,12 @@ def test_only_methods_that_draw_depend_on_the_generator(shown, name, by_chance):
 def test_maps_are_of_the_head_and_class_asked_about(shown, name):
     images, targets = shown
     maps = explain(name, Head(untrained(), "snr"), images, targets, **CHEAP)
-    assert not torch.equal(maps, explain(name, Head(untrained(), "modulation"), images, targets, **CHEAP))
-    assert not torch.equal(maps, explain(name, Head(untrained(), "snr"), images, (targets + 1) % CLASSES, **CHEAP))
+    assert not torch.equal(
+        maps, explain(name, Head(untrained(), "modulation"), images, targets, **CHEAP)
+    )
+    assert not torch.equal(
+        maps, explain(name, Head(untrained(), "snr"), images, (targets + 1) % CLASSES, **CHEAP)
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -438,7 +545,16 @@ def test_channels_of_a_view_are_added_up():
     maps = torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 2, 2)
     together = per_pixel(maps, 2)
     assert together.shape == (2, 8)
-    assert together[0].tolist() == [12, 15, 18, 21, 48, 51, 54, 57]  # 0 + 4 + 8 ..., then 12 + 16 + 20 ...
+    assert together[0].tolist() == [
+        12,
+        15,
+        18,
+        21,
+        48,
+        51,
+        54,
+        57,
+    ]  # 0 + 4 + 8 ..., then 12 + 16 + 20 ...
     assert torch.equal(per_pixel(maps[:, :2], 2), maps[:, :2].flatten(1))
 
 
@@ -447,6 +563,7 @@ def test_channels_of_a_view_are_added_up():
 # others lie elsewhere. Points of the second view stand for any two samples, and some of them are beyond its extent.
 
 SAMPLES, PLANTED, SIDE = 24, 6, 8
+from_images = Waveform(SAMPLES).from_images
 PIXELS = 2 * SIDE**2
 
 
@@ -459,8 +576,14 @@ class Heard(NamedTuple):
     def behind(self) -> torch.Tensor:
         """How often each pixel stands for each sample, (n, PIXELS, SAMPLES)."""
         _, pixels, samples, _ = self.context
-        every = torch.arange(len(pixels)).repeat_interleave(pixels.shape[1]), pixels.flatten(), samples.flatten()
-        return torch.zeros(len(pixels), PIXELS + 1, SAMPLES).index_put_(every, torch.ones(()), accumulate=True)[:, :-1]
+        every = (
+            torch.arange(len(pixels)).repeat_interleave(pixels.shape[1]),
+            pixels.flatten(),
+            samples.flatten(),
+        )
+        return torch.zeros(len(pixels), PIXELS + 1, SAMPLES).index_put_(
+            every, torch.ones(()), accumulate=True
+        )[:, :-1]
 
     @property
     def power(self) -> torch.Tensor:
@@ -470,14 +593,40 @@ class Heard(NamedTuple):
 
 def heard(n: int, second_view: bool = True) -> Heard:
     rng = generator(1, "heard")
-    blocks = np.kron(np.eye(16, dtype=bool)[rng.integers(16, size=n)].reshape(n, 4, 4), np.ones((2, 2), bool)).reshape(n, -1)
-    own = [np.r_[rng.choice(np.flatnonzero(b), PLANTED), rng.choice(np.flatnonzero(~b), SAMPLES - PLANTED)] for b in blocks]
-    shared = rng.choice([*range(SIDE**2, PIXELS), *[PIXELS] * 40], (n, 12)) if second_view else np.zeros((n, 0), int)
+    blocks = np.kron(
+        np.eye(16, dtype=bool)[rng.integers(16, size=n)].reshape(n, 4, 4), np.ones((2, 2), bool)
+    ).reshape(n, -1)
+    own = [
+        np.r_[
+            rng.choice(np.flatnonzero(b), PLANTED),
+            rng.choice(np.flatnonzero(~b), SAMPLES - PLANTED),
+        ]
+        for b in blocks
+    ]
+    shared = (
+        rng.choice([*range(SIDE**2, PIXELS), *[PIXELS] * 40], (n, 12))
+        if second_view
+        else np.zeros((n, 0), int)
+    )
     pixels = np.concatenate([own, shared.repeat(2, axis=1)], 1)
-    samples = np.concatenate([np.tile(np.arange(SAMPLES), (n, 1)), rng.integers(SAMPLES, size=(n, 2 * shared.shape[1]))], 1)
-    points = np.stack([np.bincount(row, minlength=PIXELS + 1)[:-1] for row in np.concatenate([own, shared], 1)])
-    context = randn(n, 2, SAMPLES, seed=7), torch.from_numpy(pixels), torch.from_numpy(samples), torch.from_numpy(points).float()
-    return Heard(context[-1].view(n, 2, SIDE, SIDE), context, np.concatenate([blocks, np.zeros_like(blocks)], 1))
+    samples = np.concatenate(
+        [np.tile(np.arange(SAMPLES), (n, 1)), rng.integers(SAMPLES, size=(n, 2 * shared.shape[1]))],
+        1,
+    )
+    points = np.stack(
+        [np.bincount(row, minlength=PIXELS + 1)[:-1] for row in np.concatenate([own, shared], 1)]
+    )
+    context = (
+        randn(n, 2, SAMPLES, seed=7),
+        torch.from_numpy(pixels),
+        torch.from_numpy(samples),
+        torch.from_numpy(points).float(),
+    )
+    return Heard(
+        context[-1].view(n, 2, SIDE, SIDE),
+        context,
+        np.concatenate([blocks, np.zeros_like(blocks)], 1),
+    )
 
 
 class Power(nn.Module):
@@ -489,16 +638,23 @@ class Power(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM, told the SNR, that notes whether cuDNN may be used."""
+    """An LSTM, conditioned on the true SNR, that notes whether cuDNN may be used."""
+
+    is_oracle = True
 
     def __init__(self):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            self.lstm, self.out = nn.LSTM(2, 8, batch_first=True, dropout=0.5, num_layers=2), nn.Linear(8, 3)
+            self.lstm, self.out = (
+                nn.LSTM(2, 8, batch_first=True, dropout=0.5, num_layers=2),
+                nn.Linear(8, 3),
+            )
         self.cudnn = set()
 
-    def forward(self, frames: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, frames: torch.Tensor, snr_db: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         self.cudnn.add(torch.backends.cudnn.enabled)
         scores = self.out(self.lstm(5 * frames.mT)[0].mean(1)) * snr_db[:, None]
         return scores, scores
@@ -512,13 +668,12 @@ def test_samples_are_as_loud_as_their_pixels_are_lit():
     """By hand: with all points there, the frames to the bit; of a dark image, silence; and a share of each pixel is a factor."""
     images, context, _ = heard(5)
     frames, _, _, points = context
-    assert torch.equal(model_input(images, *context)[0], frames)
-    assert torch.equal(model_input(torch.zeros_like(images), *context)[0], torch.zeros_like(frames))
+    assert torch.equal(from_images(images, *context), frames)
+    assert torch.equal(from_images(torch.zeros_like(images), *context), torch.zeros_like(frames))
     left = torch.rand(5, PIXELS, generator=torch.Generator().manual_seed(1))
     factors = (left[..., None] ** heard(5).behind).prod(1)
-    (found,) = model_input((left * points).view_as(images), *context)
+    found = from_images((left * points).view_as(images), *context)
     torch.testing.assert_close(found, frames * factors[:, None], rtol=1e-5, atol=1e-7)
-    assert model_input(images) == (images,)
 
 
 def test_integrated_gradients_share_a_sample_among_its_pixels():
@@ -528,14 +683,34 @@ def test_integrated_gradients_share_a_sample_among_its_pixels():
     hidden_by = one.behind.sum(1)
     assert hidden_by.max() >= 4
     assert (one.images > 1).any()
-    maps = explain("integrated_gradients", Head(Power(), "modulation"), one.images, ones(6), *one.context, ig_steps=int(hidden_by.max()))
-    torch.testing.assert_close(maps.flatten(1), torch.einsum("nps,ns->np", one.behind, one.power / hidden_by), rtol=1e-4, atol=1e-5)
+    maps = explain(
+        "integrated_gradients",
+        Head(Power(), "modulation", from_images),
+        one.images,
+        ones(6),
+        *one.context,
+        ig_steps=int(hidden_by.max()),
+    )
+    torch.testing.assert_close(
+        maps.flatten(1),
+        torch.einsum("nps,ns->np", one.behind, one.power / hidden_by),
+        rtol=1e-4,
+        atol=1e-5,
+    )
     torch.testing.assert_close(maps.sum((1, 2, 3)), one.power.sum(1), rtol=1e-4, atol=0)
 
 
 def test_occlusion_silences_what_has_a_point_in_the_window():
     one = heard(6)
-    maps = explain("occlusion", Head(Power(), "modulation"), one.images, ones(6), *one.context, window=1 / SIDE, stride=1 / SIDE)
+    maps = explain(
+        "occlusion",
+        Head(Power(), "modulation", from_images),
+        one.images,
+        ones(6),
+        *one.context,
+        window=1 / SIDE,
+        stride=1 / SIDE,
+    )
     gone = torch.einsum("nps,ns->np", one.behind.clamp_max(1), one.power)
     torch.testing.assert_close(maps.flatten(1), gone, rtol=1e-4, atol=1e-5)
     assert 0.01 < (gone > 0).float().mean() < 0.5
@@ -546,21 +721,42 @@ def test_pixels_of_the_samples_that_count_come_first(name):
     """Without a second view none but the block's pixels say anything. The gradient tells them all from the others, and so does a window
     that is the block; random masks blur, and must do better than chance by six of its standard deviations."""
     one = heard(SHOWN, second_view=False)
-    maps = explain(name, Head(Power(), "modulation"), one.images, ones(SHOWN), *one.context, window=0.25, stride=0.25, rise_masks=256)
+    maps = explain(
+        name,
+        Head(Power(), "modulation", from_images),
+        one.images,
+        ones(SHOWN),
+        *one.context,
+        window=0.25,
+        stride=0.25,
+        rise_masks=256,
+    )
     lit = one.images.flatten(1).numpy() > 0
     chance, deviation = by_chance(one.block & lit, lit)
-    precision = precision_at_k(maps.flatten(1).numpy(), one.block & lit, lit, generator(1, "ties")).mean()
+    precision = precision_at_k(
+        maps.flatten(1).numpy(), one.block & lit, lit, generator(1, "ties")
+    ).mean()
     assert precision > (chance + 6 * deviation if name == "rise" else 0.999)
     assert chance + 6 * deviation < 0.7
 
 
-@pytest.mark.parametrize("name", [name for name in (*METHODS, "brightness", "random") if name not in SPATIAL])
+@pytest.mark.parametrize(
+    "name", [name for name in (*METHODS, "brightness", "random") if name not in SPATIAL]
+)
 def test_context_follows_its_frame(name, monkeypatch):
     """However many frames go through the model at once, and in whatever order: what they carry, the SNR too, stays with them."""
-    one, snr_db, head = heard(6), torch.tensor([1.0, -2, 3, -4, 5, -6]), Head(Recurrent(), "snr")
+    one, snr_db, head = (
+        heard(6),
+        torch.tensor([1.0, -2, 3, -4, 5, -6]),
+        Head(Recurrent(), "snr", from_images),
+    )
     columns = one.images, torch.tensor([0, 1, 2, 2, 1, 0]), *one.context, snr_db
     whole = explain(name, head, *columns, **CHEAP)
-    others = [torch.cat([explain(name, head, *(c[i : i + 1] for c in columns), **CHEAP) for i in range(6)])]
+    others = [
+        torch.cat(
+            [explain(name, head, *(c[i : i + 1] for c in columns), **CHEAP) for i in range(6)]
+        )
+    ]
     others.append(explain(name, head, *(c.flip(0) for c in columns), **CHEAP).flip(0))
     monkeypatch.setattr(attribution, "VALUES", 4 * sum(c[0].numel() for c in one.context[:3]))
     others.append(explain(name, head, *columns, **CHEAP))
@@ -569,17 +765,27 @@ def test_context_follows_its_frame(name, monkeypatch):
     assert (whole.flatten(1).std(1) > 0).all()
 
 
-@pytest.mark.parametrize(("name", "cudnn"), [("integrated_gradients", {False}), ("occlusion", {True}), ("rise", {True})])
+@pytest.mark.parametrize(
+    ("name", "cudnn"), [("integrated_gradients", {False}), ("occlusion", {True}), ("rise", {True})]
+)
 def test_recurrent_models_have_gradients_in_evaluation_mode(name, cudnn):
     """For which cuDNN, which refuses them, stands back, and only then; it changes nothing that a model without such layers does."""
     one, model = heard(4), Recurrent()
-    maps = explain(name, Head(model, "modulation"), one.images, ones(4), *one.context, torch.arange(1.0, 5), **CHEAP)
+    maps = explain(
+        name,
+        Head(model, "modulation", from_images),
+        one.images,
+        ones(4),
+        *one.context,
+        torch.arange(1.0, 5),
+        **CHEAP,
+    )
     assert not model.training
     assert maps.abs().sum() > 0
     assert model.cudnn == cudnn
     assert torch.backends.cudnn.enabled
     seen = set()
-    head = Head(Power(), "modulation")
+    head = Head(Power(), "modulation", from_images)
     head.model.register_forward_hook(lambda *_: seen.add(torch.backends.cudnn.enabled))
     explain(name, head, one.images, ones(4), *one.context, **CHEAP)
     assert seen == {True}
@@ -591,10 +797,14 @@ def test_every_method_that_params_allow_is_there():
 
 
 def test_errors_say_what_to_do(shown):
-    with pytest.raises(ValueError, match=r"no head for 'joint'; the model has one each for modulation and snr"):
+    with pytest.raises(
+        ValueError, match=r"no head for 'joint'; the model has one each for modulation and snr"
+    ):
         Head(untrained(), "joint")
     head = Head(untrained(), "snr")
     with pytest.raises(ValueError, match=r"'lime'; there are grad_cam, .*, random"):
         explain("lime", head, *shown)
-    with pytest.raises(ValueError, match=r"attribute\.layer = layer9 .*set it to auto or one of layer1,"):
+    with pytest.raises(
+        ValueError, match=r"attribute\.layer = layer9 .*set it to auto or one of layer1,"
+    ):
         explain("grad_cam", head, *shown, layer="layer9")

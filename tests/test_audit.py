@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from scipy.signal import firwin, upfirdn
 
-from pisces import audit, radioml, shards
-from pisces.modulations import CLASSES_TXT, MODULATIONS, constellation
-from pisces.params import Data
-from pisces.seeding import generator
+from pisces.core import shards
+from pisces.core.modulations import CLASSES_TXT, MODULATIONS, constellation
+from pisces.core.seeding import generator
+from pisces.sources import audit, rml2018
+from pisces.sources.rml2018 import Selection
 from tests.test_radioml import GNURADIO, needs_gnuradio
 
 SAMPLES, SPS = 1024, 8
@@ -19,7 +20,9 @@ def clean(modulation: str, n: int) -> np.ndarray:
     """Frames (n, SAMPLES) of unit power, band-limited to |f| < 0.2 by 90 dB, at phases of their own."""
     rng = generator(1, "test audit", modulation)
     symbols = rng.choice(constellation(modulation), (n, SAMPLES // SPS + 32))
-    iq = upfirdn(firwin(161, 0.08, window=("kaiser", 9), fs=1), symbols, up=SPS)[:, 16 * SPS :][:, :SAMPLES]
+    iq = upfirdn(firwin(161, 0.08, window=("kaiser", 9), fs=1), symbols, up=SPS)[:, 16 * SPS :][
+        :, :SAMPLES
+    ]
     iq = iq * np.exp(2j * np.pi * rng.random((n, 1)))
     return iq / np.sqrt(np.mean(np.abs(iq) ** 2, axis=1, keepdims=True))
 
@@ -41,13 +44,18 @@ def test_measured_snr_is_the_one_put_in(snr_db):
 
 def test_noise_power_is_that_of_white_noise():
     n = 400
-    assert np.mean(audit.noise_power(3 * noise(n))) == pytest.approx(9, rel=5 * 0.07 / np.sqrt(n) + 1e-3)
+    assert np.mean(audit.noise_power(3 * noise(n))) == pytest.approx(
+        9, rel=5 * 0.07 / np.sqrt(n) + 1e-3
+    )
 
 
 def test_features_do_not_depend_on_noise_scale_or_carrier_offset():
     iq = clean("QPSK", 24)
     turned = 7 * iq * np.exp(2j * np.pi * 0.013 * np.arange(SAMPLES))
-    quiet, noisy = audit.features(turned + 7e-3 * noise(24)), audit.features(turned + 7 * 10 ** (-12 / 20) * noise(24))
+    quiet, noisy = (
+        audit.features(turned + 7e-3 * noise(24)),
+        audit.features(turned + 7 * 10 ** (-12 / 20) * noise(24)),
+    )
     for name in ("c20", "c40", "kurtosis"):
         assert noisy[name] == pytest.approx(quiet[name], abs=0.06)
     assert quiet["c40"] > 2 * quiet["c20"]
@@ -56,9 +64,13 @@ def test_features_do_not_depend_on_noise_scale_or_carrier_offset():
 def test_features_of_known_envelopes():
     time = np.arange(SAMPLES)
     tone = audit.features(np.exp(2j * np.pi * 17 / SAMPLES * time)[None] + 1e-4 * noise(1))
-    assert (tone["carrier"], tone["c20"], tone["c40"], tone["kurtosis"]) == pytest.approx((1, 1, 1, 1), abs=1e-3)
+    assert (tone["carrier"], tone["c20"], tone["c40"], tone["kurtosis"]) == pytest.approx(
+        (1, 1, 1, 1), abs=1e-3
+    )
     # On-off keying: the mean is 1/sqrt 2, so a carrier holds half of the power.
-    assert audit.features(clean("OOK", 24) + 1e-4 * noise(24))["carrier"] == pytest.approx(0.5, abs=0.1)
+    assert audit.features(clean("OOK", 24) + 1e-4 * noise(24))["carrier"] == pytest.approx(
+        0.5, abs=0.1
+    )
     # A real signal has x^2 = |x|^2: all of its power is one line.
     assert audit.features(clean("8ASK", 24) + 1e-4 * noise(24))["c20"] == pytest.approx(1, abs=1e-3)
     # One symbol is one sample of bandwidth / sps: 128 of them, in a band of 0.16 cycles a sample with soft edges.
@@ -67,8 +79,8 @@ def test_features_of_known_envelopes():
 
 @pytest.fixture(scope="module")
 def gnuradio_features():
-    with radioml.open_source(GNURADIO) as source:
-        return radioml.features_by_column(source, radioml.rows_by_label(source))
+    with rml2018.open_source(GNURADIO) as source:
+        return rml2018.features_by_column(source, rml2018.rows_by_label(source))
 
 
 def relabelled(measured, meant_by):
@@ -79,18 +91,24 @@ def relabelled(measured, meant_by):
 @needs_gnuradio
 class TestClassOrder:
     def test_right_order_contradicts_nothing(self, gnuradio_features):
-        assert audit.check_class_order("fixed", gnuradio_features, "x.h5") == audit.OrderFindings(len(audit.RULES), {})
+        assert audit.check_class_order("fixed", gnuradio_features, "x.h5") == audit.OrderFindings(
+            len(audit.RULES), {}
+        )
 
     def test_wrong_order_is_refused_and_the_right_one_named(self, gnuradio_features):
         with pytest.raises(
-            ValueError, match=r"data.class_order = classes_txt cannot be right for x.h5.*8ASK: c20 0.*set data.class_order to fixed"
+            ValueError,
+            match=r"data.class_order = classes_txt cannot be right for x.h5.*8ASK: c20 0.*set data.class_order to fixed",
         ):
             audit.check_class_order("classes_txt", gnuradio_features, "x.h5")
 
     def test_the_other_way_round(self, gnuradio_features):
         permuted = relabelled(gnuradio_features, CLASSES_TXT)
         assert not audit.check_class_order("classes_txt", permuted, "x.h5").contradicted
-        with pytest.raises(ValueError, match=r"data.class_order = fixed cannot be right.*set data.class_order to classes_txt"):
+        with pytest.raises(
+            ValueError,
+            match=r"data.class_order = fixed cannot be right.*set data.class_order to classes_txt",
+        ):
             audit.check_class_order("fixed", permuted, "x.h5")
 
     @pytest.mark.parametrize("order", ["fixed", "classes_txt"])
@@ -102,11 +120,29 @@ class TestClassOrder:
     def test_odd_classes_in_a_right_file_are_let_pass(self, gnuradio_features):
         """Whatever AM looks like, and with a quarter of the others wholly unlike themselves."""
         odd = dict(gnuradio_features)
-        for name in ("AM-SSB-WC", "AM-SSB-SC", "AM-DSB-WC", "AM-DSB-SC", "FM", "GMSK", "OOK", "OQPSK", "32QAM"):
+        for name in (
+            "AM-SSB-WC",
+            "AM-SSB-SC",
+            "AM-DSB-WC",
+            "AM-DSB-SC",
+            "FM",
+            "GMSK",
+            "OOK",
+            "OQPSK",
+            "32QAM",
+        ):
             odd[MODULATIONS.index(name)] = odd[MODULATIONS.index("8PSK")]
-        assert set(audit.check_class_order("fixed", odd, "x.h5").contradicted) == {"FM", "GMSK", "OOK", "OQPSK", "32QAM"}
+        assert set(audit.check_class_order("fixed", odd, "x.h5").contradicted) == {
+            "FM",
+            "GMSK",
+            "OOK",
+            "OQPSK",
+            "32QAM",
+        }
 
-    @pytest.mark.parametrize("held", [("4ASK", "8ASK"), ("16QAM", "64QAM", "256QAM"), ("BPSK", "QPSK", "8PSK")])
+    @pytest.mark.parametrize(
+        "held", [("4ASK", "8ASK"), ("16QAM", "64QAM", "256QAM"), ("BPSK", "QPSK", "8PSK")]
+    )
     def test_files_with_few_classes(self, gnuradio_features, held):
         few = {MODULATIONS.index(name): gnuradio_features[MODULATIONS.index(name)] for name in held}
         assert not audit.check_class_order("fixed", few, "x.h5").contradicted
@@ -119,17 +155,24 @@ class TestClassOrder:
 
 
 def table_with_slope(slope: float, labels: list[int]) -> pd.DataFrame:
-    return pd.DataFrame({"snr_db": labels, "measured_snr_db": [slope * label + 3 for label in labels]})
+    return pd.DataFrame(
+        {"snr_db": labels, "measured_snr_db": [slope * label + 3 for label in labels]}
+    )
 
 
 def test_fit_recovers_slope_and_offset_over_the_fitted_labels_only():
     table = table_with_slope(1, [-10, 0, 30])
     outside = pd.DataFrame({"snr_db": [-20, -18], "measured_snr_db": [40.0, np.nan]})
     fit = audit.fit_snr(pd.concat([table, outside]))
-    assert (fit.slope, fit.offset_db, fit.tolerance, fit.slope_is_one) == pytest.approx((1, 3, 2 / 40, True))
+    assert (fit.slope, fit.offset_db, fit.tolerance, fit.slope_is_one) == pytest.approx(
+        (1, 3, 2 / 40, True)
+    )
 
 
-@pytest.mark.parametrize(("slope", "labels", "verdict"), [(1.04, [-10, 30], True), (1.06, [-10, 30], False), (1.06, [20, 30], True)])
+@pytest.mark.parametrize(
+    ("slope", "labels", "verdict"),
+    [(1.04, [-10, 30], True), (1.06, [-10, 30], False), (1.06, [20, 30], True)],
+)
 def test_slope_may_be_off_by_one_step_of_the_labels_over_their_range(slope, labels, verdict):
     assert audit.fit_snr(table_with_slope(slope, labels)).slope_is_one is verdict
 
@@ -144,7 +187,10 @@ def test_table_leaves_out_what_has_no_linear_modulation(tmp_path):
         frames = np.stack([iq.real, iq.imag], axis=-1).astype(np.float32)
         shards.save(cell.path(tmp_path), {"iq": frames}, {})
     table = audit.snr_table(tmp_path)
-    assert table[["modulation", "snr_db", "n"]].to_numpy().tolist() == [["QAM16", 10, 8], ["QPSK", 10, 8]]
+    assert table[["modulation", "snr_db", "n"]].to_numpy().tolist() == [
+        ["QAM16", 10, 8],
+        ["QPSK", 10, 8],
+    ]
     row = table.iloc[0]
     assert row.low_db < row.measured_snr_db < row.high_db
     # Ten times the noise is signal, so noise is 1/11 of the power.
@@ -155,13 +201,21 @@ def test_labels_that_scaled_the_amplitude_show_a_slope_of_two(tmp_path):
     labels, n = (0, 10, 20, 30), 16
     chosen = ("BPSK", "16QAM")
     columns = np.repeat([MODULATIONS.index(name) for name in chosen], len(labels) * n)
-    iq = np.concatenate([clean(name, n) + 10 ** (-snr_db / 10) * noise(n) for name in chosen for snr_db in labels])
+    iq = np.concatenate(
+        [clean(name, n) + 10 ** (-snr_db / 10) * noise(n) for name in chosen for snr_db in labels]
+    )
     with h5py.File(tmp_path / "doubled.h5", "w") as file:
         file["X"] = np.stack([iq.real, iq.imag], axis=-1).astype(np.float32)
         file["Y"] = np.eye(24, dtype=np.int64)[columns]
         file["Z"] = np.tile(np.repeat(labels, n), len(chosen))[:, None]
-    data = Data(path=str(tmp_path / "doubled.h5"), class_order="fixed", modulations=chosen, snrs_db=labels, frames_per_cell=None)
-    found = radioml.split(data, tmp_path / "out")
+    data = Selection(
+        path=str(tmp_path / "doubled.h5"),
+        class_order="fixed",
+        modulations=chosen,
+        snrs_db=labels,
+        frames_per_cell=None,
+    )
+    found = rml2018.split(data, tmp_path / "out")
     assert found.summary["snr"]["slope"] == pytest.approx(2, abs=0.05)
     assert found.summary["snr"]["slope_is_one"] is False
     assert any("rises by 2.0" in warning for warning in found.warnings)

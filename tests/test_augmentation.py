@@ -8,8 +8,11 @@ import torch
 from scipy.signal.windows import tukey
 from scipy.stats import beta, kstest
 
-from pisces.audit import noise_power
-from pisces.augmentation import (
+from pisces.core.seeding import generator
+from pisces.data.datasets import StoredFrames
+from pisces.inputs.waveform import IqStore
+from pisces.sources.audit import noise_power
+from pisces.training.augmentation import (
     Augmentation,
     Augmented,
     Draws,
@@ -23,14 +26,20 @@ from pisces.augmentation import (
     turn,
     white_noise,
 )
-from pisces.datasets import Signals, Stored
-from pisces.seeding import generator
 
 SAMPLES = 1024
 GRID = (-20, -10, -4, 0, 4, 10, 20, 30)
 NOTHING = Augmentation()
-CHANGES = [{"phase": True}, {"carrier_offset_std": 1e-3}, {"time_shift": True}, {"noise_db": 12.0}, {"gain_db": 6.0}]
-EVERYTHING = replace(NOTHING, phase=True, carrier_offset_std=1e-3, time_shift=True, noise_db=12.0, gain_db=6.0)
+CHANGES = [
+    {"phase": True},
+    {"carrier_offset_std": 1e-3},
+    {"time_shift": True},
+    {"noise_db": 12.0},
+    {"gain_db": 6.0},
+]
+EVERYTHING = replace(
+    NOTHING, phase=True, carrier_offset_std=1e-3, time_shift=True, noise_db=12.0, gain_db=6.0
+)
 
 
 def identities(count: int, snrs_db=GRID) -> list[tuple[str, int, int]]:
@@ -42,12 +51,21 @@ def labels(frames: list[tuple[str, int, int]]) -> torch.Tensor:
 
 
 def random_frames(count: int, samples: int = SAMPLES) -> torch.Tensor:
-    return torch.from_numpy(generator(1, "test augmentation").normal(size=(count, samples, 2)).astype(np.float32))
+    return torch.from_numpy(
+        generator(1, "test augmentation").normal(size=(count, samples, 2)).astype(np.float32)
+    )
 
 
 def draws(count: int, **changes) -> Draws:
     zero = np.zeros(count)
-    none = Draws(phase=zero, carrier_offset=zero, shift=zero, snr_drop_db=zero.astype(int), noise_seed=np.arange(count), gain_db=zero)
+    none = Draws(
+        phase=zero,
+        carrier_offset=zero,
+        shift=zero,
+        snr_drop_db=zero.astype(int),
+        noise_seed=np.arange(count),
+        gain_db=zero,
+    )
     return none._replace(**{name: np.asarray(values) for name, values in changes.items()})
 
 
@@ -74,7 +92,11 @@ def test_each_setting_draws_its_own_part_and_leaves_the_others_as_they_were(chan
     alone = draw(replace(NOTHING, **change), 1, 1, mine, GRID)._asdict()
     together = draw(EVERYTHING, 1, 1, mine, GRID)._asdict()
     setting = next(iter(change))
-    part = {"carrier_offset_std": "carrier_offset", "time_shift": "shift", "noise_db": "snr_drop_db"}.get(setting, setting)
+    part = {
+        "carrier_offset_std": "carrier_offset",
+        "time_shift": "shift",
+        "noise_db": "snr_drop_db",
+    }.get(setting, setting)
     for name in set(alone) - {"noise_seed"}:
         assert np.array_equal(alone[name], together[name]) == (name == part)
         assert alone[name].any() == (name == part)
@@ -88,13 +110,22 @@ def test_phase_shift_and_offset_have_the_asked_distributions():
     assert kstest(drawn.phase, "uniform").pvalue > 1e-6
     assert kstest(drawn.shift, "uniform").pvalue > 1e-6
     assert kstest(drawn.carrier_offset / deviation, "norm").pvalue > 1e-6
-    assert abs(np.corrcoef([drawn.phase, drawn.shift, drawn.carrier_offset]) - np.eye(3)).max() < 5 / np.sqrt(count)
+    assert abs(
+        np.corrcoef([drawn.phase, drawn.shift, drawn.carrier_offset]) - np.eye(3)
+    ).max() < 5 / np.sqrt(count)
     assert len(np.unique(drawn.noise_seed)) == count
 
 
 @pytest.mark.parametrize(
     ("label", "noise_db", "allowed"),
-    [(10, 12.0, (10, 4, 0)), (10, 10.0, (10, 4, 0)), (10, 9.9, (10, 4)), (-10, 30.0, (-10, -20)), (-20, 30.0, (-20,)), (30, 9.0, (30,))],
+    [
+        (10, 12.0, (10, 4, 0)),
+        (10, 10.0, (10, 4, 0)),
+        (10, 9.9, (10, 4)),
+        (-10, 30.0, (-10, -20)),
+        (-20, 30.0, (-20,)),
+        (30, 9.0, (30,)),
+    ],
 )
 def test_new_snr_is_uniform_over_the_classes_within_reach(label, noise_db, allowed):
     count = 1200
@@ -121,7 +152,10 @@ def test_draws_depend_on_seed_epoch_and_identity_alone():
 
 
 def test_label_outside_the_grid_is_named():
-    with pytest.raises(ValueError, match=r"frames of \[7\] dB are in none of the SNR classes \[-20, .*leave them out or add"):
+    with pytest.raises(
+        ValueError,
+        match=r"frames of \[7\] dB are in none of the SNR classes \[-20, .*leave them out or add",
+    ):
         draw(EVERYTHING, 1, 1, [*identities(3), ("QPSK", 7, 0)], GRID)
 
 
@@ -132,13 +166,17 @@ def test_same_frame_comes_out_the_same_in_any_batch():
     frames, mine = random_frames(16), identities(16)
     out, snr_db = augment(frames, labels(mine), draw(EVERYTHING, 1, 3, mine, GRID))
     order = [11, 2, 7]
-    again, snr_again = augment(frames[order], labels(mine)[order], draw(EVERYTHING, 1, 3, [mine[i] for i in order], GRID))
+    again, snr_again = augment(
+        frames[order], labels(mine)[order], draw(EVERYTHING, 1, 3, [mine[i] for i in order], GRID)
+    )
     assert torch.equal(again, out[order])
     assert torch.equal(snr_again, snr_db[order])
     assert not (out == frames).all((1, 2)).any()
 
 
-@pytest.mark.parametrize("change", CHANGES[:-1])  # gain acts on what a model sees of them: see the last test
+@pytest.mark.parametrize(
+    "change", CHANGES[:-1]
+)  # gain acts on what a model sees of them: see the last test
 def test_input_is_not_changed(change):
     frames, mine = random_frames(16), identities(16)
     before, snr_before = frames.clone(), labels(mine)
@@ -190,7 +228,10 @@ def test_the_seam_of_a_shift_measures_as_noise_30_db_down():
     """
     tone = 10.25 / SAMPLES
     iq = torch.from_numpy(np.exp(2j * np.pi * tone * np.arange(SAMPLES))[None].astype(np.complex64))
-    before, after = (float(noise_power(frames.numpy())[0]) for frames in (iq, shift(iq, torch.tensor([SAMPLES // 2]))))
+    before, after = (
+        float(noise_power(frames.numpy())[0])
+        for frames in (iq, shift(iq, torch.tensor([SAMPLES // 2])))
+    )
     f = np.fft.fftfreq(SAMPLES)
     step = np.median(2 / (2 * np.sin(np.pi * (f - tone)))[np.abs(f) > 0.25] ** 2)
     # Over the energy of the taper, and over ln 2, by which the audit makes a mean of a median.
@@ -200,27 +241,41 @@ def test_the_seam_of_a_shift_measures_as_noise_30_db_down():
 
 
 def test_turn_is_undone_by_its_opposite():
-    iq, phase, offset = torch.view_as_complex(random_frames(3)), torch.tensor([0.1, 0.7, 0.9]), torch.tensor([1e-3, -1e-4, 0.0])
+    iq, phase, offset = (
+        torch.view_as_complex(random_frames(3)),
+        torch.tensor([0.1, 0.7, 0.9]),
+        torch.tensor([1e-3, -1e-4, 0.0]),
+    )
     assert (turn(turn(iq, phase, offset), -phase, -offset) - iq).abs().max() < 1e-5
     assert (turn(iq, phase, offset) - iq).abs().mean(1).min() > 0.1
 
 
 @pytest.mark.parametrize("scale", [1.0, 300.0])
-@pytest.mark.parametrize(("label", "drop_db"), [(30, 2), (30, 30), (20, 10), (4, 4), (0, 20), (-10, 2), (-10, 10)])
+@pytest.mark.parametrize(
+    ("label", "drop_db"), [(30, 2), (30, 30), (20, 10), (4, 4), (0, 20), (-10, 2), (-10, 10)]
+)
 def test_measured_snr_is_the_class_claimed(label, drop_db, scale):
     """Known noise in the frames: what is not the signal in the result is all noise."""
     count = 64
     rng = generator(1, "test snr", label, drop_db)
     signal = np.exp(2j * np.pi * rng.choice(4, (count, SAMPLES)) / 4)
-    noise = rng.normal(scale=np.sqrt(0.5 * 10 ** (-label / 10)), size=(count, 2 * SAMPLES)).view(complex)
+    noise = rng.normal(scale=np.sqrt(0.5 * 10 ** (-label / 10)), size=(count, 2 * SAMPLES)).view(
+        complex
+    )
     received = (scale * (signal + noise)).astype(np.complex64)
     frames = torch.from_numpy(received.view(np.float32).reshape(count, SAMPLES, 2))
     seeds = generator(2, "test snr", label, drop_db).integers(2**63, size=count)
-    out, claimed = augment(frames, torch.full((count,), float(label)), draws(count, snr_drop_db=[drop_db] * count, noise_seed=seeds))
+    out, claimed = augment(
+        frames,
+        torch.full((count,), float(label)),
+        draws(count, snr_drop_db=[drop_db] * count, noise_seed=seeds),
+    )
     assert claimed.tolist() == [label - drop_db] * count
     noise_power = np.mean(np.abs(complex_of(out) / scale - signal) ** 2)
     # 4.34 dB / sqrt(samples) is the deviation of a mean noise power; the power that the added noise is scaled by has as much again at most.
-    assert -10 * np.log10(noise_power) == pytest.approx(label - drop_db, abs=5 * 4.34 * np.sqrt(2 / (count * SAMPLES)))
+    assert -10 * np.log10(noise_power) == pytest.approx(
+        label - drop_db, abs=5 * 4.34 * np.sqrt(2 / (count * SAMPLES))
+    )
 
 
 def test_frame_whose_snr_stays_keeps_every_bit_beside_one_that_falls():
@@ -244,7 +299,9 @@ def test_drawn_frames_land_on_classes():
 
 
 def test_nearest_class():
-    assert nearest_class(torch.tensor([-99.0, -15.1, -14.9, 1.9, 2.1, 25.1, 99.0]), GRID).tolist() == [0, 0, 1, 3, 4, 7, 7]
+    assert nearest_class(
+        torch.tensor([-99.0, -15.1, -14.9, 1.9, 2.1, 25.1, 99.0]), GRID
+    ).tolist() == [0, 0, 1, 3, 4, 7, 7]
 
 
 # Noise
@@ -254,15 +311,25 @@ def test_splitmix64_gives_the_published_numbers():
     """First outputs of Vigna's splitmix64.c for seed 0, and those that Rosetta Code lists for seed 1234567."""
     published = {
         0: [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F],
-        1234567: [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821],
+        1234567: [
+            6457827717110365317,
+            3203168211198807973,
+            9817491932198370423,
+            4593380528125082431,
+            16408922859458223821,
+        ],
     }
     for seed, numbers in published.items():
-        assert [z % 2**64 for z in splitmix64(torch.tensor([seed]), len(numbers))[0].tolist()] == numbers
+        assert [
+            z % 2**64 for z in splitmix64(torch.tensor([seed]), len(numbers))[0].tolist()
+        ] == numbers
 
 
 def test_noise_is_white_circular_and_gaussian():
     count = 500
-    noise = white_noise(torch.from_numpy(generator(1, "test noise").integers(2**63, size=count)), SAMPLES).numpy()
+    noise = white_noise(
+        torch.from_numpy(generator(1, "test noise").integers(2**63, size=count)), SAMPLES
+    ).numpy()
     n = noise.size
     i, q = noise.real.ravel(), noise.imag.ravel()
     assert np.mean(np.abs(noise) ** 2) == pytest.approx(1, abs=5 / np.sqrt(n))
@@ -273,7 +340,9 @@ def test_noise_is_white_circular_and_gaussian():
     # E|n|^4 = 2, its variance 24 - 4.
     assert np.mean(np.abs(noise) ** 4) == pytest.approx(2, abs=5 * np.sqrt(20 / n))
     # Mean periodogram of `count` frames: deviation 1/sqrt(count) a bin; 6 deviations for the most extreme of 1024.
-    assert np.mean(np.abs(np.fft.fft(noise)) ** 2, axis=0) / SAMPLES == pytest.approx(1, abs=6 / np.sqrt(count))
+    assert np.mean(np.abs(np.fft.fft(noise)) ** 2, axis=0) / SAMPLES == pytest.approx(
+        1, abs=6 / np.sqrt(count)
+    )
     across = noise[:-1] * noise[1:].conj()
     assert np.abs(across.mean(axis=1)).max() < 6 / np.sqrt(SAMPLES)
 
@@ -290,14 +359,20 @@ def test_neighbouring_seeds_give_unrelated_noise():
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_mixed_images_are_weighted_sums_of_pairs(layout):
-    images = torch.stack([torch.full((3, 4, 4), 1.0), torch.full((3, 4, 4), 5.0)]).contiguous(memory_format=layout)
+    images = torch.stack([torch.full((3, 4, 4), 1.0), torch.full((3, 4, 4), 5.0)]).contiguous(
+        memory_format=layout
+    )
     shares = set()
     for trial in range(20):
-        mix = draw_mix(Augmentation(mixup_alpha=1.0), torch.zeros(2), generator(1, "test mix", trial))
+        mix = draw_mix(
+            Augmentation(mixup_alpha=1.0), torch.zeros(2), generator(1, "test mix", trial)
+        )
         share = mix.share[0].item()
         assert sorted(mix.other.tolist()) == [0, 1]
         assert mix.share.tolist() == [share, share]
-        assert mix(images) == pytest.approx(share * images + (1 - share) * images[mix.other], abs=1e-5)
+        assert mix(images) == pytest.approx(
+            share * images + (1 - share) * images[mix.other], abs=1e-5
+        )
         assert mix(images).is_contiguous(memory_format=layout)
         shares.add(share if mix.other[0] == 1 else None)
     assert images[:, 0, 0, 0].tolist() == [1, 5]
@@ -312,14 +387,21 @@ def test_mixup_is_off_at_alpha_zero_and_then_draws_nothing():
 
 def test_shares_follow_the_beta_distribution():
     count, rng = 3000, generator(1, "test mix")
-    shares = np.array([draw_mix(Augmentation(mixup_alpha=0.2), torch.zeros(2), rng).share[0].item() for _ in range(count)])
+    shares = np.array(
+        [
+            draw_mix(Augmentation(mixup_alpha=0.2), torch.zeros(2), rng).share[0].item()
+            for _ in range(count)
+        ]
+    )
     assert kstest(shares, beta(0.2, 0.2).cdf).pvalue > 1e-6
     # Var = 1 / (4 (2 alpha + 1)). Of all shares 13.4 % mix well and 67.3 % hardly; the lesser frame has a tenth on average.
     assert shares.mean() == pytest.approx(0.5, abs=5 * np.sqrt(1 / (4 * 1.4) / count))
     lesser = np.minimum(shares, 1 - shares)
     assert np.mean(lesser) == pytest.approx(0.101, abs=0.0005 + 5 * np.std(lesser) / np.sqrt(count))
     for found, expected in ((lesser > 0.3, 0.135), (lesser < 0.1, 0.673)):
-        assert np.mean(found) == pytest.approx(expected, abs=0.002 + 5 * np.sqrt(expected * (1 - expected) / count))
+        assert np.mean(found) == pytest.approx(
+            expected, abs=0.002 + 5 * np.sqrt(expected * (1 - expected) / count)
+        )
 
 
 def test_a_batch_is_mixed_as_often_as_asked():
@@ -330,7 +412,9 @@ def test_a_batch_is_mixed_as_often_as_asked():
 
 def test_only_pairs_of_clean_frames_are_mixed():
     snr_db = torch.tensor([-10.0, 6.0, 0.0, 10.0, 20.0, 5.9])
-    mix = draw_mix(Augmentation(mixup_alpha=1.0, mixup_snr_min_db=6), snr_db, generator(1, "test pairs"))
+    mix = draw_mix(
+        Augmentation(mixup_alpha=1.0, mixup_snr_min_db=6), snr_db, generator(1, "test pairs")
+    )
     high = snr_db >= 6
     both = high & high[mix.other]
     assert both.any()
@@ -342,31 +426,62 @@ def test_only_pairs_of_clean_frames_are_mixed():
 def test_mixed_losses_are_weighted_as_the_frames_are():
     mix = Mix(torch.tensor([1, 0]), torch.tensor([0.75, 1.0]))
     by_target = torch.tensor([10.0, 2.0])  # the loss of either target, whatever the frame
-    assert mix.loss(lambda target: by_target[target], torch.tensor([0, 1])).item() == pytest.approx((0.75 * 10 + 0.25 * 2 + 2) / 2)
+    assert mix.loss(lambda target: by_target[target], torch.tensor([0, 1])).item() == pytest.approx(
+        (0.75 * 10 + 0.25 * 2 + 2) / 2
+    )
 
 
 def test_gain_changes_the_level_that_a_model_of_raw_iq_sees_and_nothing_else(iq_shards):
-    data = Signals(iq_shards)
+    data = IqStore(iq_shards)
     index = data.every_frame()[::20]
-    loader = Augmented(data, data, Augmentation(gain_db=12.0), 1, 1, data.snrs_db, torch.device("cpu"))
-    varied, plain = loader.prepare(loader.gather(index)).stored, Stored(data, torch.device("cpu"))
+    loader = Augmented(
+        data, data, Augmentation(gain_db=12.0), 1, 1, data.snrs_db, torch.device("cpu")
+    )
+    varied, plain = (
+        loader.prepare(loader.gather(index)).stored,
+        StoredFrames(data, torch.device("cpu")),
+    )
     whole = plain.prepare(plain.gather(index)).stored
-    gain_db = 20 * torch.log10(varied.square().mean((1, 2)).sqrt() / whole.square().mean((1, 2)).sqrt())
+    gain_db = 20 * torch.log10(
+        varied.square().mean((1, 2)).sqrt() / whole.square().mean((1, 2)).sqrt()
+    )
     assert varied == pytest.approx(whole * (10 ** (gain_db / 20))[:, None, None], rel=1e-5)
     assert 3 < gain_db.abs().max() <= 12.0001
     assert gain_db.min() < 0 < gain_db.max()
 
 
-def test_varied_frames_reach_a_model_of_raw_iq_over_their_rms_with_the_label_they_now_have(iq_shards):
-    data = Signals(iq_shards)
+def test_varied_frames_reach_a_model_of_raw_iq_over_their_rms_with_the_label_they_now_have(
+    iq_shards,
+):
+    data = IqStore(iq_shards)
     index = data.every_frame()[::7]
-    loader = Augmented(data, data, replace(EVERYTHING, noise_db=30.0, gain_db=0), 1, 1, data.snrs_db, torch.device("cpu"))
+    loader = Augmented(
+        data,
+        data,
+        replace(EVERYTHING, noise_db=30.0, gain_db=0),
+        1,
+        1,
+        data.snrs_db,
+        torch.device("cpu"),
+    )
     batch = loader.prepare(loader.gather(index))
-    drawn = draw(replace(EVERYTHING, noise_db=30.0, gain_db=0), 1, 1, [data.identity(frame) for frame in index], data.snrs_db)
+    drawn = draw(
+        replace(EVERYTHING, noise_db=30.0, gain_db=0),
+        1,
+        1,
+        [data.identity(frame) for frame in index],
+        data.snrs_db,
+    )
     labels = np.array(data.snrs_db)[index[:, 1]]
-    frames, snr_db = augment(torch.from_numpy(data.gather(index)), torch.from_numpy(labels).float(), drawn)
+    frames, snr_db = augment(
+        torch.from_numpy(data.gather(index)), torch.from_numpy(labels).float(), drawn
+    )
     assert batch.stored.square().mean((1, 2)).numpy() == pytest.approx(1, abs=1e-5)
-    cosine = (batch.stored * frames.mT).sum((1, 2)) / batch.stored.norm(dim=(1, 2)) / frames.norm(dim=(1, 2))
+    cosine = (
+        (batch.stored * frames.mT).sum((1, 2))
+        / batch.stored.norm(dim=(1, 2))
+        / frames.norm(dim=(1, 2))
+    )
     assert cosine.numpy() == pytest.approx(1, abs=1e-5)
     assert np.array_equal(np.array(data.snrs_db)[batch.snr], snr_db.numpy())
     assert (snr_db.numpy() < labels).any()

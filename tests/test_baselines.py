@@ -9,7 +9,16 @@ from torch import nn
 from torch.nn import functional
 
 from pisces.models import baselines
-from pisces.models.baselines import BASELINES, Causal, Derotation, GaussianDropout, GaussianNoise, Last, Mixture, Polar
+from pisces.models.baselines import (
+    BASELINES,
+    Causal,
+    Derotation,
+    GaussianDropout,
+    GaussianNoise,
+    Last,
+    Mixture,
+    Polar,
+)
 from pisces.models.branches import PlainBranches
 from pisces.models.joint import JointModel
 
@@ -62,7 +71,11 @@ def rotated(frames: torch.Tensor, phi_rad: torch.Tensor) -> torch.Tensor:
         ("ic_amcnet", 1_264_011, 8_605_720),
         ("mcnet", 121_611, 126_616),
         ("resnet_amr", 3_098_283, 21_450_040),
-        ("lstm2", 4 * 128 * (2 + 128 + 2) + 4 * 128 * (128 + 128 + 2) + 129 * 11, 199_680 + 129 * 24),
+        (
+            "lstm2",
+            4 * 128 * (2 + 128 + 2) + 4 * 128 * (128 + 128 + 2) + 129 * 11,
+            199_680 + 129 * 24,
+        ),
         ("resnet_oshea", 123_051, 165_144),
         ("moe", 202_973, 252_234),
     ],
@@ -88,8 +101,12 @@ def test_every_parameter_learns_from_the_two_tasks_together(name):
     backbone, width = BASELINES[name](128)
     model = JointModel(backbone, PlainBranches(), nn.Linear(width, 11), nn.Linear(width, 5))
     assert backbone(noise(2)).dtype == torch.float32
-    sum(functional.cross_entropy(scores, torch.arange(6) % 5) for scores in model(noise(6))).backward()
-    assert all(p.grad is not None and p.grad.any() and p.grad.isfinite().all() for p in model.parameters())
+    sum(
+        functional.cross_entropy(scores, torch.arange(6) % 5) for scores in model(noise(6))
+    ).backward()
+    assert all(
+        p.grad is not None and p.grad.any() and p.grad.isfinite().all() for p in model.parameters()
+    )
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -137,7 +154,10 @@ def test_answers_of_a_trained_model_do_not_depend_on_chance(name):
 def test_frames_of_a_wrong_length(name, least, refused, allowed):
     backbone, width = BASELINES[name](least)
     assert backbone.eval()(noise(2, least)).shape == (2, width)
-    with pytest.raises(ValueError, match=f"^{name} takes frames {allowed}, not {refused}; set train.model to another"):
+    with pytest.raises(
+        ValueError,
+        match=f"^{name} takes frames {allowed}, not {refused}; set train.model to another",
+    ):
         BASELINES[name](refused)
 
 
@@ -148,7 +168,9 @@ def test_causal_filters_hear_eight_samples_of_their_own_row_and_none_to_come():
         changed = frames.clone()
         changed[:, row, moment] += 10
         differs = (causal(changed) != causal(frames)).any(1).any(0)  # (2, time)
-        assert differs[row].nonzero().squeeze(1).tolist() == list(range(moment, min(moment + 8, 128)))
+        assert differs[row].nonzero().squeeze(1).tolist() == list(
+            range(moment, min(moment + 8, 128))
+        )
         assert not differs[1 - row].any()
 
 
@@ -178,16 +200,26 @@ def test_same_padding_puts_the_odd_zero_right_or_below(kernel, stride, tap, ahea
     nn.init.zeros_(layer[1].weight), nn.init.zeros_(layer[1].bias)
     layer[1].weight[0, 0, tap[0], tap[1]] = 1
     image = 1 + torch.arange(64.0).reshape(1, 1, 2, 32)
-    row, column = torch.meshgrid(torch.arange(0, 2, stride[0]) + ahead[0], torch.arange(0, 32, stride[1]) + ahead[1], indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(0, 2, stride[0]) + ahead[0],
+        torch.arange(0, 32, stride[1]) + ahead[1],
+        indexing="ij",
+    )
     inside = (row >= 0) & (row < 2) & (column >= 0) & (column < 32)
     assert torch.equal(layer(image)[0, 0], torch.where(inside, 1.0 + 32 * row + column, 0.0))
 
 
 def test_pools_of_mcnet_take_nothing_from_beyond_the_map():
-    (mean,) = (layer for layer in built("mcnet").modules() if isinstance(layer, nn.AvgPool2d) and layer.kernel_size == (1, 3))
+    (mean,) = (
+        layer
+        for layer in built("mcnet").modules()
+        if isinstance(layer, nn.AvgPool2d) and layer.kernel_size == (1, 3)
+    )
     assert torch.equal(mean(torch.ones(1, 1, 2, 32)), torch.ones(1, 1, 2, 16))
     rising = torch.arange(32.0).expand(1, 1, 2, 32)
-    assert torch.equal(baselines._max_pool((1, 3), (1, 2))(rising)[0, 0, 0], torch.tensor([*range(2, 32, 2), 31.0]))
+    assert torch.equal(
+        baselines._max_pool((1, 3), (1, 2))(rising)[0, 0, 0], torch.tensor([*range(2, 32, 2), 31.0])
+    )
 
 
 def test_the_steps_of_cgdnet_are_its_filters():
@@ -210,7 +242,12 @@ def test_a_recurrent_layer_answers_at_the_last_step():
 def test_a_known_phase_is_turned_back():
     frames, phi_rad = noise(9), torch.linspace(-math.pi, 2 * math.pi, 9)
     # Each number is a sum of two products of numbers below 6, each rounded, as is the angle.
-    torch.testing.assert_close(baselines.derotated(rotated(frames, phi_rad[:, None]), phi_rad), frames, rtol=0, atol=60 * EPS)
+    torch.testing.assert_close(
+        baselines.derotated(rotated(frames, phi_rad[:, None]), phi_rad),
+        frames,
+        rtol=0,
+        atol=60 * EPS,
+    )
     assert (baselines.derotated(frames, phi_rad) - frames)[4].abs().max() > 0.1
 
 
@@ -218,15 +255,23 @@ def test_a_known_phase_is_turned_back():
 def test_the_layer_of_one_angle_turns_the_frame_by_it():
     layer, frames = Derotation(128), noise(4)
     nn.init.zeros_(layer.angle.weight), nn.init.constant_(layer.angle.bias, 0.7)
-    torch.testing.assert_close(layer(rotated(frames, torch.full((4, 1), 0.7))), frames, rtol=0, atol=60 * EPS)
+    torch.testing.assert_close(
+        layer(rotated(frames, torch.full((4, 1), 0.7))), frames, rtol=0, atol=60 * EPS
+    )
     layer.angle.weight[0, 3] = 1  # of I at sample 3
-    torch.testing.assert_close(layer(frames), rotated(frames, -0.7 - frames[:, 0, 3:4]), rtol=0, atol=60 * EPS)
+    torch.testing.assert_close(
+        layer(frames), rotated(frames, -0.7 - frames[:, 0, 3:4]), rtol=0, atol=60 * EPS
+    )
 
 
 def test_amplitude_and_phase():
     amplitude, phase = Polar()(torch.tensor([[[3.0, 0.0, 0.0, -12.0], [4.0, 0.0, -84.0, 0.0]]]))[0]
-    torch.testing.assert_close(amplitude, torch.tensor([5.0, 0.0, 84.0, 12.0]) / 85, rtol=4 * EPS, atol=0)
-    torch.testing.assert_close(phase, torch.tensor([math.atan2(4, 3) / math.pi, 0, -0.5, 1]), rtol=4 * EPS, atol=0)
+    torch.testing.assert_close(
+        amplitude, torch.tensor([5.0, 0.0, 84.0, 12.0]) / 85, rtol=4 * EPS, atol=0
+    )
+    torch.testing.assert_close(
+        phase, torch.tensor([math.atan2(4, 3) / math.pi, 0, -0.5, 1]), rtol=4 * EPS, atol=0
+    )
 
 
 def test_amplitude_and_phase_are_blind_to_gain_and_shift_with_a_rotation():
@@ -255,7 +300,9 @@ def test_logits_of_the_mixture_are_those_of_the_experts_weighted_by_the_gate():
     assert weights.std(0).min() > 1e-3
     low, high = (head(expert(frames)) for expert in mixture.experts)
     assert (low - high).abs().max() > 0.1
-    torch.testing.assert_close(head(mixture(frames)), weights[:, :1] * low + weights[:, 1:] * high, rtol=0, atol=128 * EPS)
+    torch.testing.assert_close(
+        head(mixture(frames)), weights[:, :1] * low + weights[:, 1:] * high, rtol=0, atol=128 * EPS
+    )
 
 
 @torch.no_grad()
@@ -265,7 +312,9 @@ def test_a_gate_that_trusts_one_expert_gives_its_features(trusted):
     last = mixture.gate[-1][0]
     nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
     last.bias[trusted] = 1e4
-    torch.testing.assert_close(mixture(noise(3, 32)), mixture.experts[trusted](noise(3, 32)), rtol=0, atol=0)
+    torch.testing.assert_close(
+        mixture(noise(3, 32)), mixture.experts[trusted](noise(3, 32)), rtol=0, atol=0
+    )
 
 
 @torch.no_grad()
@@ -307,15 +356,21 @@ def test_weights_start_uniform_within_the_limit_of_their_rule(name, layer, limit
 
 def test_he_start_of_cgdnet():
     weight = built("cgdnet")[-1][0].weight  # (256, 50)
-    assert weight.std().item() == pytest.approx((2 / 50) ** 0.5, rel=5 / (2 * weight.numel()) ** 0.5)
+    assert weight.std().item() == pytest.approx(
+        (2 / 50) ** 0.5, rel=5 / (2 * weight.numel()) ** 0.5
+    )
 
 
 @pytest.mark.parametrize("name", ["mcldnn", "lstm2", "pet_cgdnn", "cgdnet"])
 def test_recurrent_layers_start_orthogonal_and_remembering(name):
     layer = next(part for part in built(name).modules() if isinstance(part, nn.RNNBase))
     size = layer.hidden_size
-    torch.testing.assert_close(layer.weight_hh_l0.T @ layer.weight_hh_l0, torch.eye(size), rtol=0, atol=size * EPS)
-    biases = (layer.bias_ih_l0 + layer.bias_hh_l0).reshape(-1, size)  # LSTM: input, forget, cell, output
+    torch.testing.assert_close(
+        layer.weight_hh_l0.T @ layer.weight_hh_l0, torch.eye(size), rtol=0, atol=size * EPS
+    )
+    biases = (layer.bias_ih_l0 + layer.bias_hh_l0).reshape(
+        -1, size
+    )  # LSTM: input, forget, cell, output
     assert biases.mean(1).tolist() == ([0, 1, 0, 0] if isinstance(layer, nn.LSTM) else [0, 0, 0])
     assert not biases.std(1).any()
 
@@ -324,6 +379,14 @@ def test_weights_are_those_of_the_current_generator():
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(torch.cat([p.detach().flatten() for name in BASELINES for p in BASELINES[name](128)[0].parameters()]))
+        states.append(
+            torch.cat(
+                [
+                    p.detach().flatten()
+                    for name in BASELINES
+                    for p in BASELINES[name](128)[0].parameters()
+                ]
+            )
+        )
     assert torch.equal(states[0], states[1])
     assert (states[0] != states[2]).float().mean() > 0.9

@@ -1,6 +1,7 @@
 """Each benchmark still runs, on next to nothing: what it claims is measured by hand, but a name that changed is found here."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,25 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import ablation, experiments, pis, rendering, splitting_memory, stability, training, views
-from pisces import files, inference, metrics, modelfile, models
-from pisces.modelfile import Trained
-from pisces.models import Architecture
-from pisces.params import MODELS, load_params
-from pisces.rendering import Drawing
-from pisces.seeding import generator
-from pisces.synthesis import synthesize_file
+from benchmarks import (
+    ablation,
+    experiments,
+    pis,
+    rendering,
+    splitting_memory,
+    stability,
+    training,
+    views,
+)
+from pisces import models
+from pisces.config.schema import MODELS, load_params
+from pisces.core import files
+from pisces.core.seeding import generator
+from pisces.evaluation import inference, metrics
+from pisces.inputs.drawing import Drawing
+from pisces.models import Architecture, modelfile
+from pisces.models.modelfile import TrainedModel
+from pisces.sources.synthesis import SynthesisSettings, synthesize_file
 from tests.conftest import MODULATIONS, RENDER, SAMPLES, SNRS_DB, draw
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +48,7 @@ def call(monkeypatch, capsys):
 
 def test_pis(tmp_path, capsys, monkeypatch):
     few = {"levels_percent": (5,), "curve_percent": (), "regions": ("ring",), "rings": 2}
-    monkeypatch.setattr(pis, "EVERYTHING", pis.EVERYTHING.model_copy(update=few))
+    monkeypatch.setattr(pis, "EVERYTHING", replace(pis.EVERYTHING, **few))
     monkeypatch.setattr(pis, "PLAIN_MASKS", 2)
     pis.time_all(tmp_path / "passes", 1, 1)
     pis.time_masks(tmp_path / "masks", 1)
@@ -48,7 +60,9 @@ def test_pis(tmp_path, capsys, monkeypatch):
 
 
 def test_rendering(call):
-    assert "render / plain = " in call(rendering, "--frames", "2", "--plain-frames", "2", "--repeats", "1")
+    assert "render / plain = " in call(
+        rendering, "--frames", "2", "--plain-frames", "2", "--repeats", "1"
+    )
 
 
 def test_splitting_memory(tmp_path, capsys, monkeypatch):
@@ -102,24 +116,27 @@ def test_what_is_ready_is_what_is_read(tmp_path):
     index = work.parts["train"]
     stored = work.data.prepare(work.data.gather(index), torch.device("cpu"))
     assert stored.shape == (6, *work.input.shape)
-    assert torch.equal(training.Ready(work.input.shape).prepare(stored), work.input.prepare(stored))
+    assert torch.equal(training.Ready(work.input.shape).tensors(stored), work.input.tensors(stored))
     images = torch.arange(96.0).view(2, 3, 4, 4)
-    assert torch.equal(training.Ready((3, 4, 4)).prepare(images), images)
+    assert torch.equal(training.Ready((3, 4, 4)).tensors(images), images)
 
 
 @pytest.fixture
-def experiment(tmp_path, data, index, monkeypatch) -> Trained:
+def experiment(tmp_path, data, index, monkeypatch) -> TrainedModel:
     """A fresh model, and what `dvc.api` reads of an experiment that made it."""
-    looks_at = Drawing(RENDER, draw("log_histogram"))
+    drawing = Drawing(RENDER, draw("log_histogram"))
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = models.build(ARCHITECTURE, looks_at.shape, len(MODULATIONS), SNRS_DB).eval()
-    trained = Trained(model, ARCHITECTURE, looks_at, MODULATIONS, SNRS_DB)
+        model = models.build(ARCHITECTURE, drawing.shape, len(MODULATIONS), SNRS_DB).eval()
+    trained = TrainedModel(model, ARCHITECTURE, drawing, MODULATIONS, SNRS_DB)
     modelfile.save(tmp_path / "models", trained)
-    said, rng = inference.predict_frames(trained, data, index[::4]), generator(1, "test benchmarks")
+    said = inference.predict_frames(trained, data, index[::4])
+    rng = generator(1, "test benchmarks")
     files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said, 10, rng))
     files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said, 10, rng))
-    files.write_csv(tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB))
+    files.write_csv(
+        tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB)
+    )
 
     def read(path: str, rev: str, mode: str = "r") -> str | bytes:
         assert rev == "one"
@@ -141,16 +158,23 @@ def test_views_results():
 
 def test_views_transfer(experiment, tmp_path, monkeypatch):
     """To a file of all modulations, at two of the three SNRs that the model knows; were its answers the truth, all would be right."""
-    file, settings = tmp_path / "other.hdf5", load_params().synthesize
-    synthesize_file(file, settings.model_copy(update={"snrs_db": (0, 20), "frames_per_cell": 2, "samples": SAMPLES}), 1)
+    file = tmp_path / "other.hdf5"
+    settings = load_params(ROOT / "params.yaml").synthesize.to(SynthesisSettings)
+    few = replace(settings, snrs_db=(0, 20), frames_per_cell=2, samples=SAMPLES)
+    synthesize_file(file, few, 1)
     assert views.transfer("raw", "one", file)["frames"] == str(3 * 2 * 2)
 
-    def truth(_: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def truth(
+        _: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         assert inputs.shape == (12, *experiment.input.shape)
-        classes = torch.arange(3).repeat_interleave(4), torch.tensor([SNRS_DB.index(one) for one in snr_db.tolist()])
+        classes = (
+            torch.arange(3).repeat_interleave(4),
+            torch.tensor([SNRS_DB.index(one) for one in snr_db.tolist()]),
+        )
         return tuple(functional.one_hot(one, 3).float() for one in classes)
 
-    monkeypatch.setattr(inference, "answer", truth)
+    monkeypatch.setattr(inference, "predict", truth)
     right = dict.fromkeys(("modulation", "snr", "joint"), "1.000")
     assert views.transfer("raw", "one", file) == {"views": "raw"} | right | {"frames": "12"}
 
@@ -159,7 +183,12 @@ def test_views_transfer(experiment, tmp_path, monkeypatch):
 def test_every_model_of_the_ablation_is_one_that_params_allow(model):
     params = ablation.settings_of(model, ablation.overlay("ablation", None))
     assert params.train.model == (model if model in MODELS["iq"] else "cldnn")
-    assert params.cldnn.paths == {"A0": "raw", "A1": "raw", "A2": "denoised", "A2b": "denoised"}.get(model, "dual")
+    assert params.cldnn.paths == {
+        "A0": "raw",
+        "A1": "raw",
+        "A2": "denoised",
+        "A2b": "denoised",
+    }.get(model, "dual")
     assert (params.augment.mixup_alpha > 0) == (model[:2] in ("A4", "A5"))
     assert (params.augment.mixup_losses == "all_losses") == (model == "A4 legacy mixup")
     assert params.evaluate.bypass_denoiser == (model == "A2b")
@@ -169,7 +198,10 @@ def test_every_experiment_of_the_ablation_has_its_name_and_those_that_take_the_m
     wanted = list(ablation.all_experiments(list(ablation.MATRIX), (1, 2), "ablation"))
     assert len(set(wanted)) == len(wanted) == 2 * len(ablation.MATRIX)
     assert wanted[-2:] == ["ablation-a2b-1", "ablation-a2b-2"]
-    assert ablation.experiment("A4 legacy mixup", 3, "rml2016a RML2016.10a_dict") == "rml2016a-rml2016-10a-dict-a4-legacy-mixup-3"
+    assert (
+        ablation.experiment("A4 legacy mixup", 3, "rml2016a RML2016.10a_dict")
+        == "rml2016a-rml2016-10a-dict-a4-legacy-mixup-3"
+    )
 
 
 def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
@@ -177,11 +209,18 @@ def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
     file = Path("RML2016.10a_dict.pkl")
     monkeypatch.setattr(ablation, "PRESETS", ROOT / "presets")
     monkeypatch.setattr(ablation, "PARAMS", ROOT / "params.yaml")
-    assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(tmp_path / file)
+    assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(
+        tmp_path / file
+    )
     assert ablation.name_of("rml2016a", file) != ablation.name_of("rml2016a", "other" / file)
     assert ablation.name_of("rml2016a", None) == "rml2016a"
-    assert ablation.settings_of("A0", ablation.overlay("smoke", None)).train.model == "cldnn"  # whatever the preset is for
-    assert ablation.settings_of("A0", ablation.overlay("rml2016a", None)).data.path == "data/raw/synthetic.pkl"
+    assert (
+        ablation.settings_of("A0", ablation.overlay("smoke", None)).train.model == "cldnn"
+    )  # whatever the preset is for
+    assert (
+        ablation.settings_of("A0", ablation.overlay("rml2016a", None)).data.path
+        == "data/raw/synthetic.pkl"
+    )
 
 
 def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeypatch):
@@ -191,7 +230,11 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
         assert stage == "evaluate"
         model, seed = name.removeprefix("ablation-").rsplit("-", 1)
         share = accuracy[model.upper() if model == "a0" else model][int(seed) - 1]
-        return {"modulation": {"accuracy": share}, "band": {"low": {"modulation": share / 2}}, "snr": {"accuracy": 2 * share - 0.2}}
+        return {
+            "modulation": {"accuracy": share},
+            "band": {"low": {"modulation": share / 2}},
+            "snr": {"accuracy": 2 * share - 0.2},
+        }
 
     monkeypatch.setattr(experiments, "metrics", metrics)
     monkeypatch.setattr(ablation, "PAIRS", (("lstm2", "A0"), ("A1", "A0")))
@@ -199,10 +242,24 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
     first, second = ablation.rows(reached, {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
     # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1; Student's t for two degrees of freedom is 4.303.
     assert first == {"model": "A0", "overall": "40.0 ± 24.8", "low": "20.0 ± 12.4"} | {
-        **{"middle": "-", "high": "-", "SNR": "60.0 ± 49.7", "to A0": "", "parameters": "1,000", "frames/s": "10"}
+        **{
+            "middle": "-",
+            "high": "-",
+            "SNR": "60.0 ± 49.7",
+            "to A0": "",
+            "parameters": "1,000",
+            "frames/s": "10",
+        }
     }
     assert second["to A0"] == "+2.0 ± 2.5"
-    pair = {"difference": "lstm2 - A0", "overall": "+2.0 ± 2.5", "low": "+1.0 ± 1.2", "middle": "-", "high": "-", "SNR": "+4.0 ± 5.0"}
+    pair = {
+        "difference": "lstm2 - A0",
+        "overall": "+2.0 ± 2.5",
+        "low": "+1.0 ± 1.2",
+        "middle": "-",
+        "high": "-",
+        "SNR": "+4.0 ± 5.0",
+    }
     assert ablation.differences(reached) == [pair]
 
 
@@ -214,7 +271,11 @@ def test_a_page_keeps_what_stands_around_the_table(tmp_path):
 
 
 def test_costs_count_every_parameter():
-    found = ablation.costs({"mcnet": ablation.settings_of("mcnet", ablation.overlay("ablation", None))}, 128)
+    found = ablation.costs(
+        {"mcnet": ablation.settings_of("mcnet", ablation.overlay("ablation", None))}, 128
+    )
     parameters, speed = found["mcnet"]
-    assert parameters == 121_611 + 385 * (7 - 11) + 385 * 7  # the published count is of 11 classes; and the SNR head on 384 features
+    assert (
+        parameters == 121_611 + 385 * (7 - 11) + 385 * 7
+    )  # the published count is of 11 classes; and the SNR head on 384 features
     assert speed > 0

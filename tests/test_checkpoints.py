@@ -10,8 +10,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pisces import checkpoints
-from pisces.params import Augment, Cldnn, NoiseAware, Train, read_yaml
+from pisces.config.schema import Augment, Cldnn, NoiseAware, Train, read_yaml
+from pisces.training import checkpoints
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = """
@@ -28,7 +28,13 @@ PARAMS = "base: {seed: 1, other: 1}\ntrain: {lr: 1e-3}\ndraw: {method: histogram
 def stage(tmp_path, monkeypatch) -> Path:
     """A directory with a stage `train` whose inputs are a folder of two files, a file, and its code."""
     (tmp_path / "data/bins/QPSK").mkdir(parents=True)
-    texts = {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "data/splits.npz": "splits", "code.py": "x = 1", "unlisted.py": "y = 1"}
+    texts = {
+        "dvc.yaml": PIPELINE,
+        "params.yaml": PARAMS,
+        "data/splits.npz": "splits",
+        "code.py": "x = 1",
+        "unlisted.py": "y = 1",
+    }
     texts |= {"data/bins/QPSK/SNR_0.h5": "zero", "data/bins/QPSK/SNR_6.h5": "six"}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -108,7 +114,12 @@ def train_stage(tmp_path, monkeypatch) -> Path:
     ("section", "key"),
     [
         (section, key)
-        for section, kind in {"train": Train, "augment": Augment, "cldnn": Cldnn, "noise_aware": NoiseAware}.items()
+        for section, kind in {
+            "train": Train,
+            "augment": Augment,
+            "cldnn": Cldnn,
+            "noise_aware": NoiseAware,
+        }.items()
         for key in kind.model_fields
     ],
 )
@@ -133,7 +144,9 @@ def test_processes_share_the_folder_of_the_first():
     """The first one locks it, the others hear of it, and it is gone when the first is done."""
     told = []
     first = SimpleNamespace(is_global_zero=True, broadcast=lambda path: told.append(path) or path)
-    second = SimpleNamespace(is_global_zero=False, broadcast=lambda nothing: told[0] if nothing is None else nothing)
+    second = SimpleNamespace(
+        is_global_zero=False, broadcast=lambda nothing: told[0] if nothing is None else nothing
+    )
     with checkpoints.shared_folder("train", first) as folder:
         checkpoints.save(folder / "last.pt", {"epoch": 3})
         with checkpoints.shared_folder("train", second) as other:
@@ -176,15 +189,20 @@ def test_it_lies_in_the_repository_when_the_stage_runs_elsewhere(tmp_path_factor
 
 def test_a_second_process_waits_for_the_first(stage):
     code = """
-from pisces import checkpoints
+from pisces.training import checkpoints
 with checkpoints.folder("train") as folder:
     print("in", folder.is_dir(), (folder / "last.pt").exists(), flush=True)
 """
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}){code}"]
     with checkpoints.folder("train") as folder:
         checkpoints.save(folder / "last.pt", {"epoch": 3})
-        second = subprocess.Popen(command, cwd=stage, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert second.stdout.readline() == "another train with the same params and inputs is running; waiting for it to end\n"
+        second = subprocess.Popen(
+            command, cwd=stage, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert (
+            second.stdout.readline()
+            == "another train with the same params and inputs is running; waiting for it to end\n"
+        )
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(timeout=0.3)
     assert second.communicate(timeout=30)[0] == "in True False\n"

@@ -29,7 +29,9 @@ def build(settings: Settings, samples: int = SAMPLES, seed: int = 1) -> Cldnn:
     """Small, with a denoiser and a FiLM that do something, as after training."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Cldnn(settings, samples, MODULATIONS, lambda features: nn.Linear(features, 4)).eval()
+        model = Cldnn(
+            settings, samples, MODULATIONS, lambda features: nn.Linear(features, 4)
+        ).eval()
         if model.film is not None:
             nn.init.normal_(model.film.gamma.weight)
     if model.has_denoiser:
@@ -52,14 +54,32 @@ def labels(model: Cldnn) -> torch.Tensor | None:
         (Settings(paths="denoised"), 782_973, 945_886, PUBLISHED_SNR_HEAD),
         (Settings(paths="dual"), 784_573, 947_486, PUBLISHED_SNR_HEAD),
         (Settings(paths="dual", channels=48), 1_212_157, 1_375_070, PUBLISHED_SNR_HEAD),
-        (Settings(paths="dual", film=True), 805_632, 968_545, PUBLISHED_SNR_HEAD + PUBLISHED_UNUSED),
-        (Settings(paths="dual", film=True, expert="v1", cyclo=True), 885_120, 1_049_185, PUBLISHED_SNR_HEAD + PUBLISHED_UNUSED),
-        (Settings(film=True), 442_074, 604_987, 0),  # ours alone: FiLM with the noise estimate that the denoiser has elsewhere
+        (
+            Settings(paths="dual", film=True),
+            805_632,
+            968_545,
+            PUBLISHED_SNR_HEAD + PUBLISHED_UNUSED,
+        ),
+        (
+            Settings(paths="dual", film=True, expert="v1", cyclo=True),
+            885_120,
+            1_049_185,
+            PUBLISHED_SNR_HEAD + PUBLISHED_UNUSED,
+        ),
+        (
+            Settings(film=True),
+            442_074,
+            604_987,
+            0,
+        ),  # ours alone: FiLM with the noise estimate that the denoiser has elsewhere
     ],
 )
 def test_sizes_are_the_published_ones(settings, at_128, at_1024, left_out):
     with torch.device("meta"):
-        sizes = [parameters(Cldnn(settings, *shape, lambda _: nn.Identity())) for shape in ((128, 11), (1024, 24))]
+        sizes = [
+            parameters(Cldnn(settings, *shape, lambda _: nn.Identity()))
+            for shape in ((128, 11), (1024, 24))
+        ]
     assert [size + left_out for size in sizes] == [at_128, at_1024]
 
 
@@ -84,7 +104,9 @@ def test_learning_gives_the_answers_of_inference(settings):
 def test_mixed_frames_reach_the_classifier_only(settings):
     model, clean, low, mixed = build(settings), frames(1), frames(2), frames(3)
     snr_db = labels(model)
-    plain, outputs = (model.learn(x, clean, low, snr_db=snr_db, low_snr_db=snr_db) for x in (clean, mixed))
+    plain, outputs = (
+        model.learn(x, clean, low, snr_db=snr_db, low_snr_db=snr_db) for x in (clean, mixed)
+    )
     assert torch.equal(outputs.modulation, model(mixed, snr_db)[0])
     assert not torch.equal(outputs.modulation, plain.modulation)
     for auxiliary in ("eta", "denoised", "denoised_low"):
@@ -98,7 +120,9 @@ def test_every_parameter_learns(settings):
     snr_db = labels(model)
     outputs = model.learn(clean, clean, low, snr_db=snr_db, low_snr_db=snr_db)
     sum(output.square().sum() for output in outputs if output is not None).backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in model.parameters()
+    )
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -112,12 +136,16 @@ def test_gradient_into_the_denoiser_is_scaled_and_its_value_is_not(mixed):
         logits.square().sum().backward()
         return logits, model.denoiser.stem.weight.grad, model.early.both[1].weight.grad
 
-    (full, into, own), (same, tenth, own_tenth), (again, nothing, own_nothing) = (learn(scale) for scale in (1.0, 0.1, 0.0))
+    (full, into, own), (same, tenth, own_tenth), (again, nothing, own_nothing) = (
+        learn(scale) for scale in (1.0, 0.1, 0.0)
+    )
     assert torch.equal(full, same)
     assert torch.equal(full, again)
     assert into.any()
     assert not nothing.any()
-    torch.testing.assert_close(tenth, into / 10, rtol=0, atol=64 * EPS * into.abs().max().item())  # a sum over samples and layers
+    torch.testing.assert_close(
+        tenth, into / 10, rtol=0, atol=64 * EPS * into.abs().max().item()
+    )  # a sum over samples and layers
     assert torch.equal(own, own_tenth)
     assert torch.equal(own, own_nothing)
 
@@ -144,7 +172,9 @@ def test_inference_has_the_whole_gradient_of_the_frames():
     (gradient,) = torch.autograd.grad(logit(clean), clean)
     step = 1e-5
     difference = (logit(clean + step * direction) - logit(clean - step * direction)) / (2 * step)
-    torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-5, atol=1e-8)  # error of second order, 1e-10, and rounding
+    torch.testing.assert_close(
+        (gradient * direction).sum(), difference, rtol=1e-5, atol=1e-8
+    )  # error of second order, 1e-10, and rounding
 
 
 @pytest.mark.parametrize("settings", [A2, A3])
@@ -161,7 +191,13 @@ def test_bypass_shows_the_classifier_the_frame_itself(settings):
 
 def test_a_bypassed_single_path_is_the_plain_classifier():
     plain, model = build(A0), build(A2)
-    plain.load_state_dict({name: weight for name, weight in model.state_dict().items() if not name.startswith(("noise.", "denoiser."))})
+    plain.load_state_dict(
+        {
+            name: weight
+            for name, weight in model.state_dict().items()
+            if not name.startswith(("noise.", "denoiser."))
+        }
+    )
     model.bypass = True
     assert torch.equal(model(frames())[0], plain(frames())[0])
 
@@ -207,10 +243,16 @@ def test_both_components_arrive_together_and_each_alone(silenced, reach, compone
     assert (reached.min(), reached.max()) == reach
 
 
-@pytest.mark.parametrize(("time", "steps"), [(124, 124), (192, 192), (193, 97), (255, 128), (1020, 128)])
+@pytest.mark.parametrize(
+    ("time", "steps"), [(124, 124), (192, 192), (193, 97), (255, 128), (1020, 128)]
+)
 def test_long_maps_are_halved_until_they_fit(time, steps):
     with torch.device("meta"):
-        assert cldnn.reduction(164, time, 0.2)(torch.empty(2, 164, time)).shape == (2, 164 if time <= 192 else 100, steps)
+        assert cldnn.reduction(164, time, 0.2)(torch.empty(2, 164, time)).shape == (
+            2,
+            164 if time <= 192 else 100,
+            steps,
+        )
 
 
 def test_attention_is_a_mean_with_weights():
@@ -231,12 +273,19 @@ def test_film_starts_as_identity_and_hears_eta():
     nn.init.normal_(film.gamma.weight)
     nn.init.normal_(film.beta.weight)
     scale = film(torch.ones(3, cldnn.FEATURES), eta) - film(torch.zeros(3, cldnn.FEATURES), eta)
-    torch.testing.assert_close(film(features, eta), scale * features + film(0 * features, eta), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        film(features, eta), scale * features + film(0 * features, eta), rtol=0, atol=1e-4
+    )
     assert (scale[0] - scale[2]).abs().max() > 0.01
 
 
 def test_gate_closes_in_little_noise():
-    torch.testing.assert_close(cldnn.gate(torch.tensor([0.8, 0.8 + 0.7, -8.0])), torch.tensor([0.5, 0.7310586, 3.47e-6]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        cldnn.gate(torch.tensor([0.8, 0.8 + 0.7, -8.0])),
+        torch.tensor([0.5, 0.7310586, 3.47e-6]),
+        rtol=1e-3,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize("part", [{"expert": "v1"}, {"cyclo": True}])
@@ -244,12 +293,20 @@ def test_expert_features_count_in_noise_alone(part):
     model, clean = build(A0._replace(eta_gate=True, condition="known", **part)), frames(1)
     levels = [torch.full((3,), snr_db) for snr_db in (100.0, -10.0)]
     before = [model(clean, snr_db)[0] for snr_db in levels]
-    reader = model.lstm.weight_ih_l0[:, cldnn.EARLY :] if "expert" in part else model.head[0].weight[:, cldnn.FEATURES :]
+    reader = (
+        model.lstm.weight_ih_l0[:, cldnn.EARLY :]
+        if "expert" in part
+        else model.head[0].weight[:, cldnn.FEATURES :]
+    )
     with torch.no_grad():
         reader.zero_()
-    quiet, noisy = (model(clean, snr_db)[0] - logits for snr_db, logits in zip(levels, before, strict=True))
+    quiet, noisy = (
+        model(clean, snr_db)[0] - logits for snr_db, logits in zip(levels, before, strict=True)
+    )
     assert noisy.abs().max() > 1e-4
-    assert quiet.abs().max() < 1e-4 * noisy.abs().max() + 16 * EPS  # the gate is 3e-6 there and 0.9 here
+    assert (
+        quiet.abs().max() < 1e-4 * noisy.abs().max() + 16 * EPS
+    )  # the gate is 3e-6 there and 0.9 here
 
 
 def test_snr_head_comes_before_film():
@@ -263,7 +320,10 @@ def test_snr_head_comes_before_film():
 
 def test_labels_are_asked_for():
     model = build(KNOWN[1])
-    for call in (lambda: model(frames()), lambda: model.learn(frames(), frames(2), frames(3), snr_db=SNR_DB)):
+    for call in (
+        lambda: model(frames()),
+        lambda: model.learn(frames(), frames(2), frames(3), snr_db=SNR_DB),
+    ):
         with pytest.raises(ValueError, match="needs the SNR labels of its frames; give snr_db"):
             call()
 

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pisces import cli, tracking
-from pisces.files import write_csv, write_json
-from pisces.params import lay_over, load_params, read_yaml
-from pisces.shards import Cell
+from pisces import __main__
+from pisces.config.schema import lay_over, load_params, read_yaml
+from pisces.core.files import write_csv, write_json
+from pisces.core.shards import Cell
+from pisces.run import tracking
 from tests.conftest import save_bins
 
 ROOT = Path(__file__).parents[1]
@@ -33,18 +34,30 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def command(monkeypatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["pisces", *arguments])
-    cli.main()
+    __main__.main()
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess:
-    """`python -m pisces.cli` from the root of the repository."""
-    return subprocess.run([sys.executable, "-m", "pisces.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    """`python -m pisces` from the root of the repository."""
+    return subprocess.run(
+        [sys.executable, "-m", "pisces.__main__", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def make(*arguments: str) -> list[str]:
     """The commands that make would run."""
-    clean = {name: value for name, value in os.environ.items() if name not in ("DATA", "PRESET", "MAKEFLAGS", "MAKELEVEL")}
-    answer = subprocess.run(["make", "-n", *arguments], cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATA", "PRESET", "MAKEFLAGS", "MAKELEVEL")
+    }
+    answer = subprocess.run(
+        ["make", "-n", *arguments], cwd=ROOT, env=clean, capture_output=True, text=True, check=True
+    )
     return [line.strip() for line in answer.stdout.splitlines()]
 
 
@@ -53,7 +66,11 @@ def test_preset_is_laid_over_and_comments_stay(monkeypatch, capsys):
     comments = re.findall(r"#.*", Path("params.yaml").read_text())
     command(monkeypatch, "preset", "smoke")
     params = load_params()
-    assert (params.data.modulations, params.render.size, params.train.epochs) == (("BPSK", "QPSK", "16QAM"), 32, 2)
+    assert (params.data.modulations, params.render.size, params.train.epochs) == (
+        ("BPSK", "QPSK", "16QAM"),
+        32,
+        2,
+    )
     assert re.findall(r"#.*", Path("params.yaml").read_text()) == comments
     assert "git checkout params.yaml" in capsys.readouterr().out
 
@@ -77,7 +94,10 @@ def test_preset_and_data_together(here, monkeypatch):
     ("arguments", "message"),
     [
         (("smokey",), rf"preset 'smokey' is unknown; there are {PRESETS}$"),
-        (("smoke", "--data", "nowhere.hdf5"), r"nowhere.hdf5 does not exist; give the path of an HDF5 file in the RML2018.01A layout"),
+        (
+            ("smoke", "--data", "nowhere.hdf5"),
+            r"nowhere.hdf5 does not exist; give the path of an HDF5 file in the RML2018.01A layout",
+        ),
         (("broken",), r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr"),
     ],
 )
@@ -115,7 +135,15 @@ def pis_rows(**columns) -> pd.DataFrame:
         for task in ("modulation", "snr", "joint")
     ]
     rows = pd.DataFrame(names, columns=["view", "rule", "mask", "level_percent", "task"])
-    numbers = ("pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "fraction_lit", "control_count_pis", "p_count_holm")
+    numbers = (
+        "pis",
+        "pis_ci_low",
+        "pis_ci_high",
+        "pis_nominal",
+        "fraction_lit",
+        "control_count_pis",
+        "p_count_holm",
+    )
     for i, name in enumerate((*numbers, "excess", "excess_ci_low", "excess_ci_high")):
         rows[name] = i + 0.5 + np.arange(len(rows)) / 8
     return rows.assign(**columns)
@@ -124,15 +152,28 @@ def pis_rows(**columns) -> pd.DataFrame:
 def at(rows: pd.DataFrame, *names) -> pd.Series:
     """The row of view, rule, level and task."""
     columns = ("view", "rule", "level_percent", "task")
-    (row,) = (row for _, row in rows.iterrows() if tuple(row[column] for column in columns) == names)
+    (row,) = (
+        row for _, row in rows.iterrows() if tuple(row[column] for column in columns) == names
+    )
     return row
 
 
 def test_summary_prints_the_scores_at_the_largest_headline_level(here, monkeypatch, capsys):
     row = {"ci_low": 0.5, "ci_high": 0.75}
-    write_json(here / "metrics/evaluate.json", {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")})
+    write_json(
+        here / "metrics/evaluate.json",
+        {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")},
+    )
     scores = {"joint_pis": 12.5, "excess": -1.5}
-    write_json(here / "metrics/pis.json", {"raw_top_1": scores, "raw_top_5": scores, "noise_top_5": scores, "raw_top": {"area": 0.25}})
+    write_json(
+        here / "metrics/pis.json",
+        {
+            "raw_top_1": scores,
+            "raw_top_5": scores,
+            "noise_top_5": scores,
+            "raw_top": {"area": 0.25},
+        },
+    )
     write_csv(here / "plots/pis.csv", pis_rows())
     (here / "plots" / "pis.png").write_bytes(b"")
     command(monkeypatch, "summary")
@@ -142,7 +183,9 @@ def test_summary_prints_the_scores_at_the_largest_headline_level(here, monkeypat
     for view in ("raw", "noise"):
         row = at(pis_rows(), view, "exact", 5.0, "joint")
         score = f"{row['pis']:.2f} ({row['pis_ci_low']:.2f} to {row['pis_ci_high']:.2f})"
-        excess = f"+{row['excess']:.2f} (+{row['excess_ci_low']:.2f} to +{row['excess_ci_high']:.2f})"
+        excess = (
+            f"+{row['excess']:.2f} (+{row['excess_ci_low']:.2f} to +{row['excess_ci_high']:.2f})"
+        )
         assert f"{view} top 5 % {score} excess {excess}" in lines
     assert sum(line.startswith(("raw", "noise")) for line in lines) == 2
     assert "plots/pis.png" in lines
@@ -158,7 +201,9 @@ def test_summary_before_any_run(here, monkeypatch):
 def test_published_protocol_is_written_and_printed(here, monkeypatch, capsys, task):
     write_csv(here / "plots/pis.csv", pis_rows())
     command(monkeypatch, "published", *(() if task == "joint" else ("--task", task)))
-    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    lines = [
+        line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")
+    ]
     assert len(lines) == 2 + 2 * 2
     assert (lines[0][0], lines[0][-1], len(lines[0])) == ("| view", "p_count_holm |", len(lines[2]))
     printed = dict(zip(lines[0], lines[3], strict=True))
@@ -166,15 +211,24 @@ def test_published_protocol_is_written_and_printed(here, monkeypatch, capsys, ta
     assert (printed["| view"], printed["level_percent"]) == ("| raw", "5")
     assert printed["published_pis"] == f"{percentile['pis_nominal']:.3g}"
     assert printed["exact_pis"] == f"{exact['pis']:.3g}"
-    assert list(pd.read_csv(here / "plots/published.csv")["task"]) == 4 * ["modulation", "snr", "joint"]
+    assert list(pd.read_csv(here / "plots/published.csv")["task"]) == 4 * [
+        "modulation",
+        "snr",
+        "joint",
+    ]
 
 
 def test_published_protocol_without_what_it_needs(here, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"plots/pis\.csv does not exist; make it with dvc repro pis"):
+    with pytest.raises(
+        FileNotFoundError, match=r"plots/pis\.csv does not exist; make it with dvc repro pis"
+    ):
         command(monkeypatch, "published")
     rows = pis_rows()
     write_csv(here / "plots/pis.csv", rows[rows["rule"] != "percentile"])
-    with pytest.raises(ValueError, match=r"no mask of the rule percentile; set perturb\.rules to \[exact, percentile\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"no mask of the rule percentile; set perturb\.rules to \[exact, percentile\]",
+    ):
         command(monkeypatch, "published")
     assert not (here / "plots/published.csv").exists()
 
@@ -186,7 +240,12 @@ def rendered(here) -> list[Cell]:
     for number, cell in enumerate(cells):
         first = 16 * np.arange(3)[:, None] + 3 + number  # row 0, 1, 2 of the frames, column 3 or 4
         raw = np.hstack([np.repeat(first, 7, 1), np.full((3, 2), 255), np.full((3, 1), 65535)])
-        save_bins(here / "data/constellations", cell, {"raw": raw, "noise": np.repeat(first + 128, 5, 1)}, 16)
+        save_bins(
+            here / "data/constellations",
+            cell,
+            {"raw": raw, "noise": np.repeat(first + 128, 5, 1)},
+            16,
+        )
     lay_over(Path("params.yaml"), {"draw": {"method": "histogram"}})
     return cells
 
@@ -200,7 +259,9 @@ def test_export_png_draws_what_was_binned(monkeypatch, capsys):
         for frame in range(3):
             expected = np.zeros((16, 16), np.uint8)
             expected[frame, 3 + number], expected[15, 15] = 7, 2
-            assert np.array_equal(np.asarray(Image.open(f"pictures/{modulation}/SNR_0/{frame:05d}.png")), expected)
+            assert np.array_equal(
+                np.asarray(Image.open(f"pictures/{modulation}/SNR_0/{frame:05d}.png")), expected
+            )
 
 
 @pytest.mark.usefixtures("rendered")
@@ -209,7 +270,9 @@ def test_export_png_of_another_view(monkeypatch):
     for number, modulation in enumerate(("BPSK", "QPSK")):
         expected = np.zeros((16, 16), np.uint8)
         expected[8 + 2, 3 + number] = 5
-        assert np.array_equal(np.asarray(Image.open(f"pictures/{modulation}/SNR_0/00002.png")), expected)
+        assert np.array_equal(
+            np.asarray(Image.open(f"pictures/{modulation}/SNR_0/00002.png")), expected
+        )
     assert len(list(Path("pictures").rglob("*.png"))) == 6
 
 
@@ -233,7 +296,9 @@ def test_export_png_of_some_frames_drawn_otherwise(rendered, monkeypatch):
 
 
 def test_export_png_before_any_run(here, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"data/constellations holds no shards .* make them with dvc repro"):
+    with pytest.raises(
+        FileNotFoundError, match=r"data/constellations holds no shards .* make them with dvc repro"
+    ):
         command(monkeypatch, "export-png", "pictures")
     assert not (here / "pictures").exists()
 
@@ -247,21 +312,31 @@ def test_sync_says_how_many_numbers(monkeypatch, capsys):
 
 def test_make_repro_runs_the_pipeline_and_prints_the_headline():
     commands = make("repro")
-    assert commands[-2:] == ["dvc repro evaluate pis attribute limits", "python -m pisces.cli summary"]
+    assert commands[-2:] == [
+        "dvc repro evaluate pis attribute limits",
+        "python -m pisces summary",
+    ]
     assert not any("cli preset" in line for line in commands)
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("PRESET=rml2018", "DATA=/some/my file.hdf5"), 'python -m pisces.cli preset rml2018 --data "/some/my file.hdf5"'),
-        (("PRESET=smoke",), "python -m pisces.cli preset smoke"),
-        (("DATA=/some/file",), 'python -m pisces.cli preset --data "/some/file"'),
+        (
+            ("PRESET=rml2018", "DATA=/some/my file.hdf5"),
+            'python -m pisces preset rml2018 --data "/some/my file.hdf5"',
+        ),
+        (("PRESET=smoke",), "python -m pisces preset smoke"),
+        (("DATA=/some/file",), 'python -m pisces preset --data "/some/file"'),
     ],
 )
 def test_make_repro_lays_preset_and_data_first(arguments, expected):
     commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *arguments)]
-    assert commands[-3:] == [expected, "dvc repro evaluate pis attribute limits", "python -m pisces.cli summary"]
+    assert commands[-3:] == [
+        expected,
+        "dvc repro evaluate pis attribute limits",
+        "python -m pisces summary",
+    ]
 
 
 def test_make_test_runs_pytest():

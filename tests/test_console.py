@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pisces import console
+from pisces.core import progress
+from pisces.run import console
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +26,14 @@ def _alone_and_without_debug(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("error", [ValueError("lr = -1 is wrong"), FileNotFoundError("x.h5 is missing"), OSError("the disk is full")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("lr = -1 is wrong"),
+        FileNotFoundError("x.h5 is missing"),
+        OSError("the disk is full"),
+    ],
+)
 def test_a_mistake_of_the_users_is_one_line_and_status_1(error, capsys):
     with pytest.raises(SystemExit) as stop:
         console.run(fail(error))
@@ -33,7 +41,9 @@ def test_a_mistake_of_the_users_is_one_line_and_status_1(error, capsys):
     assert capsys.readouterr() == ("", f"error: {error}\n")
 
 
-@pytest.mark.parametrize(("variable", "number"), [("RANK", 3), ("SLURM_PROCID", 11), ("RANK", 0), ("SLURM_PROCID", 0)])
+@pytest.mark.parametrize(
+    ("variable", "number"), [("RANK", 3), ("SLURM_PROCID", 11), ("RANK", 0), ("SLURM_PROCID", 0)]
+)
 def test_all_but_the_first_process_let_it_speak_before_them(monkeypatch, capsys, variable, number):
     """Before they speak they wait, in which time the launcher ends them if the first has failed as well."""
     said_after = []
@@ -43,17 +53,38 @@ def test_all_but_the_first_process_let_it_speak_before_them(monkeypatch, capsys,
         console.run(fail(OSError("the disk is full")))
     assert stop.value.code == 1
     assert said_after == ([""] if number else [])
-    assert capsys.readouterr().err == f"error{f' in process {number}' if number else ''}: the disk is full\n"
+    assert (
+        capsys.readouterr().err
+        == f"error{f' in process {number}' if number else ''}: the disk is full\n"
+    )
 
 
 def test_a_mistake_of_all_processes_is_one_line_under_torchrun(tmp_path):
     """Both fail at once; torchrun ends the second one while it waits."""
     stage = tmp_path / "stage.py"
-    stage.write_text("from pisces import console\n\ndef main():\n    raise ValueError('lr = -1 is wrong')\n\nconsole.run(main)\n")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(stage)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    stage.write_text(
+        "from pisces.run import console\n\ndef main():\n    raise ValueError('lr = -1 is wrong')\n\nconsole.run(main)\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(stage),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if "lr = -1" in line] == ["error: lr = -1 is wrong"]
+    assert [line for line in done.stderr.splitlines() if "lr = -1" in line] == [
+        "error: lr = -1 is wrong"
+    ]
 
 
 def test_debug_shows_where_it_was_raised(monkeypatch, capsys):
@@ -63,7 +94,9 @@ def test_debug_shows_where_it_was_raised(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("error", [KeyError("lr"), TypeError("no"), AssertionError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [KeyError("lr"), TypeError("no"), AssertionError("no"), KeyboardInterrupt()]
+)
 def test_a_mistake_of_ours_is_not_hidden(error):
     with pytest.raises(type(error)):
         console.run(fail(error))
@@ -75,21 +108,21 @@ def test_a_good_stage_ends_well(capsys):
 
 
 def test_a_log_gets_lines_and_no_carriage_returns(monkeypatch, capsys):
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", -1)
-    assert list(console.progress("abc", "render")) == ["a", "b", "c"]
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    assert list(progress.progress("abc", "render")) == ["a", "b", "c"]
     assert capsys.readouterr().err == "render: 0 of 3\nrender: 1 of 3\nrender: 2 of 3\n"
-    assert list(console.progress(iter("ab"), "render")) == ["a", "b"]
+    assert list(progress.progress(iter("ab"), "render")) == ["a", "b"]
     assert capsys.readouterr().err == "render: 0\nrender: 1\n"
-    list(console.progress(iter("ab"), "render", total=2))
+    list(progress.progress(iter("ab"), "render", total=2))
     assert "render: 1 of 2\n" in capsys.readouterr().err
 
 
 def test_quick_work_says_nothing(capsys):
-    assert list(console.progress(range(1000), "render")) == list(range(1000))
+    assert list(progress.progress(range(1000), "render")) == list(range(1000))
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert list(console.progress(range(3), "render")) == [0, 1, 2]
+    assert list(progress.progress(range(3), "render")) == [0, 1, 2]
     assert "\rrender" in capsys.readouterr().err

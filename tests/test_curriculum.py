@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pisces.curriculum import admitted, balanced
-from pisces.seeding import generator
+from pisces.core.seeding import generator
+from pisces.training.curriculum import admitted, balanced
 
 GRID = tuple(range(0, 32, 2))
 
@@ -52,7 +52,12 @@ def test_order_of_the_classes_does_not_matter():
 
 def frames_of(*sizes: int) -> np.ndarray:
     """An index (n, 3) with so many frames of each SNR, all different."""
-    rows = [[modulation, snr, row] for snr, size in enumerate(sizes) for row in range(size) for modulation in (row % 2,)]
+    rows = [
+        [modulation, snr, row]
+        for snr, size in enumerate(sizes)
+        for row in range(size)
+        for modulation in (row % 2,)
+    ]
     return generator(1, "test balance").permutation(np.array(rows))
 
 
@@ -67,12 +72,16 @@ def test_an_snr_of_k_frames_has_a_share_of_k_to_the_rest_of_the_power(power):
 
 def test_frames_that_come_more_often_do_so_evenly():
     """10 frames of 60 wanted: each six times. 60 of them instead of 110: none twice."""
-    counts = np.unique(balanced(frames_of(110, 10), 1.0, generator(1, "test balance")), axis=0, return_counts=True)
+    counts = np.unique(
+        balanced(frames_of(110, 10), 1.0, generator(1, "test balance")), axis=0, return_counts=True
+    )
     assert counts[1][counts[0][:, 1] == 1].tolist() == [6] * 10
     assert counts[1][counts[0][:, 1] == 0].tolist() == [1] * 60
 
 
-@pytest.mark.parametrize(("sizes", "power"), [((100, 7, 31), 0.0), ((20, 20, 20), 0.5), ((20, 20, 20), 1.0)])
+@pytest.mark.parametrize(
+    ("sizes", "power"), [((100, 7, 31), 0.0), ((20, 20, 20), 0.5), ((20, 20, 20), 1.0)]
+)
 def test_nothing_but_the_order_changes_without_power_or_need(sizes, power):
     before = frames_of(*sizes)
     after = balanced(before, power, generator(2, "test balance"))
@@ -84,4 +93,8 @@ def test_nothing_but_the_order_changes_without_power_or_need(sizes, power):
 
 def test_an_snr_without_frames_stays_without():
     before = frames_of(8, 0, 2)
-    assert np.bincount(balanced(before, 1.0, generator(1, "test balance"))[:, 1]).tolist() == [5, 0, 5]
+    assert np.bincount(balanced(before, 1.0, generator(1, "test balance"))[:, 1]).tolist() == [
+        5,
+        0,
+        5,
+    ]

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from pisces import rendering, shards
-from pisces.datasets import Batch, Constellations, Signals, Stored, batches, of_input
-from pisces.rendering import OUTSIDE
-from pisces.seeding import generator
-from pisces.shards import Cell
-from tests.conftest import FRAMES, MODULATIONS, POINTS, RENDER, SAMPLES, SIZE, SNRS_DB
+from pisces.core import shards
+from pisces.core.seeding import generator
+from pisces.core.shards import Cell
+from pisces.data.datasets import Batch, StoredFrames, batches
+from pisces.inputs import binning, kind_of
+from pisces.inputs.base import check_same_frames
+from pisces.inputs.binning import OUTSIDE
+from pisces.inputs.drawing import BinStore
+from pisces.inputs.waveform import IqStore
+from pisces.training.trainer import frames_behind
+from tests.conftest import FRAMES, MODULATIONS, POINTS, RENDER, SAMPLES, SIZE, SNRS_DB, draw
 
 CPU = torch.device("cpu")
 
@@ -29,11 +34,18 @@ def test_knows_its_classes_and_settings(data, index):
 
 def test_bins_are_those_of_the_shards_a_view_after_the_other(data, constellations, shuffled):
     apart, together = data.gather(shuffled), data.bins(shuffled)
-    assert [(one.shape, one.dtype) for one in apart] == [((50, POINTS[view]), np.uint16) for view in RENDER.views]
+    assert [(one.shape, one.dtype) for one in apart] == [
+        ((50, POINTS[view]), np.uint16) for view in RENDER.views
+    ]
     assert (together.shape, together.dtype) == ((50, sum(POINTS.values())), np.int32)
     ends = np.cumsum([0, *POINTS.values()])
     for v, view in enumerate(RENDER.views):
-        expected = np.stack([rendering.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]), view)[i] for m, s, i in shuffled])
+        expected = np.stack(
+            [
+                binning.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]), view)[i]
+                for m, s, i in shuffled
+            ]
+        )
         assert np.array_equal(apart[v], expected)
         counted_on = np.where(expected == OUTSIDE, 4 * SIZE**2, expected.astype(int) + v * SIZE**2)
         assert np.array_equal(together[:, ends[v] : ends[v + 1]], counted_on)
@@ -54,11 +66,13 @@ def test_identity_is_the_row_in_the_source_file(data, index):
 
 
 def test_frames_are_those_that_were_rendered(data, iq_shards, shuffled):
-    frames = Signals(iq_shards).gather(shuffled)
+    frames = IqStore(iq_shards).gather(shuffled)
     assert (frames.shape, frames.dtype) == ((50, SAMPLES, 2), np.float32)
     for frame, (m, s, row) in zip(frames, shuffled, strict=True):
-        assert np.array_equal(frame, shards.array(Cell(MODULATIONS[m], SNRS_DB[s]).path(iq_shards), "iq")[row])
-    again = rendering.bin_frames(torch.from_numpy(frames), RENDER)
+        assert np.array_equal(
+            frame, shards.array(Cell(MODULATIONS[m], SNRS_DB[s]).path(iq_shards), "iq")[row]
+        )
+    again = binning.bin_frames(torch.from_numpy(frames), RENDER)
     for bins, view in zip(data.gather(shuffled), RENDER.views, strict=True):
         # FFTs of another batch may round otherwise, and move a point across an edge.
         assert np.mean(bins != again[view].numpy()) < 1e-3
@@ -70,15 +84,18 @@ def test_frames_of_other_shards_are_refused(data, iq_shards, tmp_path):
     iq, row = np.array(shards.array(cell, "iq")), np.array(shards.array(cell, "row"))
     shards.save(cell, {"iq": iq, "row": row + 1}, {})
     with pytest.raises(
-        ValueError, match=r"QPSK/SNR_0.h5 was not rendered from .*split_hdf5/QPSK/SNR_0.h5: their rows differ; make it again"
+        ValueError,
+        match=r"QPSK/SNR_0.h5 was not rendered from .*split_hdf5/QPSK/SNR_0.h5: their rows differ; make it again",
     ):
-        Signals(root).check_rendered_as(data)
+        check_same_frames(data, IqStore(root))
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 50, 64])
 def test_batches_cover_the_index_in_order_whatever_their_size(data, shuffled, batch_size):
-    steps = list(batches(Stored(data, CPU), shuffled, batch_size))
-    assert [len(bins) for bins, *_ in steps] == [min(batch_size, 50 - start) for start in range(0, 50, batch_size)]
+    steps = list(batches(StoredFrames(data, CPU), shuffled, batch_size))
+    assert [len(bins) for bins, *_ in steps] == [
+        min(batch_size, 50 - start) for start in range(0, 50, batch_size)
+    ]
     bins, modulation, snr = (torch.cat(column) for column in zip(*steps, strict=True))
     assert (bins.dtype, modulation.dtype, snr.dtype) == (torch.int32, torch.int64, torch.int64)
     assert np.array_equal(bins, data.bins(shuffled))
@@ -90,22 +107,30 @@ def modulation_snr(batch: Batch) -> np.ndarray:
 
 
 def test_processes_share_every_batch_without_gap_or_overlap(data, shuffled):
-    together = [modulation_snr(batch) for batch in batches(Stored(data, CPU), shuffled[:48], 16)]
-    shares = [[modulation_snr(batch) for batch in batches(Stored(data, CPU), shuffled[:48], 16, (rank, 4))] for rank in range(4)]
+    together = [
+        modulation_snr(batch) for batch in batches(StoredFrames(data, CPU), shuffled[:48], 16)
+    ]
+    shares = [
+        [
+            modulation_snr(batch)
+            for batch in batches(StoredFrames(data, CPU), shuffled[:48], 16, (rank, 4))
+        ]
+        for rank in range(4)
+    ]
     for whole, *parts in zip(together, *shares, strict=True):
         assert [len(part) for part in parts] == [4] * 4
         assert np.array_equal(np.stack(parts, 1).reshape(16, 2), whole)
-    part = next(batches(Stored(data, CPU), shuffled, 16, (3, 4)))
+    part = next(batches(StoredFrames(data, CPU), shuffled, 16, (3, 4)))
     assert np.array_equal(part.stored, data.bins(shuffled[3:16:4]))
 
 
 def test_no_frames_make_no_batches(data):
-    assert list(batches(Stored(data, CPU), np.empty((0, 3), np.int64), 8)) == []
+    assert list(batches(StoredFrames(data, CPU), np.empty((0, 3), np.int64), 8)) == []
 
 
 def test_an_error_while_reading_reaches_the_reader(data):
     beyond = np.array([[0, 0, 0], [0, 0, FRAMES]])
-    steps = batches(Stored(data, CPU), beyond, 1)
+    steps = batches(StoredFrames(data, CPU), beyond, 1)
     assert len(next(steps).stored) == 1
     with pytest.raises(IndexError):
         next(steps)
@@ -114,20 +139,30 @@ def test_an_error_while_reading_reaches_the_reader(data):
 def test_missing_shard_is_named(constellations, tmp_path):
     root = shutil.copytree(constellations, tmp_path / "constellations")
     (root / "QPSK" / "SNR_0.h5").unlink()
-    with pytest.raises(FileNotFoundError, match=r"QPSK/SNR_0.h5 is missing; make it again with dvc repro --force"):
-        Constellations(root)
+    with pytest.raises(
+        FileNotFoundError, match=r"QPSK/SNR_0.h5 is missing; make it again with dvc repro --force"
+    ):
+        BinStore(root)
 
 
 # Frames themselves
 
 
-def test_batches_of_frames_have_unit_mean_square_and_the_shape_of_those_in_the_shards(iq_data, shuffled):
-    stored, modulation, snr = next(batches(Stored(iq_data, CPU), shuffled, 50))
-    assert (stored.shape, stored.dtype, iq_data.samples) == ((50, 2, SAMPLES), torch.float32, SAMPLES)
+def test_batches_of_frames_have_unit_mean_square_and_the_shape_of_those_in_the_shards(
+    iq_data, shuffled
+):
+    stored, modulation, snr = next(batches(StoredFrames(iq_data, CPU), shuffled, 50))
+    assert (stored.shape, stored.dtype, iq_data.samples) == (
+        (50, 2, SAMPLES),
+        torch.float32,
+        SAMPLES,
+    )
     iq = torch.from_numpy(iq_data.gather(shuffled))
     gain = (stored / iq.mT).mean((1, 2), keepdim=True)
     torch.testing.assert_close(stored, gain * iq.mT, rtol=1e-6, atol=1e-6)
-    assert stored.square().mean((1, 2)).numpy() == pytest.approx(1, abs=1e-5)  # of 512 squares in float32
+    assert stored.square().mean((1, 2)).numpy() == pytest.approx(
+        1, abs=1e-5
+    )  # of 512 squares in float32
     assert (iq.square().mean((1, 2)) - 1).abs().max() > 0.01
     assert np.array_equal(torch.stack([modulation, snr], 1), shuffled[:, :2])
 
@@ -146,19 +181,28 @@ def test_encoding_a_frame_gives_what_is_stored_of_it(data, iq_data, shuffled):
     assert (data.encode(frames) != bins).float().mean() < 1e-3
 
 
-def test_each_input_has_its_recordings(constellations, iq_shards):
-    for name, with_frames, kinds in (
-        ("constellation", False, (Constellations, type(None))),
-        ("constellation", True, (Constellations, Signals)),
-        ("iq", False, (Signals, Signals)),
-    ):
-        assert tuple(map(type, of_input(name, constellations, iq_shards, with_frames))) == kinds
+def test_each_input_opens_its_own_store(iq_shards, constellations):
+    for name, store in (("constellation", BinStore), ("iq", IqStore)):
+        seen = kind_of(name).for_data(iq_shards.parent, draw("histogram"))
+        assert type(seen.open(constellations.parent)) is store
 
 
-def test_frames_behind_other_constellations_are_refused_before_training(constellations, iq_shards, tmp_path):
+def test_frames_behind_other_constellations_are_refused_before_training(
+    constellations, iq_shards, tmp_path
+):
     root = shutil.copytree(iq_shards, tmp_path / "split_hdf5")
     cell = Cell("16QAM", 20).path(root)
-    shards.save(cell, {"iq": np.array(shards.array(cell, "iq")), "row": np.array(shards.array(cell, "row"))[::-1]}, {})
-    with pytest.raises(ValueError, match=r"16QAM/SNR_20.h5 was not rendered from .*; make it again with dvc repro render"):
-        of_input("constellation", constellations, root, True)
-    assert of_input("constellation", constellations, root, False)[1] is None
+    shards.save(
+        cell,
+        {
+            "iq": np.array(shards.array(cell, "iq")),
+            "row": np.array(shards.array(cell, "row"))[::-1],
+        },
+        {},
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"16QAM/SNR_20.h5 was not rendered from .*; make it again with dvc repro render",
+    ):
+        frames_behind(BinStore(constellations), tmp_path)
+    assert isinstance(frames_behind(BinStore(constellations), constellations.parent), IqStore)

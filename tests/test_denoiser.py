@@ -47,7 +47,10 @@ def uncorrected() -> NoiseFraction:
 
 def test_noise_levels():
     snr_db = torch.tensor([0.0, 10.0, -10.0, 60.0, -60.0], dtype=torch.float64)
-    torch.testing.assert_close(denoiser.eta(snr_db), torch.tensor([0, -math.log(10), math.log(10), -8, 5.5], dtype=torch.float64))
+    torch.testing.assert_close(
+        denoiser.eta(snr_db),
+        torch.tensor([0, -math.log(10), math.log(10), -8, 5.5], dtype=torch.float64),
+    )
 
 
 def test_eta_is_the_logit_of_the_share_of_noise():
@@ -70,7 +73,9 @@ def test_difference_energy_of_a_tone(frequency):
 def test_difference_energy_of_white_noise_is_two():
     samples = 2**14
     energy = denoiser.difference_energy(random(16, 2, samples))
-    assert (energy - 2).abs().max() < 5 * math.sqrt(2 / samples)  # e = 2 - 2 Re R[1], whose standard deviation is sqrt(1/2N)
+    assert (energy - 2).abs().max() < 5 * math.sqrt(
+        2 / samples
+    )  # e = 2 - 2 Re R[1], whose standard deviation is sqrt(1/2N)
     assert energy.std() > 0
 
 
@@ -92,8 +97,12 @@ def test_calibration_recovers_a_line():
     frames, noise = random(40, 2, 32), uncorrected()
     energy = denoiser.difference_energy(frames)
     noise.calibrate(energy, 3.25 * energy - 7.5)
-    torch.testing.assert_close(torch.nn.functional.softplus(noise.a).item(), 3.25, rtol=8 * EPS, atol=0)
-    torch.testing.assert_close(noise(frames), 3.25 * energy - 7.5, rtol=0, atol=32 * EPS)  # float32 of numbers up to 10
+    torch.testing.assert_close(
+        torch.nn.functional.softplus(noise.a).item(), 3.25, rtol=8 * EPS, atol=0
+    )
+    torch.testing.assert_close(
+        noise(frames), 3.25 * energy - 7.5, rtol=0, atol=32 * EPS
+    )  # float32 of numbers up to 10
 
 
 def test_calibration_is_the_fit_of_least_squares():
@@ -123,7 +132,9 @@ def test_estimates_stay_in_range():
 def test_the_correction_hears_the_frame():
     noise, frames = NoiseFraction(), random(3, 2, 64).requires_grad_()
     noise(frames).sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in noise.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in noise.parameters()
+    )
     # Reversed in time, a frame has the same energy; what differs is the correction.
     assert (noise(frames) - noise(frames.flip(2))).abs().max() > 16 * EPS
 
@@ -137,7 +148,10 @@ def test_denoiser_has_its_size_and_starts_as_identity(channels, count):
 
 @pytest.mark.parametrize("samples", [29, 31, 32])
 def test_denoiser_takes_any_length_and_hears_eta(samples):
-    module, frames = awake(Denoiser(8, 0.0, soft_blend=False)), random(1, 2, samples).expand(2, -1, -1)
+    module, frames = (
+        awake(Denoiser(8, 0.0, soft_blend=False)),
+        random(1, 2, samples).expand(2, -1, -1),
+    )
     quiet, noisy = module(frames, torch.tensor([-8.0, 5.5])) - frames
     assert quiet.any()
     assert (quiet - noisy).abs().max() > 0.01 * quiet.abs().max()
@@ -151,5 +165,7 @@ def test_soft_blend_closes_above_10_db():
     change, blended = (module(frames, denoiser.eta(snr_db)) - frames for module in (hard, soft))
     closed = 1 / (1 + 100 ** (1 / 0.46))  # 20 dB, a ratio of 100, from the middle
     share = torch.tensor([1 - closed, 0.5, closed])[:, None, None]
-    torch.testing.assert_close(blended, share * change, rtol=0, atol=4 * EPS * frames.abs().max().item())  # of the sum with the frame
+    torch.testing.assert_close(
+        blended, share * change, rtol=0, atol=4 * EPS * frames.abs().max().item()
+    )  # of the sum with the frame
     assert change.abs().amax((1, 2)).min() > 0.01

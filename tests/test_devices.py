@@ -3,13 +3,29 @@
 import pytest
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments import (
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
-from pisces import devices
+from pisces.training import devices
 
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "GROUP_RANK": "1"}
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+    "GROUP_RANK": "1",
+}
 SLURM = {"SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_NODEID": "1"}
-SIZES = {"WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_STEP_NUM_TASKS"}
+SIZES = {
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "SLURM_NTASKS",
+    "SLURM_NTASKS_PER_NODE",
+    "SLURM_NNODES",
+    "SLURM_STEP_NUM_TASKS",
+}
 VARIABLES = {*TORCHRUN, *SLURM, *SIZES}
 
 
@@ -20,7 +36,9 @@ def start(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Fabric, "launch", lambda _: None)
 
-    def start(environment: dict[str, str], accelerator: str = "cpu", precision: str = "auto") -> Fabric:
+    def start(
+        environment: dict[str, str], accelerator: str = "cpu", precision: str = "auto"
+    ) -> Fabric:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         return devices.make_fabric(accelerator, precision)
@@ -29,7 +47,12 @@ def start(monkeypatch):
 
 
 def torchrun(world: int, local: int, rank: int) -> dict[str, str]:
-    return TORCHRUN | {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(local), "RANK": str(rank), "LOCAL_RANK": str(rank % local)}
+    return TORCHRUN | {
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(local),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank % local),
+    }
 
 
 def slurm(tasks: int, each: int, rank: int) -> dict[str, str]:
@@ -82,18 +105,26 @@ def test_srun_without_a_number_of_tasks_on_each_node(start):
     """As with `srun -n 4`, whose processes may lie on any nodes."""
     environment = slurm(4, 4, 2)
     del environment["SLURM_NTASKS_PER_NODE"]
-    with pytest.raises(ValueError, match=r"srun started 4 processes with --ntasks-per-node not set; set it to the number of processes"):
+    with pytest.raises(
+        ValueError,
+        match=r"srun started 4 processes with --ntasks-per-node not set; set it to the number of processes",
+    ):
         start(environment)
     assert start({"SLURM_NTASKS_PER_NODE": "4"}).world_size == 4
 
 
 @pytest.mark.parametrize("tasks", [2, 6])
 def test_srun_with_nodes_that_are_not_full(start, tasks):
-    with pytest.raises(ValueError, match=rf"srun started {tasks} processes with --ntasks-per-node 4; set it to .* leave --ntasks out"):
+    with pytest.raises(
+        ValueError,
+        match=rf"srun started {tasks} processes with --ntasks-per-node 4; set it to .* leave --ntasks out",
+    ):
         start(slurm(tasks, 4, 1))
 
 
-@pytest.mark.parametrize("left_out", [{"SLURM_STEP_ID"}, {"SLURM_STEP_ID", "SLURM_NTASKS_PER_NODE"}])
+@pytest.mark.parametrize(
+    "left_out", [{"SLURM_STEP_ID"}, {"SLURM_STEP_ID", "SLURM_NTASKS_PER_NODE"}]
+)
 def test_a_batch_script_is_one_process_until_it_calls_srun(start, left_out):
     """It has the variables of the whole job, but for the step."""
     fabric = start({name: value for name, value in slurm(4, 4, 0).items() if name not in left_out})
@@ -104,7 +135,9 @@ def test_a_batch_script_is_one_process_until_it_calls_srun(start, left_out):
 def test_an_accelerator_that_is_not_there(name, start, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"train.accelerator = {name} but this machine has none; use auto or cpu"):
+    with pytest.raises(
+        ValueError, match=f"train.accelerator = {name} but this machine has none; use auto or cpu"
+    ):
         start({}, name)
     assert start({}, "auto").device == torch.device("cpu")
 

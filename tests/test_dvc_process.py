@@ -9,7 +9,7 @@ import sys
 import psutil
 import pytest
 
-from pisces import dvc_process
+from pisces.run import dvc_process
 
 # A shell that stays, as many do, between dvc and the stage; the second command keeps it from becoming the first.
 DVC = """
@@ -18,7 +18,7 @@ subprocess.run(["/bin/sh", "-c", f'"{sys.executable}" -c "$STAGE"; true'])
 """
 STAGE = """
 import time
-from pisces import dvc_process
+from pisces.run import dvc_process
 dvc = dvc_process.running()
 print(dvc.pid if dvc else None, flush=True)
 while dvc and not dvc_process.is_gone(dvc):
@@ -36,7 +36,11 @@ def start(tmp_path):
         (tmp_path / name).write_text(DVC)
         known = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"} | {"STAGE": STAGE}
         process = subprocess.Popen(
-            [sys.executable, tmp_path / name], env=known | environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, tmp_path / name],
+            env=known | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         started.append(process)
         return process
@@ -56,7 +60,11 @@ def test_the_dvc_above_a_shell_is_found_and_a_stage_that_outlives_it_knows(start
     assert dvc.stdout.readline() == "gone\n"
 
 
-@pytest.mark.parametrize(("name", "environment"), [("dvc", {}), ("make", {"DVC_STAGE": "train"})], ids=["no stage", "no dvc"])
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [("dvc", {}), ("make", {"DVC_STAGE": "train"})],
+    ids=["no stage", "no dvc"],
+)
 def test_a_stage_run_by_hand_has_no_dvc(start, name, environment):
     assert start(name, **environment).stdout.readline() == "None\n"
 

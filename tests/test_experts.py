@@ -15,7 +15,9 @@ ROUNDING = 16 * EPS + experts.EPS
 
 
 def turned(frames: torch.Tensor, phase: float) -> torch.Tensor:
-    return frames_of(torch.complex(*frames.double().unbind(1)) * complex(math.cos(phase), math.sin(phase)))
+    return frames_of(
+        torch.complex(*frames.double().unbind(1)) * complex(math.cos(phase), math.sin(phase))
+    )
 
 
 def loud(batch: int, samples: int) -> torch.Tensor:
@@ -36,7 +38,9 @@ def test_maps_of_a_tone(version, gain, window):
     magnitudes = [math.sqrt(gain)] if version == "v1" else [1.0] * 3
     expected = torch.tensor([*products, *magnitudes, *unit(STEP)])
     assert len(maps) == experts.CHANNELS[version]
-    torch.testing.assert_close(maps[:, :37], expected[:, None].expand(-1, 37), rtol=0, atol=2 * ROUNDING)
+    torch.testing.assert_close(
+        maps[:, :37], expected[:, None].expand(-1, 37), rtol=0, atol=2 * ROUNDING
+    )
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -56,14 +60,18 @@ def test_window_is_centred_and_cut_at_the_ends():
     expected[6:11] = 1 / 5
     torch.testing.assert_close(product, expected, rtol=0, atol=EPS)
     pair = frames.roll(-8, 2)
-    assert experts.local_correlations(pair, "v1", 5)[0, 0, :3].tolist() == pytest.approx([1 / 3, 1 / 4, 1 / 5])
+    assert experts.local_correlations(pair, "v1", 5)[0, 0, :3].tolist() == pytest.approx(
+        [1 / 3, 1 / 4, 1 / 5]
+    )
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_maps_do_not_know_the_carrier_phase(version):
     frames = loud(3, 64)
     maps, again = (experts.local_correlations(x, version, 5) for x in (frames, turned(frames, 1.0)))
-    torch.testing.assert_close(again, maps, rtol=0, atol=64 * EPS)  # products of samples up to 2, each turned and rounded anew
+    torch.testing.assert_close(
+        again, maps, rtol=0, atol=64 * EPS
+    )  # products of samples up to 2, each turned and rounded anew
 
 
 def test_gain_scales_the_products_of_v1_and_nothing_of_v2():
@@ -87,7 +95,10 @@ def test_expert_maps_join_those_of_the_network(version):
     assert module.layers[0][0].weight.grad.any()
 
 
-@pytest.mark.parametrize(("samples", "magnitudes", "phases"), [(128, (1, 2, 4, 8), (1, 2)), (1024, (1, 2, 4, 8, 16, 32, 64), (1, 2, 4, 8))])
+@pytest.mark.parametrize(
+    ("samples", "magnitudes", "phases"),
+    [(128, (1, 2, 4, 8), (1, 2)), (1024, (1, 2, 4, 8, 16, 32, 64), (1, 2, 4, 8))],
+)
 def test_scalars_of_a_tone(samples, magnitudes, phases):
     stats = experts.cyclostationary(3 * tone(0.07, samples))[0]
     cosines, sines = zip(*(unit(lag * STEP) for lag in phases), strict=True)
@@ -99,8 +110,12 @@ def test_scalars_of_a_tone(samples, magnitudes, phases):
 def test_scalars_of_noise():
     samples = 2**14
     stats = experts.cyclostationary(random(4, 2, samples))
-    assert stats[:, :7].max() < 5 / math.sqrt(samples)  # |R|^2 is exponential with mean 1/N: beyond 5 standard deviations with e^-25
-    assert stats[:, -1].abs().max() < 5 * 2 / math.sqrt(samples)  # delta method: E p^2 / (E p)^2 of exponential p has variance 4/N
+    assert stats[:, :7].max() < 5 / math.sqrt(
+        samples
+    )  # |R|^2 is exponential with mean 1/N: beyond 5 standard deviations with e^-25
+    assert stats[:, -1].abs().max() < 5 * 2 / math.sqrt(
+        samples
+    )  # delta method: E p^2 / (E p)^2 of exponential p has variance 4/N
 
 
 def test_scalars_know_neither_gain_nor_carrier_phase():
@@ -112,7 +127,13 @@ def test_scalars_know_neither_gain_nor_carrier_phase():
     assert (stats[0] - stats[1]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("features", [lambda x: experts.local_correlations(x, "v1", 1), lambda x: experts.local_correlations(x, "v2", 5)])
+@pytest.mark.parametrize(
+    "features",
+    [
+        lambda x: experts.local_correlations(x, "v1", 1),
+        lambda x: experts.local_correlations(x, "v2", 5),
+    ],
+)
 def test_silence_has_features_and_gradients(features):
     frames = torch.zeros(1, 2, 128, requires_grad=True)
     values = torch.cat([features(frames).flatten(), experts.cyclostationary(frames).flatten()])

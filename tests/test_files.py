@@ -8,7 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from pisces import files
+from pisces.core import files
 
 
 def make_folder(path, **contents):
@@ -72,7 +72,11 @@ def test_removing_the_old_directory_never_leaves_half_of_it(tmp_path, monkeypatc
 
     with pytest.raises(KeyboardInterrupt), files.staged(target) as temporary:  # noqa: PT012
         make_folder(temporary, a="new", b="new")
-        monkeypatch.setattr(shutil, "rmtree", lambda path, *rest, **named: remove_one_and_stop(type(target)(path), *rest, **named))
+        monkeypatch.setattr(
+            shutil,
+            "rmtree",
+            lambda path, *rest, **named: remove_one_and_stop(type(target)(path), *rest, **named),
+        )
     assert contents(target) == {"a": "new", "b": "new"}
 
 
@@ -81,11 +85,21 @@ def test_removing_the_old_directory_never_leaves_half_of_it(tmp_path, monkeypatc
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
-        (RuntimeError("Unable to close file (write failed: errno = 28, error message = 'No space left on device')"), "the disk is full"),
+        (
+            RuntimeError(
+                "Unable to close file (write failed: errno = 28, error message = 'No space left on device')"
+            ),
+            "the disk is full",
+        ),
     ],
 )
 def test_a_full_disk_is_named_with_the_target(tmp_path, error, reason):
-    with pytest.raises(OSError, match=rf"could not write .*out\.h5: {reason}; make room and run again"), files.staged(tmp_path / "out.h5"):
+    with (
+        pytest.raises(
+            OSError, match=rf"could not write .*out\.h5: {reason}; make room and run again"
+        ),
+        files.staged(tmp_path / "out.h5"),
+    ):
         raise error
     assert not list(tmp_path.iterdir())
 
@@ -98,7 +112,11 @@ def test_another_error_stays_what_it_is(tmp_path):
 def test_json_round_trip(tmp_path):
     content = {"joint": {"accuracy": 0.25, "n": 3}, "names": ["QPSK"]}
     files.write_json(tmp_path / "a.json", content)
-    assert files.read_json(tmp_path / "a.json") == content == json.loads((tmp_path / "a.json").read_text())
+    assert (
+        files.read_json(tmp_path / "a.json")
+        == content
+        == json.loads((tmp_path / "a.json").read_text())
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

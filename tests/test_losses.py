@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pisces.losses import SNR_LOSSES, modulation_loss, snr_loss
+from pisces.training.losses import SNR_LOSSES, modulation_loss, snr_loss
 
 CLASSES = 6
 POSITIONS = torch.arange(CLASSES) - (CLASSES - 1) / 2
@@ -36,7 +36,10 @@ def test_each_frame_has_its_own_loss(name, batch):
     scores, target = batch
     together = snr_loss(name, scores, target, POSITIONS)
     assert together.shape == target.shape
-    alone = [snr_loss(name, scores[i : i + 1], target[i : i + 1], POSITIONS).item() for i in range(len(target))]
+    alone = [
+        snr_loss(name, scores[i : i + 1], target[i : i + 1], POSITIONS).item()
+        for i in range(len(target))
+    ]
     assert together.tolist() == pytest.approx(alone, rel=1e-5, abs=1e-6)
 
 
@@ -45,7 +48,10 @@ def test_half_precision_scores_are_computed_with_in_float32(name, batch):
     scores, target = batch[0].bfloat16(), batch[1]
     for autocast in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            snr, modulation = snr_loss(name, scores, target, POSITIONS), modulation_loss(scores, target, 0.1)
+            snr, modulation = (
+                snr_loss(name, scores, target, POSITIONS),
+                modulation_loss(scores, target, 0.1),
+            )
         assert snr.dtype == modulation.dtype == torch.float32
         assert torch.equal(snr, snr_loss(name, scores.float(), target, POSITIONS))
         assert torch.equal(modulation, modulation_loss(scores.float(), target, 0.1))
@@ -56,7 +62,9 @@ def test_a_sure_right_answer_costs_nothing(name):
     """Scores 100 steps apart leave e^-100 for the rest; those of the regression head are exact at a class."""
     target = torch.arange(CLASSES)
     scores = regression_scores(POSITIONS) if name == "regression" else 100 * torch.eye(CLASSES)
-    assert snr_loss(name, scores, target, POSITIONS).tolist() == pytest.approx([0] * CLASSES, abs=1e-5)
+    assert snr_loss(name, scores, target, POSITIONS).tolist() == pytest.approx(
+        [0] * CLASSES, abs=1e-5
+    )
 
 
 def test_cross_entropy_of_no_idea_is_the_log_of_the_number_of_classes():
@@ -98,14 +106,22 @@ def test_ordinal_is_the_sum_of_binary_cross_entropies_over_thresholds(batch):
     scores, target = batch
     p = torch.softmax(scores.double(), 1)
     expected = sum(
-        functional.binary_cross_entropy(p[:, k + 1 :].sum(1), (target > k).double(), reduction="none") for k in range(CLASSES - 1)
+        functional.binary_cross_entropy(
+            p[:, k + 1 :].sum(1), (target > k).double(), reduction="none"
+        )
+        for k in range(CLASSES - 1)
     )
-    assert snr_loss("ordinal", scores, target, POSITIONS).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert snr_loss("ordinal", scores, target, POSITIONS).tolist() == pytest.approx(
+        expected.tolist(), rel=1e-5
+    )
 
 
 def test_ordinal_with_two_classes_is_cross_entropy(batch):
     scores, target = batch[0][:, :2], batch[1] % 2
-    both = [snr_loss(name, scores, target, POSITIONS[:2]).tolist() for name in ("ordinal", "cross_entropy")]
+    both = [
+        snr_loss(name, scores, target, POSITIONS[:2]).tolist()
+        for name in ("ordinal", "cross_entropy")
+    ]
     assert both[0] == pytest.approx(both[1], rel=1e-5)
 
 
@@ -123,7 +139,9 @@ def test_proper_losses_are_least_at_the_true_probabilities(name):
 
     def gradient(scores: torch.Tensor) -> torch.Tensor:
         leaf = scores.clone().requires_grad_()
-        (q * snr_loss(name, leaf.expand(CLASSES, -1), torch.arange(CLASSES), POSITIONS)).sum().backward()
+        (
+            q * snr_loss(name, leaf.expand(CLASSES, -1), torch.arange(CLASSES), POSITIONS)
+        ).sum().backward()
         return leaf.grad
 
     assert gradient(q.log()).abs().max() < 1e-6
@@ -151,17 +169,26 @@ def test_regression_is_smooth_l1_of_the_number_behind_the_scores():
 def test_regression_moves_the_number_towards_the_true_class():
     v = torch.tensor([-1.0, 1.0], requires_grad=True)
     snr_loss("regression", regression_scores(v), torch.tensor([3, 3]), POSITIONS).sum().backward()
-    assert v.grad.tolist() == pytest.approx([-1.0, 0.5], rel=1e-4)  # from 1.5 below and 0.5 above the class at 0.5
+    assert v.grad.tolist() == pytest.approx(
+        [-1.0, 0.5], rel=1e-4
+    )  # from 1.5 below and 0.5 above the class at 0.5
 
 
 def test_label_smoothing_spreads_the_target_over_all_classes(batch):
     logits, target = batch
     log_p = torch.log_softmax(logits, 1)
     smoothed = -0.9 * log_p[torch.arange(len(target)), target] - 0.1 * log_p.mean(1)
-    assert modulation_loss(logits, target, 0.1).tolist() == pytest.approx(smoothed.tolist(), rel=1e-5)
-    assert modulation_loss(logits, target, 0.0).tolist() == pytest.approx(snr_loss("cross_entropy", logits, target, POSITIONS).tolist())
+    assert modulation_loss(logits, target, 0.1).tolist() == pytest.approx(
+        smoothed.tolist(), rel=1e-5
+    )
+    assert modulation_loss(logits, target, 0.0).tolist() == pytest.approx(
+        snr_loss("cross_entropy", logits, target, POSITIONS).tolist()
+    )
 
 
 def test_an_unknown_loss_lists_what_there_is():
-    with pytest.raises(ValueError, match="SNR loss 'focal' is unknown; there are cross_entropy, distance, ordinal, regression"):
+    with pytest.raises(
+        ValueError,
+        match="SNR loss 'focal' is unknown; there are cross_entropy, distance, ordinal, regression",
+    ):
         snr_loss("focal", torch.zeros(1, CLASSES), torch.tensor([0]), POSITIONS)

@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
-from pisces.maps import readable
+from pisces.attribution.gradcam_layers import readable
 from pisces.models import Architecture, build
 from pisces.models.branches import plain
 from pisces.models.joint import JointModel
@@ -34,9 +34,21 @@ def swin() -> nn.Module:
 LAYERS = {
     resnet: [name for stage in range(1, 5) for name in (f"layer{stage}", f"layer{stage}.0")],
     vit: ["encoder.layers.encoder_layer_0.ln_1", "encoder.layers.encoder_layer_1.ln_1"],
-    swin: ["features.0", "features.1", "features.1.0", "features.2", "features.3", "features.3.0", "features.3.1"],
+    swin: [
+        "features.0",
+        "features.1",
+        "features.1.0",
+        "features.2",
+        "features.3",
+        "features.3.0",
+        "features.3.1",
+    ],
 }
-KIND_AND_LAYER = [pytest.param(kind, layer, id=f"{kind.__name__}-{layer}") for kind, layers in LAYERS.items() for layer in layers]
+KIND_AND_LAYER = [
+    pytest.param(kind, layer, id=f"{kind.__name__}-{layer}")
+    for kind, layers in LAYERS.items()
+    for layer in layers
+]
 
 
 def joint(kind: Callable[[], nn.Module], dtype: torch.dtype = torch.float32) -> JointModel:
@@ -52,7 +64,10 @@ def pictures(n: int = 3, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 def map_of(model: nn.Module, module: nn.Module, images: torch.Tensor) -> torch.Tensor:
     kept = []
-    with module.register_forward_hook(lambda _module, _inputs, output: kept.append(output.clone())), torch.no_grad():
+    with (
+        module.register_forward_hook(lambda _module, _inputs, output: kept.append(output.clone())),
+        torch.no_grad(),
+    ):
         model(images)
     (one,) = kept
     return one
@@ -77,12 +92,21 @@ def test_gradient_at_the_map_is_that_of_a_small_change_of_it(kind, layer):
     """
     model, images = joint(kind, torch.float64), pictures(2, torch.float64)
     copy, module = readable(model, images, layer)
-    gradient = LayerGradientXActivation(lambda x: copy(x)[0], module, multiply_by_inputs=False).attribute(images, target=1)
-    direction = torch.randn(gradient.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gradient = LayerGradientXActivation(
+        lambda x: copy(x)[0], module, multiply_by_inputs=False
+    ).attribute(images, target=1)
+    direction = torch.randn(
+        gradient.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
     step = 1e-7
 
     def moved(way: float) -> torch.Tensor:
-        with module.register_forward_hook(lambda _module, _inputs, output: output + way * step * direction), torch.no_grad():
+        with (
+            module.register_forward_hook(
+                lambda _module, _inputs, output: output + way * step * direction
+            ),
+            torch.no_grad(),
+        ):
             return copy(images)[0][:, 1]
 
     slope = (moved(1) - moved(-1)) / (2 * step)
@@ -91,7 +115,10 @@ def test_gradient_at_the_map_is_that_of_a_small_change_of_it(kind, layer):
     torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize(("kind", "layer", "patch"), [(vit, "encoder.layers.encoder_layer_0.ln_1", 8), (swin, "features.0", 4)])
+@pytest.mark.parametrize(
+    ("kind", "layer", "patch"),
+    [(vit, "encoder.layers.encoder_layer_0.ln_1", 8), (swin, "features.0", 4)],
+)
 @pytest.mark.parametrize("cell", [(0, 0), (1, 3), (3, 0)])
 def test_a_cell_is_its_part_of_the_picture(kind, layer, patch, cell):
     """Before any attention, a changed patch changes the cell in its row and column and no other."""
@@ -149,7 +176,9 @@ def test_model_stays_as_it_was():
 def test_copy_holds_no_weights_of_its_own():
     model = joint(swin)
     copy, _ = readable(model, pictures())
-    assert {id(tensor) for tensor in copy.parameters()} == {id(tensor) for tensor in model.parameters()}
+    assert {id(tensor) for tensor in copy.parameters()} == {
+        id(tensor) for tensor in model.parameters()
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,6 +195,7 @@ def test_copy_holds_no_weights_of_its_own():
 )
 def test_layers_without_a_map(kind, layer):
     with pytest.raises(
-        ValueError, match=rf"attribute\.layer = {layer} .* set it to auto or one of {LAYERS[kind][0]}, .*{LAYERS[kind][-1]}$"
+        ValueError,
+        match=rf"attribute\.layer = {layer} .* set it to auto or one of {LAYERS[kind][0]}, .*{LAYERS[kind][-1]}$",
     ):
         readable(joint(kind), pictures(), layer)

@@ -1,5 +1,6 @@
 """Each mask takes exactly what it says from every frame on its own, and chance takes as much in its own way."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
 
@@ -7,16 +8,32 @@ import numpy as np
 import pytest
 import torch
 
-from pisces import masks
-from pisces.masks import KINDS, Mask, build, controls, core, density, exact_size, percentile, pixels_of, ring, sector, window_starts
-from pisces.params import Perturb
-from pisces.rendering import bin_frames, bin_points, count_points
-from pisces.seeding import generator
-from pisces.synthesis import synthesize_cell
+from pisces.core.seeding import generator
+from pisces.inputs.binning import bin_frames, bin_points, count_points
+from pisces.pis import masks
+from pisces.pis.masks import (
+    KINDS,
+    Mask,
+    build,
+    controls,
+    core,
+    density,
+    exact_size,
+    percentile,
+    pixels_of,
+    ring,
+    sector,
+    window_starts,
+)
+from pisces.pis.settings import MaskSettings
+from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import PERTURB, raw_only
 
 BRIGHTNESS_LEVELS = {"levels_percent": (1, 5, 20), "curve_percent": (0.5, 20, 60)}
-SETTINGS = PERTURB.model_copy(update=BRIGHTNESS_LEVELS | {"sectors": 8, "core_percent": 40, "window": 0.3, "stride": 0.25})
+SETTINGS = replace(
+    PERTURB,
+    **(BRIGHTNESS_LEVELS | {"sectors": 8, "core_percent": 40, "window": 0.3, "stride": 0.25}),
+)
 SIZE = 32
 NAMES, LEVELS = SETTINGS.masks, SETTINGS.levels_percent
 ALL = build(("raw",), SETTINGS, SIZE)
@@ -26,8 +43,8 @@ WHO = ("QPSK", 0, 17)
 EVERY = np.arange(SIZE * SIZE)
 
 
-def settings(**changes) -> Perturb:
-    return SETTINGS.model_copy(update=changes)
+def settings(**changes) -> MaskSettings:
+    return replace(SETTINGS, **changes)
 
 
 def poisson_counts(*identity, size: int = SIZE, mean: float = 0.3) -> np.ndarray:
@@ -35,11 +52,15 @@ def poisson_counts(*identity, size: int = SIZE, mean: float = 0.3) -> np.ndarray
     return generator(1, "test masks", *identity).poisson(mean, size * size).astype(np.float32)
 
 
-def lists(counts: np.ndarray, wanted: list[Mask] = ALL, seed: int = 1, identity=WHO, **changes) -> dict[Mask, tuple[np.ndarray, ...]]:
+def lists(
+    counts: np.ndarray, wanted: list[Mask] = ALL, seed: int = 1, identity=WHO, **changes
+) -> dict[Mask, tuple[np.ndarray, ...]]:
     return masks.take(counts, wanted, settings(**changes), seed, identity)
 
 
-def take(counts: np.ndarray, rule: str, name: str, level: float | None = None, identity=WHO, **changes) -> np.ndarray:
+def take(
+    counts: np.ndarray, rule: str, name: str, level: float | None = None, identity=WHO, **changes
+) -> np.ndarray:
     mask = Mask("raw", rule, name, level)
     return lists(counts, [mask], identity=identity, **changes)[mask][0]
 
@@ -50,16 +71,27 @@ def take(counts: np.ndarray, rule: str, name: str, level: float | None = None, i
 def test_every_combination_is_built_once():
     both = build(("noise", "raw"), SETTINGS, SIZE)
     assert both == [mask._replace(view=view) for view in ("noise", "raw") for mask in ALL]
-    assert {mask[1:] for mask in ALL if mask.rule == "exact"} == set(product(("exact",), NAMES, (0.5, 1, 5, 20, 60)))
-    assert {mask[1:] for mask in ALL if mask.rule == "percentile"} == set(product(("percentile",), NAMES, LEVELS))
+    assert {mask[1:] for mask in ALL if mask.rule == "exact"} == set(
+        product(("exact",), NAMES, (0.5, 1, 5, 20, 60))
+    )
+    assert {mask[1:] for mask in ALL if mask.rule == "percentile"} == set(
+        product(("percentile",), NAMES, LEVELS)
+    )
     assert [mask.name for mask in ALL if mask.rule == "ring"] == ["1", "2", "3"]
-    assert [mask.name for mask in ALL if mask.rule == "sector"] == [str(number) for number in range(1, 9)]
+    assert [mask.name for mask in ALL if mask.rule == "sector"] == [
+        str(number) for number in range(1, 9)
+    ]
     assert [mask.name for mask in ALL if mask.rule == "cluster"] == ["core", "transition"]
     # 0.3 of 32 pixels are 10, and 0.25 are 8; the last ones start at 22, not at 24, and end at the border.
     starts = (0, 8, 16, 22)
-    assert [mask.name for mask in ALL if mask.rule == "window"] == [f"{row}-{column}" for row, column in product(starts, starts)]
+    assert [mask.name for mask in ALL if mask.rule == "window"] == [
+        f"{row}-{column}" for row, column in product(starts, starts)
+    ]
     assert len(set(ALL)) == len(ALL) == 15 + 9 + 3 + 8 + 2 + 16
-    exact, published = settings(rules=("exact",), regions=()), settings(rules=("percentile",), curve_percent=(), regions=())
+    exact, published = (
+        settings(rules=("exact",), regions=()),
+        settings(rules=("percentile",), curve_percent=(), regions=()),
+    )
     assert {mask.rule for mask in build(("raw",), exact, SIZE)} == {"exact"}
     assert {mask.level_percent for mask in build(("raw",), published, SIZE)} == set(LEVELS)
 
@@ -126,7 +158,8 @@ def test_ties_are_broken_at_random_but_reproducibly():
         assert times[30:70] == pytest.approx(60, abs=5 * np.sqrt(600 * 0.1 * 0.9))
         mask = Mask("raw", "exact", name, 10)
         first, again, seeded, other = (
-            lists(counts, [mask], seed, who)[mask][0] for seed, who in ((1, WHO), (1, WHO), (2, WHO), (1, ("8PSK", 0, 17)))
+            lists(counts, [mask], seed, who)[mask][0]
+            for seed, who in ((1, WHO), (1, WHO), (2, WHO), (1, ("8PSK", 0, 17)))
         )
         assert np.array_equal(first, again)
         assert not np.array_equal(first, seeded)
@@ -152,7 +185,10 @@ def test_a_mask_does_not_depend_on_which_others_are_made():
     together = lists(counts)
     assert list(together) == ALL
     for mask in reversed(ALL):
-        assert all(np.array_equal(one, other) for one, other in zip(lists(counts, [mask])[mask], together[mask], strict=True))
+        assert all(
+            np.array_equal(one, other)
+            for one, other in zip(lists(counts, [mask])[mask], together[mask], strict=True)
+        )
 
 
 def test_lists_are_rising_pixel_numbers_of_16_bits():
@@ -178,8 +214,14 @@ def test_views_of_a_frame_are_drawn_apart():
         one, other = raw["raw", rule, name, level][kind], noise["noise", rule, name, level][kind]
         assert len(one) > 0
         assert not np.array_equal(one, other)
-    for rule, name, level in (("percentile", "top", 5), ("ring", "1", None), ("window", "0-8", None)):  # no chance in these
-        assert np.array_equal(raw["raw", rule, name, level][0], noise["noise", rule, name, level][0])
+    for rule, name, level in (
+        ("percentile", "top", 5),
+        ("ring", "1", None),
+        ("window", "0-8", None),
+    ):  # no chance in these
+        assert np.array_equal(
+            raw["raw", rule, name, level][0], noise["noise", rule, name, level][0]
+        )
 
 
 def test_a_dark_frame_gives_up_nothing():
@@ -195,8 +237,19 @@ def test_percentile_masks_take_whole_ties():
     """100 lit pixels: 90 ones, 9 twos and a five. The 99th percentile is 2.03, the 95th is 2, the 1st and the 5th are 1."""
     counts = np.zeros(400, np.float32)
     counts[100:200] = generator(1, "test percentile").permutation([1] * 90 + [2] * 9 + [5])
-    sizes = {(name, level): len(take(counts, "percentile", name, level)) for name in ("top", "bottom") for level in (1, 5, 20)}
-    assert sizes == {("top", 1): 1, ("top", 5): 10, ("top", 20): 100, ("bottom", 1): 90, ("bottom", 5): 90, ("bottom", 20): 90}
+    sizes = {
+        (name, level): len(take(counts, "percentile", name, level))
+        for name in ("top", "bottom")
+        for level in (1, 5, 20)
+    }
+    assert sizes == {
+        ("top", 1): 1,
+        ("top", 5): 10,
+        ("top", 20): 100,
+        ("bottom", 1): 90,
+        ("bottom", 5): 90,
+        ("bottom", 20): 90,
+    }
     assert set(counts[take(counts, "percentile", "top", 5)]) == {2, 5}
     assert set(counts[take(counts, "percentile", "bottom", 5)]) == {1}
     assert sorted(take(counts, "percentile", "bottom", 5)) == np.flatnonzero(counts == 1).tolist()
@@ -207,7 +260,9 @@ def test_percentiles_are_those_of_numpy():
     for n in (1, 2, 7, 500):
         values = np.sort(rng.poisson(2, n))
         for level in (0.5, 1, 33.3, 50, 95, 99, 100):
-            assert percentile(values, level) == pytest.approx(np.percentile(values, level), abs=1e-6)
+            assert percentile(values, level) == pytest.approx(
+                np.percentile(values, level), abs=1e-6
+            )
 
 
 def test_a_percentile_that_falls_on_a_tie_takes_it():
@@ -221,7 +276,17 @@ def test_a_percentile_that_falls_on_a_tie_takes_it():
 def test_percentile_masks_of_the_published_images():
     """QPSK at 0 dB, 1 024 samples on 224 x 224 pixels over +-3 RMS: 968 lit pixels, of which "1 %" takes 5.5 or 94.5 %."""
     n = 60
-    iq = synthesize_cell("QPSK", 0, range(n), seed=1, samples=1024, sps=8, rolloff=(0.2, 0.5), carrier_offset_std=3.3e-5, gmsk_bt=0.35)
+    iq = synthesize_cell(
+        "QPSK",
+        0,
+        range(n),
+        seed=1,
+        samples=1024,
+        sps=8,
+        rolloff=(0.2, 0.5),
+        carrier_offset_std=3.3e-5,
+        gmsk_bt=0.35,
+    )
     frames = torch.from_numpy(iq.view(np.float32).reshape(n, 1024, 2))
     counts = count_points(bin_frames(frames, raw_only(224, 3.0))["raw"], 224 * 224).numpy()
     wanted = [Mask("raw", "percentile", name, level) for name, level in product(NAMES, (1, 5))]
@@ -232,7 +297,15 @@ def test_percentile_masks_of_the_published_images():
         return [frame["raw", "percentile", name, level][0] for frame in taken]
 
     def share(name: str, level: float) -> np.ndarray:
-        return np.array([np.count_nonzero(one[some]) for one, some in zip(counts, pixels(name, level), strict=True)]) / lit
+        return (
+            np.array(
+                [
+                    np.count_nonzero(one[some])
+                    for one, some in zip(counts, pixels(name, level), strict=True)
+                ]
+            )
+            / lit
+        )
 
     # Pixels that hold more than one sample are about Poisson, 53 +- 7.3 of 968: sqrt(53) / 968 = 0.0075 a frame.
     tolerance = 5 * 0.0075 / np.sqrt(n)
@@ -240,7 +313,9 @@ def test_percentile_masks_of_the_published_images():
     assert lit.mean() == pytest.approx(968, abs=5 * np.sqrt(55 / n) + 1)
     assert share("top", 1).mean() == pytest.approx(0.055, abs=tolerance)
     assert share("bottom", 1).mean() == pytest.approx(0.945, abs=tolerance)
-    assert share("top", 1) + share("bottom", 1) == pytest.approx(1)  # all that hold one sample, and all that hold more
+    assert share("top", 1) + share("bottom", 1) == pytest.approx(
+        1
+    )  # all that hold one sample, and all that hold more
     for one, five in zip(pixels("bottom", 1), pixels("bottom", 5), strict=True):
         assert np.array_equal(one, five)
     # "top 5 %" is as much as "top 1 %" where over 5 % of the pixels hold two samples, and everything where fewer do.
@@ -280,7 +355,9 @@ def test_rings_are_equally_wide(rings):
     number = ring(np.arange(size * size), size, rings)
     for k in range(1, rings):
         radius = k * size / 2 / rings
-        assert np.count_nonzero(number <= k) == pytest.approx(np.pi * radius**2, abs=np.pi * (np.sqrt(2) * radius + 0.5))
+        assert np.count_nonzero(number <= k) == pytest.approx(
+            np.pi * radius**2, abs=np.pi * (np.sqrt(2) * radius + 0.5)
+        )
     assert (number[[0, size - 1, size * (size - 1)]] == rings).all()  # corners
     assert (number.reshape(size, size)[0, [127, 0]] == rings).all()  # ends at the border
 
@@ -297,7 +374,9 @@ def test_sectors_have_equal_angles_and_follow_the_phase():
         phase = 2 * np.pi * np.arange(sectors) / sectors
         for offset, radius in product((-0.45, 0, 0.45), (0.5, 0.9)):
             angle = phase + offset * 2 * np.pi / sectors
-            points = torch.from_numpy(radius * np.stack([np.cos(angle), np.sin(angle)], 1)[None]).float()  # (1, sectors, 2)
+            points = torch.from_numpy(
+                radius * np.stack([np.cos(angle), np.sin(angle)], 1)[None]
+            ).float()  # (1, sectors, 2)
             pixels = bin_points(points, 127, 254).numpy()[0].astype(int)
             assert sector(pixels, 254, sectors).tolist() == list(range(1, sectors + 1))
 
@@ -309,7 +388,9 @@ def test_a_turn_by_90_degrees_turns_the_sectors_by_a_quarter(sectors):
     pixel_was = np.rot90(EVERY.reshape(SIZE, SIZE)).ravel()
     for number in range(1, sectors + 1):
         before = take(counts, "sector", str(number), sectors=sectors)
-        after = take(turned, "sector", str((number - 1 + sectors // 4) % sectors + 1), sectors=sectors)
+        after = take(
+            turned, "sector", str((number - 1 + sectors // 4) % sectors + 1), sectors=sectors
+        )
         assert len(before) > 0
         assert sorted(pixel_was[after]) == before.tolist()
 
@@ -337,7 +418,9 @@ def test_cores_are_the_clusters_of_a_planted_picture():
     blobs[9:12, 3:6] = blobs[9:12, 26:29] = True
     counts = image.ravel()
     assert np.array_equal(take(counts, "cluster", "core", core_percent=85), np.flatnonzero(blobs))
-    assert np.array_equal(take(counts, "cluster", "transition", core_percent=85), np.flatnonzero((image > 0) & ~blobs))
+    assert np.array_equal(
+        take(counts, "cluster", "transition", core_percent=85), np.flatnonzero((image > 0) & ~blobs)
+    )
     assert 28 * SIZE + 16 in take(counts, "exact", "top", 5)
 
 
@@ -350,7 +433,10 @@ def test_cores_are_as_few_of_the_densest_as_hold_enough(percent):
     held = counts[lit][cores]
     assert around[cores].min() >= around[~cores].max()
     assert 100 * held.sum() >= percent * counts.sum()
-    assert 100 * (held.sum() - counts[lit][cores & (around == around[cores].min())].max()) < percent * counts.sum()
+    assert (
+        100 * (held.sum() - counts[lit][cores & (around == around[cores].min())].max())
+        < percent * counts.sum()
+    )
 
 
 def test_cores_that_hold_exactly_enough_end_there():
@@ -368,7 +454,10 @@ def test_cores_that_hold_exactly_enough_end_there():
     assert times[counts > 0] == pytest.approx(200, abs=5 * np.sqrt(400 / 4))
 
 
-@pytest.mark.parametrize(("size", "side", "stride"), [(32, 8, 8), (10, 4, 3), (10, 4, 4), (254, 64, 50), (8, 8, 1), (8, 1, 1)])
+@pytest.mark.parametrize(
+    ("size", "side", "stride"),
+    [(32, 8, 8), (10, 4, 3), (10, 4, 4), (254, 64, 50), (8, 8, 1), (8, 1, 1)],
+)
 def test_windows_cover_the_picture_and_stay_in_it(size, side, stride):
     starts = window_starts(size, side, stride)
     assert starts[0] == 0
@@ -388,7 +477,13 @@ def test_windows_cover_the_picture_and_stay_in_it(size, side, stride):
 
 
 def test_fractions_of_the_side_are_rounded_to_a_pixel_at_least():
-    assert [pixels_of(fraction, 32) for fraction in (0.25, 0.26, 0.27, 0.001, 1)] == [8, 8, 9, 1, 32]
+    assert [pixels_of(fraction, 32) for fraction in (0.25, 0.26, 0.27, 0.001, 1)] == [
+        8,
+        8,
+        9,
+        1,
+        32,
+    ]
     assert pixels_of(0.25, 10) == 3  # halves up
 
 
@@ -432,7 +527,9 @@ def test_mass_control_has_the_mass_of_its_mask_on_average_over_one_number():
     assert crossed > 10  # the others end just there
 
 
-@pytest.mark.parametrize(("rule", "name", "level"), [("exact", "bottom", 2.5), ("exact", "top", 10), ("ring", "1", None)])
+@pytest.mark.parametrize(
+    ("rule", "name", "level"), [("exact", "bottom", 2.5), ("exact", "top", 10), ("ring", "1", None)]
+)
 def test_mass_control_has_the_mass_of_its_mask_on_average_over_frames(rule, name, level):
     """40 lit pixels of 1, 4 or 9 points. `bottom` is a single point, where the nearest beginning would often be none.
 
@@ -440,16 +537,25 @@ def test_mass_control_has_the_mass_of_its_mask_on_average_over_frames(rule, name
     """
     counts, repeats, mask = np.zeros(100, np.float32), 2000, Mask("raw", rule, name, level)
     counts[30:70] = generator(1, "test little mass").permutation([1] * 14 + [4] * 13 + [9] * 13)
-    taken = [lists(counts, [mask], identity=("QPSK", 0, row), rings=5)[mask] for row in range(repeats)]
+    taken = [
+        lists(counts, [mask], identity=("QPSK", 0, row), rings=5)[mask] for row in range(repeats)
+    ]
     wanted, held = (np.array([counts[three[kind]].sum() for three in taken]) for kind in (0, 2))
     assert set(wanted) == {{"bottom": 1, "top": 36, "1": counts[[44, 45, 54, 55]].sum()}[name]}
     assert held.mean() == pytest.approx(wanted[0], abs=5 * 9 / 2 / np.sqrt(repeats))
     if name == "bottom":
         # The first pixel of the order with probability 1 / its mass m, or none: m^2 has the mean of m^2 / m.
-        some, chance = np.array([len(three[2]) for three in taken]), float(np.mean(1 / counts[30:70]))
+        some, chance = (
+            np.array([len(three[2]) for three in taken]),
+            float(np.mean(1 / counts[30:70])),
+        )
         assert set(some) == {0, 1}
-        assert some.mean() == pytest.approx(chance, abs=5 * np.sqrt(chance * (1 - chance) / repeats))
-        assert held.mean() == pytest.approx(1, abs=5 * np.sqrt(float(counts[30:70].mean() - 1) / repeats))
+        assert some.mean() == pytest.approx(
+            chance, abs=5 * np.sqrt(chance * (1 - chance) / repeats)
+        )
+        assert held.mean() == pytest.approx(
+            1, abs=5 * np.sqrt(float(counts[30:70].mean() - 1) / repeats)
+        )
 
 
 def test_controls_of_equal_masks_are_equal_and_of_other_frames_are_not():
@@ -459,17 +565,23 @@ def test_controls_of_equal_masks_are_equal_and_of_other_frames_are_not():
     assert np.array_equal(top[1], bottom[1])
     other = lists(counts, identity=("QPSK", 0, 18))["raw", "exact", "top", 20]
     assert not np.array_equal(top[1], other[1])
-    assert not np.array_equal(random[1], random[0])  # nor is the control the random mask under another name
+    assert not np.array_equal(
+        random[1], random[0]
+    )  # nor is the control the random mask under another name
 
 
 def test_controls_are_drawn_evenly():
     """A ring takes the same 4 of 40 lit pixels of 600 frames, and its controls each of the 40 as often: 60 times, +- 5 sqrt(54)."""
     counts = np.zeros(100, np.float32)
-    lit = generator(1, "test evenly").permutation(np.setdiff1d(np.arange(100), [44, 45, 54, 55]))[:36]
+    lit = generator(1, "test evenly").permutation(np.setdiff1d(np.arange(100), [44, 45, 54, 55]))[
+        :36
+    ]
     counts[[44, 45, 54, 55, *lit]] = 1
     mask, times = Mask("raw", "ring", "1", None), np.zeros((3, 100))
     for row in range(600):
-        for kind, pixels in enumerate(lists(counts, [mask], identity=("QPSK", 0, row), rings=5)[mask]):
+        for kind, pixels in enumerate(
+            lists(counts, [mask], identity=("QPSK", 0, row), rings=5)[mask]
+        ):
             times[kind, pixels] += 1
     assert times[0, [44, 45, 54, 55]].tolist() == [600] * 4
     for control in times[1:]:

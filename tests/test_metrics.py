@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pisces import metrics
-from pisces.seeding import generator
+from pisces.core.seeding import generator
+from pisces.evaluation import metrics
 
 
 def answers(modulation_true, modulation_pred, snr_true_db, snr_pred_db) -> dict[str, np.ndarray]:
@@ -21,7 +21,9 @@ def answers(modulation_true, modulation_pred, snr_true_db, snr_pred_db) -> dict[
 
 def answers_at(snrs_db: list[int], right: list[bool]) -> dict[str, np.ndarray]:
     """Answers whose modulation is as right as `right` says and whose SNR always is."""
-    return answers(["QPSK"] * len(right), ["QPSK" if r else "8PSK" for r in right], snrs_db, snrs_db)
+    return answers(
+        ["QPSK"] * len(right), ["QPSK" if r else "8PSK" for r in right], snrs_db, snrs_db
+    )
 
 
 @pytest.fixture
@@ -54,7 +56,11 @@ def test_interval_covers_the_truth_as_often_as_it_says(rng):
 
 
 def test_interval_of_certainty_and_of_nothing(rng):
-    assert metrics.accuracy(np.ones(50, bool), 100, rng) == {"accuracy": 1, "ci_low": 1, "ci_high": 1}
+    assert metrics.accuracy(np.ones(50, bool), 100, rng) == {
+        "accuracy": 1,
+        "ci_low": 1,
+        "ci_high": 1,
+    }
     with pytest.raises(ValueError, match="accuracy of no frames"):
         metrics.accuracy(np.empty(0, bool), 100, rng)
 
@@ -94,17 +100,26 @@ def test_joint_is_both_right_on_the_same_frame(rng):
 def test_bands_hold_both_their_edges_and_nothing_else(rng):
     """At one edge of each band the answer is right, at the other wrong: leaving out either or taking in a neighbour shows."""
     snrs_db = [-16, -14, -6, -4, 6, 8, 10, 30]
-    for right in ([False, True, False, True, False, False, True, False], [False, False, True, False, True, False, False, True]):
+    for right in (
+        [False, True, False, True, False, False, True, False],
+        [False, False, True, False, True, False, False, True],
+    ):
         bands = metrics.summary(answers_at(snrs_db, right), 100, rng)["band"]
-        assert bands == {name: {"joint": 0.5, "modulation": 0.5} for name in ("low", "middle", "high")}
+        assert bands == {
+            name: {"joint": 0.5, "modulation": 0.5} for name in ("low", "middle", "high")
+        }
 
 
 def test_band_without_frames_is_left_out(rng):
-    assert metrics.summary(answers_at([-16, 0, 8], [True, True, False]), 100, rng)["band"] == {"middle": {"joint": 1, "modulation": 1}}
+    assert metrics.summary(answers_at([-16, 0, 8], [True, True, False]), 100, rng)["band"] == {
+        "middle": {"joint": 1, "modulation": 1}
+    }
 
 
 def test_accuracy_by_snr(rng):
-    predictions = answers(list("aaaaaa"), list("aabbba"), [10, 10, 10, -4, -4, -4], [10, 8, 10, -4, -4, -4])
+    predictions = answers(
+        list("aaaaaa"), list("aabbba"), [10, 10, 10, -4, -4, -4], [10, 8, 10, -4, -4, -4]
+    )
     rows = metrics.accuracy_by_snr(predictions, 100, rng)
     assert rows[["snr_db", "frames"]].to_numpy().tolist() == [[-4, 3], [10, 3]]
     assert rows["modulation"].tolist() == pytest.approx([1 / 3, 2 / 3])
@@ -123,15 +138,23 @@ def test_per_class_table_has_both_tasks_in_the_order_of_their_classes():
         ["snr", 0, 0.5, 1, 2 / 3, 1],
         ["snr", 2, 1, 0.5, 2 / 3, 2],
     ]
-    expected = pd.DataFrame(expected, columns=["task", "label", "precision", "recall", "f1", "frames"])
+    expected = pd.DataFrame(
+        expected, columns=["task", "label", "precision", "recall", "f1", "frames"]
+    )
     pd.testing.assert_frame_equal(table.reset_index(drop=True), expected, check_dtype=False)
 
 
 def test_estimates_of_each_label_by_hand():
     """Of 0..100 the 16th and 84th percentiles are 16 and 84; the variance of k consecutive whole numbers is (k^2 - 1) / 12."""
-    predictions = {"snr_true_db": np.array([10] * 101 + [-4] * 2), "snr_estimate_db": np.array([*range(101), -5, -2], np.float32)}
+    predictions = {
+        "snr_true_db": np.array([10] * 101 + [-4] * 2),
+        "snr_estimate_db": np.array([*range(101), -5, -2], np.float32),
+    }
     rows = metrics.snr_estimates(predictions)
     assert rows.columns.tolist() == ["snr_db", "frames", "mean_db", "std_db", "low_db", "high_db"]
     assert rows.to_numpy() == pytest.approx(
-        np.array([[-4, 2, -3.5, 1.5, -5 + 0.16 * 3, -5 + 0.84 * 3], [10, 101, 50, np.sqrt(850), 16, 84]]), rel=1e-12
+        np.array(
+            [[-4, 2, -3.5, 1.5, -5 + 0.16 * 3, -5 + 0.84 * 3], [10, 101, 50, np.sqrt(850), 16, 84]]
+        ),
+        rel=1e-12,
     )

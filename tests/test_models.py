@@ -24,10 +24,19 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def build(seed: int = 1, channels: int = 1, size: int = 32, model="resnet18", branches="plain", snr_head="standard") -> nn.Module:
+def build(
+    seed: int = 1,
+    channels: int = 1,
+    size: int = 32,
+    model="resnet18",
+    branches="plain",
+    snr_head="standard",
+) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.build(Architecture(model, branches, snr_head), (channels, size, size), 5, UNEVEN)
+        return models.build(
+            Architecture(model, branches, snr_head), (channels, size, size), 5, UNEVEN
+        )
 
 
 @cache
@@ -42,12 +51,26 @@ def random(*shape: int, seed: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("model", "channels", "size"),
-    [(name, channels, size) for name in models.BACKBONES if name != "vit_h_14" for channels, size in ((1, 32), (4, 224))]
-    + [("vit_h_14", 2, 28), ("resnet18", 2, 8), ("resnet50", 1, 254), ("swin_tiny", 2, 8), ("swin_tiny", 1, 252), ("vit_b_16", 2, 16)],
+    [
+        (name, channels, size)
+        for name in models.BACKBONES
+        if name != "vit_h_14"
+        for channels, size in ((1, 32), (4, 224))
+    ]
+    + [
+        ("vit_h_14", 2, 28),
+        ("resnet18", 2, 8),
+        ("resnet50", 1, 254),
+        ("swin_tiny", 2, 8),
+        ("swin_tiny", 1, 252),
+        ("vit_b_16", 2, 16),
+    ],
 )
 def test_scores_of_both_heads(model, channels, size):
     with torch.device("meta"):
-        modulation, snr = build(channels=channels, size=size, model=model).eval()(torch.empty(3, channels, size, size))
+        modulation, snr = build(channels=channels, size=size, model=model).eval()(
+            torch.empty(3, channels, size, size)
+        )
     assert (modulation.shape, snr.shape) == ((3, 5), (3, 7))
 
 
@@ -64,7 +87,10 @@ def test_scores_of_both_heads(model, channels, size):
     ],
 )
 def test_image_of_broken_patches(model, size, patch, instead):
-    with pytest.raises(ValueError, match=f"{model} takes images of a multiple of {patch} px, not {size}; set render.size to {instead}$"):
+    with pytest.raises(
+        ValueError,
+        match=f"{model} takes images of a multiple of {patch} px, not {size}; set render.size to {instead}$",
+    ):
         build(model=model, size=size)
 
 
@@ -93,7 +119,10 @@ def test_each_task_alone_trains_the_backbone_and_its_own_head(branches, snr_head
     for task in range(2):
         model.zero_grad(set_to_none=True)
         functional.cross_entropy(model(random(6, 2, 16, 16))[task], torch.arange(6) % 5).backward()
-        own, other = ((model.modulation_head, model.snr_head), (model.snr_head, model.modulation_head))[task]
+        own, other = (
+            (model.modulation_head, model.snr_head),
+            (model.snr_head, model.modulation_head),
+        )[task]
         assert all(p.grad is not None and p.grad.any() for p in own.parameters())
         assert all(p.grad is None for p in other.parameters())
         assert all(p.grad is not None and p.grad.any() for p in model.backbone.parameters())
@@ -103,13 +132,18 @@ def test_each_task_alone_trains_the_backbone_and_its_own_head(branches, snr_head
 @pytest.mark.parametrize("branches", models.BRANCHES)
 def test_every_parameter_learns_from_the_two_tasks_together(branches, snr_head):
     model = build(branches=branches, snr_head=snr_head, size=16)
-    losses = [functional.cross_entropy(scores, torch.arange(6) % 5) for scores in model(random(6, 1, 16, 16))]
+    losses = [
+        functional.cross_entropy(scores, torch.arange(6) % 5)
+        for scores in model(random(6, 1, 16, 16))
+    ]
     sum(losses).backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
 
 
 def test_weights_are_those_of_the_seed():
-    first, again, other = (build(seed, branches="attention", snr_head="dual_layer").state_dict() for seed in (1, 1, 2))
+    first, again, other = (
+        build(seed, branches="attention", snr_head="dual_layer").state_dict() for seed in (1, 1, 2)
+    )
     assert all(torch.equal(first[name], again[name]) for name in first)
     stems = ("conv1.weight", "head.weight", "gate.0.weight")
     assert not any(torch.equal(first[name], other[name]) for name in first if name.endswith(stems))
@@ -132,9 +166,18 @@ def test_stem_has_the_variance_of_its_initialisation(model, variance):
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        (("vgg", "plain", "standard"), "model 'vgg' is unknown; there are resnet18, resnet34, .*swin_base"),
-        (("resnet18", "twig", "standard"), "branches 'twig' is unknown; there are plain, attention"),
-        (("resnet18", "plain", "bottleneck"), "snr_head 'bottleneck' is unknown; there are standard, bottleneck_64, .*regression"),
+        (
+            ("vgg", "plain", "standard"),
+            "model 'vgg' is unknown; there are resnet18, resnet34, .*swin_base",
+        ),
+        (
+            ("resnet18", "twig", "standard"),
+            "branches 'twig' is unknown; there are plain, attention",
+        ),
+        (
+            ("resnet18", "plain", "bottleneck"),
+            "snr_head 'bottleneck' is unknown; there are standard, bottleneck_64, .*regression",
+        ),
     ],
 )
 def test_unknown_names(architecture, message):
@@ -175,7 +218,9 @@ def test_seven_tenths_are_of_each_task_alone():
     branches, features = attention(), random(4, 32)
     nn.init.zeros_(branches.residual.weight), nn.init.zeros_(branches.residual.bias)
     modulation, snr = branches(features)
-    torch.testing.assert_close(modulation, 0.7 * branches.modulation(features), rtol=4 * EPS, atol=0)
+    torch.testing.assert_close(
+        modulation, 0.7 * branches.modulation(features), rtol=4 * EPS, atol=0
+    )
     torch.testing.assert_close(snr, 0.7 * branches.snr(features), rtol=4 * EPS, atol=0)
     assert snr.min() == 0  # ReLU
     assert -0.7 * 0.17 - 1e-2 < modulation.min() < 0  # GELU, whose minimum is -0.17
@@ -196,13 +241,21 @@ def test_gates_are_homogeneous_for_modulation_and_odd_for_snr():
         nn.init.zeros_(branch.gate[0].bias), nn.init.zeros_(branch.gate[2].bias)
     gate, odd = branches.modulation.gate, branches.snr.gate
     # ReLU doubles with its input; with tanh and the sigmoid, gate(-x) = 1 - gate(x).
-    torch.testing.assert_close(gate(2 * features).logit(), 2 * gate(features).logit(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        gate(2 * features).logit(), 2 * gate(features).logit(), rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(odd(-features), 1 - odd(features), rtol=0, atol=4 * EPS)
     assert (gate(-features) - 1 + gate(features)).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(
-    ("branches", "snr_head"), [("plain", "bottleneck_64"), ("plain", "dual_layer"), ("plain", "regression"), ("attention", "standard")]
+    ("branches", "snr_head"),
+    [
+        ("plain", "bottleneck_64"),
+        ("plain", "dual_layer"),
+        ("plain", "regression"),
+        ("attention", "standard"),
+    ],
 )
 def test_answers_of_a_trained_model_do_not_depend_on_chance(branches, snr_head):
     model = build(branches=branches, snr_head=snr_head, size=16)
@@ -214,7 +267,13 @@ def test_answers_of_a_trained_model_do_not_depend_on_chance(branches, snr_head):
 
 
 @pytest.mark.parametrize(
-    ("snr_head", "widths"), [("standard", ()), ("bottleneck_64", (64,)), ("bottleneck_128", (128,)), ("dual_layer", (256, 64))]
+    ("snr_head", "widths"),
+    [
+        ("standard", ()),
+        ("bottleneck_64", (64,)),
+        ("bottleneck_128", (128,)),
+        ("dual_layer", (256, 64)),
+    ],
 )
 def test_hidden_layers_of_a_head(snr_head, widths):
     steps = list(zip((512, *widths), (*widths, len(UNEVEN)), strict=True))
@@ -256,7 +315,9 @@ def test_what_was_regressed_is_found_again(snrs_db):
     v, c = 30 * random(500), heads.positions(snrs_db)
     found = heads.regressed(regression(snrs_db)(v[:, None]), c)
     # A score is (|v| + |c|)^2 / 2 within 2 eps of itself; two of them are subtracted and divided by the width of the grid.
-    bound = 2 * EPS * (v.abs() + c.abs().max()) ** 2 / (c[-1] - c[0]) + 2 * EPS * (v.abs() + c.abs().max())
+    bound = 2 * EPS * (v.abs() + c.abs().max()) ** 2 / (c[-1] - c[0]) + 2 * EPS * (
+        v.abs() + c.abs().max()
+    )
     assert ((found - v).abs() <= bound).all()
 
 
@@ -264,7 +325,9 @@ def test_what_was_regressed_is_found_again(snrs_db):
 def test_softmax_of_regression_scores_is_a_normal_density():
     v, c = 0.3, heads.positions(EVEN)
     density = torch.distributions.Normal(v, 1).log_prob(c).exp()
-    torch.testing.assert_close(regression(EVEN)(torch.tensor([[v]])).softmax(1)[0], density / density.sum())
+    torch.testing.assert_close(
+        regression(EVEN)(torch.tensor([[v]])).softmax(1)[0], density / density.sum()
+    )
 
 
 @torch.no_grad()
@@ -275,9 +338,16 @@ def test_mixed_precision_does_not_round_the_regression():
         assert head.linear(features).dtype == torch.bfloat16
         assert build(snr_head="regression").eval()(random(2, 1, 32, 32))[1].dtype == torch.float32
     assert torch.equal(scores, head(features))
-    torch.testing.assert_close(heads.regressed(scores, head.positions)[:, None], head.linear(features), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        heads.regressed(scores, head.positions)[:, None],
+        head.linear(features),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_regression_over_one_snr():
-    with pytest.raises(ValueError, match=r"regression needs two or more SNRs, not \[10\]; set train.snr_head"):
+    with pytest.raises(
+        ValueError, match=r"regression needs two or more SNRs, not \[10\]; set train.snr_head"
+    ):
         models.build(Architecture("resnet18", "plain", "regression"), (1, 32, 32), 2, (10,))

@@ -3,7 +3,18 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from pisces.modulations import ANALOG, CLASSES_TXT, DIGITAL, FAMILIES, LINEAR, MODULATIONS, NAMES, RML2016, TWINS, constellation
+from pisces.core.modulations import (
+    ANALOG,
+    CLASSES_TXT,
+    DIGITAL,
+    FAMILIES,
+    LINEAR,
+    MODULATIONS,
+    NAMES,
+    RML2016,
+    TWINS,
+    constellation,
+)
 
 ORDERS = {"OOK": 2, "BPSK": 2, "QPSK": 4, "OQPSK": 4}
 
@@ -21,14 +32,23 @@ def test_fixed_order_has_the_columns_whose_spectra_are_known():
 
 
 def test_orders_agree_only_at_17():
-    agreeing = [i for i, pair in enumerate(zip(MODULATIONS, CLASSES_TXT, strict=True)) if len(set(pair)) == 1]
+    agreeing = [
+        i
+        for i, pair in enumerate(zip(MODULATIONS, CLASSES_TXT, strict=True))
+        if len(set(pair)) == 1
+    ]
     assert agreeing == [17]
     assert MODULATIONS[17] == "AM-SSB-WC"
 
 
 def test_families_cover_every_modulation_once():
     assert sorted(chain(*FAMILIES.values())) == sorted(NAMES)
-    assert all(twin in family for name, twin in TWINS.items() for family in FAMILIES.values() if name in family)
+    assert all(
+        twin in family
+        for name, twin in TWINS.items()
+        for family in FAMILIES.values()
+        if name in family
+    )
 
 
 def test_the_11_of_rml2016_follow_the_24_whose_order_stays():
@@ -38,7 +58,9 @@ def test_the_11_of_rml2016_follow_the_24_whose_order_stays():
     assert NAMES[24:] == ("AM-DSB", "AM-SSB", "CPFSK", "GFSK", "PAM4", "QAM16", "QAM64", "WBFM")
 
 
-@pytest.mark.parametrize(("name", "twin"), [("PAM4", "4ASK"), ("QAM16", "16QAM"), ("QAM64", "64QAM")])
+@pytest.mark.parametrize(
+    ("name", "twin"), [("PAM4", "4ASK"), ("QAM16", "16QAM"), ("QAM64", "64QAM")]
+)
 def test_linear_names_of_rml2016_have_the_points_of_their_twins(name, twin):
     assert np.array_equal(constellation(name), constellation(twin))
 
@@ -86,7 +108,9 @@ def test_cumulants(modulation, expected):
     assert (abs(m40 - 3 * m20**2), m42 - abs(m20) ** 2 - 2) == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize(("modulation", "columns"), [("32QAM", [4, 6, 6, 6, 6, 4]), ("128QAM", [8, 8, *[12] * 8, 8, 8])])
+@pytest.mark.parametrize(
+    ("modulation", "columns"), [("32QAM", [4, 6, 6, 6, 6, 4]), ("128QAM", [8, 8, *[12] * 8, 8, 8])]
+)
 def test_cross_qam_is_a_square_grid_without_corners(modulation, columns):
     points = constellation(modulation)
     for axis in (points.real, points.imag):
@@ -99,7 +123,12 @@ def test_cross_qam_is_a_square_grid_without_corners(modulation, columns):
 
 @pytest.mark.parametrize(
     ("modulation", "sizes"),
-    [("16APSK", [4, 12]), ("32APSK", [4, 12, 16]), ("64APSK", [8, 16, 20, 20]), ("128APSK", [16, 16, 16, 16, 16, 48])],
+    [
+        ("16APSK", [4, 12]),
+        ("32APSK", [4, 12, 16]),
+        ("64APSK", [8, 16, 20, 20]),
+        ("128APSK", [16, 16, 16, 16, 16, 48]),
+    ],
 )
 def test_apsk_rings(modulation, sizes):
     _, counts = np.unique(np.abs(constellation(modulation)).round(9), return_counts=True)
@@ -108,5 +137,8 @@ def test_apsk_rings(modulation, sizes):
 
 @pytest.mark.parametrize("modulation", ["FM", "GMSK", "CPFSK", "AM-DSB", "QSPK"])
 def test_no_constellation_is_said_so(modulation):
-    with pytest.raises(ValueError, match=rf"{modulation} has no constellation; those that have one: OOK, 4ASK.*256QAM"):
+    with pytest.raises(
+        ValueError,
+        match=rf"{modulation} has no constellation; those that have one: OOK, 4ASK.*256QAM",
+    ):
         constellation(modulation)

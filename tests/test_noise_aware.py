@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,16 +10,17 @@ import torch
 from scipy.stats import kstest
 from torch.nn import functional
 
-from pisces import modelfile, models, noise_aware, training
-from pisces.augmentation import Augmentation, Mix
-from pisces.datasets import Batch, Stored, batches
-from pisces.modelfile import Trained
-from pisces.models import Architecture, denoiser
+from pisces import models
+from pisces.core.seeding import generator
+from pisces.data.datasets import Batch, StoredFrames, batches
+from pisces.inputs.waveform import Waveform
+from pisces.models import Architecture, denoiser, modelfile
 from pisces.models.cldnn import Cldnn, Settings
-from pisces.noise_aware import Auxiliary, Pair
-from pisces.seeding import generator
-from pisces.signals import Waveform
-from pisces.training import Learner, Work
+from pisces.models.modelfile import TrainedModel
+from pisces.training import noise_aware, trainer
+from pisces.training.augmentation import Augmentation, Mix
+from pisces.training.noise_aware import Auxiliary, Pair
+from pisces.training.trainer import Learner, TrainingData
 from tests import conftest
 from tests.conftest import MODULATIONS, SAMPLES, SNRS_DB
 from tests.test_denoiser import EPS, awake, random
@@ -34,19 +36,21 @@ NOTHING = dict.fromkeys(("denoising", "identity", "noise"), 0)
 
 
 @pytest.fixture
-def work(iq_data, index) -> Work:
+def work(iq_data, index) -> TrainingData:
     """Three frames of each of nine cells to train on, one to validate; a model with all that the losses ask for."""
     parts = {"train": index[index[:, 2] < 3], "validation": index[index[:, 2] == 3]}
-    return Work(iq_data, iq_data, parts, Waveform(SAMPLES), Augmentation(), A4, conftest.noise_aware())
+    return TrainingData(
+        iq_data, iq_data, parts, Waveform(SAMPLES), Augmentation(), A4, conftest.noise_aware()
+    )
 
 
 @pytest.fixture
 def batch(work) -> Batch:
     """A frame of each cell."""
-    return next(batches(Stored(work.data, CPU), work.parts["train"][::3], 9))
+    return next(batches(StoredFrames(work.data, CPU), work.parts["train"][::3], 9))
 
 
-def awake_learner(work: Work, epoch: int = 1, **settings) -> Learner:
+def awake_learner(work: TrainingData, epoch: int = 1, **settings) -> Learner:
     """Of a cldnn whose denoiser does something, about to train its n-th epoch."""
     learner = make_learner(work, **IQ | settings)
     if learner.model.module.has_denoiser:
@@ -55,12 +59,14 @@ def awake_learner(work: Work, epoch: int = 1, **settings) -> Learner:
     return learner
 
 
-def fresh(settings: Settings, seed: int = 1, samples: int = SAMPLES, model: str = "cldnn") -> Trained:
+def fresh(
+    settings: Settings, seed: int = 1, samples: int = SAMPLES, model: str = "cldnn"
+) -> TrainedModel:
     architecture = Architecture(model, "plain", "standard", settings if model == "cldnn" else None)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = models.build(architecture, (2, samples), len(MODULATIONS), SNRS_DB)
-    return Trained(made.eval(), architecture, Waveform(samples), MODULATIONS, SNRS_DB)
+    return TrainedModel(made.eval(), architecture, Waveform(samples), MODULATIONS, SNRS_DB)
 
 
 def labels(learner: Learner, batch: Batch) -> torch.Tensor:
@@ -70,11 +76,15 @@ def labels(learner: Learner, batch: Batch) -> torch.Tensor:
 # Pairs: white noise up to a lower SNR, in linear power
 
 
-def received(snr_db: float, count: int = 64, samples: int = 1024) -> tuple[torch.Tensor, torch.Tensor]:
+def received(
+    snr_db: float, count: int = 64, samples: int = 1024
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A constant-modulus signal, alone and with white noise, both over the RMS of their sum: (n, 2, samples) each."""
     rng = generator(1, "test noise aware", int(10 * snr_db))
     signal = np.exp(2j * np.pi * rng.choice(4, (count, samples)) / 4)
-    noise = rng.normal(scale=math.sqrt(0.5 * 10 ** (-snr_db / 10)), size=(count, 2 * samples)).view(complex)
+    noise = rng.normal(scale=math.sqrt(0.5 * 10 ** (-snr_db / 10)), size=(count, 2 * samples)).view(
+        complex
+    )
     both = torch.from_numpy(np.stack([signal, signal + noise]))
     both = torch.stack([both.real, both.imag], 2).float()  # (2, n, 2, samples)
     alone, frames = both / both[1].square().mean((1, 2), keepdim=True).sqrt()
@@ -83,7 +93,9 @@ def received(snr_db: float, count: int = 64, samples: int = 1024) -> tuple[torch
 
 def degraded(frames: torch.Tensor, label: float, target: float) -> Pair:
     seeds = torch.from_numpy(generator(2, "test noise aware").integers(2**63, size=len(frames)))
-    return noise_aware.degrade(frames, torch.full((len(frames),), label), torch.full((len(frames),), target), seeds)
+    return noise_aware.degrade(
+        frames, torch.full((len(frames),), label), torch.full((len(frames),), target), seeds
+    )
 
 
 def power(frames: torch.Tensor) -> torch.Tensor:
@@ -91,7 +103,9 @@ def power(frames: torch.Tensor) -> torch.Tensor:
     return frames.double().square().sum(1).mean(1)
 
 
-@pytest.mark.parametrize(("label", "target"), [(20.0, 10.0), (30.0, 28.0), (0.0, -6.0), (-10.0, -18.0)])
+@pytest.mark.parametrize(
+    ("label", "target"), [(20.0, 10.0), (30.0, 28.0), (0.0, -6.0), (-10.0, -18.0)]
+)
 def test_added_power_is_that_of_the_signal_times_the_difference_of_the_inverse_snrs(label, target):
     """Its relative deviation is 1/sqrt(n); that of the measured SNR has as much again from the noise that was there."""
     alone, frames = received(label)
@@ -117,22 +131,32 @@ def test_decibels_taken_from_the_total_power_would_add_twice_the_noise_at_0_db()
 
 def test_a_pair_is_at_the_level_at_which_a_model_sees_the_noisier_one():
     _, frames = received(10.0, count=4)
-    pair = noise_aware.degrade(frames, torch.full((4,), 10.0), torch.tensor([10.0, 8.1, 8.0, -5.0]), torch.arange(4))
+    pair = noise_aware.degrade(
+        frames, torch.full((4,), 10.0), torch.tensor([10.0, 8.1, 8.0, -5.0]), torch.arange(4)
+    )
     assert pair.low.square().mean((1, 2)) == pytest.approx(1, abs=16 * EPS)  # of a pairwise sum
     ratio = pair.original / frames
     torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=4 * EPS, atol=0)
     assert pair.counts.tolist() == [False, False, True, True]
     assert pair.low_snr_db.tolist() == pytest.approx([10.0, 8.1, 8.0, -5.0])
-    torch.testing.assert_close(pair.low[0], frames[0], rtol=0, atol=16 * EPS * frames.abs().max().item())
+    torch.testing.assert_close(
+        pair.low[0], frames[0], rtol=0, atol=16 * EPS * frames.abs().max().item()
+    )
     # Ten elevenths are signal, to which sqrt(10) times its power is noise in the end. Its sample deviates by 1.5 %.
-    assert ratio[3, 0, 0].item() == pytest.approx((10 / 11 * (1 + math.sqrt(10))) ** -0.5, rel=5 * 0.015)
+    assert ratio[3, 0, 0].item() == pytest.approx(
+        (10 / 11 * (1 + math.sqrt(10))) ** -0.5, rel=5 * 0.015
+    )
 
 
 def test_steps_are_uniform_and_end_at_the_lowest_snr():
     settings, count = conftest.noise_aware(degrade_db=(2, 8)), 4000
-    target_db = noise_aware.target_snr_db(np.full(count, 10.0), settings, -20.0, generator(1, "test steps"))
+    target_db = noise_aware.target_snr_db(
+        np.full(count, 10.0), settings, -20.0, generator(1, "test steps")
+    )
     assert kstest((10 - target_db - 2) / 6, "uniform").pvalue > 1e-6
-    near = noise_aware.target_snr_db(np.full(count, -16.0), settings, -20.0, generator(1, "test steps"))
+    near = noise_aware.target_snr_db(
+        np.full(count, -16.0), settings, -20.0, generator(1, "test steps")
+    )
     assert near.min() == -20
     assert np.mean(near == -20) == pytest.approx(4 / 6, abs=5 * math.sqrt(2 / 9 / count))
     assert near.max() == pytest.approx(-18, abs=0.1)
@@ -141,7 +165,10 @@ def test_steps_are_uniform_and_end_at_the_lowest_snr():
 def test_targets_may_be_given_instead_and_are_never_above_the_label():
     settings, count = conftest.noise_aware(degrade_to_db=(-14, -6)), 4000
     high, low = (
-        noise_aware.target_snr_db(np.full(count, snr_db), settings, -10.0, generator(1, "test targets")) for snr_db in (20.0, -10.0)
+        noise_aware.target_snr_db(
+            np.full(count, snr_db), settings, -10.0, generator(1, "test targets")
+        )
+        for snr_db in (20.0, -10.0)
     )
     assert kstest((high + 14) / 8, "uniform").pvalue > 1e-6
     assert np.array_equal(low, np.minimum(high, -10))
@@ -152,7 +179,12 @@ def test_targets_may_be_given_instead_and_are_never_above_the_label():
 
 def made_up_pair(counts: list[bool]) -> Pair:
     n = len(counts)
-    return Pair(random(n, 2, SAMPLES, seed=1), random(n, 2, SAMPLES, seed=2), torch.zeros(n), torch.tensor(counts))
+    return Pair(
+        random(n, 2, SAMPLES, seed=1),
+        random(n, 2, SAMPLES, seed=2),
+        torch.zeros(n),
+        torch.tensor(counts),
+    )
 
 
 def test_denoising_is_the_mean_distance_over_the_frames_whose_step_is_large_enough():
@@ -174,9 +206,13 @@ def test_steps_too_small_have_no_gradient():
 
 def test_identity_weighs_frames_by_how_clean_they_are():
     snr_db, frames = torch.tensor([-20.0, 6.0, 10.0, 12.0, 30.0]), random(5, 2, SAMPLES)
-    found = torch.stack([noise_aware.identity(frames + one[:, None, None], frames, snr_db) for one in torch.eye(5)])
+    found = torch.stack(
+        [noise_aware.identity(frames + one[:, None, None], frames, snr_db) for one in torch.eye(5)]
+    )
     expected = 1 / (1 + torch.exp(-(snr_db - 10) / 2))
-    torch.testing.assert_close(found / found[2] / 2, expected, rtol=1e-5, atol=0)  # the weight at 10 dB is 1/2
+    torch.testing.assert_close(
+        found / found[2] / 2, expected, rtol=1e-5, atol=0
+    )  # the weight at 10 dB is 1/2
     assert found.sum().item() == pytest.approx(1, abs=1e-5)
     assert noise_aware.identity(frames, frames, snr_db) == 0
 
@@ -186,26 +222,39 @@ def test_noise_loss_is_zero_at_the_truth_and_smooth():
     truth = -math.log(10) / 10 * snr_db
     assert noise_aware.noise(truth, snr_db) < 16 * EPS
     off = truth + torch.tensor([0.5, -0.5, 3.0])
-    assert noise_aware.noise(off, snr_db).item() == pytest.approx((0.125 + 0.125 + 2.5) / 3, rel=1e-5)
+    assert noise_aware.noise(off, snr_db).item() == pytest.approx(
+        (0.125 + 0.125 + 2.5) / 3, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
 def test_distillation_of_two_classes(temperature):
     """Of softmaxes (p, 1 - p) with p = sigmoid(difference / T)."""
-    student, teacher, everything = torch.tensor([[0.3, 0.0]]), torch.tensor([[2.0, 0.5]]), torch.tensor([True])
+    student, teacher, everything = (
+        torch.tensor([[0.3, 0.0]]),
+        torch.tensor([[2.0, 0.5]]),
+        torch.tensor([True]),
+    )
     p, q = (1 / (1 + math.exp(-difference / temperature)) for difference in (1.5, 0.3))
     expected = temperature**2 * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
     found = noise_aware.distillation(student, teacher, torch.tensor([0]), everything, temperature)
     assert found.item() == pytest.approx(expected, rel=1e-5)
     # Levels of logits mean nothing.
-    assert noise_aware.distillation(teacher - 3, teacher, torch.tensor([0]), everything, temperature).item() == pytest.approx(0, abs=1e-6)
+    assert noise_aware.distillation(
+        teacher - 3, teacher, torch.tensor([0]), everything, temperature
+    ).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_distillation_counts_frames_in_band_that_the_teacher_gets_right():
     logits, teacher = random(4, 3, seed=1).requires_grad_(), 3 * torch.eye(4, 3)
     right, in_band = torch.tensor([0, 2, 2, 0]), torch.tensor([True, True, False, True])
     loss = noise_aware.distillation(logits, teacher, right, in_band, 2.0)
-    one = [noise_aware.distillation(logits[i : i + 1], teacher[i : i + 1], right[i : i + 1], torch.tensor([True]), 2.0) for i in (0, 3)]
+    one = [
+        noise_aware.distillation(
+            logits[i : i + 1], teacher[i : i + 1], right[i : i + 1], torch.tensor([True]), 2.0
+        )
+        for i in (0, 3)
+    ]
     torch.testing.assert_close(loss, sum(one) / 2)  # of equal answers, the first is the teacher's
     loss.backward()
     assert logits.grad.any(1).tolist() == [True, False, False, True]
@@ -216,14 +265,23 @@ def test_distillation_counts_frames_in_band_that_the_teacher_gets_right():
 def test_features_are_judged_by_a_model_that_does_not_learn(settings, tmp_path):
     modelfile.save(tmp_path, fresh(settings))
     learning = fresh(A4, seed=2).model
-    auxiliary = Auxiliary(conftest.noise_aware(reference=str(tmp_path), features=0.1), learning, MODULATIONS, SNRS_DB, CPU)
+    auxiliary = Auxiliary(
+        conftest.noise_aware(reference=str(tmp_path), features=0.1),
+        learning,
+        MODULATIONS,
+        SNRS_DB,
+        CPU,
+    )
     reference, pair = auxiliary.reference, made_up_pair([True, False])
     denoised = random(2, 2, SAMPLES, seed=3).requires_grad_()
     loss = noise_aware.features(reference, denoised, pair)
     loss.backward()
     assert denoised.grad[0].any()
     assert not denoised.grad[1].any()
-    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in reference.parameters())
+    assert not any(
+        parameter.requires_grad or parameter.grad is not None
+        for parameter in reference.parameters()
+    )
     assert not reference.training
     assert noise_aware.features(reference, pair.original, pair) == 0
     # A model of two paths hears the noisy frames as well, one of a single path does not.
@@ -236,7 +294,9 @@ def test_features_are_judged_by_a_model_that_does_not_learn(settings, tmp_path):
 
 def test_every_epoch_has_its_phase():
     settings = conftest.noise_aware((2, 0, 3))
-    assert [noise_aware.phase_of(settings, epoch) for epoch in range(1, 9)] == [settings.a] * 2 + [settings.b2] * 3 + [settings.c] * 3
+    assert [noise_aware.phase_of(settings, epoch) for epoch in range(1, 9)] == [settings.a] * 2 + [
+        settings.b2
+    ] * 3 + [settings.c] * 3
     assert [noise_aware.phase_number(settings, epoch) for epoch in (1, 3, 6)] == [0, 2, 3]
     assert noise_aware.epochs_apart(settings) == 5
     assert noise_aware.phase_of(conftest.noise_aware((0, 0, 0)), 1).gradient == 1
@@ -244,17 +304,22 @@ def test_every_epoch_has_its_phase():
 
 def test_features_grow_after_phase_a(tmp_path):
     modelfile.save(tmp_path, fresh(A0))
-    settings = conftest.noise_aware((2, 1, 1), features=0.03, reference=str(tmp_path), features_ramp_epochs=4)
+    settings = conftest.noise_aware(
+        (2, 1, 1), features=0.03, reference=str(tmp_path), features_ramp_epochs=4
+    )
     auxiliary = Auxiliary(settings, fresh(A4).model, MODULATIONS, SNRS_DB, CPU)
     weights = [auxiliary.weights(epoch)["features"] for epoch in range(1, 9)]
     assert weights == pytest.approx([0, 0, 0.0075, 0.015, 0.0225, 0.03, 0.03, 0.03])
-    at_once = settings.model_copy(update={"features_ramp_epochs": 0})
-    assert [noise_aware.features_weight(at_once, settings.c, epoch) for epoch in (2, 3)] == [0, 0.03]
+    at_once = replace(settings, **{"features_ramp_epochs": 0})
+    assert [noise_aware.features_weight(at_once, settings.c, epoch) for epoch in (2, 3)] == [
+        0,
+        0.03,
+    ]
 
 
 def test_a_model_without_a_denoiser_knows_no_phases():
     settings = conftest.noise_aware(noise=0.2)
-    settings = settings.model_copy(update={"c": settings.c.model_copy(update={"classification": 0.625})})
+    settings = replace(settings, **({"c": replace(settings.c, **{"classification": 0.625})}))
     assert Auxiliary(settings, fresh(A0).model, MODULATIONS, SNRS_DB, CPU).weights(1) == {
         **dict.fromkeys(("denoising", "identity", "features", "distillation"), 0),
         "classification": 0.625,
@@ -267,7 +332,10 @@ def test_a_model_without_a_denoiser_knows_no_phases():
 def gradients(learner: Learner, batch: Batch, part: str) -> torch.Tensor:
     """Of the parameters of a part of the model, after a backward pass over the batch."""
     learner._backward(batch, len(batch.stored), np.random.default_rng(3))
-    found = [p.grad if p.grad is not None else torch.zeros_like(p) for p in getattr(learner.model.module, part).parameters()]
+    found = [
+        p.grad if p.grad is not None else torch.zeros_like(p)
+        for p in getattr(learner.model.module, part).parameters()
+    ]
     return torch.cat([gradient.flatten() for gradient in found])
 
 
@@ -276,7 +344,11 @@ def test_phase_a_teaches_the_classifier_nothing(work, batch):
     assert not any(gradients(learner, batch, part).any() for part in CLASSIFIER)
     assert all(gradients(learner, batch, part).any() for part in ("denoiser", "noise"))
     learner = awake_learner(work, epoch=2)
-    assert all(gradients(learner, batch, part).any() for part in CLASSIFIER if part != "reduction" or len(learner.model.module.reduction))
+    assert all(
+        gradients(learner, batch, part).any()
+        for part in CLASSIFIER
+        if part != "reduction" or len(learner.model.module.reduction)
+    )
 
 
 def test_phase_a_leaves_the_classifier_and_what_adam_knows_of_it_alone(work, batch):
@@ -298,14 +370,18 @@ def test_phase_a_leaves_the_classifier_and_what_adam_knows_of_it_alone(work, bat
     # The first step of Adam is the rate or less, but for the decay of AdamW.
     for name, parameter in model.named_parameters():
         if not name.startswith(("denoiser.", "noise.")):
-            assert (parameter - before[name]).abs().max() <= learner.lr * (1.001 + learner.config.weight_decay * before[name].abs().max())
+            assert (parameter - before[name]).abs().max() <= learner.lr * (
+                1.001 + learner.config.weight_decay * before[name].abs().max()
+            )
 
 
 @pytest.mark.parametrize("settings", [A2, A4])
 def test_the_classifiers_gradient_enters_the_denoiser_as_the_phase_says(work, batch, settings):
     """Nothing else is asked of the denoiser, and no frame is degraded; the whole gradient is that of inference."""
     work = work._replace(cldnn=settings, noise_aware=conftest.noise_aware(**NOTHING))
-    a, b1, b2, c = (gradients(awake_learner(work, epoch), batch, "denoiser") for epoch in (1, 2, 3, 4))
+    a, b1, b2, c = (
+        gradients(awake_learner(work, epoch), batch, "denoiser") for epoch in (1, 2, 3, 4)
+    )
     learner = awake_learner(work, 4)
     answers = learner.model(batch.stored)
     learner.weighting(learner._task_losses(answers, batch, None)).backward()
@@ -317,7 +393,9 @@ def test_the_classifiers_gradient_enters_the_denoiser_as_the_phase_says(work, ba
     torch.testing.assert_close(b2, 0.1 * whole, rtol=0, atol=tolerance)
     torch.testing.assert_close(c, whole, rtol=0, atol=tolerance)
     same = [gradients(awake_learner(work, epoch), batch, "head") for epoch in (2, 3, 4)]
-    assert all(torch.equal(one, same[0]) for one in same)  # the classifier itself learns alike in all of them
+    assert all(
+        torch.equal(one, same[0]) for one in same
+    )  # the classifier itself learns alike in all of them
 
 
 # Mixup
@@ -344,8 +422,11 @@ def seen(monkeypatch) -> dict[str, tuple]:
     return found
 
 
-def mixed_work(work: Work, losses: str, **changes) -> Work:
-    return work._replace(augmentation=Augmentation(mixup_alpha=1.0, mixup_losses=losses), noise_aware=conftest.noise_aware(**changes))
+def mixed_work(work: TrainingData, losses: str, **changes) -> TrainingData:
+    return work._replace(
+        augmentation=Augmentation(mixup_alpha=1.0, mixup_losses=losses),
+        noise_aware=conftest.noise_aware(**changes),
+    )
 
 
 def test_by_default_auxiliary_losses_see_the_very_bits_of_unmixed_frames(work, batch, seen):
@@ -355,7 +436,12 @@ def test_by_default_auxiliary_losses_see_the_very_bits_of_unmixed_frames(work, b
     (_, classified, clean, _), told = seen["learn"]
     for frames in (clean, seen["identity"][0][1], seen["degrade"][0][0]):
         assert torch.equal(frames.view(torch.int32), stored.view(torch.int32))
-    for said in (told["snr_db"], seen["identity"][0][2], seen["noise"][0][1], seen["degrade"][0][1]):
+    for said in (
+        told["snr_db"],
+        seen["identity"][0][2],
+        seen["noise"][0][1],
+        seen["degrade"][0][1],
+    ):
         assert torch.equal(said, snr_db)
     share, other = (lambda rng: (rng.beta(1, 1), rng.permutation(9)))(np.random.default_rng(5))
     torch.testing.assert_close(classified, share * stored + (1 - share) * stored[other])
@@ -380,7 +466,8 @@ def test_the_auxiliary_losses_are_those_without_mixup_to_the_bit(work, batch):
     mix = Mix(torch.arange(9).roll(1), torch.full((9,), 0.4))
     snr_db, rest = labels(learner, batch), (batch.modulation, 4)
     (plain, alone), (mixed, beside) = (
-        learner.auxiliary(learner.model, batch.stored, one, snr_db, *rest, np.random.default_rng(5)) for one in (None, mix)
+        learner.auxiliary(learner.model, batch.stored, one, snr_db, *rest, np.random.default_rng(5))
+        for one in (None, mix)
     )
     assert alone.keys() == beside.keys() == {"denoising", "identity", "noise"}
     assert all(torch.equal(alone[name], beside[name]) for name in alone)
@@ -395,7 +482,9 @@ def taught(work, batch, tmp_path) -> tuple[Callable[[str], Learner], Batch]:
     answers = teacher.model(batch.stored)[0].argmax(1)
 
     def make(losses: str) -> Learner:
-        return awake_learner(mixed_work(work, losses, distillation=1.0, teacher=str(tmp_path)), epoch=4)
+        return awake_learner(
+            mixed_work(work, losses, distillation=1.0, teacher=str(tmp_path)), epoch=4
+        )
 
     return make, batch._replace(modulation=answers)
 
@@ -420,7 +509,9 @@ def test_distillation_stays_within_its_band(taught):
     make, batch = taught
     learner = make("classifier_only")
     learner.work = learner.work._replace(augmentation=Augmentation())
-    learner.auxiliary.settings = learner.auxiliary.settings.model_copy(update={"teach_band_db": (0.0, 10.0)})
+    learner.auxiliary.settings = replace(
+        learner.auxiliary.settings, **({"teach_band_db": (0.0, 10.0)})
+    )
     (modulation, _), _, found = learner._losses(batch, np.random.default_rng(5))
     (gradient,) = torch.autograd.grad(found["distillation"], modulation)
     assert gradient.any(1).tolist() == (labels(learner, batch) == 0).tolist()
@@ -428,14 +519,21 @@ def test_distillation_stays_within_its_band(taught):
 
 def test_raw_gain_makes_noisy_frames_fainter_as_often_as_asked():
     raw = {"probability": 0.3, "below_db": 5.0, "low": 0.1, "high": 0.6}
-    auxiliary = Auxiliary(conftest.noise_aware(raw_gain=raw), fresh(A4).model, MODULATIONS, SNRS_DB, CPU)
+    auxiliary = Auxiliary(
+        conftest.noise_aware(raw_gain=raw), fresh(A4).model, MODULATIONS, SNRS_DB, CPU
+    )
     snr_db = torch.tensor([0.0, 5.0]).repeat(2000)
     gain = auxiliary._raw_gain(snr_db, np.random.default_rng(1))
     assert (gain[1::2] == 1).all()
     fainter = gain[::2][gain[::2] < 1].numpy()
     assert len(fainter) == pytest.approx(600, abs=5 * math.sqrt(2000 * 0.3 * 0.7))
     assert kstest((fainter - 0.1) / 0.5, "uniform").pvalue > 1e-6
-    assert Auxiliary(conftest.noise_aware(), fresh(A4).model, MODULATIONS, SNRS_DB, CPU)._raw_gain(snr_db, np.random.default_rng(1)) is None
+    assert (
+        Auxiliary(conftest.noise_aware(), fresh(A4).model, MODULATIONS, SNRS_DB, CPU)._raw_gain(
+            snr_db, np.random.default_rng(1)
+        )
+        is None
+    )
 
 
 # Calibration and report
@@ -443,7 +541,7 @@ def test_raw_gain_makes_noisy_frames_fainter_as_often_as_asked():
 
 def eta_error(learner: Learner) -> float:
     """Root mean square over all training frames."""
-    batch = next(batches(Stored(learner.work.data, CPU), learner.work.parts["train"], 100))
+    batch = next(batches(StoredFrames(learner.work.data, CPU), learner.work.parts["train"], 100))
     with torch.no_grad():
         off = learner.model.module.estimate(batch.stored) - denoiser.eta(labels(learner, batch))
     return off.square().mean().sqrt().item()
@@ -464,8 +562,8 @@ def test_calibration_sees_the_same_training_frames_from_every_process(work, monk
         asked.append(order)
         return batches(loader, order, *rest)
 
-    monkeypatch.setattr(training, "batches", note)
-    monkeypatch.setattr(training, "CALIBRATION_BATCHES", most)
+    monkeypatch.setattr(trainer, "batches", note)
+    monkeypatch.setattr(trainer, "CALIBRATION_BATCHES", most)
     learners = [make_learner(work, **IQ | {"batch_size": 8}) for _ in range(2)]
     learners[1].micro_batch = 4  # as in one of two processes
     for learner in learners:
@@ -474,13 +572,15 @@ def test_calibration_sees_the_same_training_frames_from_every_process(work, monk
     assert len(asked[0]) == min(8 * most, 27)
     assert set(map(tuple, asked[0].tolist())) <= set(map(tuple, work.parts["train"].tolist()))
     one, two = (learner.model.module.noise for learner in learners)
-    torch.testing.assert_close(torch.stack([one.a, one.b]), torch.stack([two.a, two.b]), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        torch.stack([one.a, one.b]), torch.stack([two.a, two.b]), rtol=1e-6, atol=1e-6
+    )
     assert one.b != 0
 
 
 def test_a_model_without_an_estimate_is_not_calibrated(work, monkeypatch):
     learner = make_learner(work._replace(cldnn=A0), **IQ)
-    monkeypatch.setattr(training, "batches", None)
+    monkeypatch.setattr(trainer, "batches", None)
     learner.calibrate()
 
 
@@ -494,7 +594,9 @@ def test_perfect_and_reversed_estimates():
     names = ("eta_pearson", "eta_spearman", "eta_monotonicity")
     assert [found[name] for name in names] == pytest.approx([1, 1, 1])
     assert [reverse[name] for name in names] == pytest.approx([-1, -1, 0])
-    means, spreads = ([found[f"eta_{what}_{label}dB"] for label in (-10, 0, 20)] for what in ("mean", "std"))
+    means, spreads = (
+        [found[f"eta_{what}_{label}dB"] for label in (-10, 0, 20)] for what in ("mean", "std")
+    )
     assert means == pytest.approx([math.log(10), 0, -2 * math.log(10)])
     assert spreads == [0, 0, 0]
 
@@ -502,7 +604,9 @@ def test_perfect_and_reversed_estimates():
 def test_report_by_hand():
     """Deviations (0, 1, -1) against those of a falling line, (1, 0, -1); ranks have the same."""
     found = noise_aware.report(np.array([0.0, 1.0, -1.0]), np.array([0.0, 10.0, 20.0]))
-    assert [found[f"eta_{name}"] for name in ("pearson", "spearman", "monotonicity")] == pytest.approx([0.5, 0.5, 0.5])
+    assert [
+        found[f"eta_{name}"] for name in ("pearson", "spearman", "monotonicity")
+    ] == pytest.approx([0.5, 0.5, 0.5])
     spread = noise_aware.report(np.array([1.0, 3.0, 0.0]), np.array([0.0, 0.0, 10.0]))
     assert (spread["eta_mean_0dB"], spread["eta_std_0dB"]) == (2, 1)
     level = noise_aware.report(np.array([1.0, 1.0, 0.0]), np.array([0.0, 10.0, 20.0]))
@@ -515,14 +619,16 @@ def test_report_by_hand():
 
 def test_one_label_has_no_correlation():
     found = noise_aware.report(np.array([1.0, 2.0]), np.array([5.0, 5.0]))
-    assert [math.isnan(found[f"eta_{name}"]) for name in ("pearson", "spearman", "monotonicity")] == [True] * 3
+    assert [
+        math.isnan(found[f"eta_{name}"]) for name in ("pearson", "spearman", "monotonicity")
+    ] == [True] * 3
     assert (found["eta_mean_5dB"], found["eta_std_5dB"]) == (1.5, 0.5)
 
 
 def test_the_row_of_an_epoch_reports_the_estimates_of_the_validation_frames(work):
     learner = make_learner(work, **IQ)
-    row = learner.validate(batches(Stored(work.data, CPU), work.parts["validation"], 4))
-    batch = next(batches(Stored(work.data, CPU), work.parts["validation"], 9))
+    row = learner.validate(batches(StoredFrames(work.data, CPU), work.parts["validation"], 4))
+    batch = next(batches(StoredFrames(work.data, CPU), work.parts["validation"], 9))
     with torch.no_grad():
         eta = learner.model.module.estimate(batch.stored).numpy()
     expected = noise_aware.report(eta, labels(learner, batch).numpy())
@@ -531,11 +637,20 @@ def test_the_row_of_an_epoch_reports_the_estimates_of_the_validation_frames(work
 
 
 def test_tables_of_the_noise_fractions_and_of_the_rest():
-    row = {"train_loss": 2.0, "eta_pearson": 0.5, "eta_mean_-10dB": 1.0, "eta_std_-10dB": 0.1, "eta_mean_0dB": 0.0, "eta_std_0dB": 0.2}
+    row = {
+        "train_loss": 2.0,
+        "eta_pearson": 0.5,
+        "eta_mean_-10dB": 1.0,
+        "eta_std_-10dB": 0.1,
+        "eta_mean_0dB": 0.0,
+        "eta_std_0dB": 0.2,
+    }
     history = [{"epoch": 1} | row, {"epoch": 2} | row]
-    assert training.noise_table(history).to_numpy().tolist() == [[e, *rest] for e in (1, 2) for rest in ((-10, 1, 0.1), (0, 0, 0.2))]
-    assert list(training.training_table(history)) == ["epoch", "train_loss", "eta_pearson"]
-    assert training.noise_table([{"epoch": 1}]).empty
+    assert trainer.noise_table(history).to_numpy().tolist() == [
+        [e, *rest] for e in (1, 2) for rest in ((-10, 1, 0.1), (0, 0, 0.2))
+    ]
+    assert list(trainer.training_table(history)) == ["epoch", "train_loss", "eta_pearson"]
+    assert trainer.noise_table([{"epoch": 1}]).empty
 
 
 # Bad input
@@ -547,7 +662,10 @@ def test_a_folder_that_holds_another_model(tmp_path, key, model, samples):
     modelfile.save(tmp_path, fresh(A0, samples=samples, model=model))
     weight = {"teacher": "distillation", "reference": "features"}[key]
     settings = conftest.noise_aware(**{key: str(tmp_path), weight: 0.1})
-    with pytest.raises(ValueError, match=rf"noise_aware.{key} = .* holds {model}, not a cldnn of frames of {SAMPLES} samples; name one"):
+    with pytest.raises(
+        ValueError,
+        match=rf"noise_aware.{key} = .* holds {model}, not a cldnn of frames of {SAMPLES} samples; name one",
+    ):
         Auxiliary(settings, fresh(A4).model, MODULATIONS, SNRS_DB, CPU)
 
 
@@ -555,11 +673,17 @@ def test_a_teacher_of_other_classes(tmp_path):
     modelfile.save(tmp_path, fresh(A0)._replace(modulations=("BPSK", "QPSK", "8PSK")))
     settings = conftest.noise_aware(teacher=str(tmp_path), distillation=0.1)
     with pytest.raises(
-        ValueError, match=r"noise_aware.teacher = .* knows \('BPSK', 'QPSK', '8PSK'\), not \('4ASK', .*; name one trained on"
+        ValueError,
+        match=r"noise_aware.teacher = .* knows \('BPSK', 'QPSK', '8PSK'\), not \('4ASK', .*; name one trained on",
     ):
         Auxiliary(settings, fresh(A4).model, MODULATIONS, SNRS_DB, CPU)
 
 
 def test_a_teacher_that_is_not_there():
-    with pytest.raises(FileNotFoundError, match=r"noise_aware\.teacher = nowhere is no folder; name that of a trained cldnn"):
-        Auxiliary(conftest.noise_aware(teacher="nowhere"), fresh(A4).model, MODULATIONS, SNRS_DB, CPU)
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"noise_aware\.teacher = nowhere is no folder; name that of a trained cldnn",
+    ):
+        Auxiliary(
+            conftest.noise_aware(teacher="nowhere"), fresh(A4).model, MODULATIONS, SNRS_DB, CPU
+        )

@@ -11,19 +11,33 @@ from typing import get_args
 import pytest
 from ruamel.yaml import YAML
 
-from pisces.augmentation import Augmentation
-from pisces.losses import SNR_LOSSES
+from pisces.config.schema import (
+    MODELS,
+    Augment,
+    Cldnn,
+    Extent,
+    Train,
+    View,
+    lay_over,
+    load_params,
+    read_yaml,
+)
+from pisces.core.modulations import CLASSES_TXT, DIGITAL, MODULATIONS, RML2016
 from pisces.models import BACKBONES, BASELINES, BRANCHES, CLDNN, SNR_HEADS
 from pisces.models.cldnn import Settings, check
-from pisces.modulations import CLASSES_TXT, DIGITAL, MODULATIONS, RML2016
-from pisces.params import MODELS, Augment, Cldnn, Extent, Train, View, lay_over, load_params, read_yaml
-from pisces.schedules import OPTIMIZERS, SCHEDULES
-from pisces.weighting import WEIGHTINGS
+from pisces.sources.rml2018 import Selection
+from pisces.training.augmentation import Augmentation
+from pisces.training.losses import SNR_LOSSES
+from pisces.training.schedules import OPTIMIZERS, SCHEDULES
+from pisces.training.weighting import WEIGHTINGS
 
 ROOT = Path(__file__).parents[1]
 IQ = {"input": "iq", "model": "cldnn"}
 CONSTELLATION = {"input": "constellation", "model": "resnet18"}
-TAUGHT = {"teacher": "/trained", "c": read_yaml(ROOT / "params.yaml")["noise_aware"]["c"] | {"distillation": 0.5}}
+TAUGHT = {
+    "teacher": "/trained",
+    "c": read_yaml(ROOT / "params.yaml")["noise_aware"]["c"] | {"distillation": 0.5},
+}
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 
 
@@ -68,18 +82,30 @@ def test_the_shipped_params_load():
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_fits_and_keeps_comments_and_order(preset, params_file):
-    before, order = comments(params_file), [(section, list(keys)) for section, keys in read_yaml(params_file).items()]
+    before, order = (
+        comments(params_file),
+        [(section, list(keys)) for section, keys in read_yaml(params_file).items()],
+    )
     overlay = read_yaml(preset)
     lay_over(params_file, overlay)
     load_params(params_file)
     content = read_yaml(params_file)
-    assert {section: {key: content[section][key] for key in values} for section, values in overlay.items()} == overlay
+    assert {
+        section: {key: content[section][key] for key in values}
+        for section, values in overlay.items()
+    } == overlay
     assert comments(params_file) == before
     assert [(section, list(keys)) for section, keys in content.items()] == order
 
 
 def test_presets_are_there():
-    assert {path.stem for path in PRESETS} >= {"smoke", "rml2018", "rml2018_full", "rml2018_iq", "rml2016a"}
+    assert {path.stem for path in PRESETS} >= {
+        "smoke",
+        "rml2018",
+        "rml2018_full",
+        "rml2018_iq",
+        "rml2016a",
+    }
 
 
 def test_what_an_overlay_does_not_name_stays(params_file):
@@ -99,30 +125,51 @@ def test_the_published_setting_has_272_joint_classes(params_file):
 
 @pytest.mark.parametrize(
     ("preset", "modulations", "snrs_db", "shares"),
-    [("rml2016a", RML2016, range(-20, 19, 2), (600, 200, 200)), ("rml2018_iq", MODULATIONS, range(-20, 31, 2), (3200, 500, 396))],
+    [
+        ("rml2016a", RML2016, range(-20, 19, 2), (600, 200, 200)),
+        ("rml2018_iq", MODULATIONS, range(-20, 31, 2), (3200, 500, 396)),
+    ],
 )
-def test_the_settings_of_raw_frames_take_all_classes_and_split_them_by_number(params_file, preset, modulations, snrs_db, shares):
+def test_the_settings_of_raw_frames_take_all_classes_and_split_them_by_number(
+    params_file, preset, modulations, snrs_db, shares
+):
     lay_over(params_file, read_yaml(ROOT / "presets" / f"{preset}.yaml"))
     params = load_params(params_file)
-    assert (params.data.modulations, params.data.snrs_db, params.data.frames_per_cell) == (modulations, tuple(snrs_db), None)
+    assert (params.data.modulations, params.data.snrs_db, params.data.frames_per_cell) == (
+        modulations,
+        tuple(snrs_db),
+        None,
+    )
     assert params.stratify.shares == shares
     assert sum(shares) == {"rml2016a": 1000, "rml2018_iq": 4096}[preset]
     assert params.render.views == ("raw",)
 
 
-@pytest.mark.parametrize("preset", [path for path in PRESETS if "synthesize" in read_yaml(path)], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "preset",
+    [path for path in PRESETS if "synthesize" in read_yaml(path)],
+    ids=lambda path: path.stem,
+)
 def test_presets_of_generated_frames_generate_what_they_read(params_file, preset):
     lay_over(params_file, read_yaml(preset))
     params = load_params(params_file)
     assert params.data.path == f"data/raw/synthetic.{params.synthesize.format}"
-    assert set(params.data.modulations) <= set(RML2016 if params.synthesize.format == "pkl" else MODULATIONS)
+    assert set(params.data.modulations) <= set(
+        RML2016 if params.synthesize.format == "pkl" else MODULATIONS
+    )
     assert set(params.data.snrs_db) <= set(params.synthesize.snrs_db)
-    assert (params.data.frames_per_cell or params.synthesize.frames_per_cell) <= params.synthesize.frames_per_cell
+    assert (
+        params.data.frames_per_cell or params.synthesize.frames_per_cell
+    ) <= params.synthesize.frames_per_cell
 
 
 @pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (600, 200, 200), (1, 1, 1)])
 def test_shares_stay_ratios_or_numbers(params_file, shares):
-    found = load_params(write_more(params_file, stratify=dict(zip(("train", "validation", "test"), shares, strict=True)))).stratify.shares
+    found = load_params(
+        write_more(
+            params_file, stratify=dict(zip(("train", "validation", "test"), shares, strict=True))
+        )
+    ).stratify.shares
     assert found == shares
     assert [type(share) for share in found] == [type(share) for share in shares]
 
@@ -130,9 +177,24 @@ def test_shares_stay_ratios_or_numbers(params_file, shares):
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("train", "lrr", 1e-3, r"unknown key train.lrr \(did you mean lr\?\); allowed here are launcher, input, model, pretrained"),
-        ("augment", "noise", 3, r"unknown key augment.noise \(did you mean noise_db\?\); allowed here are phase, carrier_offset_std"),
-        ("trian", None, {}, r"unknown key trian \(did you mean train\?\); allowed here are base, data"),
+        (
+            "train",
+            "lrr",
+            1e-3,
+            r"unknown key train.lrr \(did you mean lr\?\); allowed here are launcher, input, model, pretrained",
+        ),
+        (
+            "augment",
+            "noise",
+            3,
+            r"unknown key augment.noise \(did you mean noise_db\?\); allowed here are phase, carrier_offset_std",
+        ),
+        (
+            "trian",
+            None,
+            {},
+            r"unknown key trian \(did you mean train\?\); allowed here are base, data",
+        ),
         ("train", "lr", "abc", r'train.lr = "abc": input should be a valid number'),
         ("train", "lr", "1e-3", r'train.lr = "1e-3": input should be a valid number'),
         ("train", "lr", 0, r"train.lr = 0: input should be greater than 0"),
@@ -140,48 +202,173 @@ def test_shares_stay_ratios_or_numbers(params_file, shares):
         ("train", "lr", None, r"train.lr = null: input should be a valid number"),
         ("train", "epochs", 2.5, r"train.epochs = 2.5: input should be a valid integer"),
         ("train", "epochs", True, r"train.epochs = true: input should be a valid integer"),
-        ("train", "min_task_weight", 0.5, r"train.min_task_weight = 0.5: input should be less than 0.5"),
-        ("train", "model", "resnet81", r"train.model = .*: there is no model 'resnet81' \(did you mean resnet18\?\); there are resnet18"),
-        ("train", "model", "mcldn", r"train.model = \"mcldn\": there is no model 'mcldn' \(did you mean mcldnn\?\); there are resnet18"),
-        ("train", "input", "raw", r"train.input = \"raw\": input should be 'constellation' or 'iq'"),
-        ("train", "branches", "own", r"train.branches = \"own\": input should be 'plain' or 'attention'"),
-        ("train", "snr_head", "wide", r"train.snr_head = \"wide\": input should be 'standard', 'bottleneck_64', .* or 'regression'"),
-        ("train", "snr_loss", "mse", r"train.snr_loss = \"mse\": input should be 'cross_entropy', 'distance', 'ordinal' or 'regression'"),
-        ("train", "snr_loss", "regression", r"train: snr_loss = regression needs snr_head = regression, not standard; change one"),
-        ("train", "weighting", "equal", r"train.weighting = \"equal\": input should be 'kendall', 'softmax', 'fixed' or 'dwa'"),
-        ("train", "task_weights", [1, 0], r"train.task_weights.1 = 0: input should be greater than 0"),
+        (
+            "train",
+            "min_task_weight",
+            0.5,
+            r"train.min_task_weight = 0.5: input should be less than 0.5",
+        ),
+        (
+            "train",
+            "model",
+            "resnet81",
+            r"train.model = .*: there is no model 'resnet81' \(did you mean resnet18\?\); there are resnet18",
+        ),
+        (
+            "train",
+            "model",
+            "mcldn",
+            r"train.model = \"mcldn\": there is no model 'mcldn' \(did you mean mcldnn\?\); there are resnet18",
+        ),
+        (
+            "train",
+            "input",
+            "raw",
+            r"train.input = \"raw\": input should be 'constellation' or 'iq'",
+        ),
+        (
+            "train",
+            "branches",
+            "own",
+            r"train.branches = \"own\": input should be 'plain' or 'attention'",
+        ),
+        (
+            "train",
+            "snr_head",
+            "wide",
+            r"train.snr_head = \"wide\": input should be 'standard', 'bottleneck_64', .* or 'regression'",
+        ),
+        (
+            "train",
+            "snr_loss",
+            "mse",
+            r"train.snr_loss = \"mse\": input should be 'cross_entropy', 'distance', 'ordinal' or 'regression'",
+        ),
+        (
+            "train",
+            "snr_loss",
+            "regression",
+            r"train: snr_loss = regression needs snr_head = regression, not standard; change one",
+        ),
+        (
+            "train",
+            "weighting",
+            "equal",
+            r"train.weighting = \"equal\": input should be 'kendall', 'softmax', 'fixed' or 'dwa'",
+        ),
+        (
+            "train",
+            "task_weights",
+            [1, 0],
+            r"train.task_weights.1 = 0: input should be greater than 0",
+        ),
         ("train", "task_weights", [1], r"train.task_weights.1 is missing"),
         ("train", "temperature", 0, r"train.temperature = 0: input should be greater than 0"),
         ("train", "label_smoothing", 1, r"train.label_smoothing = 1: input should be less than 1"),
-        ("train", "optimizer", "sgd", r"train.optimizer = \"sgd\": input should be 'adam' or 'adamw'"),
-        ("train", "schedule", "step", r"train.schedule = \"step\": input should be 'plateau', 'cyclic', 'cosine' or 'one_cycle'"),
+        (
+            "train",
+            "optimizer",
+            "sgd",
+            r"train.optimizer = \"sgd\": input should be 'adam' or 'adamw'",
+        ),
+        (
+            "train",
+            "schedule",
+            "step",
+            r"train.schedule = \"step\": input should be 'plateau', 'cyclic', 'cosine' or 'one_cycle'",
+        ),
         (
             "train",
             "stop_metric",
             "loss",
             r"train.stop_metric = \"loss\": input should be 'validation_loss', .*_joint_accuracy'",
         ),
-        ("train", "batch_size", 1, r"train.batch_size = 1: input should be greater than or equal to 2"),
+        (
+            "train",
+            "batch_size",
+            1,
+            r"train.batch_size = 1: input should be greater than or equal to 2",
+        ),
         ("train", "cycle_epochs", 0, r"train.cycle_epochs = 0: input should be greater than 0"),
-        ("train", "max_skipped_steps", -1, r"train.max_skipped_steps = -1: input should be greater than or equal to 0"),
-        ("train", "precision", "16", r"train.precision = \"16\": input should be 'auto', '32-true', 'bf16-mixed' or '16-mixed'"),
-        ("train", "pretrained", "", r"train.pretrained = \"\": string should have at least 1 character"),
+        (
+            "train",
+            "max_skipped_steps",
+            -1,
+            r"train.max_skipped_steps = -1: input should be greater than or equal to 0",
+        ),
+        (
+            "train",
+            "precision",
+            "16",
+            r"train.precision = \"16\": input should be 'auto', '32-true', 'bf16-mixed' or '16-mixed'",
+        ),
+        (
+            "train",
+            "pretrained",
+            "",
+            r"train.pretrained = \"\": string should have at least 1 character",
+        ),
         ("train", "compile", "yes", r"train.compile = \"yes\": input should be a valid boolean"),
         ("augment", "phase", 1, r"augment.phase = 1: input should be a valid boolean"),
-        ("augment", "carrier_offset_std", 0.1, r"augment.carrier_offset_std = 0.1: input should be less than 0.1"),
-        ("augment", "noise_db", -1, r"augment.noise_db = -1: input should be greater than or equal to 0"),
-        ("augment", "gain_db", 61, r"augment.gain_db = 61: input should be less than or equal to 60"),
-        ("augment", "mixup_probability", 1.1, r"augment.mixup_probability = 1.1: input should be less than or equal to 1"),
-        ("augment", "mixup_losses", "all", r"augment.mixup_losses = \"all\": input should be 'classifier_only' or 'all_losses'"),
-        ("train", "snr_balance", 2, r"train.snr_balance = 2: input should be less than or equal to 1"),
+        (
+            "augment",
+            "carrier_offset_std",
+            0.1,
+            r"augment.carrier_offset_std = 0.1: input should be less than 0.1",
+        ),
+        (
+            "augment",
+            "noise_db",
+            -1,
+            r"augment.noise_db = -1: input should be greater than or equal to 0",
+        ),
+        (
+            "augment",
+            "gain_db",
+            61,
+            r"augment.gain_db = 61: input should be less than or equal to 60",
+        ),
+        (
+            "augment",
+            "mixup_probability",
+            1.1,
+            r"augment.mixup_probability = 1.1: input should be less than or equal to 1",
+        ),
+        (
+            "augment",
+            "mixup_losses",
+            "all",
+            r"augment.mixup_losses = \"all\": input should be 'classifier_only' or 'all_losses'",
+        ),
+        (
+            "train",
+            "snr_balance",
+            2,
+            r"train.snr_balance = 2: input should be less than or equal to 1",
+        ),
         ("train", "ema_decay", 1, r"train.ema_decay = 1: input should be less than 1"),
-        ("cldnn", "paths", "both", r"cldnn.paths = \"both\": input should be 'raw', 'denoised' or 'dual'"),
+        (
+            "cldnn",
+            "paths",
+            "both",
+            r"cldnn.paths = \"both\": input should be 'raw', 'denoised' or 'dual'",
+        ),
         ("cldnn", "expert_window", 4, r"cldnn.expert_window = 4: 4 must be odd"),
         ("cldnn", "film", None, r"cldnn.film = null: input should be a valid boolean"),
-        ("noise_aware", "temperature", 0, r"noise_aware.temperature = 0: input should be greater than 0"),
+        (
+            "noise_aware",
+            "temperature",
+            0,
+            r"noise_aware.temperature = 0: input should be greater than 0",
+        ),
         ("noise_aware", "degrade_db", [2], r"noise_aware.degrade_db.1 is missing"),
         ("pis", "fill", "mean", r"pis.fill = \"mean\": input should be 'zero' or 'resample'"),
-        ("augment", "mixup_alpha", -0.1, r"augment.mixup_alpha = -0.1: input should be greater than or equal to 0"),
+        (
+            "augment",
+            "mixup_alpha",
+            -0.1,
+            r"augment.mixup_alpha = -0.1: input should be greater than or equal to 0",
+        ),
         (
             "render",
             "views",
@@ -191,19 +378,74 @@ def test_shares_stay_ratios_or_numbers(params_file, shares):
         ("render", "views", ["raw", "raw"], r"render.views = .*: raw stands more than once"),
         ("render", "views", [], r"render.views = \[\]: .*at least 1 item"),
         ("render", "extent", {"raw": 2.5}, r"render.extent.symbol is missing"),
-        ("train", "accelerator", "gpu", r"train.accelerator = \"gpu\": input should be 'auto', 'cpu', 'cuda' or 'mps'"),
+        (
+            "train",
+            "accelerator",
+            "gpu",
+            r"train.accelerator = \"gpu\": input should be 'auto', 'cpu', 'cuda' or 'mps'",
+        ),
         ("render", "size", 47, r"render.size = 47: 47 must be even"),
         ("render", "size", 256, r"render.size = 256: input should be less than or equal to 254"),
-        ("draw", "method", "log", r"draw.method = \"log\": input should be 'log_histogram', 'histogram'"),
-        ("draw", "decay_px", [2.0, 1.0, 0.5], r"draw.decay_px = \[2.0, 1.0, 0.5\]: \[2.0, 1.0, 0.5\] must be strictly increasing"),
-        ("perturb", "stride", 0.5, r"perturb: stride = 0.5 leaves gaps between windows of 0.25; lower it"),
-        ("perturb", "regions", ["rings"], r"perturb.regions.0 = \"rings\": input should be 'ring', 'sector', 'cluster' or 'window'"),
-        ("perturb", "levels_percent", [1, 101], r"perturb.levels_percent.1 = 101: input should be less than or equal to 100"),
-        ("perturb", "curve_percent", [0], r"perturb.curve_percent.0 = 0: input should be greater than 0"),
-        ("perturb", "rules", ["percentile"], r"perturb: curve_percent = .* are levels of the rule exact, but rules has only percentile"),
-        ("attribute", "stride", 0.5, r"attribute: stride = 0.5 leaves gaps between windows of 0.25; lower it"),
-        ("attribute", "methods", ["gradcam"], r"attribute.methods.0 = \"gradcam\": input should be 'grad_cam', .* or 'rise'"),
-        ("attribute", "levels_percent", [5, 1], r"attribute.levels_percent = \[5, 1\]: \[5.0, 1.0\] must be strictly increasing"),
+        (
+            "draw",
+            "method",
+            "log",
+            r"draw.method = \"log\": input should be 'log_histogram', 'histogram'",
+        ),
+        (
+            "draw",
+            "decay_px",
+            [2.0, 1.0, 0.5],
+            r"draw.decay_px = \[2.0, 1.0, 0.5\]: \[2.0, 1.0, 0.5\] must be strictly increasing",
+        ),
+        (
+            "perturb",
+            "stride",
+            0.5,
+            r"perturb: stride = 0.5 leaves gaps between windows of 0.25; lower it",
+        ),
+        (
+            "perturb",
+            "regions",
+            ["rings"],
+            r"perturb.regions.0 = \"rings\": input should be 'ring', 'sector', 'cluster' or 'window'",
+        ),
+        (
+            "perturb",
+            "levels_percent",
+            [1, 101],
+            r"perturb.levels_percent.1 = 101: input should be less than or equal to 100",
+        ),
+        (
+            "perturb",
+            "curve_percent",
+            [0],
+            r"perturb.curve_percent.0 = 0: input should be greater than 0",
+        ),
+        (
+            "perturb",
+            "rules",
+            ["percentile"],
+            r"perturb: curve_percent = .* are levels of the rule exact, but rules has only percentile",
+        ),
+        (
+            "attribute",
+            "stride",
+            0.5,
+            r"attribute: stride = 0.5 leaves gaps between windows of 0.25; lower it",
+        ),
+        (
+            "attribute",
+            "methods",
+            ["gradcam"],
+            r"attribute.methods.0 = \"gradcam\": input should be 'grad_cam', .* or 'rise'",
+        ),
+        (
+            "attribute",
+            "levels_percent",
+            [5, 1],
+            r"attribute.levels_percent = \[5, 1\]: \[5.0, 1.0\] must be strictly increasing",
+        ),
         (
             "stratify",
             "test",
@@ -211,31 +453,96 @@ def test_shares_stay_ratios_or_numbers(params_file, shares):
             r"stratify: train = 0.8, validation = 0.1 and test = 200 are ratios and numbers of frames mixed; give three",
         ),
         *(
-            ("stratify", "test", share, rf"stratify.test = {json.dumps(share)}: must be a ratio above 0 and below 1, .* or a whole number")
+            (
+                "stratify",
+                "test",
+                share,
+                rf"stratify.test = {json.dumps(share)}: must be a ratio above 0 and below 1, .* or a whole number",
+            )
             for share in (0, -200, 0.0, 1.0, 200.0, True, "200", None)
         ),
-        ("synthesize", "format", "pickle", r"synthesize.format = \"pickle\": input should be 'hdf5' or 'pkl'"),
-        ("stratify", "test", 0.2, r"stratify: train \+ validation \+ test = 1.1 and must be 1; change one"),
+        (
+            "synthesize",
+            "format",
+            "pickle",
+            r"synthesize.format = \"pickle\": input should be 'hdf5' or 'pkl'",
+        ),
+        (
+            "stratify",
+            "test",
+            0.2,
+            r"stratify: train \+ validation \+ test = 1.1 and must be 1; change one",
+        ),
         (
             "data",
             "modulations",
             ["QPSK", "16QMA"],
             r"data.modulations = .*'16QMA' is not a modulation .*did you mean 16QAM\?\); known are OOK",
         ),
-        ("data", "modulations", ["QPSK", "BPSK", "QPSK"], r"data.modulations = .*: QPSK stands more than once"),
-        ("data", "modulations", ["QPSK"], r"data.modulations = \[\"QPSK\"\]: there is nothing to tell apart .*; name two or more"),
-        ("data", "snrs_db", [10, 0], r"data.snrs_db = \[10, 0\]: \[10, 0\] must be strictly increasing"),
-        ("data", "snrs_db", [0, 0, 10], r"data.snrs_db = \[0, 0, 10\]: .* must be strictly increasing"),
+        (
+            "data",
+            "modulations",
+            ["QPSK", "BPSK", "QPSK"],
+            r"data.modulations = .*: QPSK stands more than once",
+        ),
+        (
+            "data",
+            "modulations",
+            ["QPSK"],
+            r"data.modulations = \[\"QPSK\"\]: there is nothing to tell apart .*; name two or more",
+        ),
+        (
+            "data",
+            "snrs_db",
+            [10, 0],
+            r"data.snrs_db = \[10, 0\]: \[10, 0\] must be strictly increasing",
+        ),
+        (
+            "data",
+            "snrs_db",
+            [0, 0, 10],
+            r"data.snrs_db = \[0, 0, 10\]: .* must be strictly increasing",
+        ),
         ("data", "snrs_db", [0, 2.5], r"data.snrs_db.1 = 2.5: input should be a valid integer"),
-        ("data", "class_order", "alphabetic", r"data.class_order = \"alphabetic\": input should be 'fixed' or 'classes_txt'"),
+        (
+            "data",
+            "class_order",
+            "alphabetic",
+            r"data.class_order = \"alphabetic\": input should be 'fixed' or 'classes_txt'",
+        ),
         ("data", "frames_per_cell", 0, r"data.frames_per_cell = 0: input should be greater than 0"),
         ("perturb", "masks", ["top", "top"], r"perturb.masks = .*: top stands more than once"),
-        ("perturb", "levels_percent", [5, 1], r"perturb.levels_percent = \[5, 1\]: .* must be strictly increasing"),
-        ("perturb", "levels_percent", [0, 1], r"perturb.levels_percent.0 = 0: input should be greater than 0"),
-        ("synthesize", "rolloff", [0.5, 0.2], r"synthesize: rolloff = \[0.5, 0.2\] must be a range \[low, high\] within 0..1"),
-        ("synthesize", "multipath", {"k_factor_db": 10, "paths": 4}, r"synthesize.multipath.delay_spread is missing"),
+        (
+            "perturb",
+            "levels_percent",
+            [5, 1],
+            r"perturb.levels_percent = \[5, 1\]: .* must be strictly increasing",
+        ),
+        (
+            "perturb",
+            "levels_percent",
+            [0, 1],
+            r"perturb.levels_percent.0 = 0: input should be greater than 0",
+        ),
+        (
+            "synthesize",
+            "rolloff",
+            [0.5, 0.2],
+            r"synthesize: rolloff = \[0.5, 0.2\] must be a range \[low, high\] within 0..1",
+        ),
+        (
+            "synthesize",
+            "multipath",
+            {"k_factor_db": 10, "paths": 4},
+            r"synthesize.multipath.delay_spread is missing",
+        ),
         ("base", "seed", -1, r"base.seed = -1: input should be greater than or equal to 0"),
-        ("pis", None, {}, r"pis.resamples is missing; copy it from the params.yaml of the repository"),
+        (
+            "pis",
+            None,
+            {},
+            r"pis.resamples is missing; copy it from the params.yaml of the repository",
+        ),
         ("pis", None, None, r"pis = null: input should be an object"),
     ],
 )
@@ -250,8 +557,13 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
     path = write("stratify", "test", 0.2)
     with pytest.raises(ValueError, match=r"stratify: train") as raised:
         load_params(path)
-    assert str(raised.value) == f"{path}: stratify: train + validation + test = 1.1 and must be 1; change one of the three ratios"
-    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: train.lr: input should be a valid number$"):
+    assert (
+        str(raised.value)
+        == f"{path}: stratify: train + validation + test = 1.1 and must be 1; change one of the three ratios"
+    )
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(path))}: train.lr: input should be a valid number$"
+    ):
         load_params(write_more(path, stratify={"test": 0.1}, train={"lr": {"start": 1}}))
 
 
@@ -290,7 +602,11 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
         ),
         (
             {"noise_aware": {"raw_gain": {"probability": 0, "below_db": 0, "low": 0, "high": 0.5}}},
-            {"noise_aware": {"raw_gain": {"probability": 0, "below_db": 0, "low": 0.6, "high": 0.5}}},
+            {
+                "noise_aware": {
+                    "raw_gain": {"probability": 0, "below_db": 0, "low": 0.6, "high": 0.5}
+                }
+            },
             "noise_aware: raw_gain.low, high = [0.6, 0.5] must be a range from low to high",
         ),
         (
@@ -319,12 +635,19 @@ def test_a_mistake_of_a_whole_section_is_not_drowned_in_it(write):
             "evaluate.bypass_denoiser = true needs a denoiser, which only train.model = cldnn with cldnn.paths = denoised or dual has",
         ),
         (
-            {"train": IQ | {"model": "mcldnn"}, "cldnn": {"paths": "raw", "film": False, "condition": "known"}},
+            {
+                "train": IQ | {"model": "mcldnn"},
+                "cldnn": {"paths": "raw", "film": False, "condition": "known"},
+            },
             {"train": IQ},
             "cldnn.condition = known has nobody to tell with cldnn.paths = raw and neither cldnn.film nor eta_gate; set it to blind",
         ),
         (
-            {"train": IQ, "noise_aware": TAUGHT, "augment": {"mixup_alpha": 0.2, "mixup_probability": 0.5}},
+            {
+                "train": IQ,
+                "noise_aware": TAUGHT,
+                "augment": {"mixup_alpha": 0.2, "mixup_probability": 0.5},
+            },
             {"augment": {"mixup_probability": 1.0}},
             "noise_aware.teacher says nothing about mixed batches, which all are with augment.mixup_probability = 1; lower that, or set",
         ),
@@ -362,19 +685,52 @@ def test_sections_that_contradict_each_other(params_file, good, bad, message):
 
 
 def test_phases_are_free_without_a_denoiser(params_file):
-    for change in ({"train": IQ | {"model": "mcldnn"}}, {"train": IQ, "cldnn": {"paths": "raw"}}, {"train": CONSTELLATION}):
-        assert load_params(write_more(params_file, **change | {"train": change["train"] | {"epochs": 1}})).train.epochs == 1
+    for change in (
+        {"train": IQ | {"model": "mcldnn"}},
+        {"train": IQ, "cldnn": {"paths": "raw"}},
+        {"train": CONSTELLATION},
+    ):
+        assert (
+            load_params(
+                write_more(params_file, **change | {"train": change["train"] | {"epochs": 1}})
+            ).train.epochs
+            == 1
+        )
 
 
 @pytest.mark.parametrize(
     ("phase", "change", "message"),
     [
-        ("b1", {"epochs": None}, "noise_aware: b1.epochs = null, which only c may have; say how many epochs phase b1 takes, 0 for none"),
-        ("c", {"epochs": 9}, "noise_aware: c.epochs = 9, but phase c has what the others leave of train.epochs; set it to null"),
-        ("b2", {"features": 0.03}, "noise_aware: a weight of features above 0 needs reference, the folder of a trained cldnn; set it"),
-        ("c", {"distillation": 1}, "noise_aware: a weight of distillation above 0 needs teacher, the folder of a trained cldnn; set it"),
-        ("a", {"gradient": 1.5}, "noise_aware.a.gradient = 1.5: input should be less than or equal to 1"),
-        ("a", {"noise": -1}, "noise_aware.a.noise = -1: input should be greater than or equal to 0"),
+        (
+            "b1",
+            {"epochs": None},
+            "noise_aware: b1.epochs = null, which only c may have; say how many epochs phase b1 takes, 0 for none",
+        ),
+        (
+            "c",
+            {"epochs": 9},
+            "noise_aware: c.epochs = 9, but phase c has what the others leave of train.epochs; set it to null",
+        ),
+        (
+            "b2",
+            {"features": 0.03},
+            "noise_aware: a weight of features above 0 needs reference, the folder of a trained cldnn; set it",
+        ),
+        (
+            "c",
+            {"distillation": 1},
+            "noise_aware: a weight of distillation above 0 needs teacher, the folder of a trained cldnn; set it",
+        ),
+        (
+            "a",
+            {"gradient": 1.5},
+            "noise_aware.a.gradient = 1.5: input should be less than or equal to 1",
+        ),
+        (
+            "a",
+            {"noise": -1},
+            "noise_aware.a.noise = -1: input should be greater than or equal to 0",
+        ),
         ("a", {"denoise": 1}, "unknown key noise_aware.a.denoise"),
     ],
 )
@@ -386,7 +742,11 @@ def test_phases_that_make_no_sense(params_file, phase, change, message):
 
 def test_the_sources_of_features_and_distillation_may_be_given(params_file):
     content = read_yaml(params_file)["noise_aware"]
-    sources = {"reference": "trained", "teacher": "trained", "c": content["c"] | {"features": 0.03, "distillation": 1}}
+    sources = {
+        "reference": "trained",
+        "teacher": "trained",
+        "c": content["c"] | {"features": 0.03, "distillation": 1},
+    }
     assert load_params(write_more(params_file, noise_aware=sources)).noise_aware.c.features == 0.03
 
 
@@ -396,14 +756,21 @@ def test_settings_of_a_cldnn_are_those_of_the_model(params_file):
 
 
 def test_what_a_section_asks_for_only_with_another_is_free_without_it(params_file):
-    path = write_more(params_file, render={"views": ["raw", "symbol"], "sps": 2}, synthesize={"sps": 2}, perturb={"views": None})
+    path = write_more(
+        params_file,
+        render={"views": ["raw", "symbol"], "sps": 2},
+        synthesize={"sps": 2},
+        perturb={"views": None},
+    )
     params = load_params(path)
     assert (params.render.sps, params.perturb.views) == (2, None)
 
 
 @pytest.mark.parametrize("loss", SNR_LOSSES)
 def test_the_regression_head_goes_with_every_loss(params_file, loss):
-    train = load_params(write_more(params_file, train={"snr_head": "regression", "snr_loss": loss})).train
+    train = load_params(
+        write_more(params_file, train={"snr_head": "regression", "snr_loss": loss})
+    ).train
     assert (train.snr_head, train.snr_loss) == ("regression", loss)
 
 
@@ -471,7 +838,10 @@ def test_a_file_that_is_no_params_file(text, message, tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml does not exist; run from the root of the repository"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"nowhere\.yaml does not exist; run from the root of the repository",
+    ):
         load_params(tmp_path / "nowhere.yaml")
 
 
@@ -484,10 +854,19 @@ def test_every_spelling_of_a_number_is_one(written, params_file):
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
-        ({"trian": {"lr": 1e-4}}, r"'trian' is not a section of .*params.yaml; allowed are base, data"),
+        (
+            {"trian": {"lr": 1e-4}},
+            r"'trian' is not a section of .*params.yaml; allowed are base, data",
+        ),
         ({"train": 3}, r"'train' is not a section"),
-        ({"train": {"lrr": 1e-4}}, r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr"),
-        ({"base": {"seed": 7}, "train": {"lr": -1}}, r"train.lr = -1: input should be greater than 0"),
+        (
+            {"train": {"lrr": 1e-4}},
+            r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr",
+        ),
+        (
+            {"base": {"seed": 7}, "train": {"lr": -1}},
+            r"train.lr = -1: input should be greater than 0",
+        ),
     ],
 )
 def test_an_invalid_overlay_changes_nothing(overlay, message, params_file):
@@ -510,14 +889,18 @@ def test_params_cannot_be_changed_while_running(params_file):
 
 
 def test_class_order_is_that_of_the_columns_of_y(write):
-    assert load_params(write("data", "class_order", "fixed")).data.classes == MODULATIONS
-    assert load_params(write("data", "class_order", "classes_txt")).data.classes == CLASSES_TXT
+    for name, classes in (("fixed", MODULATIONS), ("classes_txt", CLASSES_TXT)):
+        data = load_params(write("data", "class_order", name)).data
+        assert data.to(Selection).classes == classes
 
 
 def test_presets_set_the_same_keys_apart_from_their_own_data():
     """Laid one over another, a preset leaves nothing of the one before."""
     presets = {path.stem: read_yaml(path) for path in PRESETS}
-    keys = {name: {f"{section}.{key}" for section, values in preset.items() for key in values} for name, preset in presets.items()}
+    keys = {
+        name: {f"{section}.{key}" for section, values in preset.items() for key in values}
+        for name, preset in presets.items()
+    }
     generated = {key for key in keys["smoke"] if key.startswith("synthesize.")} | {"data.path"}
     assert generated < keys["smoke"]
     for name in presets:

@@ -1,6 +1,7 @@
 """Scores of models whose answers hang on known pixels, in closed form; and intervals that mean what they say."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -8,20 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import binomtest
 from torch import nn
 
-from pisces import pis, rendering, shards
-from pisces.datasets import Constellations, Signals
-from pisces.inference import Look
-from pisces.masks import KINDS, Mask, build
-from pisces.params import Perturb
-from pisces.perturbation import Perturbations, perturb
-from pisces.pis import TASKS, Outcome, areas, by_cell, holm, mcnemar, measure, published, realised_fractions, score, table
-from pisces.rendering import OUTSIDE, Drawing
-from pisces.seeding import generator
-from pisces.shards import Cell
-from pisces.signals import Waveform
+from pisces.core import shards
+from pisces.core.seeding import generator
+from pisces.core.shards import Cell
+from pisces.inputs import binning
+from pisces.inputs.binning import OUTSIDE
+from pisces.inputs.drawing import BinStore, Drawing, DrawingProber
+from pisces.inputs.waveform import IqStore, WaveformProber
+from pisces.pis import score as scores
+from pisces.pis.masks import KINDS, Mask, build
+from pisces.pis.score import (
+    TASKS,
+    Outcome,
+    areas,
+    by_cell,
+    holm,
+    impact,
+    measure,
+    published,
+    realised_fractions,
+    table,
+)
+from pisces.pis.settings import MaskSettings
+from pisces.pis.store import Perturbations, perturb
 from tests.conftest import PERTURB, RENDER, SAMPLES, SIZE, draw, raw_only, save_bins
 
 CPU = torch.device("cpu")
@@ -30,22 +42,44 @@ FRAMES = 60  # a cell
 LEVELS = (5, 20)
 
 
-LOOK = Look(Drawing(raw_only(8), draw("histogram")))
+def drawn(data: BinStore) -> DrawingProber:
+    """The frames of a data set as images of their counts."""
+    return DrawingProber(Drawing(data.render, draw("histogram")), data)
 
 
 def rng() -> np.random.Generator:
     return generator(1, "test pis")
 
 
-def settings(**changes) -> Perturb:
+def settings(**changes) -> MaskSettings:
     """All masks by brightness of 5 and 20 %, but for `changes`."""
-    usual = {"levels_percent": LEVELS, "curve_percent": (), "regions": (), "rings": 4, "window": 0.25, "stride": 0.25}
-    return PERTURB.model_copy(update=usual | changes)
+    usual = {
+        "levels_percent": LEVELS,
+        "curve_percent": (),
+        "regions": (),
+        "rings": 4,
+        "window": 0.25,
+        "stride": 0.25,
+    }
+    return replace(PERTURB, **(usual | changes))
 
 
-def perturbed(data: Constellations, index: np.ndarray, path: Path, views: tuple[str, ...] = ("raw",), **changes) -> Perturbations:
+def perturbed(
+    data: BinStore,
+    index: np.ndarray,
+    path: Path,
+    views: tuple[str, ...] = ("raw",),
+    **changes,
+) -> Perturbations:
     """The file of the masks that `settings` ask for."""
-    perturb(data, index, build(views, settings(**changes), data.render.size), settings(**changes), 1, path)
+    perturb(
+        data,
+        index,
+        build(views, settings(**changes), data.render.size),
+        settings(**changes),
+        1,
+        path,
+    )
     return Perturbations(path)
 
 
@@ -71,7 +105,9 @@ class Planted(Counted):
 
 class Constant(Counted):
     def answer(self, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.tensor([0.0, 1.0]).repeat(len(counts), 1), torch.tensor([1.0, 0.0]).repeat(len(counts), 1)
+        return torch.tensor([0.0, 1.0]).repeat(len(counts), 1), torch.tensor([1.0, 0.0]).repeat(
+            len(counts), 1
+        )
 
 
 class Linear(Counted):
@@ -79,7 +115,9 @@ class Linear(Counted):
 
     def __init__(self):
         super().__init__(slice(None))
-        self.weights = torch.from_numpy(generator(1, "test linear").normal(size=(2, 4 * SIZE * SIZE, 3)).astype(np.float32))
+        self.weights = torch.from_numpy(
+            generator(1, "test linear").normal(size=(2, 4 * SIZE * SIZE, 3)).astype(np.float32)
+        )
 
     def answer(self, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return counts @ self.weights[0], counts @ self.weights[1]
@@ -99,12 +137,14 @@ class Linear(Counted):
 )
 def test_published_scores(before, after, fraction, published):
     # Half a unit of the last digit, of the score and of two accuracies of seven digits.
-    assert score(before - after, fraction) == pytest.approx(published, abs=0.5e-4 + 1e-7 / fraction)
+    assert impact(before - after, fraction) == pytest.approx(
+        published, abs=0.5e-4 + 1e-7 / fraction
+    )
 
 
 def test_score_of_nothing_taken_is_undefined():
-    assert np.isnan(score(0.0, 0.0))
-    assert score(-0.02, 0.05) == pytest.approx(-0.4)
+    assert np.isnan(impact(0.0, 0.0))
+    assert impact(-0.02, 0.05) == pytest.approx(-0.4)
 
 
 def test_realised_fractions_by_hand():
@@ -114,7 +154,12 @@ def test_realised_fractions_by_hand():
     assert fractions.tolist() == [[2 / 4, 0, 1 / 4], [1 / 2, 0, 0], [3 / 4, 0, 0]]
 
 
-def outcome_of(before: dict[str, np.ndarray], after: dict[str, dict[str, np.ndarray]], mask: Mask, fraction: float) -> Outcome:
+def outcome_of(
+    before: dict[str, np.ndarray],
+    after: dict[str, dict[str, np.ndarray]],
+    mask: Mask,
+    fraction: float,
+) -> Outcome:
     """One mask's outcome, `after` being kind -> task -> (n,) bool, with the same fraction in every frame."""
     n = len(before["joint"])
     outcome = Outcome([mask], n)
@@ -130,13 +175,22 @@ def test_published_scores_from_answers():
     n = 111_412
 
     def first(modulation: float, snr: float, joint: float) -> dict[str, np.ndarray]:
-        return {task: np.arange(n) < round(share * n) for task, share in zip(TASKS, (modulation, snr, joint), strict=True)}
+        return {
+            task: np.arange(n) < round(share * n)
+            for task, share in zip(TASKS, (modulation, snr, joint), strict=True)
+        }
 
     before, after = first(0.7639033, 0.6870894, 0.5125660), first(0.7203712, 0.5805479, 0.3950382)
-    outcome = outcome_of(before, dict.fromkeys(KINDS, after), Mask("raw", "percentile", "top", 1.0), 0.055)
+    outcome = outcome_of(
+        before, dict.fromkeys(KINDS, after), Mask("raw", "percentile", "top", 1.0), 0.055
+    )
     rows = table(outcome, 10, rng()).set_index("task")
-    assert rows["pis_nominal"][list(TASKS)].tolist() == pytest.approx([4.3532, 10.6541, 11.7528], abs=0.7e-4)
-    assert rows["pis"][list(TASKS)].tolist() == pytest.approx([4.3532 / 5.5, 10.6541 / 5.5, 11.7528 / 5.5], abs=0.2e-4)
+    assert rows["pis_nominal"][list(TASKS)].tolist() == pytest.approx(
+        [4.3532, 10.6541, 11.7528], abs=0.7e-4
+    )
+    assert rows["pis"][list(TASKS)].tolist() == pytest.approx(
+        [4.3532 / 5.5, 10.6541 / 5.5, 11.7528 / 5.5], abs=0.2e-4
+    )
     assert rows["n"].tolist() == [n] * 3
 
 
@@ -144,7 +198,7 @@ def test_published_scores_from_answers():
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory, write_constellations) -> Constellations:
+def planted(tmp_path_factory, write_constellations) -> BinStore:
     """2 modulations x 2 SNRs on 8 x 8 pixels, 20 of them lit, each frame with one brightest: 10 samples, the others at most 3.
 
     Frames of the second modulation have it in the key pixel, of the first never there; 60 samples are inside at the second SNR and
@@ -156,12 +210,14 @@ def planted(tmp_path_factory, write_constellations) -> Constellations:
             others = [3] * 12 + [2] * 7 if s else [2] + [1] * 18
             bins = np.full((FRAMES, 60), OUTSIDE, np.uint16)
             for frame in range(FRAMES):
-                free = generator(1, "test planted", m, s, frame).permutation(np.delete(np.arange(64), KEY_PIXEL))[:20]
+                free = generator(1, "test planted", m, s, frame).permutation(
+                    np.delete(np.arange(64), KEY_PIXEL)
+                )[:20]
                 brightest, rest = (KEY_PIXEL, free[1:]) if m else (free[0], free[1:])
                 inside = np.concatenate([np.full(10, brightest), np.repeat(rest, others)])
                 bins[frame, : len(inside)] = inside
             cells[Cell(modulation, snr_db)] = bins
-    return Constellations(write_constellations(tmp_path_factory.mktemp("planted"), cells, 8))
+    return BinStore(write_constellations(tmp_path_factory.mktemp("planted"), cells, 8))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +229,7 @@ def everything(planted, tmp_path_factory) -> Perturbations:
 
 @pytest.fixture(scope="module")
 def outcome(planted, everything) -> Outcome:
-    return measure(Planted(), LOOK, planted, everything, CPU)
+    return measure(Planted(), drawn(planted), planted, everything, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +239,14 @@ def rows(outcome) -> pd.DataFrame:
 
 def of(rows: pd.DataFrame, rule: str, mask: str, level: float) -> pd.DataFrame:
     """Rows of one mask by task."""
-    return rows[(rows["rule"] == rule) & (rows["mask"] == mask) & (rows["level_percent"] == level)].set_index("task")
+    return rows[
+        (rows["rule"] == rule) & (rows["mask"] == mask) & (rows["level_percent"] == level)
+    ].set_index("task")
 
 
 def test_planted_pixel_scores_what_it_must(outcome, rows):
     """Top 5 % is the brightest pixel: half of the frames lose their modulation, half their SNR, three quarters one or both."""
-    assert pis.baseline(outcome) == dict.fromkeys(TASKS, 1.0)
+    assert scores.baseline(outcome) == dict.fromkeys(TASKS, 1.0)
     top = of(rows, "exact", "top", 5)
     assert top.loc[list(TASKS), "accuracy"].tolist() == [0.5, 0.5, 0.25]
     assert top.loc[list(TASKS), "accuracy_drop"].tolist() == [0.5, 0.5, 0.75]
@@ -196,7 +254,9 @@ def test_planted_pixel_scores_what_it_must(outcome, rows):
     assert top["fraction_all"].tolist() == pytest.approx([1 / 64] * 3)
     assert top["fraction_mass"].tolist() == pytest.approx([(10 / 60 + 10 / 30) / 2] * 3)
     assert top.loc[list(TASKS), "pis"].tolist() == pytest.approx([10, 10, 15])
-    assert of(rows, "exact", "top", 20).loc[list(TASKS), "pis"].tolist() == pytest.approx([2.5, 2.5, 3.75])
+    assert of(rows, "exact", "top", 20).loc[list(TASKS), "pis"].tolist() == pytest.approx(
+        [2.5, 2.5, 3.75]
+    )
 
 
 def test_pixels_that_the_model_ignores_score_nothing(rows):
@@ -209,21 +269,32 @@ def test_pixels_that_the_model_ignores_score_nothing(rows):
 def test_planted_pixel_ranks_first(rows):
     exact = rows[rows["rule"] == "exact"]
     for task in TASKS:
-        assert exact.loc[exact.loc[exact["task"] == task, "pis"].idxmax(), ["mask", "level_percent"]].tolist() == ["top", 5]
+        assert exact.loc[
+            exact.loc[exact["task"] == task, "pis"].idxmax(), ["mask", "level_percent"]
+        ].tolist() == ["top", 5]
     top = of(rows, "exact", "top", 5)
     assert (top["excess_ci_low"] > 5).all()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("random", "mask"), ("top", "control_count"), ("bottom", "control_mass")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("random", "mask"), ("top", "control_count"), ("bottom", "control_mass")]
+)
 def test_random_masks_score_as_often_as_they_hit(everything, planted, rows, name, kind):
     """The modulation is lost where the list holds the key pixel and a frame of the second modulation; counted in the file."""
     mask = Mask("raw", "exact", name, 20.0)
     pixels, offsets = everything.pixels(mask, kind, 0, 4 * FRAMES)
-    hits = [KEY_PIXEL in pixels[a:b] and m == 1 for (a, b), m in zip(pairwise(offsets), everything.frame[:, 0], strict=True)]
-    counts = np.stack([np.bincount(b[b < 64], minlength=64) for b in planted.bins(everything.frame)])
+    hits = [
+        KEY_PIXEL in pixels[a:b] and m == 1
+        for (a, b), m in zip(pairwise(offsets), everything.frame[:, 0], strict=True)
+    ]
+    counts = np.stack(
+        [np.bincount(b[b < 64], minlength=64) for b in planted.bins(everything.frame)]
+    )
     fraction = realised_fractions(counts, pixels, offsets)[1].mean()
     row = of(rows, "exact", name, 20).loc["modulation"]
-    assert row["pis" if kind == "mask" else f"{kind}_pis"] == pytest.approx(np.mean(hits) / fraction)
+    assert row["pis" if kind == "mask" else f"{kind}_pis"] == pytest.approx(
+        np.mean(hits) / fraction
+    )
     # Where 4 of 20 pixels are taken, half of the frames are hit with probability 1/5: 0.5 * 0.2 / 0.2.
     if kind != "control_mass":
         assert fraction == pytest.approx(0.2)
@@ -232,7 +303,9 @@ def test_random_masks_score_as_often_as_they_hit(everything, planted, rows, name
 
 
 def test_excess_is_over_the_count_control_and_that_of_a_random_mask_covers_zero(rows):
-    assert rows["excess"].tolist() == pytest.approx((rows["pis"] - rows["control_count_pis"]).tolist())
+    assert rows["excess"].tolist() == pytest.approx(
+        (rows["pis"] - rows["control_count_pis"]).tolist()
+    )
     random = rows[(rows["mask"] == "random") & (rows["rule"] == "exact")]
     assert (random["pis"] > 0).all()
     assert (random["excess_ci_low"] <= 0).all()
@@ -240,18 +313,24 @@ def test_excess_is_over_the_count_control_and_that_of_a_random_mask_covers_zero(
 
 
 def test_a_constant_model_scores_zero(planted, everything):
-    outcome = measure(Constant(), LOOK, planted, everything, CPU)
-    assert pis.baseline(outcome) == {"modulation": 0.5, "snr": 0.5, "joint": 0.25}
-    scores = table(outcome, 100, rng())[["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"]]
-    assert (scores == 0).all(axis=None)
+    outcome = measure(Constant(), drawn(planted), planted, everything, CPU)
+    assert scores.baseline(outcome) == {"modulation": 0.5, "snr": 0.5, "joint": 0.25}
+    found = table(outcome, 100, rng())[
+        ["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"]
+    ]
+    assert (found == 0).all(axis=None)
 
 
 def test_nominal_and_realised_scores_share_the_drop(rows):
     drop = rows["accuracy_drop"]
     assert (rows["pis"] * rows["fraction_lit"]).tolist() == pytest.approx(drop.tolist())
-    assert (rows["pis_nominal"] * rows["level_percent"] / 100).tolist() == pytest.approx(drop.tolist())
+    assert (rows["pis_nominal"] * rows["level_percent"] / 100).tolist() == pytest.approx(
+        drop.tolist()
+    )
     exact = rows[rows["rule"] == "exact"]
-    assert exact["pis_nominal"].tolist() == pytest.approx(exact["pis"].tolist())  # 20 lit pixels: 5 and 20 % are whole numbers of them
+    assert exact["pis_nominal"].tolist() == pytest.approx(
+        exact["pis"].tolist()
+    )  # 20 lit pixels: 5 and 20 % are whole numbers of them
     # By the published rule, bottom 5 % of 18 ones, a two and a ten, or 7 twos, 12 threes and a ten, is every tied one: 12.5 of 20.
     tied = of(rows, "percentile", "bottom", 5)
     assert tied["fraction_lit"].tolist() == pytest.approx([(18 + 7) / 2 / 20] * 3)
@@ -265,27 +344,41 @@ def questions(file: Perturbations, counts: np.ndarray) -> set[tuple]:
     for mask, kind in product(file.masks, KINDS):
         pixels, offsets = file.pixels(mask, kind, 0, len(counts))
         for frame, (a, b) in enumerate(pairwise(offsets)):
-            different.add((frame, *(pixel for pixel in pixels[a:b].tolist() if counts[frame, pixel])))
+            different.add(
+                (frame, *(pixel for pixel in pixels[a:b].tolist() if counts[frame, pixel]))
+            )
     return different
 
 
-def counts_of(data: Constellations, index: np.ndarray) -> np.ndarray:
-    return np.stack([np.bincount(row[row < data.render.size**2], minlength=data.render.size**2) for row in data.bins(index)])
+def counts_of(data: BinStore, index: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [
+            np.bincount(row[row < data.render.size**2], minlength=data.render.size**2)
+            for row in data.bins(index)
+        ]
+    )
 
 
 def test_each_frame_is_asked_once_for_each_different_list(planted, everything):
     model = Planted()
-    measure(model, LOOK, planted, everything, CPU)
+    measure(model, drawn(planted), planted, everything, CPU)
     assert model.images == len(questions(everything, counts_of(planted, everything.frame)))
     # Of 36 lists and the frame as it is: the masks of one exact level share their count control, and a tie makes bottom 5 and 20 % one.
     assert model.images <= 4 * FRAMES * (37 - 4 - 3)
 
 
-def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(planted, everything, tmp_path):
+def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(
+    planted, everything, tmp_path
+):
     """Windows of 2 x 2 of 64 pixels, 20 of them lit, often hold none, and 2 % of 64 pixels drawn from all are mostly dark."""
-    changes = {"rules": ("percentile",), "masks": ("random",), "levels_percent": (2,), "regions": ("window",)}
+    changes = {
+        "rules": ("percentile",),
+        "masks": ("random",),
+        "levels_percent": (2,),
+        "regions": ("window",),
+    }
     file, model = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), Planted()
-    outcome = measure(model, LOOK, planted, file, CPU)
+    outcome = measure(model, drawn(planted), planted, file, CPU)
     assert model.images == len(questions(file, counts_of(planted, file.frame)))
     nothing = outcome.fraction["mask"][:, 1] == 0
     assert nothing.any(axis=1).all()
@@ -297,9 +390,20 @@ def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(planted, e
 
 def test_a_dark_frame_keeps_its_answer(write_constellations, tmp_path):
     bins = np.array([[OUTSIDE, OUTSIDE], [KEY_PIXEL, 3]])
-    data = Constellations(write_constellations(tmp_path, {Cell(m, s): bins for m in ("BPSK", "QPSK") for s in (0, 10)}, 8))
-    file = perturbed(data, np.array([[1, 0, 0], [1, 0, 1]]), tmp_path / "p.h5", rules=("exact",), masks=("top",), levels_percent=(100,))
-    outcome = measure(Planted(), LOOK, data, file, CPU)
+    data = BinStore(
+        write_constellations(
+            tmp_path, {Cell(m, s): bins for m in ("BPSK", "QPSK") for s in (0, 10)}, 8
+        )
+    )
+    file = perturbed(
+        data,
+        np.array([[1, 0, 0], [1, 0, 1]]),
+        tmp_path / "p.h5",
+        rules=("exact",),
+        masks=("top",),
+        levels_percent=(100,),
+    )
+    outcome = measure(Planted(), drawn(data), data, file, CPU)
     assert outcome.baseline["modulation"].tolist() == [False, True]
     assert outcome.correct["mask"]["modulation"].tolist() == [[False, False]]
     assert outcome.fraction["mask"][0, 1].tolist() == [0, 1]
@@ -309,7 +413,9 @@ def test_a_dark_frame_keeps_its_answer(write_constellations, tmp_path):
 
 def test_no_frame_is_left_out(outcome, everything):
     """Every mask but the published random one, which may miss, takes lit pixels of every frame, and so does its count control."""
-    never_misses = [i for i, mask in enumerate(everything.masks) if mask[1:3] != ("percentile", "random")]
+    never_misses = [
+        i for i, mask in enumerate(everything.masks) if mask[1:3] != ("percentile", "random")
+    ]
     assert len(never_misses) == 10
     for kind in ("mask", "control_count"):
         assert outcome.fraction[kind].shape == (12, 3, 4 * FRAMES)
@@ -318,9 +424,9 @@ def test_no_frame_is_left_out(outcome, everything):
 
 @pytest.mark.parametrize("batch", [7, 100])
 def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, batch):
-    monkeypatch.setattr(pis, "BATCH", batch)
+    monkeypatch.setattr(scores, "BATCH", batch)
     model = Planted()
-    again = measure(model, LOOK, planted, everything, CPU)
+    again = measure(model, drawn(planted), planted, everything, CPU)
     assert model.largest == batch
     for kind in KINDS:
         assert np.array_equal(again.fraction[kind], outcome.fraction[kind])
@@ -331,13 +437,22 @@ def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, b
 
 
 def test_joint_is_never_above_either_task(data, index, tmp_path):
-    file = perturbed(data, index, tmp_path / "p.h5", ("raw", "noise"), masks=("top", "bottom"), levels_percent=(5,))
-    outcome = measure(Linear(), Look(Drawing(RENDER, draw("histogram"))), data, file, CPU)
+    file = perturbed(
+        data,
+        index,
+        tmp_path / "p.h5",
+        ("raw", "noise"),
+        masks=("top", "bottom"),
+        levels_percent=(5,),
+    )
+    outcome = measure(Linear(), drawn(data), data, file, CPU)
     for right in (outcome.baseline, *outcome.correct.values()):
         assert np.array_equal(right["joint"], right["modulation"] & right["snr"])
         assert right["joint"].any()
         assert not right["modulation"].all()
-    accuracy = table(outcome, 10, rng()).pivot(index=["view", "rule", "mask"], columns="task", values="accuracy")
+    accuracy = table(outcome, 10, rng()).pivot(
+        index=["view", "rule", "mask"], columns="task", values="accuracy"
+    )
     assert (accuracy["joint"] <= accuracy[["modulation", "snr"]].min(axis=1)).all()
     assert accuracy.to_numpy().min() < accuracy.to_numpy().max()
 
@@ -346,41 +461,60 @@ def test_joint_is_never_above_either_task(data, index, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def paired(planted, tmp_path_factory) -> Constellations:
+def paired(planted, tmp_path_factory) -> BinStore:
     """The planted frames as `raw`, behind a view of other points: 40 or so on other pixels, now and then on the key one."""
     root = tmp_path_factory.mktemp("paired")
-    for (m, modulation), (s, snr_db) in product(enumerate(planted.modulations), enumerate(planted.snrs_db)):
+    for (m, modulation), (s, snr_db) in product(
+        enumerate(planted.modulations), enumerate(planted.snrs_db)
+    ):
         index = np.array([[m, s, frame] for frame in range(FRAMES)])
-        symbol = generator(1, "test paired", m, s).poisson(12, (FRAMES, 40)) + np.arange(40) // 20 * 25
-        save_bins(root, Cell(modulation, snr_db), {"symbol": symbol, "raw": planted.gather(index)[0]}, 8)
-    return Constellations(root)
+        symbol = (
+            generator(1, "test paired", m, s).poisson(12, (FRAMES, 40)) + np.arange(40) // 20 * 25
+        )
+        save_bins(
+            root, Cell(modulation, snr_db), {"symbol": symbol, "raw": planted.gather(index)[0]}, 8
+        )
+    return BinStore(root)
 
 
 @pytest.fixture(scope="module")
 def of_both(paired, everything, tmp_path_factory) -> Perturbations:
-    return perturbed(paired, everything.frame, tmp_path_factory.mktemp("both") / "perturbations.h5", ("raw", "symbol"))
-
-
-def drawn_as(data: Constellations) -> Look:
-    return Look(Drawing(data.render, draw("histogram")))
+    return perturbed(
+        paired,
+        everything.frame,
+        tmp_path_factory.mktemp("both") / "perturbations.h5",
+        ("raw", "symbol"),
+    )
 
 
 @pytest.fixture(scope="module")
 def looks_at_raw(paired, of_both) -> Outcome:
-    return measure(Planted(channel=1), drawn_as(paired), paired, of_both, CPU)
+    return measure(Planted(channel=1), drawn(paired), paired, of_both, CPU)
 
 
 def test_a_view_that_the_model_does_not_look_at_scores_nothing(looks_at_raw):
     rows = table(looks_at_raw, 100, rng())
     assert rows.groupby("view", sort=False).size().to_dict() == {"raw": 36, "symbol": 36}
     of_view = {view: part.drop(columns="view") for view, part in rows.groupby("view")}
-    scores = ["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis", "excess"]
+    scores = [
+        "pis",
+        "pis_ci_low",
+        "pis_ci_high",
+        "pis_nominal",
+        "control_count_pis",
+        "control_mass_pis",
+        "excess",
+    ]
     assert (of_view["symbol"][scores] == 0).all(axis=None)
     assert (of_view["symbol"]["fraction_lit"] > 0).all()
-    assert of(of_view["raw"], "exact", "top", 5).loc[list(TASKS), "pis"].tolist() == pytest.approx([10, 10, 15])
+    assert of(of_view["raw"], "exact", "top", 5).loc[list(TASKS), "pis"].tolist() == pytest.approx(
+        [10, 10, 15]
+    )
 
 
-def test_scores_of_a_view_do_not_depend_on_which_others_are_rendered_or_masked(outcome, looks_at_raw):
+def test_scores_of_a_view_do_not_depend_on_which_others_are_rendered_or_masked(
+    outcome, looks_at_raw
+):
     """The same frames, one view and twelve masks or two views and twenty-four."""
     assert looks_at_raw.masks[:12] == outcome.masks
     for task in TASKS:
@@ -388,7 +522,9 @@ def test_scores_of_a_view_do_not_depend_on_which_others_are_rendered_or_masked(o
     for kind in KINDS:
         assert np.array_equal(looks_at_raw.fraction[kind][:12], outcome.fraction[kind])
         for task in TASKS:
-            assert np.array_equal(looks_at_raw.correct[kind][task][:12], outcome.correct[kind][task])
+            assert np.array_equal(
+                looks_at_raw.correct[kind][task][:12], outcome.correct[kind][task]
+            )
 
 
 def test_fractions_are_of_the_view_of_the_mask(paired, of_both, looks_at_raw):
@@ -398,7 +534,9 @@ def test_fractions_are_of_the_view_of_the_mask(paired, of_both, looks_at_raw):
         of_view = [i for i, mask in enumerate(of_both.masks) if mask.view == view]
         assert len(of_view) == 12
         for i, kind in product(of_view, KINDS):
-            expected = realised_fractions(counts, *of_both.pixels(of_both.masks[i], kind, 0, len(counts)))
+            expected = realised_fractions(
+                counts, *of_both.pixels(of_both.masks[i], kind, 0, len(counts))
+            )
             assert np.array_equal(looks_at_raw.fraction[kind][i], expected.astype(np.float32))
 
 
@@ -414,11 +552,13 @@ class Watcher(Constant):
         return super().forward(images)
 
 
-def test_masks_and_controls_take_the_listed_pixels_of_their_own_view_and_no_others(paired, everything, tmp_path):
+def test_masks_and_controls_take_the_listed_pixels_of_their_own_view_and_no_others(
+    paired, everything, tmp_path
+):
     chosen = [Mask("symbol", "exact", "top", 20.0), Mask("raw", "exact", "random", 20.0)]
     perturb(paired, everything.frame, chosen, settings(), 1, tmp_path / "p.h5")
     file, model = Perturbations(tmp_path / "p.h5"), Watcher()
-    measure(model, drawn_as(paired), paired, file, CPU)
+    measure(model, drawn(paired), paired, file, CPU)
     images = torch.cat(model.shown).flatten(2).numpy()  # (n, views, pixels)
     whole, shown = images[: 4 * FRAMES], {image.tobytes() for image in images}
     expected = {image.tobytes() for image in whole}
@@ -436,15 +576,19 @@ def test_equal_lists_of_two_views_are_two_questions(paired, everything, tmp_path
     whole = [Mask(view, "percentile", "random", 100.0) for view in ("symbol", "raw")]
     perturb(paired, everything.frame, whole, settings(), 1, tmp_path / "p.h5")
     file = Perturbations(tmp_path / "p.h5")
-    outcome = measure(Planted(channel=1), drawn_as(paired), paired, file, CPU)
+    outcome = measure(Planted(channel=1), drawn(paired), paired, file, CPU)
     assert np.array_equal(*(file.pixels(mask, "mask", 0, 4 * FRAMES)[0] for mask in whole))
     assert outcome.correct["mask"]["joint"].mean(axis=1).tolist() == [1.0, 0.25]
 
 
 def test_headline_names_the_view(looks_at_raw):
-    headline = pis.headline(table(looks_at_raw, 20, rng()), areas(looks_at_raw, 20, rng()), LEVELS)
+    headline = scores.headline(
+        table(looks_at_raw, 20, rng()), areas(looks_at_raw, 20, rng()), LEVELS
+    )
     names = list(product(("raw", "symbol"), ("top", "bottom", "random")))
-    assert set(headline) == {f"{view}_{name}_{level}" for view, name in names for level in LEVELS} | {"_".join(name) for name in names}
+    assert set(headline) == {
+        f"{view}_{name}_{level}" for view, name in names for level in LEVELS
+    } | {"_".join(name) for name in names}
     assert headline["raw_top_5"]["joint_pis"] == pytest.approx(15)
     assert headline["symbol_top_5"]["joint_pis"] == 0
     assert headline["symbol_top"] == {"area": 1}
@@ -458,7 +602,11 @@ class OfFrames(nn.Module):
 
     def __init__(self, weights: np.ndarray, bias: tuple[float, ...]):
         super().__init__()
-        self.weights, self.bias, self.shown = torch.from_numpy(weights.astype(np.float32)), torch.tensor(bias), []
+        self.weights, self.bias, self.shown = (
+            torch.from_numpy(weights.astype(np.float32)),
+            torch.tensor(bias),
+            [],
+        )
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.shown.append(frames)
@@ -470,7 +618,7 @@ KEY_SAMPLE, IQ_SAMPLES = 11, 40
 
 
 @pytest.fixture(scope="module")
-def keyed(tmp_path_factory) -> tuple[Constellations, Signals]:
+def keyed(tmp_path_factory) -> tuple[BinStore, IqStore]:
     """Samples within 1.1 RMS of the origin, but for the key sample of the second modulation, whose I and Q are 1.8 RMS or more.
 
     In 8 x 8 pixels of 0.5 RMS it lies in the upper right corner, number 7, alone.
@@ -479,14 +627,19 @@ def keyed(tmp_path_factory) -> tuple[Constellations, Signals]:
     for m, modulation in enumerate(("BPSK", "QPSK")):
         for snr_db in (0, 10):
             stream = generator(1, "test keyed", modulation, snr_db)
-            iq = np.exp(2j * np.pi * stream.random((FRAMES, IQ_SAMPLES))) * stream.uniform(0.9, 1.0, (FRAMES, IQ_SAMPLES))
+            iq = np.exp(2j * np.pi * stream.random((FRAMES, IQ_SAMPLES))) * stream.uniform(
+                0.9, 1.0, (FRAMES, IQ_SAMPLES)
+            )
             if m:
                 iq[:, KEY_SAMPLE] = 1.9 + 1.9j
-            frames = {"iq": iq.astype(np.complex64).view(np.float32).reshape(FRAMES, IQ_SAMPLES, 2), "row": np.arange(FRAMES)}
+            frames = {
+                "iq": iq.astype(np.complex64).view(np.float32).reshape(FRAMES, IQ_SAMPLES, 2),
+                "row": np.arange(FRAMES),
+            }
             cell = Cell(modulation, snr_db)
             shards.save(cell.path(root / "iq"), frames, cell._asdict())
-    rendering.render(root / "iq", root / "constellations", raw_only(8, extent=2.0))
-    return Constellations(root / "constellations"), Signals(root / "iq")
+    binning.render(root / "iq", root / "constellations", raw_only(8, extent=2.0))
+    return BinStore(root / "constellations"), IqStore(root / "iq")
 
 
 @pytest.mark.parametrize("fill", ["zero", "resample"])
@@ -499,16 +652,31 @@ def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
     data, source = keyed
     weights = np.zeros((2, 2 * IQ_SAMPLES, 2))
     weights[0, KEY_SAMPLE, 1] = 1
-    changes = {"masks": (), "rules": ("exact",), "levels_percent": (5,), "regions": ("window",), "window": 1 / 8, "stride": 1 / 8}
+    changes = {
+        "masks": (),
+        "rules": ("exact",),
+        "levels_percent": (5,),
+        "regions": ("window",),
+        "window": 1 / 8,
+        "stride": 1 / 8,
+    }
     file = perturbed(data, data.every_frame(), tmp_path / "p.h5", **changes)
-    outcome = measure(OfFrames(weights, (2.0, 0.0)), Look(Waveform(IQ_SAMPLES), source, fill, 1), data, file, CPU)
-    assert pis.baseline(outcome) == {"modulation": 1, "snr": 0.5, "joint": 0.5}
+    outcome = measure(
+        OfFrames(weights, (2.0, 0.0)),
+        WaveformProber(source, data, fill, 1),
+        data,
+        file,
+        CPU,
+    )
+    assert scores.baseline(outcome) == {"modulation": 1, "snr": 0.5, "joint": 0.5}
     rows = table(outcome, 20, rng()).query("task == 'modulation'").set_index("mask")
     assert len(rows) == 64
     key, counts = rows.loc["0-7"], counts_of(data, file.frame)
     assert (counts[:, 7] == np.repeat([0, 1], 2 * FRAMES)).all()
     assert key["accuracy_drop"] == 0.5
-    assert key["fraction_lit"] == pytest.approx(np.mean((counts[:, 7] > 0) / np.count_nonzero(counts, axis=1)))
+    assert key["fraction_lit"] == pytest.approx(
+        np.mean((counts[:, 7] > 0) / np.count_nonzero(counts, axis=1))
+    )
     assert key["pis"] == pytest.approx(0.5 / key["fraction_lit"])
     others = rows.drop("0-7")
     assert (others["accuracy_drop"] == 0).all()
@@ -519,7 +687,9 @@ def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
 def of_every_view(data, index, tmp_path_factory) -> Perturbations:
     """Masks of all views, for 20 frames."""
     path = tmp_path_factory.mktemp("every") / "perturbations.h5"
-    return perturbed(data, index[::9], path, RENDER.views, levels_percent=(20,), regions=("ring", "cluster"))
+    return perturbed(
+        data, index[::9], path, RENDER.views, levels_percent=(20,), regions=("ring", "cluster")
+    )
 
 
 def of_random_frames() -> OfFrames:
@@ -527,15 +697,23 @@ def of_random_frames() -> OfFrames:
 
 
 @pytest.mark.parametrize("fill", ["zero", "resample"])
-def test_answers_of_raw_iq_are_those_of_each_mask_asked_singly(data, iq_shards, of_every_view, fill):
-    source = Signals(iq_shards)
-    look, file, model = Look(Waveform(SAMPLES), source, fill, 1), of_every_view, of_random_frames()
-    outcome = measure(model, look, data, file, CPU)
+def test_answers_of_raw_iq_are_those_of_each_mask_asked_singly(
+    data, iq_shards, of_every_view, fill
+):
+    source = IqStore(iq_shards)
+    prober, file, model = (
+        WaveformProber(source, data, fill, 1),
+        of_every_view,
+        of_random_frames(),
+    )
+    outcome = measure(model, prober, data, file, CPU)
     asked = sum(map(len, model.shown))
-    targets, waves = torch.from_numpy(file.frame[:, :2]), look.at(data, file.frame, CPU)
+    targets, waves = torch.from_numpy(file.frame[:, :2]), prober.probe(file.frame, CPU)
 
     def right(frames: torch.Tensor) -> dict[str, np.ndarray]:
-        modulation, snr = (torch.stack([one.argmax(1) for one in model(frames)], 1) == targets).numpy().T
+        modulation, snr = (
+            (torch.stack([one.argmax(1) for one in model(frames)], 1) == targets).numpy().T
+        )
         return {"modulation": modulation, "snr": snr, "joint": modulation & snr}
 
     plain = right(source.prepare(source.gather(file.frame), CPU))
@@ -545,7 +723,9 @@ def test_answers_of_raw_iq_are_those_of_each_mask_asked_singly(data, iq_shards, 
     for (i, mask), kind in product(enumerate(file.masks), KINDS):
         pixels, offsets = file.pixels(mask, kind, 0, len(targets))
         first = data.render.views.index(mask.view) * SIZE**2
-        said = right(waves.without(list(range(len(targets))), pixels.astype(np.int64) + first, offsets))
+        said = right(
+            waves.without(list(range(len(targets))), pixels.astype(np.int64) + first, offsets)
+        )
         for task in TASKS:
             assert np.array_equal(outcome.correct[kind][task][i], said[task])
         changed += np.count_nonzero(said["modulation"] != plain["modulation"])
@@ -557,10 +737,10 @@ def test_answers_of_raw_iq_are_those_of_each_mask_asked_singly(data, iq_shards, 
 @pytest.mark.parametrize("batch", [7, 100])
 def test_batch_size_does_not_matter_for_raw_iq(data, iq_shards, of_every_view, monkeypatch, batch):
     """Random fillings hang on the frame, not on its place in a batch."""
-    look = Look(Waveform(SAMPLES), Signals(iq_shards), "resample", 1)
-    expected = measure(of_random_frames(), look, data, of_every_view, CPU)
-    monkeypatch.setattr(pis, "BATCH", batch)
-    again = measure(model := of_random_frames(), look, data, of_every_view, CPU)
+    prober = WaveformProber(IqStore(iq_shards), data, "resample", 1)
+    expected = measure(of_random_frames(), prober, data, of_every_view, CPU)
+    monkeypatch.setattr(scores, "BATCH", batch)
+    again = measure(model := of_random_frames(), prober, data, of_every_view, CPU)
     assert max(map(len, model.shown)) == batch
     for kind, task in product(KINDS, TASKS):
         assert np.array_equal(again.correct[kind][task], expected.correct[kind][task])
@@ -568,8 +748,14 @@ def test_batch_size_does_not_matter_for_raw_iq(data, iq_shards, of_every_view, m
 
 def test_constellations_and_raw_iq_are_asked_about_the_same_pixels(data, iq_shards, of_every_view):
     """What a mask takes is counted on the constellation, whatever the model sees."""
-    images = measure(Linear(), Look(Drawing(RENDER, draw("histogram"))), data, of_every_view, CPU)
-    frames = measure(of_random_frames(), Look(Waveform(SAMPLES), Signals(iq_shards)), data, of_every_view, CPU)
+    images = measure(Linear(), drawn(data), data, of_every_view, CPU)
+    frames = measure(
+        of_random_frames(),
+        WaveformProber(IqStore(iq_shards), data, "zero", 1),
+        data,
+        of_every_view,
+        CPU,
+    )
     for kind in KINDS:
         assert np.array_equal(images.fraction[kind], frames.fraction[kind])
     assert not np.array_equal(images.correct["mask"]["joint"], frames.correct["mask"]["joint"])
@@ -578,10 +764,16 @@ def test_constellations_and_raw_iq_are_asked_about_the_same_pixels(data, iq_shar
 # Intervals
 
 
-def simulated(n: int, before: np.ndarray, flips: dict[str, float], stream: np.random.Generator) -> Outcome:
+def simulated(
+    n: int, before: np.ndarray, flips: dict[str, float], stream: np.random.Generator
+) -> Outcome:
     """An outcome in which each kind changes each frame's answers, right or wrong, with a probability of its own."""
-    after = {kind: dict.fromkeys(TASKS, before ^ (stream.random(n) < flips[kind])) for kind in KINDS}
-    return outcome_of(dict.fromkeys(TASKS, before), after, Mask("raw", "exact", "random", 5.0), 0.05)
+    after = {
+        kind: dict.fromkeys(TASKS, before ^ (stream.random(n) < flips[kind])) for kind in KINDS
+    }
+    return outcome_of(
+        dict.fromkeys(TASKS, before), after, Mask("raw", "exact", "random", 5.0), 0.05
+    )
 
 
 def test_intervals_are_paired():
@@ -593,7 +785,9 @@ def test_intervals_are_paired():
     changed = np.mean(outcome.baseline["joint"] != outcome.correct["mask"]["joint"][0])
     paired = 2 * 1.96 * np.sqrt((changed - row["accuracy_drop"] ** 2) / n) / 0.05
     # Each end scatters by 2.67 sigma / sqrt(resamples), as in test_metrics, and steps by 1 / (0.05 n).
-    assert width == pytest.approx(paired, abs=5 * np.sqrt(2) * 2.67 * paired / 3.92 / np.sqrt(4000) + 2 / (0.05 * n))
+    assert width == pytest.approx(
+        paired, abs=5 * np.sqrt(2) * 2.67 * paired / 3.92 / np.sqrt(4000) + 2 / (0.05 * n)
+    )
     assert width < 0.3 * 2 * 1.96 * np.sqrt(0.5 / n) / 0.05
     assert row["pis_ci_low"] < row["pis"] < row["pis_ci_high"]
 
@@ -606,13 +800,17 @@ def test_intervals_of_score_and_excess_cover_the_truth_as_often_as_they_say():
         flips = {"mask": 0.1, "control_count": 0.2, "control_mass": 0.1}
         row = table(simulated(n, stream.random(n) < 0.7, flips, stream), 200, stream).iloc[0]
         truth = {"pis": 0.04 / 0.05, "excess": (0.04 - 0.08) / 0.05}
-        covered += [row[f"{name}_ci_low"] <= true <= row[f"{name}_ci_high"] for name, true in truth.items()]
+        covered += [
+            row[f"{name}_ci_low"] <= true <= row[f"{name}_ci_high"] for name, true in truth.items()
+        ]
     # Five standard errors of the simulation; 200 resamples find the 2.5 % quantile to +-1.1 %, which costs under 0.01.
-    assert covered / repeats == pytest.approx([0.95, 0.95], abs=5 * np.sqrt(0.95 * 0.05 / repeats) + 0.01)
+    assert covered / repeats == pytest.approx(
+        [0.95, 0.95], abs=5 * np.sqrt(0.95 * 0.05 / repeats) + 0.01
+    )
 
 
 def test_bootstrap_in_chunks_is_the_same(outcome, rows, monkeypatch):
-    monkeypatch.setattr(pis, "BOOTSTRAP_CHUNK", 10_000)  # 41 of 500 resamples of 240 frames
+    monkeypatch.setattr(scores, "BOOTSTRAP_CHUNK", 10_000)  # 41 of 500 resamples of 240 frames
     pd.testing.assert_frame_equal(table(outcome, 500, rng()), rows)
 
 
@@ -620,39 +818,59 @@ def test_bootstrap_in_chunks_is_the_same(outcome, rows, monkeypatch):
 
 
 def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome):
-    groups = pis.groups(everything.frame, planted)
+    groups = scores.groups(everything.frame, planted)
     assert [name for _, name in groups.values()] == ["modulation", "snr_db"]
     assert groups["modulation"][0].tolist() == ["BPSK"] * 120 + ["QPSK"] * 120
     assert groups["snr"][0].tolist() == 2 * ([0] * 60 + [10] * 60)
     values, name = groups["modulation"]
-    grouped = pis.grouped_table(outcome, values, name, 50, rng())
+    grouped = scores.grouped_table(outcome, values, name, 50, rng())
     adjusted, stream = ["p_count_holm", "p_mass_holm"], rng()
     for value in ("BPSK", "QPSK"):
-        part = grouped[grouped["modulation"] == value].drop(columns="modulation").reset_index(drop=True)
+        part = (
+            grouped[grouped["modulation"] == value]
+            .drop(columns="modulation")
+            .reset_index(drop=True)
+        )
         expected = table(outcome.of(values == value), 50, stream)
         assert list(part) == list(expected)
         pd.testing.assert_frame_equal(part.drop(columns=adjusted), expected.drop(columns=adjusted))
         assert set(part["n"]) == {120}
-    assert list(grouped) == ["modulation", *pis.COLUMNS]
+    assert list(grouped) == ["modulation", *scores.COLUMNS]
     tests = grouped[["p_count", "p_mass"]].to_numpy().ravel()
     assert np.array_equal(grouped[adjusted].to_numpy().ravel(), holm(tests), equal_nan=True)
-    top = grouped[(grouped["mask"] == "top") & (grouped["rule"] == "exact") & (grouped["level_percent"] == 5)]
+    top = grouped[
+        (grouped["mask"] == "top") & (grouped["rule"] == "exact") & (grouped["level_percent"] == 5)
+    ]
     assert top[["modulation", "task", "pis"]].to_numpy().tolist() == [
-        *(["BPSK", task, pytest.approx(score)] for task, score in zip(TASKS, (0, 10, 10), strict=True)),
-        *(["QPSK", task, pytest.approx(score)] for task, score in zip(TASKS, (20, 10, 20), strict=True)),
+        *(
+            ["BPSK", task, pytest.approx(score)]
+            for task, score in zip(TASKS, (0, 10, 10), strict=True)
+        ),
+        *(
+            ["QPSK", task, pytest.approx(score)]
+            for task, score in zip(TASKS, (20, 10, 20), strict=True)
+        ),
     ]
 
 
 def test_cells_hold_one_exact_level(planted, everything, outcome):
     """The brightest pixel is the key one of QPSK, and its 10 samples are those that the second SNR has too many."""
-    (modulation, _), (snr_db, _) = pis.groups(everything.frame, planted).values()
+    (modulation, _), (snr_db, _) = scores.groups(everything.frame, planted).values()
     rows = by_cell(outcome, modulation, snr_db, 20)
     assert len(rows) == 4 * 3 * len(TASKS)
-    assert (set(rows["rule"]), set(rows["level_percent"]), set(rows["n"])) == ({"exact"}, {20}, {FRAMES})
-    top = rows[rows["mask"] == "top"].pivot(index=["modulation", "snr_db"], columns="task", values="pis")[list(TASKS)]
+    assert (set(rows["rule"]), set(rows["level_percent"]), set(rows["n"])) == (
+        {"exact"},
+        {20},
+        {FRAMES},
+    )
+    top = rows[rows["mask"] == "top"].pivot(
+        index=["modulation", "snr_db"], columns="task", values="pis"
+    )[list(TASKS)]
     assert top.index.tolist() == [("BPSK", 0), ("BPSK", 10), ("QPSK", 0), ("QPSK", 10)]
     assert top.to_numpy() == pytest.approx(np.array([[0, 0, 0], [0, 5, 5], [5, 0, 5], [5, 5, 5]]))
-    assert rows["excess"].tolist() == pytest.approx((rows["pis"] - rows["control_count_pis"]).tolist())
+    assert rows["excess"].tolist() == pytest.approx(
+        (rows["pis"] - rows["control_count_pis"]).tolist()
+    )
     overall = of(table(outcome, 10, rng()), "exact", "random", 20)
     cells = rows[rows["mask"] == "random"].groupby("task").mean(numeric_only=True)
     assert cells["accuracy_drop"].to_dict() == pytest.approx(overall["accuracy_drop"].to_dict())
@@ -666,7 +884,7 @@ def test_cells_hold_one_exact_level(planted, everything, outcome):
 
 def test_cells_and_areas_are_empty_without_exact_masks(planted, everything, tmp_path):
     file = perturbed(planted, everything.frame[:3], tmp_path / "p.h5", rules=("percentile",))
-    only = measure(Planted(), LOOK, planted, file, CPU)
+    only = measure(Planted(), drawn(planted), planted, file, CPU)
     rows = by_cell(only, np.array(["BPSK"] * 3), np.zeros(3, int), 20)
     assert (len(rows), {"pis", "control_count_pis", "excess"} <= set(rows)) == (0, True)
     assert (len(areas(only, 20, rng())), "area" in areas(only, 20, rng())) == (0, True)
@@ -674,57 +892,107 @@ def test_cells_and_areas_are_empty_without_exact_masks(planted, everything, tmp_
 
 def test_regions_have_no_level_and_no_nominal_score(planted, everything, tmp_path):
     """The key pixel, in row 3 and column 3 of 8, is in the innermost of four rings, in one of four sectors and in one window."""
-    changes = {"rules": ("exact",), "masks": ("top",), "levels_percent": (5,), "regions": ("ring", "sector", "window")}
+    changes = {
+        "rules": ("exact",),
+        "masks": ("top",),
+        "levels_percent": (5,),
+        "regions": ("ring", "sector", "window"),
+    }
     file = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes)
-    rows = table(measure(Planted(), LOOK, planted, file, CPU), 50, rng())
+    rows = table(measure(Planted(), drawn(planted), planted, file, CPU), 50, rng())
     regions = rows[(rows["rule"] != "exact") & (rows["task"] == "modulation")]
     assert len(regions) == 4 + 4 + 16
     assert regions[["level_percent", "pis_nominal"]].isna().all(axis=None)
     hit = regions[regions["accuracy_drop"] > 0]
-    assert hit[["rule", "mask"]].to_numpy().tolist() == [["ring", "1"], ["sector", "3"], ["window", "2-2"]]
+    assert hit[["rule", "mask"]].to_numpy().tolist() == [
+        ["ring", "1"],
+        ["sector", "3"],
+        ["window", "2-2"],
+    ]
     assert (hit["accuracy_drop"] == 0.5).all()  # each frame of QPSK
     assert hit["pis"].tolist() == pytest.approx((0.5 / hit["fraction_lit"]).tolist())
     assert (hit["p_count_holm"] < 0.05).all()
-    assert len(pis.headline(rows, areas(measure(Planted(), LOOK, planted, file, CPU), 20, rng()), (5,))) == 2
+    assert (
+        len(
+            scores.headline(
+                rows, areas(measure(Planted(), drawn(planted), planted, file, CPU), 20, rng()), (5,)
+            )
+        )
+        == 2
+    )
 
 
 def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(outcome, rows):
-    headline = pis.headline(rows, areas(outcome, 50, rng()), LEVELS)
+    headline = scores.headline(rows, areas(outcome, 50, rng()), LEVELS)
     masks = ("top", "bottom", "random")
-    assert list(headline) == [f"raw_{name}_{level}" for name in masks for level in LEVELS] + [f"raw_{name}" for name in masks]
+    assert list(headline) == [f"raw_{name}_{level}" for name in masks for level in LEVELS] + [
+        f"raw_{name}" for name in masks
+    ]
     top = of(rows, "exact", "top", 5).loc["joint"]
     assert headline["raw_top_5"] == pytest.approx({"joint_pis": 15, "excess": top["excess"]})
     # Joint accuracy is 1 at 0 % and 1 / 4 at 5 and 20 %: (0.05 * 5/8 + 0.15 * 1/4) / 0.2.
     assert headline["raw_top"] == pytest.approx({"area": 0.34375})
     assert json.loads(json.dumps(headline, allow_nan=False)) == headline
-    percentile = pis.headline(rows[rows["rule"] == "percentile"], areas(outcome, 50, rng()), LEVELS)
-    assert percentile["raw_bottom_5"]["joint_pis"] == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
+    percentile = scores.headline(
+        rows[rows["rule"] == "percentile"], areas(outcome, 50, rng()), LEVELS
+    )
+    assert (
+        percentile["raw_bottom_5"]["joint_pis"]
+        == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
+    )
 
 
 def test_headline_keeps_the_ends_of_the_levels_asked_for(planted, everything, tmp_path):
-    changes = {"rules": ("exact",), "masks": ("top",), "levels_percent": (5, 10, 20), "curve_percent": (0.5, 100)}
-    few = measure(Planted(), LOOK, planted, perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), CPU)
-    assert list(pis.headline(table(few, 20, rng()), areas(few, 20, rng()), (5, 10, 20))) == ["raw_top_5", "raw_top_20", "raw_top"]
+    changes = {
+        "rules": ("exact",),
+        "masks": ("top",),
+        "levels_percent": (5, 10, 20),
+        "curve_percent": (0.5, 100),
+    }
+    few = measure(
+        Planted(),
+        drawn(planted),
+        planted,
+        perturbed(planted, everything.frame, tmp_path / "p.h5", **changes),
+        CPU,
+    )
+    assert list(scores.headline(table(few, 20, rng()), areas(few, 20, rng()), (5, 10, 20))) == [
+        "raw_top_5",
+        "raw_top_20",
+        "raw_top",
+    ]
 
 
 def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_path):
     """1 % of 20 lit pixels rounds to none."""
     index = np.array([[1, 1, frame] for frame in range(FRAMES)])
     changes = {"rules": ("exact",), "masks": ("top",)}
-    few = measure(Planted(), LOOK, planted, perturbed(planted, index, tmp_path / "p.h5", levels_percent=(1, 5), **changes), CPU)
+    few = measure(
+        Planted(),
+        drawn(planted),
+        planted,
+        perturbed(planted, index, tmp_path / "p.h5", levels_percent=(1, 5), **changes),
+        CPU,
+    )
     rows = table(few, 20, rng())
     nothing = of(rows, "exact", "top", 1)
     assert nothing[["pis", "excess", "excess_mass"]].isna().all(axis=None)
     assert (nothing["accuracy_drop"] == 0).all()
     assert nothing[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]].isna().all(axis=None)
-    assert list(pis.headline(rows, areas(few, 20, rng()), (1, 5))) == ["raw_top_5", "raw_top"]
-    none = measure(Planted(), LOOK, planted, perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes), CPU)
+    assert list(scores.headline(rows, areas(few, 20, rng()), (1, 5))) == ["raw_top_5", "raw_top"]
+    none = measure(
+        Planted(),
+        drawn(planted),
+        planted,
+        perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes),
+        CPU,
+    )
     assert areas(none, 20, rng())[["area", "control_area", "excess_area"]].isna().all(axis=None)
 
 
 def test_every_answer_is_written(outcome, everything, tmp_path):
     for name in ("a.npz", "b.npz"):
-        pis.write_outcome(tmp_path / name, outcome, everything.frame)
+        scores.write_outcome(tmp_path / name, outcome, everything.frame)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     with np.load(tmp_path / "a.npz") as file:
         assert file["masks"].tolist() == [mask.key for mask in outcome.masks]
@@ -741,7 +1009,7 @@ def test_a_score_whose_interval_is_undefined_has_no_headline(outcome, rows):
     rows = rows.copy()
     joint = (rows["task"] == "joint") & (rows["rule"] == "exact") & (rows["mask"] == "top")
     rows.loc[joint & (rows["level_percent"] == 5), "excess_ci_low"] = np.nan
-    headline = pis.headline(rows, areas(outcome, 20, rng()), LEVELS)
+    headline = scores.headline(rows, areas(outcome, 20, rng()), LEVELS)
     assert "raw_top_5" not in headline
     assert "raw_bottom_5" in headline
     json.dumps(headline, allow_nan=False)
@@ -793,26 +1061,37 @@ def test_area_of_straight_lines(order):
     fractions, left = [0.1, 0.3, 1.0], [9, 7, 0]
     outcome = line([fractions[i] for i in order], [[left[i] for i in order], [10, 10, 10]])
     row = areas(outcome, 50, rng()).set_index("task").loc["joint"]
-    assert row[["area", "control_area", "excess_area", "fraction_lit_end"]].tolist() == pytest.approx([0.5, 1, -0.5, 1])
+    assert row[
+        ["area", "control_area", "excess_area", "fraction_lit_end"]
+    ].tolist() == pytest.approx([0.5, 1, -0.5, 1])
     assert row["area_ci_low"] < 0.5 < row["area_ci_high"] < 1
 
 
 def test_area_is_over_the_range_that_was_taken():
     """1 at 0, 1/2 at 0.1, 1/2 at 0.2: (3/4 + 1/2) / 2 along the way, whether levels lie there or not."""
     row = areas(line([0.1, 0.2], [[5, 5], [5, 5]]), 50, rng()).iloc[0]
-    assert row[["area", "control_area", "excess_area", "fraction_lit_end"]].tolist() == pytest.approx([0.625, 0.625, 0, 0.2])
-    assert row[["excess_area_ci_low", "excess_area_ci_high"]].tolist() == [0, 0]  # the same answers in every resample
+    assert row[
+        ["area", "control_area", "excess_area", "fraction_lit_end"]
+    ].tolist() == pytest.approx([0.625, 0.625, 0, 0.2])
+    assert row[["excess_area_ci_low", "excess_area_ci_high"]].tolist() == [
+        0,
+        0,
+    ]  # the same answers in every resample
 
 
 def test_area_of_a_model_that_never_changes_its_mind_is_its_accuracy(planted, everything):
-    outcome = measure(Constant(), LOOK, planted, everything, CPU)
+    outcome = measure(Constant(), drawn(planted), planted, everything, CPU)
     rows = areas(outcome, 50, rng())
     assert len(rows) == 3 * len(TASKS)
     for task, accuracy in {"modulation": 0.5, "snr": 0.5, "joint": 0.25}.items():
         part = rows[rows["task"] == task]
         assert part[["area", "control_area"]].to_numpy() == pytest.approx(accuracy)
-        assert part[["excess_area", "excess_area_ci_low", "excess_area_ci_high"]].to_numpy() == pytest.approx(0, abs=1e-12)
-        assert (part["area_ci_high"] - part["area_ci_low"] > 0.05).all()  # of 240 frames, a standard error of 0.03
+        assert part[
+            ["excess_area", "excess_area_ci_low", "excess_area_ci_high"]
+        ].to_numpy() == pytest.approx(0, abs=1e-12)
+        assert (
+            part["area_ci_high"] - part["area_ci_low"] > 0.05
+        ).all()  # of 240 frames, a standard error of 0.03
 
 
 def test_intervals_of_areas_are_paired():
@@ -822,7 +1101,10 @@ def test_intervals_of_areas_are_paired():
     outcome = simulated(n, before, {"mask": 0.1, "control_count": 0.2, "control_mass": 0}, stream)
     row = areas(outcome, 4000, rng()).iloc[0]
     after, control = (outcome.correct[kind]["joint"][0] for kind in KINDS[:2])
-    for name, per_frame in {"area": (0.0 + before + after) / 2, "excess_area": (0.0 + after - control) / 2}.items():
+    for name, per_frame in {
+        "area": (0.0 + before + after) / 2,
+        "excess_area": (0.0 + after - control) / 2,
+    }.items():
         width = 2 * 1.96 * per_frame.std() / np.sqrt(n)
         # As in test_intervals_are_paired.
         tolerance = 5 * np.sqrt(2) * 2.67 * width / 3.92 / np.sqrt(4000) + 2 / n
@@ -833,41 +1115,17 @@ def test_intervals_of_areas_are_paired():
 # Tests
 
 
-def test_mcnemar_is_a_sign_test_of_the_frames_that_differ():
-    for only_one, only_other, same in [(0, 0, 5), (3, 3, 1), (1, 0, 4), (12, 3, 100), (3, 12, 0), (40, 60, 7)]:
-        one = np.array([True] * only_one + [False] * only_other + [True] * same)
-        other = np.array([False] * only_one + [True] * only_other + [True] * same)
-        expected = binomtest(only_one, only_one + only_other).pvalue if only_one + only_other else 1
-        assert mcnemar(one, other) == pytest.approx(expected)
-    both = mcnemar(np.array([[1, 1, 1, 1], [0, 1, 1, 0]], bool), np.array([[0, 0, 0, 1], [0, 1, 1, 1]], bool))
-    assert both.tolist() == [2 / 2**3, 1]
-
-
-def test_mcnemar_rarely_finds_what_is_not_there():
-    """Both change a fifth of the answers at random: at 5 %, an exact test is wrong in at most 5 % of 2 000 cases."""
-    one, other = (generator(1, "test null", side).random((2000, 100)) < 0.2 for side in (0, 1))
-    p = mcnemar(one, other)
-    assert 0.01 < np.mean(p <= 0.05) <= 0.05 + 5 * np.sqrt(0.05 * 0.95 / 2000)
-
-
-def test_holm_by_hand():
-    """The smallest of four is multiplied by 4, the next by 3 and so on, but none falls below one that was smaller."""
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm(np.array([0.6, 0.9, 0.001])).tolist() == pytest.approx([1, 1, 0.003])
-    assert holm(np.array([0.2])).tolist() == [0.2]
-
-
-def test_holm_ignores_what_was_not_tested():
-    adjusted = holm(np.array([np.nan, 0.01, np.nan, 0.6, 0.3]))
-    assert np.isnan(adjusted).tolist() == [True, False, True, False, False]
-    assert adjusted[[1, 3, 4]].tolist() == pytest.approx([0.03, 0.6, 0.6])
-    assert np.isnan(holm(np.full(3, np.nan))).all()
-
-
 def test_masks_that_are_chance_or_their_own_control_are_not_tested(planted, everything, tmp_path):
     """At 100 % of the lit pixels mask and controls coincide, and a random mask is one more draw of its control."""
-    file = perturbed(planted, everything.frame, tmp_path / "p.h5", rules=("exact",), levels_percent=(5, 100), regions=("ring",))
-    rows = table(measure(Planted(), LOOK, planted, file, CPU), 20, rng())
+    file = perturbed(
+        planted,
+        everything.frame,
+        tmp_path / "p.h5",
+        rules=("exact",),
+        levels_percent=(5, 100),
+        regions=("ring",),
+    )
+    rows = table(measure(Planted(), drawn(planted), planted, file, CPU), 20, rng())
     p = rows[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]]
     null = (rows["mask"] == "random") | (rows["level_percent"] == 100)
     assert (null.sum(), (~null).sum()) == (4 * 3, (2 + 4) * 3)
@@ -888,7 +1146,9 @@ def test_tests_of_a_table_are_adjusted_together(rows):
     top = of(rows, "exact", "top", 5)
     assert (top["p_count_holm"] < 1e-6).all()
     assert (top.loc[["modulation", "joint"], "p_mass_holm"] < 1e-6).all()
-    assert top.loc["snr", "p_mass_holm"] == 1  # the planted SNR is the mass, whichever pixels hold it
+    assert (
+        top.loc["snr", "p_mass_holm"] == 1
+    )  # the planted SNR is the mass, whichever pixels hold it
 
 
 # The published protocol
@@ -897,7 +1157,9 @@ def test_tests_of_a_table_are_adjusted_together(rows):
 def test_published_protocol_beside_ours(rows):
     both = published(rows)
     assert len(both) == 3 * len(LEVELS) * len(TASKS)
-    row = both[(both["mask"] == "bottom") & (both["level_percent"] == 5) & (both["task"] == "snr")].iloc[0]
+    row = both[
+        (both["mask"] == "bottom") & (both["level_percent"] == 5) & (both["task"] == "snr")
+    ].iloc[0]
     tied, exact = (of(rows, rule, "bottom", 5).loc["snr"] for rule in ("percentile", "exact"))
     # Half of the frames lose their SNR to ties of 12.5 of 20 pixels, where 5 % are one pixel that matters to nobody.
     assert row["published_pis"] == pytest.approx(0.5 / 0.05)
@@ -905,7 +1167,9 @@ def test_published_protocol_beside_ours(rows):
     assert row["published_pis_realised"] == pytest.approx(0.5 / 0.625)
     assert row["exact_pis"] == 0
     assert row["exact_control_pis"] == exact["control_count_pis"] != tied["control_count_pis"]
-    top = both[(both["mask"] == "top") & (both["level_percent"] == 5) & (both["task"] == "joint")].iloc[0]
+    top = both[
+        (both["mask"] == "top") & (both["level_percent"] == 5) & (both["task"] == "joint")
+    ].iloc[0]
     assert top["exact_pis"] == pytest.approx(15)
     assert top["exact_pis_ci_low"] < 15 < top["exact_pis_ci_high"]
     assert top["p_count_holm"] == of(rows, "exact", "top", 5).loc["joint", "p_count_holm"] < 1e-6
@@ -913,5 +1177,7 @@ def test_published_protocol_beside_ours(rows):
 
 @pytest.mark.parametrize("rule", ["exact", "percentile"])
 def test_published_protocol_needs_both_rules(rows, rule):
-    with pytest.raises(ValueError, match=rf"no mask of the rule {rule}; set perturb.rules to \[exact, percentile\]"):
+    with pytest.raises(
+        ValueError, match=rf"no mask of the rule {rule}; set perturb.rules to \[exact, percentile\]"
+    ):
         published(rows[rows["rule"] != rule])

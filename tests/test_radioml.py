@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from pisces import radioml, rml2016, shards
-from pisces.modulations import MODULATIONS
-from pisces.params import Data
-from pisces.seeding import generator
+from pisces.core import shards
+from pisces.core.modulations import MODULATIONS
+from pisces.core.seeding import generator
+from pisces.core.settings import to_json
+from pisces.sources import rml2016, rml2018
+from pisces.sources.rml2018 import Selection
 
 GNURADIO = Path(__file__).parents[2] / "shared/data/gnuradio_rml2018.hdf5"
 needs_gnuradio = pytest.mark.skipif(not GNURADIO.exists(), reason=f"{GNURADIO.name} is not there")
@@ -24,11 +26,18 @@ BPSK, QPSK = MODULATIONS.index("BPSK"), MODULATIONS.index("QPSK")
 
 def small(**changes: np.ndarray) -> dict[str, np.ndarray]:
     """A tiny file, cell by cell, in which sample 0 of every frame holds its row as I; `changes` replace datasets."""
-    columns, labels = np.repeat([MODULATIONS.index(name) for name in HELD], len(SNRS_DB) * FRAMES), np.repeat(SNRS_DB, FRAMES)
+    columns, labels = (
+        np.repeat([MODULATIONS.index(name) for name in HELD], len(SNRS_DB) * FRAMES),
+        np.repeat(SNRS_DB, FRAMES),
+    )
     n = len(columns)
     x = generator(1, "test radioml").normal(size=(n, SAMPLES, 2)).astype(np.float32)
     x[:, 0, 0] = np.arange(n)
-    return {"X": x, "Y": np.eye(24, dtype=np.int64)[columns], "Z": np.tile(labels, len(HELD))[:, None]} | changes
+    return {
+        "X": x,
+        "Y": np.eye(24, dtype=np.int64)[columns],
+        "Z": np.tile(labels, len(HELD))[:, None],
+    } | changes
 
 
 def write(path: Path, content: dict[str, np.ndarray]) -> Path:
@@ -38,9 +47,14 @@ def write(path: Path, content: dict[str, np.ndarray]) -> Path:
     return path
 
 
-def data(path: Path, **changes) -> Data:
-    defaults = {"class_order": "fixed", "modulations": ("QPSK", "8PSK"), "snrs_db": (0, 6), "frames_per_cell": None}
-    return Data(path=str(path), **(defaults | changes))
+def data(path: Path, **changes) -> Selection:
+    defaults = {
+        "class_order": "fixed",
+        "modulations": ("QPSK", "8PSK"),
+        "snrs_db": (0, 6),
+        "frames_per_cell": None,
+    }
+    return Selection(path=str(path), **(defaults | changes))
 
 
 def changed(array: np.ndarray, where, value) -> np.ndarray:
@@ -56,74 +70,116 @@ def frames_in(root: Path, cell: shards.Cell) -> np.ndarray:
 class TestSelection:
     def test_cells_hold_the_frames_that_the_labels_name(self, tmp_path):
         content = small()
-        found = radioml.split(data(write(tmp_path / "x.h5", content)), tmp_path / "out")
-        assert shards.cells(tmp_path / "out") == [("8PSK", 0), ("8PSK", 6), ("QPSK", 0), ("QPSK", 6)]
+        found = rml2018.split(data(write(tmp_path / "x.h5", content)), tmp_path / "out")
+        assert shards.cells(tmp_path / "out") == [
+            ("8PSK", 0),
+            ("8PSK", 6),
+            ("QPSK", 0),
+            ("QPSK", 6),
+        ]
         for cell in shards.cells(tmp_path / "out"):
             rows = shards.array(cell.path(tmp_path / "out"), "row")
-            wanted = (content["Z"][:, 0] == cell.snr_db) & (content["Y"][:, MODULATIONS.index(cell.modulation)] == 1)
+            wanted = (content["Z"][:, 0] == cell.snr_db) & (
+                content["Y"][:, MODULATIONS.index(cell.modulation)] == 1
+            )
             assert np.array_equal(rows, np.flatnonzero(wanted))
             assert np.array_equal(frames_in(tmp_path / "out", cell), content["X"][wanted])
         assert found.summary["kept"]["frames"] == 4 * FRAMES
-        assert found.summary["file"] == {"frames": 45, "cells": 9, "frames_per_cell_min": FRAMES, "frames_per_cell_max": FRAMES}
+        assert found.summary["file"] == {
+            "frames": 45,
+            "cells": 9,
+            "frames_per_cell_min": FRAMES,
+            "frames_per_cell_max": FRAMES,
+        }
 
     def test_attributes_name_cell_and_source(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
-        radioml.split(data(path), tmp_path / "out")
+        rml2018.split(data(path), tmp_path / "out")
         content = path.read_bytes()
         digest = hashlib.sha256(content[: 2**20] + str(len(content)).encode()).hexdigest()
         attributes = shards.attributes(shards.Cell("QPSK", 6).path(tmp_path / "out"))
-        assert attributes == {"modulation": "QPSK", "snr_db": 6, "source": "x.h5", "source_sha256": digest}
+        assert attributes == {
+            "modulation": "QPSK",
+            "snr_db": 6,
+            "source": "x.h5",
+            "source_sha256": digest,
+        }
 
     @pytest.mark.parametrize("block_bytes", [1, 7 * SAMPLES * 8, 2**25])
     def test_shuffled_file_gives_the_same_frames(self, tmp_path, monkeypatch, block_bytes):
         """In blocks of 1, 7 and all rows, so that cells cross the borders of blocks."""
-        monkeypatch.setattr(radioml, "BLOCK_BYTES", block_bytes)
-        monkeypatch.setattr(radioml, "LABEL_ROWS", 11)
+        monkeypatch.setattr(rml2018, "BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(rml2018, "LABEL_ROWS", 11)
         content = small()
         order = generator(1, "shuffle").permutation(len(content["X"]))
         shuffled = {name: array[order] for name, array in content.items()}
-        radioml.split(data(write(tmp_path / "sorted.h5", content)), tmp_path / "a")
-        radioml.split(data(write(tmp_path / "shuffled.h5", shuffled)), tmp_path / "b")
+        rml2018.split(data(write(tmp_path / "sorted.h5", content)), tmp_path / "a")
+        rml2018.split(data(write(tmp_path / "shuffled.h5", shuffled)), tmp_path / "b")
         for cell in shards.cells(tmp_path / "a"):
             rows = shards.array(cell.path(tmp_path / "b"), "row")
             assert (np.diff(rows) > 0).all()
             back = np.argsort(order[rows])
-            assert np.array_equal(frames_in(tmp_path / "b", cell)[back], frames_in(tmp_path / "a", cell))
+            assert np.array_equal(
+                frames_in(tmp_path / "b", cell)[back], frames_in(tmp_path / "a", cell)
+            )
 
     def test_limit_takes_the_first_usable_frames_in_row_order(self, tmp_path):
         content = small()
         first = FRAMES  # QPSK at 0 dB is the second cell
         content["X"][[first, first + 2]] = 0
-        found = radioml.split(data(write(tmp_path / "x.h5", content), frames_per_cell=2), tmp_path / "out")
-        assert shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "row").tolist() == [first + 1, first + 3]
-        assert shards.array(shards.Cell("QPSK", 6).path(tmp_path / "out"), "row").tolist() == [2 * FRAMES, 2 * FRAMES + 1]
+        found = rml2018.split(
+            data(write(tmp_path / "x.h5", content), frames_per_cell=2), tmp_path / "out"
+        )
+        assert shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "row").tolist() == [
+            first + 1,
+            first + 3,
+        ]
+        assert shards.array(shards.Cell("QPSK", 6).path(tmp_path / "out"), "row").tolist() == [
+            2 * FRAMES,
+            2 * FRAMES + 1,
+        ]
         assert found.summary["kept"]["all_zero_left_out"] == 2
         assert "2 all-zero frames were left out" in found.warnings
 
     def test_cell_short_of_usable_frames_is_cut_and_told(self, tmp_path):
         content = small()
         content["X"][FRAMES + 1] = 0
-        found = radioml.split(data(write(tmp_path / "x.h5", content), frames_per_cell=FRAMES), tmp_path / "out")
+        found = rml2018.split(
+            data(write(tmp_path / "x.h5", content), frames_per_cell=FRAMES), tmp_path / "out"
+        )
         path = shards.Cell("QPSK", 0).path(tmp_path / "out")
         assert shards.array(path, "row").tolist() == [FRAMES, *range(FRAMES + 2, 2 * FRAMES)]
-        assert shards.array(path, "iq")[:, 0, 0].tolist() == [FRAMES, *range(FRAMES + 2, 2 * FRAMES)]
+        assert shards.array(path, "iq")[:, 0, 0].tolist() == [
+            FRAMES,
+            *range(FRAMES + 2, 2 * FRAMES),
+        ]
         assert shards.attributes(path)["source"] == "x.h5"
         assert found.summary["kept"]["frames_per_cell_min"] == FRAMES - 1
-        assert any("1 of 4 cells have fewer than data.frames_per_cell = 5" in warning for warning in found.warnings)
+        assert any(
+            "1 of 4 cells have fewer than data.frames_per_cell = 5" in warning
+            for warning in found.warnings
+        )
 
     def test_class_order_says_what_a_column_means(self, tmp_path):
         """8PSK is column 9 of classes.txt, and 32APSK, of which there is none, in the right order."""
         content = small()
         content["Y"] = np.roll(content["Y"], 9 - MODULATIONS.index("8PSK"), axis=1)
         path = write(tmp_path / "x.h5", content)
-        radioml.split(data(path, class_order="classes_txt", modulations=("8PSK", "BPSK")), tmp_path / "out")
-        assert shards.array(shards.Cell("8PSK", 0).path(tmp_path / "out"), "row").tolist() == list(range(4 * FRAMES, 5 * FRAMES))
+        rml2018.split(
+            data(path, class_order="classes_txt", modulations=("8PSK", "BPSK")), tmp_path / "out"
+        )
+        assert shards.array(shards.Cell("8PSK", 0).path(tmp_path / "out"), "row").tolist() == list(
+            range(4 * FRAMES, 5 * FRAMES)
+        )
 
     @pytest.mark.parametrize("dtypes", [("f8", "i1", "i2"), (">f4", "f4", "f8"), ("f2", "?", "i8")])
     def test_harmless_types_are_read(self, tmp_path, dtypes):
         content = small()
-        cast = {name: array.astype(dtype) for (name, array), dtype in zip(content.items(), dtypes, strict=True)}
-        radioml.split(data(write(tmp_path / "x.h5", cast)), tmp_path / "out")
+        cast = {
+            name: array.astype(dtype)
+            for (name, array), dtype in zip(content.items(), dtypes, strict=True)
+        }
+        rml2018.split(data(write(tmp_path / "x.h5", cast)), tmp_path / "out")
         expected = cast["X"][FRAMES : 2 * FRAMES].astype(np.float32)
         found = shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "iq")
         assert found.dtype == np.float32
@@ -132,7 +188,7 @@ class TestSelection:
     def test_same_params_same_bytes(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
         for out in ("a", "b"):
-            radioml.split(data(path), tmp_path / out)
+            rml2018.split(data(path), tmp_path / out)
         for cell in shards.cells(tmp_path / "a"):
             assert cell.path(tmp_path / "a").read_bytes() == cell.path(tmp_path / "b").read_bytes()
 
@@ -140,27 +196,48 @@ class TestSelection:
 Y, Z, X = small()["Y"], small()["Z"], small()["X"]
 REFUSED = {
     "no Z": ({"X": X, "Y": Y}, "has no dataset Z but X, Y"),
-    "complex X": ({"X": X[..., 0] + 1j * X[..., 1]}, r"X in .*x.h5 has shape \(45, 64\); it must be \(frames, at least 64 samples, 2\)"),
-    "complex X of the right shape": ({"X": X.astype(complex)}, "X in .* has type complex128; it must be floating"),
+    "complex X": (
+        {"X": X[..., 0] + 1j * X[..., 1]},
+        r"X in .*x.h5 has shape \(45, 64\); it must be \(frames, at least 64 samples, 2\)",
+    ),
+    "complex X of the right shape": (
+        {"X": X.astype(complex)},
+        "X in .* has type complex128; it must be floating",
+    ),
     "channels before time": ({"X": X.transpose(0, 2, 1)}, r"X in .* has shape \(45, 2, 64\)"),
     "short frames": ({"X": X[:, :32]}, r"X in .* has shape \(45, 32, 2\)"),
     "scalar X": ({"X": np.float32(1)}, r"X in .* has shape \(\)"),
-    "23 classes": ({"Y": Y[:, :23]}, r"Y in .* has shape \(45, 23\); it must be \(45, 24\): one row a frame"),
+    "23 classes": (
+        {"Y": Y[:, :23]},
+        r"Y in .* has shape \(45, 23\); it must be \(45, 24\): one row a frame",
+    ),
     "Y of other length": ({"Y": Y[:-1]}, r"Y in .* has shape \(44, 24\); it must be \(45, 24\)"),
     "flat Z": ({"Z": Z[:, 0]}, r"Z in .* has shape \(45,\); it must be \(45, 1\)"),
     "names in Y": ({"Y": np.full((45, 24), b"QPSK")}, r"Y in .* has type \|S4; it must be integer"),
     "no frames": ({"X": X[:0], "Y": Y[:0], "Z": Z[:0]}, "holds no frames"),
-    "two classes": ({"Y": changed(Y, (17, BPSK), 1)}, r"Y in .* is not one-hot at row 17: \[0, 0, 0, 1"),
+    "two classes": (
+        {"Y": changed(Y, (17, BPSK), 1)},
+        r"Y in .* is not one-hot at row 17: \[0, 0, 0, 1",
+    ),
     "no class": ({"Y": changed(Y, (3, QPSK), 0)}, "not one-hot at row 3"),
     "one of two": ({"Y": changed(Y, (44, BPSK), 2)}, "not one-hot at row 44"),
-    "odd SNR": ({"Z": changed(Z, 20, 5)}, "Z in .* is 5 at row 20; the SNRs of RML2018.01A are -20, -18, .. 30 dB"),
+    "odd SNR": (
+        {"Z": changed(Z, 20, 5)},
+        "Z in .* is 5 at row 20; the SNRs of RML2018.01A are -20, -18, .. 30 dB",
+    ),
     "high SNR": ({"Z": changed(Z, 20, 32)}, "is 32 at row 20"),
     "broken SNR": ({"Z": changed(Z.astype(float), 20, 0.5)}, "is 0.5 at row 20"),
     "NaN SNR": ({"Z": changed(Z.astype(float), 20, np.nan)}, "is nan at row 20"),
-    "NaN": ({"X": changed(X, (7, 3, 1), np.nan)}, "X in .* holds NaN, infinity or a value beyond float32 at row 7;"),
+    "NaN": (
+        {"X": changed(X, (7, 3, 1), np.nan)},
+        "X in .* holds NaN, infinity or a value beyond float32 at row 7;",
+    ),
     "infinity": ({"X": changed(X, (8, 3, 1), np.inf)}, "at row 8;"),
     "beyond float32": ({"X": changed(X.astype(float), (9, 3, 1), 1e300)}, "at row 9;"),
-    "silence": ({"X": changed(X, slice(FRAMES, 2 * FRAMES), 0)}, "every frame of QPSK at 0 dB in .* is all zero"),
+    "silence": (
+        {"X": changed(X, slice(FRAMES, 2 * FRAMES), 0)},
+        "every frame of QPSK at 0 dB in .* is all zero",
+    ),
     "empty cell": (
         {"Z": changed(Z, slice(FRAMES, 2 * FRAMES), 6)},
         "x.h5 has no frame of QPSK at 0 dB; take the modulation or the SNR out",
@@ -168,10 +245,12 @@ REFUSED = {
 }
 
 
-def refuses(settings: Data, out: Path, match: str, error: type[Exception] = ValueError) -> None:
+def refuses(
+    settings: Selection, out: Path, match: str, error: type[Exception] = ValueError
+) -> None:
     """The split fails so, and leaves nothing, not even a temporary."""
     with pytest.raises(error, match=match):
-        radioml.split(settings, out)
+        rml2018.split(settings, out)
     assert not list(out.parent.glob("*out*"))
 
 
@@ -183,26 +262,41 @@ class TestRefused:
 
     def test_nan_in_a_frame_that_is_not_read_is_no_concern(self, tmp_path):
         path = write(tmp_path / "x.h5", small(X=changed(X, 44, np.nan)))
-        assert radioml.split(data(path), tmp_path / "out").summary["kept"]["frames"] == 4 * FRAMES
+        assert rml2018.split(data(path), tmp_path / "out").summary["kept"]["frames"] == 4 * FRAMES
 
     def test_modulation_or_snr_that_the_file_does_not_hold(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
         match = r"data.modulations asks for BPSK, GMSK, which .*x.h5 does not hold; it holds QPSK, 8PSK, FM"
         refuses(data(path, modulations=("BPSK", "QPSK", "GMSK")), tmp_path / "out", match)
-        refuses(data(path, snrs_db=(0, 3, 30)), tmp_path / "out", r"data.snrs_db asks for 3, 30, which .* it holds -10, 0, 6")
+        refuses(
+            data(path, snrs_db=(0, 3, 30)),
+            tmp_path / "out",
+            r"data.snrs_db asks for 3, 30, which .* it holds -10, 0, 6",
+        )
 
     def test_no_such_file(self, tmp_path):
-        refuses(data(tmp_path / "x.h5"), tmp_path / "out", "x.h5 is not a file; make it .* or set data.path", FileNotFoundError)
+        refuses(
+            data(tmp_path / "x.h5"),
+            tmp_path / "out",
+            "x.h5 is not a file; make it .* or set data.path",
+            FileNotFoundError,
+        )
         refuses(data(tmp_path), tmp_path / "out", "is not a file", FileNotFoundError)
 
     def test_no_hdf5(self, tmp_path):
         (tmp_path / "x.h5").write_bytes(b"Z" * 10_000)
-        refuses(data(tmp_path / "x.h5"), tmp_path / "out", "x.h5 cannot be read as HDF5: .*download it again")
+        refuses(
+            data(tmp_path / "x.h5"),
+            tmp_path / "out",
+            "x.h5 cannot be read as HDF5: .*download it again",
+        )
 
     def test_download_that_was_cut_off(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
         os.truncate(path, path.stat().st_size // 2)
-        refuses(data(path), tmp_path / "out", "x.h5 cannot be read as HDF5: not such a file, or cut off")
+        refuses(
+            data(path), tmp_path / "out", "x.h5 cannot be read as HDF5: not such a file, or cut off"
+        )
 
     def test_full_disk_says_so_and_keeps_what_was_there(self, tmp_path):
         """A limit on the size of files stands for the end of the disk: one shard's worth of data is above it."""
@@ -210,19 +304,30 @@ class TestRefused:
         out = tmp_path / "out"
         (out / "before").mkdir(parents=True)
         code = (
-            "import resource; from pathlib import Path; from pisces import console, radioml; from pisces.params import Data\n"
+            "import resource; from pathlib import Path\n"
+            "from pisces.core.settings import from_json; from pisces.run import console; from pisces.sources import rml2018\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-            f"data = Data.model_validate_json({data(path).model_dump_json()!r})\n"
-            f"console.run(lambda: radioml.split(data, Path({str(out)!r})))"
+            f"data = from_json(rml2018.Selection, {to_json(data(path))!r})\n"
+            f"console.run(lambda: rml2018.split(data, Path({str(out)!r})))"
         )
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
         assert ended.returncode == 1
-        assert f"could not write {out}: the file is larger than allowed here; make room" in ended.stderr
+        assert (
+            f"could not write {out}: the file is larger than allowed here; make room"
+            in ended.stderr
+        )
         assert len(ended.stderr.splitlines()) == 1
         assert sorted(p.name for p in tmp_path.rglob("*")) == ["before", "out", "x.h5"]
 
 
-NAMED = tuple(shards.Cell(name, snr_db) for name in ("WBFM", "QAM16", "8PSK") for snr_db in (0, -20, 18))
+NAMED = tuple(
+    shards.Cell(name, snr_db) for name in ("WBFM", "QAM16", "8PSK") for snr_db in (0, -20, 18)
+)
 
 
 def pickled(path: Path, samples: int = SAMPLES, **changes: np.ndarray) -> Path:
@@ -232,20 +337,29 @@ def pickled(path: Path, samples: int = SAMPLES, **changes: np.ndarray) -> Path:
     for end, frames in zip(ends, cells.values(), strict=True):
         frames[:, 0, 0] = np.arange(end - len(frames), end) + 1e-3
         frames[:, 1, 1] = 7
-    rml2016.write(path, {cell: cells[cell] for cell in NAMED} | {("8PSK", 18): changes.get("frames", cells["8PSK", 18])})
+    rml2016.write(
+        path,
+        {cell: cells[cell] for cell in NAMED}
+        | {("8PSK", 18): changes.get("frames", cells["8PSK", 18])},
+    )
     return path
 
 
-def named(path: Path, **changes) -> Data:
+def named(path: Path, **changes) -> Selection:
     return data(path, **({"modulations": ("WBFM", "8PSK"), "snrs_db": (-20, 18)} | changes))
 
 
 class TestPickle:
-    def test_cells_hold_their_frames_time_before_channels_and_rows_count_through_the_sorted_file(self, tmp_path):
+    def test_cells_hold_their_frames_time_before_channels_and_rows_count_through_the_sorted_file(
+        self, tmp_path
+    ):
         path = pickled(tmp_path / "x.pkl")
-        found = radioml.split(named(path), tmp_path / "out")
+        found = rml2018.split(named(path), tmp_path / "out")
         assert shards.grid(tmp_path / "out") == (("8PSK", "WBFM"), (-20, 18))
-        rows = {cell: shards.array(cell.path(tmp_path / "out"), "row") for cell in shards.cells(tmp_path / "out")}
+        rows = {
+            cell: shards.array(cell.path(tmp_path / "out"), "row")
+            for cell in shards.cells(tmp_path / "out")
+        }
         # 8PSK: 3 frames at -20 dB, 4 at 0, 5 at 18. QAM16: 6, 7, 8. WBFM: 9, 10, 11.
         assert {cell: each.tolist() for cell, each in rows.items()} == {
             ("8PSK", -20): [0, 1, 2],
@@ -258,7 +372,12 @@ class TestPickle:
             assert (iq.dtype, iq.shape) == (np.float32, (len(each), SAMPLES, 2))
             assert np.array_equal(iq[:, 0, 0], (each + 1e-3).astype(np.float32))
             assert (iq[:, 1, 1] == 7).all()
-        assert found.summary["file"] == {"frames": 63, "cells": 9, "frames_per_cell_min": 3, "frames_per_cell_max": 11}
+        assert found.summary["file"] == {
+            "frames": 63,
+            "cells": 9,
+            "frames_per_cell_min": 3,
+            "frames_per_cell_max": 11,
+        }
         assert found.summary["kept"] == {
             "frames": 28,
             "cells": 4,
@@ -270,24 +389,37 @@ class TestPickle:
     def test_classes_are_known_by_name_so_no_order_is_checked_or_missed(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
         for order in ("fixed", "classes_txt"):
-            found = radioml.split(named(path, class_order=order), tmp_path / order)
+            found = rml2018.split(named(path, class_order=order), tmp_path / order)
             assert found.summary["class_order"] == {}
             assert not [warning for warning in found.warnings if "class" in warning]
         for cell in shards.cells(tmp_path / "fixed"):
-            assert cell.path(tmp_path / "fixed").read_bytes() == cell.path(tmp_path / "classes_txt").read_bytes()
+            assert (
+                cell.path(tmp_path / "fixed").read_bytes()
+                == cell.path(tmp_path / "classes_txt").read_bytes()
+            )
 
     def test_attributes_name_cell_and_source(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
-        radioml.split(named(path), tmp_path / "out")
+        rml2018.split(named(path), tmp_path / "out")
         digest = hashlib.sha256(path.read_bytes() + str(path.stat().st_size).encode()).hexdigest()
         attributes = shards.attributes(shards.Cell("WBFM", 18).path(tmp_path / "out"))
-        assert attributes == {"modulation": "WBFM", "snr_db": 18, "source": "x.pkl", "source_sha256": digest}
+        assert attributes == {
+            "modulation": "WBFM",
+            "snr_db": 18,
+            "source": "x.pkl",
+            "source_sha256": digest,
+        }
 
     def test_limit_takes_the_first_usable_frames(self, tmp_path):
         frames = np.ones((5, 2, SAMPLES), np.float32)
         frames[[0, 2]] = 0
-        found = radioml.split(named(pickled(tmp_path / "x.pkl", frames=frames), frames_per_cell=2), tmp_path / "out")
-        assert shards.array(shards.Cell("8PSK", 18).path(tmp_path / "out"), "row").tolist() == [8, 10]
+        found = rml2018.split(
+            named(pickled(tmp_path / "x.pkl", frames=frames), frames_per_cell=2), tmp_path / "out"
+        )
+        assert shards.array(shards.Cell("8PSK", 18).path(tmp_path / "out"), "row").tolist() == [
+            8,
+            10,
+        ]
         assert found.summary["kept"]["all_zero_left_out"] == 2
         assert "2 all-zero frames were left out" in found.warnings
 
@@ -296,35 +428,66 @@ class TestPickle:
         frames = np.ones((5, 2, SAMPLES))
         frames[3, 1, 9] = value
         path = pickled(tmp_path / "x.pkl", frames=frames)
-        refuses(named(path), tmp_path / "out", r"x.pkl holds NaN, infinity or a value beyond float32 at row 10; repair or remove it")
-        assert radioml.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").summary["kept"]["cells"] == 4
+        refuses(
+            named(path),
+            tmp_path / "out",
+            r"x.pkl holds NaN, infinity or a value beyond float32 at row 10; repair or remove it",
+        )
+        assert (
+            rml2018.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").summary["kept"]["cells"]
+            == 4
+        )
 
     def test_silence(self, tmp_path):
         path = pickled(tmp_path / "x.pkl", frames=np.zeros((5, 2, SAMPLES), np.float32))
-        refuses(named(path), tmp_path / "out", "every frame of 8PSK at 18 dB in .*x.pkl is all zero")
+        refuses(
+            named(path), tmp_path / "out", "every frame of 8PSK at 18 dB in .*x.pkl is all zero"
+        )
 
     def test_modulation_or_snr_that_the_file_does_not_hold(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
         match = "data.modulations asks for 16QAM, which .*x.pkl does not hold; it holds 8PSK, QAM16, WBFM"
         refuses(named(path, modulations=("16QAM", "8PSK")), tmp_path / "out", match)
         refuses(
-            named(path, snrs_db=(0, 20)), tmp_path / "out", "data.snrs_db asks for 20, which .*x.pkl does not hold; it holds -20, 0, 18"
+            named(path, snrs_db=(0, 20)),
+            tmp_path / "out",
+            "data.snrs_db asks for 20, which .*x.pkl does not hold; it holds -20, 0, 18",
         )
 
     def test_short_frames(self, tmp_path):
-        refuses(named(pickled(tmp_path / "x.pkl", samples=62)), tmp_path / "out", "x.pkl holds frames of 62 samples; the least is 64")
+        refuses(
+            named(pickled(tmp_path / "x.pkl", samples=62)),
+            tmp_path / "out",
+            "x.pkl holds frames of 62 samples; the least is 64",
+        )
 
     def test_no_such_file_and_none_of_the_kind(self, tmp_path):
-        refuses(named(tmp_path / "x.pkl"), tmp_path / "out", "x.pkl is not a file; make it .* or set data.path", FileNotFoundError)
-        refuses(named(write(tmp_path / "x.pkl", small())), tmp_path / "out", "x.pkl cannot be read as a pickle of arrays: cut off, or not")
-        refuses(named(pickled(tmp_path / "x.pkl").rename(tmp_path / "x.h5")), tmp_path / "out", "x.h5 cannot be read as HDF5")
+        refuses(
+            named(tmp_path / "x.pkl"),
+            tmp_path / "out",
+            "x.pkl is not a file; make it .* or set data.path",
+            FileNotFoundError,
+        )
+        refuses(
+            named(write(tmp_path / "x.pkl", small())),
+            tmp_path / "out",
+            "x.pkl cannot be read as a pickle of arrays: cut off, or not",
+        )
+        refuses(
+            named(pickled(tmp_path / "x.pkl").rename(tmp_path / "x.h5")),
+            tmp_path / "out",
+            "x.h5 cannot be read as HDF5",
+        )
 
 
 @needs_gnuradio
 class TestGnuRadio:
     def test_labels_are_recovered_and_the_order_holds(self, tmp_path):
         chosen = ("BPSK", "QPSK", "16APSK", "64QAM")
-        found = radioml.split(data(GNURADIO, modulations=chosen, snrs_db=(-10, 0, 6, 12, 18, 24, 30)), tmp_path / "out")
+        found = rml2018.split(
+            data(GNURADIO, modulations=chosen, snrs_db=(-10, 0, 6, 12, 18, 24, 30)),
+            tmp_path / "out",
+        )
         assert found.summary["class_order"] == {"checked": 20, "contradicted": 0}
         assert found.summary["snr"]["slope"] == pytest.approx(1, abs=0.05)
         assert found.summary["snr"]["offset_db"] == pytest.approx(0, abs=0.2)
@@ -333,7 +496,7 @@ class TestGnuRadio:
 
     def test_some_snrs_of_many_are_the_right_rows(self, tmp_path):
         """An offset computed from the number of chosen SNRs, not of those in the file, reads other cells."""
-        radioml.split(data(GNURADIO, snrs_db=(6, 24), frames_per_cell=10), tmp_path / "out")
+        rml2018.split(data(GNURADIO, snrs_db=(6, 24), frames_per_cell=10), tmp_path / "out")
         with h5py.File(GNURADIO) as source:
             for cell in shards.cells(tmp_path / "out"):
                 rows = shards.array(cell.path(tmp_path / "out"), "row")
@@ -343,4 +506,8 @@ class TestGnuRadio:
                 assert np.array_equal(frames_in(tmp_path / "out", cell), source["X"][rows])
 
     def test_wrong_class_order_leaves_no_output(self, tmp_path):
-        refuses(data(GNURADIO, class_order="classes_txt"), tmp_path / "out", "data.class_order = classes_txt cannot be right")
+        refuses(
+            data(GNURADIO, class_order="classes_txt"),
+            tmp_path / "out",
+            "data.class_order = classes_txt cannot be right",
+        )

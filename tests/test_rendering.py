@@ -1,5 +1,6 @@
 """An image is what its frame says: turned with it, of its samples and no others, whatever its scale and its neighbours in the batch."""
 
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -8,23 +9,37 @@ import torch
 from PIL import Image
 from scipy.signal import convolve2d
 
-from pisces import rendering, shards, views
-from pisces.params import Render
-from pisces.rendering import OUTSIDE, Drawing, bin_frames, count_points, join_views
-from pisces.seeding import generator
-from pisces.shards import Cell
-from tests.conftest import EXTENT, FRAMES, MODULATIONS, POINTS, RENDER, SIZE, SNRS_DB, draw, raw_only, save_bins
+from pisces.core import shards
+from pisces.core.seeding import generator
+from pisces.core.settings import to_json
+from pisces.core.shards import Cell
+from pisces.inputs import binning, export, sheet, views
+from pisces.inputs.binning import OUTSIDE, bin_frames, count_points, join_views
+from pisces.inputs.drawing import Drawing
+from pisces.inputs.settings import RenderSettings
+from tests.conftest import (
+    EXTENT,
+    FRAMES,
+    MODULATIONS,
+    POINTS,
+    RENDER,
+    SIZE,
+    SNRS_DB,
+    draw,
+    raw_only,
+    save_bins,
+)
 
 METHODS = ("log_histogram", "histogram", "max_normalized", "gaussian", "enhanced")
 
 
-def drawing(method: str, render: Render | None = None) -> Drawing:
+def drawing(method: str, render: RenderSettings | None = None) -> Drawing:
     return Drawing(render or raw_only(), draw(method))
 
 
-def seen(*names: str, **changes) -> Render:
+def seen(*names: str, **changes) -> RenderSettings:
     """`RENDER` with these views and other changes."""
-    return RENDER.model_copy(update={"views": names, **changes})
+    return replace(RENDER, views=names, **changes)
 
 
 def raw_bins(frames: torch.Tensor, size: int = SIZE, extent: float = EXTENT) -> torch.Tensor:
@@ -34,7 +49,11 @@ def raw_bins(frames: torch.Tensor, size: int = SIZE, extent: float = EXTENT) -> 
 
 def images(frames: np.ndarray, size: int = SIZE, extent: float = EXTENT) -> np.ndarray:
     """Sample counts (n, size, size) of frames (n, samples, 2)."""
-    return count_points(raw_bins(torch.from_numpy(frames), size, extent), size**2).numpy().reshape(-1, size, size)
+    return (
+        count_points(raw_bins(torch.from_numpy(frames), size, extent), size**2)
+        .numpy()
+        .reshape(-1, size, size)
+    )
 
 
 def frames_of(iq_shards, modulation: str, snr_db: int) -> np.ndarray:
@@ -88,7 +107,9 @@ def test_agrees_with_a_plain_histogram(iq_shards, size, extent):
     expected = []
     for i, q in frames.astype(float).transpose(0, 2, 1):
         rms = np.sqrt(np.mean(i**2 + q**2))
-        expected.append(np.histogram2d(q / rms, i / rms, bins=[edges, edges])[0][::-1])  # rows run downwards, Q upwards
+        expected.append(
+            np.histogram2d(q / rms, i / rms, bins=[edges, edges])[0][::-1]
+        )  # rows run downwards, Q upwards
     # As above, with 10 240 samples; each that crosses an edge differs in two pixels.
     assert np.abs(images(frames, size, extent) - expected).sum() <= 2 * 5
 
@@ -131,7 +152,10 @@ def test_a_sample_that_is_not_finite_raises(view, value):
     """Or whose power is not: 1e30 squared is beyond float32."""
     frames = torch.ones(3, 256, 2)
     frames[1, 7, 1] = value
-    with pytest.raises(ValueError, match=r"frame 1 of 3 has samples that are NaN, infinite or too large to be squared; leave it out"):
+    with pytest.raises(
+        ValueError,
+        match=r"frame 1 of 3 has samples that are NaN, infinite or too large to be squared; leave it out",
+    ):
         bin_frames(frames, seen(view))
 
 
@@ -147,7 +171,10 @@ def test_a_sample_that_is_not_finite_raises(view, value):
     ],
 )
 def test_frames_of_another_kind_are_refused(frames, said):
-    with pytest.raises(ValueError, match=rf"frames are float32 \(n, samples, 2\), I then Q, not {said}; torch.view_as_real makes them of"):
+    with pytest.raises(
+        ValueError,
+        match=rf"frames are float32 \(n, samples, 2\), I then Q, not {said}; torch.view_as_real makes them of",
+    ):
         raw_bins(frames)
 
 
@@ -165,9 +192,15 @@ def test_count_points_against_a_loop():
 
 def test_each_view_is_a_plain_histogram_over_its_own_extent(iq_shards):
     frames = frames_of(iq_shards, "QPSK", 20)
-    extents = RENDER.extent.model_copy(update={"symbol": 0.9, "noise": 45.0, "differential": 0.9})  # each cuts some points off
+    extents = replace(
+        RENDER.extent, symbol=0.9, noise=45.0, differential=0.9
+    )  # each cuts some points off
     iq = torch.view_as_complex(torch.from_numpy(frames))
-    points = {"symbol": views.symbol(iq, 8, 0.2), "noise": views.noise(iq, 8), "differential": views.differential(iq, 3)}
+    points = {
+        "symbol": views.symbol(iq, 8, 0.2),
+        "noise": views.noise(iq, 8),
+        "differential": views.differential(iq, 3),
+    }
     bins = bin_frames(torch.from_numpy(frames), seen(*points, extent=extents, rolloff=0.2, delay=3))
     assert list(bins) == list(points)
     for view, numbers in bins.items():
@@ -184,7 +217,9 @@ def test_each_view_is_a_plain_histogram_over_its_own_extent(iq_shards):
 def test_views_do_not_depend_on_which_others_are_made(iq_shards):
     frames = torch.from_numpy(frames_of(iq_shards, "16QAM", 0))
     together = bin_frames(frames, RENDER)
-    assert {view: tuple(bins.shape) for view, bins in together.items()} == {view: (FRAMES, n) for view, n in POINTS.items()}
+    assert {view: tuple(bins.shape) for view, bins in together.items()} == {
+        view: (FRAMES, n) for view, n in POINTS.items()
+    }
     backwards = bin_frames(frames, seen(*reversed(RENDER.views)))
     assert list(backwards) == list(reversed(RENDER.views))
     for view, bins in together.items():
@@ -230,7 +265,7 @@ def test_methods_against_plain_numpy(counts):
     x = np.arange(-3, 4)  # three sigma, cut to whole pixels
     bell = np.exp(-(x**2) / (2 * sigma**2))
     kernel = np.outer(bell, bell) / bell.sum() ** 2
-    smooth = Drawing(raw_only(), draw("gaussian").model_copy(update={"sigma_px": sigma}))(counts)
+    smooth = Drawing(raw_only(), replace(draw("gaussian"), sigma_px=sigma))(counts)
     assert smooth.shape == plain.shape
     for image, one in zip(smooth, plain, strict=True):
         assert image[0].numpy() == pytest.approx(convolve2d(one[0], kernel, mode="same"), abs=1e-5)
@@ -239,7 +274,9 @@ def test_methods_against_plain_numpy(counts):
     enhanced = drawing("enhanced")(counts)
     assert enhanced.shape == (len(counts), 3, SIZE, SIZE)
     for channel, decay in enumerate((0.5, 1.0, 2.0)):
-        expected = np.log1p(convolve2d(plain[0, 0], np.exp(-np.sqrt(x**2 + y**2) / decay), mode="same"))
+        expected = np.log1p(
+            convolve2d(plain[0, 0], np.exp(-np.sqrt(x**2 + y**2) / decay), mode="same")
+        )
         assert enhanced[0, channel].numpy() == pytest.approx(expected, abs=1e-5)
 
 
@@ -289,7 +326,7 @@ def test_views_are_drawn_apart_one_after_the_other(counts, method):
 
 
 def test_unknown_method(counts):
-    unknown = Drawing(raw_only(), draw("histogram").model_copy(update={"method": "scatter"}))
+    unknown = Drawing(raw_only(), replace(draw("histogram"), method="scatter"))
     with pytest.raises(ValueError, match=r"draw.method 'scatter' is unknown"):
         unknown(counts)
 
@@ -300,11 +337,11 @@ def test_unknown_method(counts):
 def test_render_keeps_what_the_source_says_and_adds_its_settings(iq_shards, constellations):
     cell = Cell("QPSK", -10)  # some of its samples are outside
     source, target = cell.path(iq_shards), cell.path(constellations)
-    assert shards.attributes(target) == shards.attributes(source) | {"render": RENDER.model_dump_json()}
+    assert shards.attributes(target) == shards.attributes(source) | {"render": to_json(RENDER)}
     assert np.array_equal(shards.array(target, "row"), shards.array(source, "row"))
     expected = bin_frames(torch.from_numpy(frames_of(iq_shards, *cell)), RENDER)
     for view in RENDER.views:
-        bins = rendering.read_bins(constellations, cell, view)
+        bins = binning.read_bins(constellations, cell, view)
         assert (bins.shape, bins.dtype) == ((FRAMES, POINTS[view]), np.uint16)
         assert np.array_equal(bins, expected[view])
         assert (bins != OUTSIDE).any()
@@ -312,23 +349,29 @@ def test_render_keeps_what_the_source_says_and_adds_its_settings(iq_shards, cons
 
 
 def test_settings_come_back_from_the_shards(constellations, tmp_path):
-    assert rendering.settings(constellations) == RENDER
-    other = Render(views=("noise", "raw"), size=16, extent=RENDER.extent, sps=4, rolloff=0.1, delay=7)
-    shards.save(Cell("QPSK", 0).path(tmp_path), {"row": np.arange(2)}, {"render": other.model_dump_json()})
-    assert rendering.settings(tmp_path) == other
+    assert binning.settings(constellations) == RENDER
+    other = RenderSettings(
+        views=("noise", "raw"), size=16, extent=RENDER.extent, sps=4, rolloff=0.1, delay=7
+    )
+    shards.save(Cell("QPSK", 0).path(tmp_path), {"row": np.arange(2)}, {"render": to_json(other)})
+    assert binning.settings(tmp_path) == other
 
 
 def test_a_view_that_was_not_rendered(constellations, iq_shards, tmp_path):
-    rendering.render(iq_shards, tmp_path / "raw", raw_only())
+    binning.render(iq_shards, tmp_path / "raw", raw_only())
     one, all_views = (Cell("QPSK", 0).path(root) for root in (tmp_path / "raw", constellations))
     assert np.array_equal(shards.array(one, "raw/bins"), shards.array(all_views, "raw/bins"))
-    with pytest.raises(ValueError, match=r"SNR_0.h5 holds no dataset 'noise/bins' but raw, row; make it again"):
-        rendering.read_bins(tmp_path / "raw", Cell("QPSK", 0), "noise")
+    with pytest.raises(
+        ValueError, match=r"SNR_0.h5 holds no dataset 'noise/bins' but raw, row; make it again"
+    ):
+        binning.read_bins(tmp_path / "raw", Cell("QPSK", 0), "noise")
 
 
-def test_render_is_the_same_bytes_in_chunks_of_any_size(iq_shards, constellations, tmp_path, monkeypatch):
-    monkeypatch.setattr(rendering, "CHUNK", 7)  # of 20 frames
-    assert rendering.render(iq_shards, tmp_path / "again", RENDER) == 180
+def test_render_is_the_same_bytes_in_chunks_of_any_size(
+    iq_shards, constellations, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(binning, "CHUNK", 7)  # of 20 frames
+    assert binning.render(iq_shards, tmp_path / "again", RENDER) == 180
     for cell in shards.cells(constellations):
         assert cell.path(tmp_path / "again").read_bytes() == cell.path(constellations).read_bytes()
 
@@ -339,18 +382,18 @@ def test_render_with_a_silent_frame_leaves_nothing(tmp_path):
     path = Cell("QPSK", 0).path(tmp_path / "in")
     shards.save(path, {"iq": iq, "row": np.arange(4)}, {})
     with pytest.raises(ValueError, match="frame 2 of 4 has no power"):
-        rendering.render(tmp_path / "in", tmp_path / "out", raw_only())
+        binning.render(tmp_path / "in", tmp_path / "out", raw_only())
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
 def test_preview_shows_first_frames_in_the_class_order(constellations):
-    sheet = rendering.preview(constellations)
-    assert (sheet.modulations, sheet.snrs_db) == (MODULATIONS, SNRS_DB)
-    assert sheet.extents == RENDER.extent.model_dump()
-    assert tuple(sheet.images) == RENDER.views
-    for (view, images), (m, s) in product(sheet.images.items(), ((0, 0), (2, 1))):
+    shown = sheet.preview(constellations)
+    assert (shown.modulations, shown.snrs_db) == (MODULATIONS, SNRS_DB)
+    assert shown.extents == asdict(RENDER.extent)
+    assert tuple(shown.images) == RENDER.views
+    for (view, images), (m, s) in product(shown.images.items(), ((0, 0), (2, 1))):
         assert images.shape == (3, 3, SIZE, SIZE)
-        first = rendering.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]), view)[0]
+        first = binning.read_bins(constellations, Cell(MODULATIONS[m], SNRS_DB[s]), view)[0]
         counts = np.bincount(first[first != OUTSIDE], minlength=SIZE**2)
         assert images[m, s] == pytest.approx(np.log1p(counts).reshape(SIZE, SIZE), rel=1e-6)
 
@@ -364,11 +407,13 @@ def by_hand(tmp_path_factory, write_constellations):
     bins = generator(1, "test png").integers(0, 256, (4, 64)).astype(np.uint16)
     bins[0] = [5] + 3 * [40] + 60 * [200]
     bins[1] = 200
-    return write_constellations(tmp_path_factory.mktemp("png"), {Cell("BPSK", -4): bins, Cell("QPSK", -4): bins}, 16)
+    return write_constellations(
+        tmp_path_factory.mktemp("png"), {Cell("BPSK", -4): bins, Cell("QPSK", -4): bins}, 16
+    )
 
 
 def first_two_png(root, target, method: str) -> tuple[np.ndarray, np.ndarray]:
-    assert rendering.export_png(root, target, drawing(method, raw_only(16)), 2) == 4
+    assert export.export_png(root, target, drawing(method, raw_only(16)), 2) == 4
     files = sorted(str(p.relative_to(target)) for p in target.rglob("*.png"))
     assert files == [f"{m}/SNR_-4/0000{i}.png" for m in ("BPSK", "QPSK") for i in (0, 1)]
     return tuple(np.array(Image.open(target / "QPSK" / "SNR_-4" / f"0000{i}.png")) for i in (0, 1))
@@ -378,7 +423,9 @@ def test_grey_values_of_known_counts(by_hand, tmp_path):
     """Pixels 5, 40 and 200 are (row, column) (0, 5), (2, 8) and (12, 8)."""
     log, full = first_two_png(by_hand, tmp_path / "log", "log_histogram")
     assert (log.shape, log.dtype) == ((16, 16), np.uint8)
-    assert [log[0, 5], log[2, 8], log[12, 8]] == [round(255 * np.log(1 + n) / np.log(65)) for n in (1, 3, 60)]
+    assert [log[0, 5], log[2, 8], log[12, 8]] == [
+        round(255 * np.log(1 + n) / np.log(65)) for n in (1, 3, 60)
+    ]
     assert full[12, 8] == 255
     assert (np.count_nonzero(log), np.count_nonzero(full)) == (3, 1)
     plain, full = first_two_png(by_hand, tmp_path / "plain", "histogram")
@@ -392,21 +439,44 @@ def test_enhanced_is_rgb(by_hand, tmp_path):
     assert image.shape == (16, 16, 3)
     assert full[12, 8].tolist() == [255, 255, 255]
     # One pixel off, each channel has its own exp(-1 / decay) of the 64 samples.
-    assert full[12, 9].tolist() == [round(255 * np.log(1 + 64 * np.exp(-1 / d)) / np.log(65)) for d in (0.5, 1.0, 2.0)]
+    assert full[12, 9].tolist() == [
+        round(255 * np.log(1 + 64 * np.exp(-1 / d)) / np.log(65)) for d in (0.5, 1.0, 2.0)
+    ]
 
 
 def test_all_frames_are_exported_without_a_limit(by_hand, tmp_path):
-    assert rendering.export_png(by_hand, tmp_path / "all", drawing("log_histogram", raw_only(16)), None) == 8
+    assert (
+        export.export_png(by_hand, tmp_path / "all", drawing("log_histogram", raw_only(16)), None)
+        == 8
+    )
     assert len(list((tmp_path / "all").rglob("*.png"))) == 8
 
 
 def test_one_of_several_views_is_exported(tmp_path):
     """White is a pixel with every point of its own view: 64 of `raw`, 9 of `symbol`."""
-    bins = {"raw": np.full((1, 64), 7), "symbol": np.array([[200] * 5 + [3] * 4]), "noise": np.full((1, 30), 9)}
+    bins = {
+        "raw": np.full((1, 64), 7),
+        "symbol": np.array([[200] * 5 + [3] * 4]),
+        "noise": np.full((1, 30), 9),
+    }
     save_bins(tmp_path / "bins", Cell("QPSK", 0), bins, 16)
     for view in bins:
-        assert rendering.export_png(tmp_path / "bins", tmp_path / view, drawing("log_histogram", seen(view, size=16)), None) == 1
+        assert (
+            export.export_png(
+                tmp_path / "bins",
+                tmp_path / view,
+                drawing("log_histogram", seen(view, size=16)),
+                None,
+            )
+            == 1
+        )
     png = {view: np.array(Image.open(tmp_path / view / "QPSK/SNR_0/00000.png")) for view in bins}
-    assert {view: np.flatnonzero(image).tolist() for view, image in png.items()} == {"raw": [7], "symbol": [3, 200], "noise": [9]}
+    assert {view: np.flatnonzero(image).tolist() for view, image in png.items()} == {
+        "raw": [7],
+        "symbol": [3, 200],
+        "noise": [9],
+    }
     assert [png["raw"][0, 7], png["noise"][0, 9]] == [255, 255]
-    assert [png["symbol"][12, 8], png["symbol"][0, 3]] == [round(255 * np.log(1 + n) / np.log(10)) for n in (5, 4)]
+    assert [png["symbol"][12, 8], png["symbol"][0, 3]] == [
+        round(255 * np.log(1 + n) / np.log(10)) for n in (5, 4)
+    ]

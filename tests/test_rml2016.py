@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pisces import rml2016
-from pisces.rml2016 import read, write
-from pisces.seeding import generator
-from pisces.shards import Cell
+from pisces.core.seeding import generator
+from pisces.core.shards import Cell
+from pisces.sources import rml2016
+from pisces.sources.rml2016 import read, write
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = 64
@@ -24,8 +24,16 @@ CELLS = (Cell("QPSK", 18), Cell("AM-SSB", -20), Cell("QPSK", -2))
 
 def arrays(*cells: Cell) -> dict[Cell, np.ndarray]:
     """Any bits that are finite numbers, among them every byte: those that text escapes and those that it does not."""
-    bits = generator(1, "test rml2016").integers(0, 2**32, (len(cells), 3, 2, SAMPLES), dtype=np.uint32)
-    return dict(zip(cells, np.where(bits >> 23 & 255 == 255, 0, bits).astype(np.uint32).view(np.float32), strict=True))
+    bits = generator(1, "test rml2016").integers(
+        0, 2**32, (len(cells), 3, 2, SAMPLES), dtype=np.uint32
+    )
+    return dict(
+        zip(
+            cells,
+            np.where(bits >> 23 & 255 == 255, 0, bits).astype(np.uint32).view(np.float32),
+            strict=True,
+        )
+    )
 
 
 def save(path: Path, content: object, protocol: int = 2) -> Path:
@@ -46,7 +54,11 @@ def python2_binary(content: dict[Cell, np.ndarray]) -> bytes:
     for (name, snr_db), array in content.items():
         payload, shape = array.tobytes(), b"".join(number(n) for n in array.shape)
         out += short(name) + number(snr_db) + b"\x86"
-        out += b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + short("b") + b"\x87R"
+        out += (
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85"
+            + short("b")
+            + b"\x87R"
+        )
         out += b"(K\x01(" + shape + b"tcnumpy\ndtype\n" + short("f4") + b"K\x00K\x01\x87R"
         out += b"(K\x03" + short("<") + b"NNN" + number(-1) + number(-1) + b"K\x00tb\x89"
         out += b"T" + struct.pack("<i", len(payload)) + payload + b"tb"
@@ -58,8 +70,12 @@ def python2_text(content: dict[Cell, np.ndarray]) -> bytes:
     lines = ["(d"]
     for (name, snr_db), array in content.items():
         shape = "".join(f"I{n}\n" for n in array.shape)
-        lines.append(f"(S'{name}'\nI{snr_db}\ntcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR")
-        lines.append(f"(I1\n({shape}tcnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n")
+        lines.append(
+            f"(S'{name}'\nI{snr_db}\ntcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+        )
+        lines.append(
+            f"(I1\n({shape}tcnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n"
+        )
         lines.append(f"S{repr(array.tobytes())[1:]}\ntbs")
     return "".join(lines).encode() + b"."
 
@@ -79,13 +95,18 @@ class TestRead:
         (tmp_path / "x.pkl").write_bytes(dump(content))
         # NumPy, which trusts every pickle, reads the same out of it: these are bytes that Python 2 could have written.
         trusted = pickle.loads((tmp_path / "x.pkl").read_bytes(), encoding="latin1")
-        assert all(np.array_equal(trusted[cell].view(np.uint32), content[cell].view(np.uint32)) for cell in CELLS)
+        assert all(
+            np.array_equal(trusted[cell].view(np.uint32), content[cell].view(np.uint32))
+            for cell in CELLS
+        )
         assert_same_bits(read(tmp_path / "x.pkl"), content)
 
     @pytest.mark.parametrize("protocol", range(5))
     def test_what_python_3_wrote(self, tmp_path, protocol):
         content = arrays(*CELLS)
-        path = save(tmp_path / "x.pkl", {tuple(cell): array for cell, array in content.items()}, protocol)
+        path = save(
+            tmp_path / "x.pkl", {tuple(cell): array for cell, array in content.items()}, protocol
+        )
         assert_same_bits(read(path), content)
 
     def test_what_we_wrote_is_the_same_again_and_needs_nothing_of_ours(self, tmp_path):
@@ -102,14 +123,23 @@ class TestRead:
 
     def test_other_orders_of_bytes_and_axes(self, tmp_path):
         (array,) = arrays(CELLS[0]).values()
-        content = {("QPSK", 18): array.astype(">f4"), ("QPSK", np.int64(0)): np.asfortranarray(array), ("BPSK", np.float32(-2)): array}
+        content = {
+            ("QPSK", 18): array.astype(">f4"),
+            ("QPSK", np.int64(0)): np.asfortranarray(array),
+            ("BPSK", np.float32(-2)): array,
+        }
         found = read(save(tmp_path / "x.pkl", content))
         assert list(found) == [("BPSK", -2), ("QPSK", 0), ("QPSK", 18)]
-        assert all(np.array_equal(each.astype("<f4").view(np.uint32), array.view(np.uint32)) for each in found.values())
+        assert all(
+            np.array_equal(each.astype("<f4").view(np.uint32), array.view(np.uint32))
+            for each in found.values()
+        )
 
     def test_large_arrays_are_not_copied(self, tmp_path):
         """They lie on the bytes that were read."""
-        (array,) = read(save(tmp_path / "x.pkl", {("QPSK", 0): arrays(CELLS[0])[CELLS[0]]})).values()
+        (array,) = read(
+            save(tmp_path / "x.pkl", {("QPSK", 0): arrays(CELLS[0])[CELLS[0]]})
+        ).values()
         while isinstance(array.base, np.ndarray):
             array = array.base
         assert isinstance(array.base, bytes)
@@ -140,9 +170,15 @@ class TestHostile:
             (np.memmap, "{0}", "numpy.memmap"),
         ],
     )
-    def test_code_is_refused_before_it_runs(self, tmp_path, function, argument, name, where, protocol):
+    def test_code_is_refused_before_it_runs(
+        self, tmp_path, function, argument, name, where, protocol
+    ):
         done = tmp_path / "done"
-        planted = Planted(function, argument.format(str(done)), *(["u1", "w+", 0, 8] if function is np.memmap else []))
+        planted = Planted(
+            function,
+            argument.format(str(done)),
+            *(["u1", "w+", 0, 8] if function is np.memmap else []),
+        )
         content = {
             "root": planted,
             "key": GOOD | {(planted, 0): 1},
@@ -150,7 +186,10 @@ class TestHostile:
             "beside": {("QPSK", 2): (planted, *GOOD.values())},
         }[where]
         path = save(tmp_path / "x.pkl", content, protocol)
-        with pytest.raises(ValueError, match=rf"x.pkl asks for {name}, and only NumPy arrays are read from a pickle; RML2016.10a"):
+        with pytest.raises(
+            ValueError,
+            match=rf"x.pkl asks for {name}, and only NumPy arrays are read from a pickle; RML2016.10a",
+        ):
             read(path)
         assert not done.exists()
 
@@ -170,7 +209,7 @@ class TestHostile:
             ("numpy", "core.multiarray.fromfile"),
             ("numpy.ndarray", "tofile"),
             ("_codecs", "decode"),
-            ("pisces.rml2016", "_Array"),
+            ("pisces.sources.rml2016", "_Array"),
             ("collections", "OrderedDict"),
             ("a_module_that_does_not_exist", "f"),
         ],
@@ -180,7 +219,11 @@ class TestHostile:
         (tmp_path / "x.pkl").write_bytes(f"c{module}\n{name}\n.".encode())
         with pytest.raises(ValueError, match=rf"x.pkl asks for {module}.{name}, and only"):
             read(tmp_path / "x.pkl")
-        (tmp_path / "x.pkl").write_bytes(b"\x80\x04" + b"".join(b"\x8c" + bytes([len(x)]) + x.encode() for x in (module, name)) + b"\x93.")
+        (tmp_path / "x.pkl").write_bytes(
+            b"\x80\x04"
+            + b"".join(b"\x8c" + bytes([len(x)]) + x.encode() for x in (module, name))
+            + b"\x93."
+        )
         with pytest.raises(ValueError, match=rf"x.pkl asks for {module}.{name}, and only"):
             read(tmp_path / "x.pkl")
 
@@ -190,21 +233,42 @@ class TestHostile:
             (b"c_codecs\nencode\n(Vx\nVidna\ntR.", "asks for the encoding 'idna'"),
             (b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.", "asks for an array of type 'O8'"),
             (b"cnumpy\ndtype\n((S'a'\nS'O'\nttR.", r"asks for an array of type \('a', 'O'\)"),
-            (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'f4'\ntRS'abc'\ntR.", r"cannot be read as .*\(ValueError: buffer size"),
+            (
+                b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'f4'\ntRS'abc'\ntR.",
+                r"cannot be read as .*\(ValueError: buffer size",
+            ),
             (b"cnumpy\nndarray\n(I99999999999999\ntR.", "holds an array;"),
             (b"cnumpy\ndtype\n(S'f4'\ntR(I3\nS'>>'\ntb.", "asks for the byte order '>>'"),
             (b"\x80\x04\x8c\x04\n\xed\xa0\x80\x8c\x01x\x93.", r"asks for \\n\\ud800.x, and only"),
             (b"Pfile\n.", "asks for the instruction PERSID"),
             (b"(lp0\n.", "asks for the instruction LIST"),
             (b"cnumpy\nndarray\n)\x81.", "asks for the instruction NEWOBJ"),
-            (b"cnumpy\nndarray\nS'abc'\nR.", r"cannot be read as .*\(UnpicklingError: a call without"),
+            (
+                b"cnumpy\nndarray\nS'abc'\nR.",
+                r"cannot be read as .*\(UnpicklingError: a call without",
+            ),
             (b"K\x01)R.", r"cannot be read as .*\(UnpicklingError: a call without"),
             # BUILD (b) with a pair of states sets attributes of whatever has no __setstate__.
-            (b"cnumpy\nndarray\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
-            (b"cnumpy\ndtype\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
-            (b"cnumpy.core.multiarray\nscalar\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
-            (b"c_codecs\nencode\n(N(dVarray\nVchanged\nstb.", "asks for a state for an object of type type"),
-            (b"c_codecs\nencode\n(Vx\nVlatin1\ntR(N(dVarray\nVchanged\nstb.", "asks for a state for 'x'"),
+            (
+                b"cnumpy\nndarray\n(N(dVarray\nVchanged\nstb.",
+                "asks for a state for an object of type type",
+            ),
+            (
+                b"cnumpy\ndtype\n(N(dVarray\nVchanged\nstb.",
+                "asks for a state for an object of type type",
+            ),
+            (
+                b"cnumpy.core.multiarray\nscalar\n(N(dVarray\nVchanged\nstb.",
+                "asks for a state for an object of type type",
+            ),
+            (
+                b"c_codecs\nencode\n(N(dVarray\nVchanged\nstb.",
+                "asks for a state for an object of type type",
+            ),
+            (
+                b"c_codecs\nencode\n(Vx\nVlatin1\ntR(N(dVarray\nVchanged\nstb.",
+                "asks for a state for 'x'",
+            ),
         ],
     )
     def test_what_is_admitted_takes_only_what_arrays_need(self, tmp_path, pickled, message):
@@ -223,7 +287,7 @@ EARLY = r"cannot be read .*\(EOFError: it ends too early"
 READING = """
 import resource, sys
 from pathlib import Path
-from pisces import rml2016
+from pisces.sources import rml2016
 resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
 try:
     print(*rml2016.read(Path(sys.argv[1])))
@@ -237,7 +301,9 @@ def answer(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     threads = {"OMP_NUM_THREADS": "1"}  # NumPy reserves room for each
     command = [sys.executable, "-c", READING, path]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=ROOT, env=os.environ | threads)
+    told = subprocess.run(
+        command, capture_output=True, text=True, timeout=20, cwd=ROOT, env=os.environ | threads
+    )
     assert (told.returncode, told.stderr) == (0, "")
     assert len(told.stdout) < 600
     assert told.stdout.count("\n") == 1
@@ -250,23 +316,61 @@ class TestBombs:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            pytest.param(b"}K\x00" + b"\x85" * 3_000_000 + b"K\x01s.", "asks for tuples in tuples in tuples", id="deep key"),
-            pytest.param(b"}K\x00" + DOUBLED + b"K\x01s.", "asks for tuples in tuples in tuples", id="doubled key"),
-            pytest.param(b"K\x00" + DOUBLED + b".", "asks for tuples in tuples in tuples", id="doubled root"),
-            pytest.param(b"K\x00" + b"K\x01\x86" * 3300 + b".", "asks for tuples in tuples in tuples", id="pairs"),
-            pytest.param(b"(" * 3300 + b"t" * 3300 + b".", "asks for tuples in tuples in tuples", id="marks"),
-            pytest.param(b"}" + b"K\x00}" * 300_000 + b"s" * 300_000 + b".", "holds the key 0; ", id="deep dicts"),
-            pytest.param(b"(" + b"N" * 17 + b"t.", "asks for a tuple of 17 things", id="wide"),
-            pytest.param(b"\x8b" + struct.pack("<i", 5000) + b"\x01" * 5000 + b".", "asks for the instruction LONG4", id="long binary"),
-            pytest.param(LONG + b".", "holds a number of 20000 bits; ", id="long root"),
-            pytest.param(b"}S'QPSK'\n" + LONG + b"\x86Ns.", r"holds the key \('QPSK', a number of 20000 bits\); SNRs", id="long SNR"),
-            pytest.param(b"I" + b"9" * 5000 + b"\n.", r"cannot be read .*\(ValueError: Exceeds the limit", id="long line"),
             pytest.param(
-                b"V" + b"x" * 2**20 + b"\nq\x00c_codecs\nencode\nq\x01Vlatin1\nq\x02" + b"h\x01h\x00h\x02\x86R" * 3000 + b".",
+                b"}K\x00" + b"\x85" * 3_000_000 + b"K\x01s.",
+                "asks for tuples in tuples in tuples",
+                id="deep key",
+            ),
+            pytest.param(
+                b"}K\x00" + DOUBLED + b"K\x01s.",
+                "asks for tuples in tuples in tuples",
+                id="doubled key",
+            ),
+            pytest.param(
+                b"K\x00" + DOUBLED + b".", "asks for tuples in tuples in tuples", id="doubled root"
+            ),
+            pytest.param(
+                b"K\x00" + b"K\x01\x86" * 3300 + b".",
+                "asks for tuples in tuples in tuples",
+                id="pairs",
+            ),
+            pytest.param(
+                b"(" * 3300 + b"t" * 3300 + b".", "asks for tuples in tuples in tuples", id="marks"
+            ),
+            pytest.param(
+                b"}" + b"K\x00}" * 300_000 + b"s" * 300_000 + b".",
+                "holds the key 0; ",
+                id="deep dicts",
+            ),
+            pytest.param(b"(" + b"N" * 17 + b"t.", "asks for a tuple of 17 things", id="wide"),
+            pytest.param(
+                b"\x8b" + struct.pack("<i", 5000) + b"\x01" * 5000 + b".",
+                "asks for the instruction LONG4",
+                id="long binary",
+            ),
+            pytest.param(LONG + b".", "holds a number of 20000 bits; ", id="long root"),
+            pytest.param(
+                b"}S'QPSK'\n" + LONG + b"\x86Ns.",
+                r"holds the key \('QPSK', a number of 20000 bits\); SNRs",
+                id="long SNR",
+            ),
+            pytest.param(
+                b"I" + b"9" * 5000 + b"\n.",
+                r"cannot be read .*\(ValueError: Exceeds the limit",
+                id="long line",
+            ),
+            pytest.param(
+                b"V"
+                + b"x" * 2**20
+                + b"\nq\x00c_codecs\nencode\nq\x01Vlatin1\nq\x02"
+                + b"h\x01h\x00h\x02\x86R" * 3000
+                + b".",
                 "asks for more bytes than are in it",
                 id="the same text",
             ),
-            pytest.param(b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.", EARLY, id="long frame"),
+            pytest.param(
+                b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.", EARLY, id="long frame"
+            ),
             pytest.param(b"\x8e" + struct.pack("<Q", 2**40) + b"N.", EARLY, id="long bytes"),
         ],
     )
@@ -281,23 +385,35 @@ class TestBombs:
 
 
 class TestDamaged:
-    @pytest.mark.parametrize("dump", [python2_text, python2_binary, lambda content: pickle.dumps(content, 4)])
+    @pytest.mark.parametrize(
+        "dump", [python2_text, python2_binary, lambda content: pickle.dumps(content, 4)]
+    )
     def test_cut_off(self, tmp_path, dump):
         whole = dump(arrays(CELLS[0]))
         path = tmp_path / "x.pkl"
         for size in [*range(0, len(whole), 97), len(whole) - 1]:
             path.write_bytes(whole[:size])
-            with pytest.raises(ValueError, match=r"x.pkl cannot be read as a pickle of arrays: cut off, or not .*download it again"):
+            with pytest.raises(
+                ValueError,
+                match=r"x.pkl cannot be read as a pickle of arrays: cut off, or not .*download it again",
+            ):
                 read(path)
 
-    @pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + bytes(2000), b"Z" * 999, b"[1, 2]\n", "größer".encode()])
+    @pytest.mark.parametrize(
+        "content", [b"\x89HDF\r\n\x1a\n" + bytes(2000), b"Z" * 999, b"[1, 2]\n", "größer".encode()]
+    )
     def test_no_pickle(self, tmp_path, content):
         (tmp_path / "x.pkl").write_bytes(content)
-        with pytest.raises(ValueError, match=r"x.pkl cannot be read as a pickle of arrays: .*\(\w+Error: "):
+        with pytest.raises(
+            ValueError, match=r"x.pkl cannot be read as a pickle of arrays: .*\(\w+Error: "
+        ):
             read(tmp_path / "x.pkl")
 
     def test_no_such_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"x.pkl is not a file; make it with the stage synthesize, or set data.path"):
+        with pytest.raises(
+            FileNotFoundError,
+            match=r"x.pkl is not a file; make it with the stage synthesize, or set data.path",
+        ):
             read(tmp_path / "x.pkl")
 
     @pytest.mark.parametrize(
@@ -313,19 +429,34 @@ class TestDamaged:
             ({("QPSK", True): GOOD["QPSK", 0]}, r"holds the key \('QPSK', True\)"),
             ({(0, "QPSK"): GOOD["QPSK", 0]}, r"holds the key \(0, 'QPSK'\)"),
             ({("QPSK", 0, 1): GOOD["QPSK", 0]}, "holds the key an object of type tuple"),
-            ({("QAM", 0): GOOD["QPSK", 0]}, "holds the modulation 'QAM'; known are OOK, 4ASK.*QAM64, WBFM"),
+            (
+                {("QAM", 0): GOOD["QPSK", 0]},
+                "holds the modulation 'QAM'; known are OOK, 4ASK.*QAM64, WBFM",
+            ),
             ({("QPSK", 0): 1.0}, r"holds 1.0 under \('QPSK', 0\)"),
             ({("QPSK", 0): GOOD}, r"holds a dict under \('QPSK', 0\)"),
-            ({("QPSK", -1001): GOOD["QPSK", 0]}, r"holds the key \('QPSK', -1001\); SNRs are from -1000 to 1000 dB"),
+            (
+                {("QPSK", -1001): GOOD["QPSK", 0]},
+                r"holds the key \('QPSK', -1001\); SNRs are from -1000 to 1000 dB",
+            ),
             (GOOD | {(b"QPSK", 0): GOOD["QPSK", 0]}, r"holds the key \('QPSK', 0\) twice"),
-            ({("QPSK", 0): GOOD["QPSK", 0].transpose(0, 2, 1)}, r"holds an array of shape \(3, 64, 2\) under \('QPSK', 0\)"),
+            (
+                {("QPSK", 0): GOOD["QPSK", 0].transpose(0, 2, 1)},
+                r"holds an array of shape \(3, 64, 2\) under \('QPSK', 0\)",
+            ),
             ({("QPSK", 0): GOOD["QPSK", 0][0]}, r"holds an array of shape \(2, 64\)"),
             ({("QPSK", 0): GOOD["QPSK", 0][:0]}, r"holds an array of shape \(0, 2, 64\)"),
             ({("QPSK", 0): GOOD["QPSK", 0].astype(int)}, "holds an array of type int64"),
             ({("QPSK", 0): GOOD["QPSK", 0].astype(complex)}, "asks for an array of type 'c16'"),
             ({("QPSK", 0): GOOD["QPSK", 0].astype(object)}, "asks for an array of type 'O8'"),
-            ({("QPSK", np.float32(0.5)): GOOD["QPSK", 0]}, "asks for the number 0.5 instead of a whole one"),
-            (GOOD | {("QPSK", 2): GOOD["QPSK", 0][..., :62]}, "holds frames of 62 and 64 samples; all must have the same number"),
+            (
+                {("QPSK", np.float32(0.5)): GOOD["QPSK", 0]},
+                "asks for the number 0.5 instead of a whole one",
+            ),
+            (
+                GOOD | {("QPSK", 2): GOOD["QPSK", 0][..., :62]},
+                "holds frames of 62 and 64 samples; all must have the same number",
+            ),
         ],
     )
     def test_foreign_content(self, tmp_path, content, message):

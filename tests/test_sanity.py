@@ -10,11 +10,11 @@ from torch import nn
 from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
-from pisces import faithfulness, sanity
+from pisces.attribution import faithfulness, sanity
+from pisces.core.seeding import generator
+from pisces.inputs.drawing import Drawing
 from pisces.models.branches import AttentionBranches
 from pisces.models.joint import JointModel
-from pisces.rendering import Drawing
-from pisces.seeding import generator
 
 SIZE, WIDTH = 16, 16
 DRAWING = Drawing(raw_only(SIZE), draw("log_histogram"))
@@ -50,11 +50,21 @@ def learnt(kind) -> nn.Module:
     """A model of that kind in which no two entries are alike, as after training."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = JointModel(kind(), AttentionBranches(WIDTH, 8), nn.Linear(8, 3), nn.Linear(8, 4)).eval()
+        model = JointModel(
+            kind(), AttentionBranches(WIDTH, 8), nn.Linear(8, 3), nn.Linear(8, 4)
+        ).eval()
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
                 if tensor.is_floating_point():
-                    tensor.copy_(tensor + 0.1 * (torch.rand_like(tensor) if name.endswith("var") else torch.randn_like(tensor)))
+                    tensor.copy_(
+                        tensor
+                        + 0.1
+                        * (
+                            torch.rand_like(tensor)
+                            if name.endswith("var")
+                            else torch.randn_like(tensor)
+                        )
+                    )
     return model
 
 
@@ -66,7 +76,9 @@ def moved(before: nn.Module, after: nn.Module) -> dict[str, float]:
     """Share of the entries of each learnt tensor that are no longer where they were."""
     old, new = before.state_dict(), after.state_dict()
     parameters = dict(before.named_parameters())
-    names = [name for name in old if name in parameters or name.endswith(("running_mean", "running_var"))]
+    names = [
+        name for name in old if name in parameters or name.endswith(("running_mean", "running_var"))
+    ]
     return {name: float((old[name] != new[name]).float().mean()) for name in names}
 
 
@@ -85,11 +97,18 @@ def test_at_the_end_nothing_learnt_is_left(kind, rng):
     for name, share in moved(model, copies[-1]).items():
         size = before[name].numel()
         assert (1 - share) * size <= min(8, size / 2), name
-        assert torch.equal(before[name].flatten().sort().values, copies[-1].state_dict()[name].flatten().sort().values), name
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())  # the model itself stays
+        assert torch.equal(
+            before[name].flatten().sort().values,
+            copies[-1].state_dict()[name].flatten().sort().values,
+        ), name
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()
+    )  # the model itself stays
     answers = [copy(images())[0] for copy in (model, *copies)]
     assert all(not torch.allclose(answers[0], one, atol=1e-3) for one in answers[1:])
-    assert answers[-1].std(0).min() > 1e-6  # still looks at its images: an explanation of it is no map of zeros
+    assert (
+        answers[-1].std(0).min() > 1e-6
+    )  # still looks at its images: an explanation of it is no map of zeros
 
 
 @pytest.mark.parametrize("kind", STEMS)
@@ -100,7 +119,9 @@ def test_heads_go_first_and_the_stem_last(kind, rng):
     assert [step["modulation_head.weight"] > 0 for step in steps] == [True] * 4
     assert [step[f"{STEMS[kind]}.weight"] > 0 for step in steps] == [False, False, False, True]
     for before, after in pairwise(steps):  # what is random stays, and more comes to it
-        assert {name for name, share in before.items() if share} < {name for name, share in after.items() if share}
+        assert {name for name, share in before.items() if share} < {
+            name for name, share in after.items() if share
+        }
 
 
 def test_running_statistics_of_a_channel_stay_together(rng):
@@ -108,7 +129,10 @@ def test_running_statistics_of_a_channel_stay_together(rng):
     ((_, copy),) = sanity.randomised(model, 1, rng)
     old, new = model.backbone.bn1, copy.backbone.bn1
     assert not torch.equal(old.running_mean, new.running_mean)
-    pairs = [set(zip(norm.running_mean.tolist(), norm.running_var.tolist(), strict=True)) for norm in (old, new)]
+    pairs = [
+        set(zip(norm.running_mean.tolist(), norm.running_var.tolist(), strict=True))
+        for norm in (old, new)
+    ]
     assert pairs[0] == pairs[1]
 
 
@@ -121,8 +145,15 @@ def test_the_end_does_not_depend_on_the_steps_but_on_the_generator():
 
 
 def test_more_steps_than_modules():
-    with pytest.raises(ValueError, match=r"3 steps are more than the 2 modules with weights; set attribute.randomised_steps"):
-        next(sanity.randomised(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), 3, generator(1, "test")))
+    with pytest.raises(
+        ValueError,
+        match=r"3 steps are more than the 2 modules with weights; set attribute.randomised_steps",
+    ):
+        next(
+            sanity.randomised(
+                nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), 3, generator(1, "test")
+            )
+        )
 
 
 # Shuffled labels
@@ -133,7 +164,9 @@ class Plain(nn.Module):
 
     def __init__(self, dropout: float = 0.1):
         super().__init__()
-        self.features = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 64), nn.ReLU(), nn.Dropout(dropout))
+        self.features = nn.Sequential(
+            nn.Flatten(), nn.Linear(SIZE * SIZE, 64), nn.ReLU(), nn.Dropout(dropout)
+        )
         self.heads = nn.ModuleList([nn.Linear(64, 2), nn.Linear(64, 3)])
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,7 +177,9 @@ class Plain(nn.Module):
 def telling(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Frames whose pictures are their labels: bins int32 (n, 8), of which the first half says which of 2 and the rest which of 3."""
     targets = torch.stack([torch.arange(n) % 2, torch.arange(n) % 3], dim=1)
-    return (10 + targets.repeat_interleave(4, dim=1) + torch.tensor([0] * 4 + [100] * 4)).int(), targets
+    return (
+        10 + targets.repeat_interleave(4, dim=1) + torch.tensor([0] * 4 + [100] * 4)
+    ).int(), targets
 
 
 def drawn(bins: torch.Tensor) -> tuple[torch.Tensor]:
@@ -152,7 +187,9 @@ def drawn(bins: torch.Tensor) -> tuple[torch.Tensor]:
 
 
 def fit(bins, targets, epochs: int, seed: int = 1):
-    return sanity.fit_shuffled(Plain, drawn, (bins,), targets, epochs, 32, 3e-3, generator(seed, "test fit"))
+    return sanity.fit_shuffled(
+        Plain, drawn, (bins,), targets, epochs, 32, 3e-3, generator(seed, "test fit")
+    )
 
 
 def test_shuffled_labels_are_not_in_the_pictures():
@@ -173,7 +210,11 @@ def test_labels_are_shuffled_each_task_on_its_own(monkeypatch):
     """Both labels of a frame are equal here; shuffled together they would stay so, and each keeps how often each class is there."""
     seen = []
     cross_entropy = sanity.functional.cross_entropy
-    monkeypatch.setattr(sanity.functional, "cross_entropy", lambda logits, labels: (seen.append(labels), cross_entropy(logits, labels))[1])
+    monkeypatch.setattr(
+        sanity.functional,
+        "cross_entropy",
+        lambda logits, labels: (seen.append(labels), cross_entropy(logits, labels))[1],
+    )
     bins, _ = telling(30)
     fit(bins, torch.tensor([[0, 0]] * 20 + [[1, 1]] * 10), epochs=1)
     modulation, snr = seen
@@ -193,12 +234,18 @@ def test_what_a_model_is_told_goes_with_its_frame():
     levels, seen = torch.arange(1.0, 34), []
 
     class Told(Plain):
-        def forward(self, frames: torch.Tensor, told: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            seen.append(torch.equal(frames.amax((1, 2)), told) and frames.shape[1:] == (2, SIZE * SIZE // 2))
+        def forward(
+            self, frames: torch.Tensor, told: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append(
+                torch.equal(frames.amax((1, 2)), told) and frames.shape[1:] == (2, SIZE * SIZE // 2)
+            )
             return super().forward(frames / 33)
 
     stored = levels[:, None, None].expand(-1, 2, SIZE * SIZE // 2), levels
-    sanity.fit_shuffled(Told, lambda *given: given, stored, telling(33)[1], 2, 32, 1e-3, generator(1, "test"))
+    sanity.fit_shuffled(
+        Told, lambda *given: given, stored, telling(33)[1], 2, 32, 1e-3, generator(1, "test")
+    )
     assert seen == [True] * 5  # two batches an epoch, and once all
 
 
@@ -219,7 +266,12 @@ def test_training_is_decided_by_the_generator_alone():
 def test_each_step_has_the_gradient_of_its_own_batch():
     """At a rate of 0 all steps on the same frames have the same gradient, and five of them leave no more of it than one."""
     bins, targets = telling(20)
-    one, five = (sanity.fit_shuffled(lambda: Plain(0), drawn, (bins,), targets, n, 20, 0, generator(1, "test"))[0] for n in (1, 5))
+    one, five = (
+        sanity.fit_shuffled(
+            lambda: Plain(0), drawn, (bins,), targets, n, 20, 0, generator(1, "test")
+        )[0]
+        for n in (1, 5)
+    )
     for a, b in zip(one.parameters(), five.parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-6)
     assert all(a.grad.abs().max() > 1e-3 for a in one.parameters())
@@ -254,7 +306,9 @@ def test_what_ignores_the_model_survives_and_nothing_else(explain, survives, rng
     """Rankings of 256 pixels that have nothing to do with each other correlate by 1 / sqrt(255) = 0.06, far below one half."""
     model, frames = nn.Linear(SIZE * SIZE, 2), images(20)
     ((_, copy),) = sanity.randomised(model, 1, rng)
-    correlations = faithfulness.rank_correlation(explain(model, frames, rng), explain(copy, frames, rng), frames.flatten(1).numpy() > 0)
+    correlations = faithfulness.rank_correlation(
+        explain(model, frames, rng), explain(copy, frames, rng), frames.flatten(1).numpy() > 0
+    )
     result = sanity.survives(correlations, rng, 200)
     assert result.verdict == ("yes" if survives else "no")
     assert result.ci_low <= result.mean <= result.ci_high
@@ -271,7 +325,11 @@ def test_survival_needs_its_whole_interval(rng):
     """A mean of 0.6 from frames as different as 1 and 0.2 is not known to be above a half; frames without a ranking do not count."""
     result = sanity.survives(np.array([1, 0.2, np.nan] * 4), rng, 500)
     assert result.mean == pytest.approx(0.6)
-    assert (result.ci_low < 0.5 < result.ci_high, result.verdict, result.frames) == (True, "unknown", 8)
+    assert (result.ci_low < 0.5 < result.ci_high, result.verdict, result.frames) == (
+        True,
+        "unknown",
+        8,
+    )
     nothing = sanity.survives(np.full(3, np.nan), rng, 50)
     assert np.isnan(nothing.mean)
     assert (nothing.verdict, nothing.frames) == ("unknown", 0)

@@ -8,16 +8,25 @@ import pytest
 import torch
 from torch import nn
 
-from pisces import schedules
-from pisces.schedules import OPTIMIZERS, SCHEDULES, Schedule
+from pisces.training import schedules
+from pisces.training.schedules import OPTIMIZERS, SCHEDULES, Schedule
 
 LR, EPOCHS, STEPS, CYCLE, WARMUP, FACTOR, PATIENCE = 8e-3, 12, 5, 4, 3, 0.5, 1
 MONITORED = [1.0, 0.5, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.3, 0.4, 0.4]
 
 
-def build(name: str, kind: str = "adam", epochs: int = EPOCHS, steps: int = STEPS, cycle: int = CYCLE, warmup: int = WARMUP) -> Schedule:
+def build(
+    name: str,
+    kind: str = "adam",
+    epochs: int = EPOCHS,
+    steps: int = STEPS,
+    cycle: int = CYCLE,
+    warmup: int = WARMUP,
+) -> Schedule:
     """A schedule over two groups, as training has them; the rate that the optimiser was made with does not matter."""
-    groups = [{"params": [nn.Parameter(torch.ones(1))], "weight_decay": decay} for decay in (0.1, 0.0)]
+    groups = [
+        {"params": [nn.Parameter(torch.ones(1))], "weight_decay": decay} for decay in (0.1, 0.0)
+    ]
     return schedules.build(
         name,
         schedules.optimizer(kind, groups, 3 * LR),
@@ -62,11 +71,16 @@ def warm_cosine(step: int) -> float:
 def one_cycle(step: int) -> float:
     """Half a cosine from lr/25 up to lr in the first 30 % of the steps, another down to lr/250000 at the last."""
     top, last = 0.3 * EPOCHS * STEPS - 1, EPOCHS * STEPS - 1
-    start, end, part = (LR / 25, LR, step / top) if step <= top else (LR, LR / 25e4, (step - top) / (last - top))
+    start, end, part = (
+        (LR / 25, LR, step / top) if step <= top else (LR, LR / 25e4, (step - top) / (last - top))
+    )
     return end + (start - end) / 2 * (1 + math.cos(math.pi * part))
 
 
-@pytest.mark.parametrize(("name", "formula"), [("cyclic", triangular2), ("cosine", warm_cosine), ("one_cycle", one_cycle)])
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [("cyclic", triangular2), ("cosine", warm_cosine), ("one_cycle", one_cycle)],
+)
 def test_rates_follow_the_formula_step_by_step(name, formula):
     rates = run(build(name), range(EPOCHS))
     assert rates == pytest.approx([formula(step) for step in range(EPOCHS * STEPS)], rel=1e-9)
@@ -74,8 +88,13 @@ def test_rates_follow_the_formula_step_by_step(name, formula):
 
 def test_plateau_lowers_the_rate_after_more_than_patience_epochs_without_improvement():
     """`MONITORED` improves in epochs 1, 2, 5 and 10: two bad ones end with epochs 4, 7, 9 and 12."""
-    falls = [1 if epoch <= 4 else FACTOR if epoch <= 7 else FACTOR**2 if epoch <= 9 else FACTOR**3 for epoch in range(1, EPOCHS + 1)]
-    assert run(build("plateau"), range(EPOCHS))[::STEPS] == pytest.approx([LR * fall for fall in falls])
+    falls = [
+        1 if epoch <= 4 else FACTOR if epoch <= 7 else FACTOR**2 if epoch <= 9 else FACTOR**3
+        for epoch in range(1, EPOCHS + 1)
+    ]
+    assert run(build("plateau"), range(EPOCHS))[::STEPS] == pytest.approx(
+        [LR * fall for fall in falls]
+    )
 
 
 def test_plateau_takes_a_negated_accuracy_that_stands_still_for_no_improvement():
@@ -93,7 +112,10 @@ def test_the_given_rate_is_the_highest(name):
 
 def test_cosine_without_warm_up_starts_at_the_top():
     rates = run(build("cosine", warmup=0), range(EPOCHS))
-    assert rates == pytest.approx([LR / 2 * (1 + math.cos(math.pi * step / len(rates))) for step in range(len(rates))], rel=1e-9)
+    assert rates == pytest.approx(
+        [LR / 2 * (1 + math.cos(math.pi * step / len(rates))) for step in range(len(rates))],
+        rel=1e-9,
+    )
 
 
 @pytest.mark.parametrize("name", ["cosine", "one_cycle"])
@@ -119,7 +141,9 @@ def test_a_resumed_schedule_has_the_same_later_rates(name):
     run(one, range(2))
     one.halve()
     file = io.BytesIO()
-    torch.save({"schedule": one.state_dict(), "optimizer": one.scheduler.optimizer.state_dict()}, file)
+    torch.save(
+        {"schedule": one.state_dict(), "optimizer": one.scheduler.optimizer.state_dict()}, file
+    )
     file.seek(0)
     state = torch.load(file, weights_only=True)
     later = run(one, range(2, EPOCHS))
@@ -182,7 +206,9 @@ def test_patience_of_the_others_is_what_was_asked_for(name):
 def test_the_shortest_trainings_have_rates(name, epochs, steps):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rates = run(build(name, epochs=epochs, steps=steps, cycle=1, warmup=0), range(epochs), steps)
+        rates = run(
+            build(name, epochs=epochs, steps=steps, cycle=1, warmup=0), range(epochs), steps
+        )
     assert all(0 < rate <= LR * (1 + 1e-9) for rate in rates)
 
 
@@ -199,12 +225,17 @@ def test_adamw_decays_weights_apart_from_the_gradient():
 
 
 def test_a_warm_up_must_leave_steps():
-    with pytest.raises(ValueError, match=r"a warm-up of 15 steps leaves nothing of 15; lower train.warmup_steps or raise train.epochs"):
+    with pytest.raises(
+        ValueError,
+        match=r"a warm-up of 15 steps leaves nothing of 15; lower train.warmup_steps or raise train.epochs",
+    ):
         build("cosine", epochs=3)
 
 
 def test_unknown_names_list_what_there_is():
-    with pytest.raises(ValueError, match="schedule 'step' is unknown; there are plateau, cyclic, cosine, one_cycle"):
+    with pytest.raises(
+        ValueError, match="schedule 'step' is unknown; there are plateau, cyclic, cosine, one_cycle"
+    ):
         build("step")
     with pytest.raises(ValueError, match="optimizer 'lion' is unknown; there are adam, adamw"):
         build("cosine", "lion")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pisces.seeding import generator
+from pisces.core.seeding import generator
 
 NAME = (1, "noise", "QPSK", -4, 17)
 
@@ -55,6 +55,8 @@ def test_the_scheme_stays_as_it_is():
 def test_streams_of_neighbouring_frames_are_uncorrelated():
     """Correlations of independent streams of n normal values have a standard deviation of 1/sqrt(n); the bound is five of those."""
     n = 4096
-    streams = np.array([generator(1, "noise", "QPSK", -4, row).standard_normal(n) for row in range(20)])
+    streams = np.array(
+        [generator(1, "noise", "QPSK", -4, row).standard_normal(n) for row in range(20)]
+    )
     correlation = np.corrcoef(streams)[np.triu_indices(20, 1)]
     assert np.abs(correlation).max() < 5 / np.sqrt(n)

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pisces import shards
-from pisces.seeding import generator
+from pisces.core import shards
+from pisces.core.seeding import generator
 
 CELL = shards.Cell("16QAM", -4)
 
@@ -16,7 +16,11 @@ def written(tmp_path):
     rng = generator(1, "test shards")
     iq, row = rng.normal(size=(50, 16, 2)).astype(np.float32), np.arange(100, 150)
     path = CELL.path(tmp_path)
-    shard = shards.create(path, {"iq": (iq.shape, iq.dtype), "row": (row.shape, ">i8")}, {"modulation": "16QAM", "snr_db": -4})
+    shard = shards.create(
+        path,
+        {"iq": (iq.shape, iq.dtype), "row": (row.shape, ">i8")},
+        {"modulation": "16QAM", "snr_db": -4},
+    )
     shards.write(shard, 20, {"iq": iq[20:], "row": row[20:]})
     shards.write(shard, 0, {"iq": iq[:20], "row": row[:20]})
     return path, iq, row
@@ -50,7 +54,9 @@ def test_cut_off_shard_is_refused(written):
     path, _, _ = written
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 2)
-    with pytest.raises(ValueError, match=r"SNR_-4.h5 is (not a readable HDF5 file|cut off).*dvc repro --force"):
+    with pytest.raises(
+        ValueError, match=r"SNR_-4.h5 is (not a readable HDF5 file|cut off).*dvc repro --force"
+    ):
         shards.array(path, "iq")
 
 

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from pisces import views
-from pisces.datasets import Signals
-from pisces.inference import Look, Waves
-from pisces.rendering import rms
-from pisces.seeding import generator
-from pisces.signals import Waveform, gains, normalise, resample, samples_behind
+from pisces.core.seeding import generator
+from pisces.inputs import views
+from pisces.inputs.binning import rms
+from pisces.inputs.waveform import (
+    IqStore,
+    Waveform,
+    WaveformProbe,
+    WaveformProber,
+    gains,
+    normalise,
+    resample,
+    samples_behind,
+)
 from tests.conftest import POINTS, RENDER, SAMPLES, SIZE
 from tests.test_views import square_law
 
@@ -29,7 +36,7 @@ def some(index) -> np.ndarray:
 @pytest.fixture(scope="module")
 def frames(iq_shards, some) -> torch.Tensor:
     """As they are in the shards, float32 (9, samples, 2)."""
-    return torch.from_numpy(Signals(iq_shards).gather(some))
+    return torch.from_numpy(IqStore(iq_shards).gather(some))
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +66,12 @@ def test_mean_square_is_one_and_the_gain_is_gone(frames):
 
 def test_i_and_q_keep_their_places_and_ratio(frames):
     scale = normalise(frames).mT / frames
-    torch.testing.assert_close(scale, (2**0.5 / rms(frames))[:, None, None].expand_as(frames), rtol=4 * EPS, atol=0)
+    torch.testing.assert_close(
+        scale, (2**0.5 / rms(frames))[:, None, None].expand_as(frames), rtol=4 * EPS, atol=0
+    )
     waveform = Waveform(SAMPLES)
     assert waveform.shape == normalise(frames).shape[1:]
-    assert torch.equal(waveform.prepare(normalise(frames)), normalise(frames))
+    assert torch.equal(waveform.tensors(normalise(frames)), normalise(frames))
 
 
 def test_a_silent_frame_has_no_level():
@@ -75,7 +84,11 @@ def test_a_silent_frame_has_no_level():
 
 def test_points_are_counted_on_through_the_views(frames, bins):
     points, samples = samples_behind(frames, RENDER)
-    assert points.shape == samples.shape == (9, POINTS["raw"] + 8 * POINTS["symbol"] + POINTS["noise"] + 2 * POINTS["differential"])
+    assert (
+        points.shape
+        == samples.shape
+        == (9, POINTS["raw"] + 8 * POINTS["symbol"] + POINTS["noise"] + 2 * POINTS["differential"])
+    )
     assert bins.shape[1] == sum(POINTS.values())
     iq, first = torch.view_as_complex(frames), 0
     for view in VIEWS:
@@ -97,7 +110,9 @@ def test_a_gain_moves_no_sample(frames, exponent):
 def test_gains_multiply_the_points_a_sample_is_behind():
     visible = torch.tensor([[0.5, 0.3, 1.0, 0.2], [1.0, 1.0, 0.0, 0.9]])
     samples = torch.tensor([[0, 0, 1, 3], [2, 1, 1, 3]])
-    torch.testing.assert_close(gains(visible, samples, 5), torch.tensor([[0.15, 1, 1, 0.2, 1], [1, 0, 1, 0.9, 1]]))
+    torch.testing.assert_close(
+        gains(visible, samples, 5), torch.tensor([[0.15, 1, 1, 0.2, 1], [1, 0, 1, 0.9, 1]])
+    )
 
 
 @pytest.mark.parametrize("dark", [(), (0,), (0, 1), (0, 1, 2, 3, 4, 5)])
@@ -105,7 +120,9 @@ def test_gains_have_a_gradient_even_where_points_are_dark(dark):
     visible = torch.tensor(generator(1, "test gradient").uniform(0.2, 1, (1, 6)))
     visible[0, list(dark)] = 0
     samples = torch.tensor([[0, 0, 0, 1, 2, 2]])
-    assert torch.autograd.gradcheck(lambda visible: gains(visible, samples, 4), visible.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda visible: gains(visible, samples, 4), visible.requires_grad_()
+    )
     (gradient,) = torch.autograd.grad(gains(visible, samples, 4).sum(), visible)
     assert gradient[0, 3] == 1  # nothing else is behind sample 1
 
@@ -147,8 +164,8 @@ def test_what_fills_is_the_beginning_of_the_order():
 
 
 @pytest.fixture(scope="module", params=["zero", "resample"])
-def waves(request, frames, bins) -> Waves:
-    return Waves(frames, bins, RENDER, orders() if request.param == "resample" else None)
+def waves(request, frames, bins) -> WaveformProbe:
+    return WaveformProbe(frames, bins, RENDER, orders() if request.param == "resample" else None)
 
 
 EVERY = list(range(9))
@@ -156,12 +173,16 @@ EVERY = list(range(9))
 
 def lists_of(bins: torch.Tensor, kind: str) -> list[np.ndarray]:
     """Of each frame, about a fifth of the lit pixels of the views that `kind` names, and as many dark ones."""
-    allowed = np.arange(PIXELS) if kind == "all" else np.arange(SIZE**2) + VIEWS.index(kind) * SIZE**2
+    allowed = (
+        np.arange(PIXELS) if kind == "all" else np.arange(SIZE**2) + VIEWS.index(kind) * SIZE**2
+    )
     lists = []
     for frame, row in enumerate(bins.numpy()):
         rng = generator(1, "test lists", kind, frame)
         lit = np.intersect1d(row, allowed)
-        lists.append(np.union1d(rng.choice(lit, len(lit) // 5 + 1), rng.choice(allowed, len(lit) // 5 + 1)))
+        lists.append(
+            np.union1d(rng.choice(lit, len(lit) // 5 + 1), rng.choice(allowed, len(lit) // 5 + 1))
+        )
     return lists
 
 
@@ -173,19 +194,25 @@ def slow_silent(frame: torch.Tensor, bins: np.ndarray, pixels: set[int]) -> set[
     """The samples of one frame (samples, 2) that are behind some of the pixels, point by point as the text of `views.samples_of` says."""
     iq = frame.numpy().astype(float) @ [1, 1j]
     timing = -np.angle(square_law(iq[None], RENDER.sps, RENDER.rolloff))[0] / (2 * np.pi)
-    instants = {k: (k + timing) * RENDER.sps for k in range(views.EDGE, SAMPLES // RENDER.sps - views.EDGE)}
+    instants = {
+        k: (k + timing) * RENDER.sps for k in range(views.EDGE, SAMPLES // RENDER.sps - views.EDGE)
+    }
     half = RENDER.sps / 2
     behind = [{n} for n in range(SAMPLES)]
-    behind += [{n for n in range(SAMPLES) if -half <= n - instant < half} for instant in instants.values()]
+    behind += [
+        {n for n in range(SAMPLES) if -half <= n - instant < half} for instant in instants.values()
+    ]
     behind += [{n + 41} for n in range(POINTS["noise"])]
     behind += [{n, n - RENDER.delay} for n in range(RENDER.delay, SAMPLES)]
-    return set().union(*(samples for samples, pixel in zip(behind, bins.tolist(), strict=True) if pixel in pixels))
+    return set().union(
+        *(samples for samples, pixel in zip(behind, bins.tolist(), strict=True) if pixel in pixels)
+    )
 
 
 @pytest.mark.parametrize("kind", [*VIEWS, "all"])
 def test_silence_is_just_behind_the_pixels(frames, bins, kind):
     lists = lists_of(bins, kind)
-    shown = Waves(frames, bins, RENDER, None).without(EVERY, *joined(lists))
+    shown = WaveformProbe(frames, bins, RENDER, None).without(EVERY, *joined(lists))
     normal = normalise(frames)
     for frame, pixels in enumerate(lists):
         silent = slow_silent(frames[frame], bins[frame].numpy(), set(pixels.tolist()))
@@ -197,7 +224,10 @@ def test_silence_is_just_behind_the_pixels(frames, bins, kind):
 
 def test_the_same_samples_go_however_they_are_filled(frames, bins):
     lists = joined(lists_of(bins, "all"))
-    zero, filled = (Waves(frames, bins, RENDER, order).without(EVERY, *lists) for order in (None, orders()))
+    zero, filled = (
+        WaveformProbe(frames, bins, RENDER, order).without(EVERY, *lists)
+        for order in (None, orders())
+    )
     silent = (zero == 0).all(1)
     normal = normalise(frames)
     assert torch.equal(filled.mT[~silent], normal.mT[~silent])
@@ -224,7 +254,11 @@ def test_samples_beyond_the_extent_are_never_taken(waves, frames, bins):
     for frame in EVERY:
         left, mine = shown[frame].T, normalise(frames)[frame].T
         assert torch.equal(left[outside[frame]], mine[outside[frame]])
-        allowed = mine[outside[frame]] if waves.order is not None and outside[frame].any() else torch.zeros(1, 2)
+        allowed = (
+            mine[outside[frame]]
+            if waves.order is not None and outside[frame].any()
+            else torch.zeros(1, 2)
+        )
         assert (left[~outside[frame]][:, None] == allowed).all(2).any(1).all()
 
 
@@ -251,9 +285,11 @@ def test_counts_are_those_of_the_constellations(waves, data, some):
 @pytest.mark.parametrize("fill", ["zero", "resample"])
 def test_a_look_hangs_on_the_frame_and_the_seed_alone(data, iq_shards, some, bins, fill):
     def shown(seed: int, chosen: list[int]) -> torch.Tensor:
-        look = Look(Waveform(SAMPLES), Signals(iq_shards), fill, seed)
+        look = WaveformProber(IqStore(iq_shards), data, fill, seed)
         lists = [lists_of(bins, "raw")[i] for i in chosen]
-        return look.at(data, some[chosen], torch.device("cpu")).without(list(range(len(chosen))), *joined(lists))
+        return look.probe(some[chosen], torch.device("cpu")).without(
+            list(range(len(chosen))), *joined(lists)
+        )
 
     whole = shown(1, EVERY)
     assert torch.equal(shown(1, EVERY), whole)
@@ -262,14 +298,26 @@ def test_a_look_hangs_on_the_frame_and_the_seed_alone(data, iq_shards, some, bin
 
 
 def test_each_frame_has_a_random_order_of_its_own(data, iq_shards, some):
-    order = Look(Waveform(SAMPLES), Signals(iq_shards), "resample", 1).at(data, some, torch.device("cpu")).order
+    order = (
+        WaveformProber(IqStore(iq_shards), data, "resample", 1)
+        .probe(some, torch.device("cpu"))
+        .order
+    )
     assert torch.equal(order.sort(1).values, torch.arange(SAMPLES).expand(9, -1))
     assert len(order.unique(dim=0)) == 9
-    assert ((order == torch.arange(SAMPLES)).sum(1) < 10).all()  # of a random one, about one is in its place (Poisson)
+    assert (
+        (order == torch.arange(SAMPLES)).sum(1) < 10
+    ).all()  # of a random one, about one is in its place (Poisson)
 
 
 def test_a_look_shows_what_a_model_is_trained_on(data, iq_shards, some):
-    source = Signals(iq_shards)
-    shown = Look(Waveform(SAMPLES), source).at(data, some, torch.device("cpu")).without(EVERY, np.empty(0, int), np.zeros(10, int))
-    assert torch.equal(shown, Waveform(SAMPLES).prepare(source.prepare(source.gather(some), torch.device("cpu"))))
+    source = IqStore(iq_shards)
+    shown = (
+        WaveformProber(source, data, "zero", 1)
+        .probe(some, torch.device("cpu"))
+        .without(EVERY, np.empty(0, int), np.zeros(10, int))
+    )
+    assert torch.equal(
+        shown, Waveform(SAMPLES).tensors(source.prepare(source.gather(some), torch.device("cpu")))
+    )
     assert torch.equal(shown, normalise(torch.from_numpy(source.gather(some))))

@@ -5,9 +5,18 @@ import shutil
 import numpy as np
 import pytest
 
-from pisces import splitting
-from pisces.seeding import generator
-from pisces.splitting import PARTS, first_of_each_cell, part_sizes, read_splits, split, unused, verify, write_splits
+from pisces.core.seeding import generator
+from pisces.data import splitting
+from pisces.data.splitting import (
+    PARTS,
+    first_of_each_cell,
+    part_sizes,
+    read_splits,
+    split,
+    unused,
+    verify,
+    write_splits,
+)
 from tests.conftest import FRAMES, MODULATIONS, SNRS_DB
 
 RATIOS, NUMBERS = (0.7, 0.15, 0.15), (9, 4, 2)
@@ -22,7 +31,10 @@ def by_cell(root, parts) -> dict[tuple[str, int], list[list[int]]]:
     """(modulation, SNR in dB) -> shard rows of each part."""
     modulations, snrs_db = splitting.shards.grid(root)
     return {
-        (modulation, snr_db): [parts[part][(parts[part][:, 0] == m) & (parts[part][:, 1] == s), 2].tolist() for part in PARTS]
+        (modulation, snr_db): [
+            parts[part][(parts[part][:, 0] == m) & (parts[part][:, 1] == s), 2].tolist()
+            for part in PARTS
+        ]
         for m, modulation in enumerate(modulations)
         for s, snr_db in enumerate(snrs_db)
     }
@@ -48,7 +60,13 @@ def test_numbers_take_so_many_of_each_cell_by_chance_and_leave_the_others(conste
     assert len(taken) == len(cells)
     assert frozenset(range(15)) not in taken
     assert (unused(constellations, numbered), unused(constellations, parts)) == (9 * 5, 0)
-    assert verify(numbered) | {"sha256": ""} == {"joint_classes": 9, "train": 81, "validation": 36, "test": 18, "sha256": ""}
+    assert verify(numbered) | {"sha256": ""} == {
+        "joint_classes": 9,
+        "train": 81,
+        "validation": 36,
+        "test": 18,
+        "sha256": "",
+    }
 
 
 def test_numbers_that_take_all_are_the_ratios_that_do(constellations, parts):
@@ -79,10 +97,14 @@ def test_sizes_are_the_ratios_within_rounding(ratios):
 
 
 @pytest.mark.parametrize("shares", [RATIOS, NUMBERS])
-def test_another_modulation_or_snr_moves_no_frame_of_the_old_cells(constellations, shares, tmp_path):
+def test_another_modulation_or_snr_moves_no_frame_of_the_old_cells(
+    constellations, shares, tmp_path
+):
     before = by_cell(constellations, split(constellations, shares, 1))
     for name in ("QPSK", f"SNR_{SNRS_DB[0]}.h5"):
-        fewer = shutil.copytree(constellations, tmp_path / name, ignore=shutil.ignore_patterns(name))
+        fewer = shutil.copytree(
+            constellations, tmp_path / name, ignore=shutil.ignore_patterns(name)
+        )
         cells = by_cell(fewer, split(fewer, shares, 1))
         assert len(cells) == 6
         assert cells == {cell: before[cell] for cell in cells}
@@ -93,7 +115,9 @@ def test_too_small_a_cell_is_named_with_what_to_change(constellations):
     with pytest.raises(ValueError, match=message):
         split(constellations, (0.97, 0.02, 0.01), 1)
     assert part_sizes(10, (0.8, 0.1, 0.1)) == (8, 1, 1)
-    with pytest.raises(ValueError, match=r"4 frames, .* splits into 4/0/0; every part needs at least one"):
+    with pytest.raises(
+        ValueError, match=r"4 frames, .* splits into 4/0/0; every part needs at least one"
+    ):
         part_sizes(4, (0.8, 0.1, 0.1))
 
 
@@ -122,15 +146,27 @@ def test_round_trip_is_the_same_bytes_twice(parts, tmp_path):
 
 
 def test_no_splits(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"splits.npz does not exist; make it with dvc repro stratify"):
+    with pytest.raises(
+        FileNotFoundError, match=r"splits.npz does not exist; make it with dvc repro stratify"
+    ):
         read_splits(tmp_path / "splits.npz")
 
 
 def test_first_of_each_cell():
     index = np.array([[0, 1, 9], [0, 0, 4], [0, 1, 2], [1, 0, 7], [0, 1, 5], [0, 0, 3]])
     assert first_of_each_cell(index, 1).tolist() == [[0, 1, 9], [0, 0, 4], [1, 0, 7]]
-    assert first_of_each_cell(index, 2).tolist() == [[0, 1, 9], [0, 0, 4], [0, 1, 2], [1, 0, 7], [0, 0, 3]]
-    assert first_of_each_cell(index, 3).tolist() == first_of_each_cell(index, None).tolist() == index.tolist()
+    assert first_of_each_cell(index, 2).tolist() == [
+        [0, 1, 9],
+        [0, 0, 4],
+        [0, 1, 2],
+        [1, 0, 7],
+        [0, 0, 3],
+    ]
+    assert (
+        first_of_each_cell(index, 3).tolist()
+        == first_of_each_cell(index, None).tolist()
+        == index.tolist()
+    )
 
 
 def test_first_of_each_cell_against_a_loop():

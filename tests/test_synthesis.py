@@ -6,11 +6,22 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from pisces import audit, radioml, shards, synthesis
-from pisces.modulations import ANALOG, DIGITAL, MODULATIONS, NAMES, RML2016, TWINS, constellation
-from pisces.params import Data, Multipath, Synthesize
-from pisces.seeding import generator
-from pisces.synthesis import (
+from pisces.core import shards
+from pisces.core.modulations import (
+    ANALOG,
+    DIGITAL,
+    MODULATIONS,
+    NAMES,
+    RML2016,
+    TWINS,
+    constellation,
+)
+from pisces.core.seeding import generator
+from pisces.sources import audit, rml2018, synthesis
+from pisces.sources.rml2018 import Selection
+from pisces.sources.synthesis import (
+    MultipathSettings,
+    SynthesisSettings,
     analog,
     audio,
     clean_frames,
@@ -23,7 +34,13 @@ from pisces.synthesis import (
 )
 
 SPS = 8
-SETTINGS = {"samples": 1024, "sps": SPS, "rolloff": (0.2, 0.5), "carrier_offset_std": 3.3e-5, "gmsk_bt": 0.35}
+SETTINGS = {
+    "samples": 1024,
+    "sps": SPS,
+    "rolloff": (0.2, 0.5),
+    "carrier_offset_std": 3.3e-5,
+    "gmsk_bt": 0.35,
+}
 REAL_VALUED = ("OOK", "4ASK", "8ASK", "BPSK", "AM-DSB-WC", "AM-DSB-SC")
 LINEAR = ("OOK", *DIGITAL)
 RICIAN = partial(multipath_response, k_factor_db=3, paths=4, delay_spread=2.0)
@@ -57,7 +74,9 @@ def test_two_rrc_filters_satisfy_nyquist(rolloff):
     aliases = frequency[:, None] + np.arange(-SPS, SPS + 1) / SPS
     assert np.sum(rrc_spectrum(aliases, SPS, rolloff) ** 2, axis=1) == pytest.approx(1, abs=1e-12)
     assert rrc_spectrum(np.array([0.5 / SPS]), SPS, rolloff) ** 2 == pytest.approx(0.5, abs=1e-12)
-    assert rrc_spectrum(frequency, SPS, rolloff)[np.abs(frequency) > (1 + rolloff) / (2 * SPS)] == pytest.approx(0, abs=1e-12)
+    assert rrc_spectrum(frequency, SPS, rolloff)[
+        np.abs(frequency) > (1 + rolloff) / (2 * SPS)
+    ] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("modulation", LINEAR)
@@ -85,7 +104,9 @@ def test_half_power_bandwidth_is_the_symbol_rate():
     spectrum = power_spectrum(clean("16QAM", 400)).mean(axis=0)
     edge = 1024 // (2 * SPS)
     # The raised cosine is odd about its half-power point, so the mean of 9 bins is still 1/2, whatever the roll-off.
-    at_edge = np.concatenate([spectrum[edge - 4 : edge + 5], spectrum[-edge - 4 : -edge + 5]]).mean()
+    at_edge = np.concatenate(
+        [spectrum[edge - 4 : edge + 5], spectrum[-edge - 4 : -edge + 5]]
+    ).mean()
     # 400 frames of 18 bins, of which the window leaves half independent: 5/sqrt(3600) of the mean.
     assert at_edge / spectrum[1:30].mean() == pytest.approx(0.5, rel=5 / np.sqrt(3600))
 
@@ -107,7 +128,9 @@ def test_99_percent_of_the_power_is_in_band(modulation):
 def test_measured_snr_is_the_asked_one(modulation, snr_db):
     frames = range(20)
     noisy = synthesize_cell(modulation, snr_db, frames, seed=3, **SETTINGS)
-    signal = clean_frames(modulation, [generator(3, "synthesize", modulation, snr_db, i) for i in frames], **SETTINGS)
+    signal = clean_frames(
+        modulation, [generator(3, "synthesize", modulation, snr_db, i) for i in frames], **SETTINGS
+    )
     noise = noisy * np.sqrt(1 + 10 ** (-snr_db / 10)) - signal
     # The mean of N exponential powers has the relative deviation 1/sqrt(N): 4.34/sqrt(N) dB, taken five times.
     tolerance_db = 5 * 4.34 / np.sqrt(noise.size)
@@ -141,10 +164,14 @@ def test_square_has_a_carrier_line_where_the_modulation_is_real(modulation):
         assert strength.mean() < 2 / np.sqrt(128)
 
 
-@pytest.mark.parametrize(("modulation", "cumulant"), [("QPSK", 1.0), ("16QAM", 0.68), ("8PSK", 0.0)])
+@pytest.mark.parametrize(
+    ("modulation", "cumulant"), [("QPSK", 1.0), ("16QAM", 0.68), ("8PSK", 0.0)]
+)
 def test_fourth_power_has_a_line_of_the_cumulant(modulation, cumulant):
     rolloff = 0.35
-    frames = clean(modulation, 20, samples=8192, rolloff=(rolloff, rolloff + 1e-9), carrier_offset_std=0.0)
+    frames = clean(
+        modulation, 20, samples=8192, rolloff=(rolloff, rolloff + 1e-9), carrier_offset_std=0.0
+    )
     pulse = shape_symbols(np.eye(1, 64), sps=SPS, rolloff=rolloff, timing=0.0).real
     # Cumulants of independent symbols add, each weighted by its pulse to the fourth: the mean over a symbol is |C40| sum(p^4)/sps.
     expected = cumulant * np.sum(pulse**4) / SPS
@@ -152,14 +179,18 @@ def test_fourth_power_has_a_line_of_the_cumulant(modulation, cumulant):
     assert np.abs(np.mean(frames**4, axis=-1)).mean() == pytest.approx(expected, abs=0.07)
 
 
-@pytest.mark.parametrize(("modulation", "envelope_line", "square_line"), [("QPSK", 1, 0), ("OQPSK", 0, 1)])
+@pytest.mark.parametrize(
+    ("modulation", "envelope_line", "square_line"), [("QPSK", 1, 0), ("OQPSK", 0, 1)]
+)
 def test_oqpsk_switches_i_and_q_half_a_symbol_apart(modulation, envelope_line, square_line):
     frames = clean(modulation, 100, samples=8192, rolloff=(0.5, 0.5 + 1e-9), carrier_offset_std=0.0)
     # I^2 and Q^2 each carry a line at the symbol rate of rolloff/pi times their power (the integral of H(f) H(f - 1/sps)). Half
     # a symbol apart these are opposite: they cancel in I^2 + Q^2 = |x|^2 and add up in x^2.
     full = 0.5 / np.pi
     # 1024 symbols leave a chance line of 1/sqrt(1024) = 0.03 in one frame.
-    assert np.abs(line(np.abs(frames) ** 2, 1 / SPS)).mean() == pytest.approx(envelope_line * full, abs=0.03)
+    assert np.abs(line(np.abs(frames) ** 2, 1 / SPS)).mean() == pytest.approx(
+        envelope_line * full, abs=0.03
+    )
     assert np.abs(line(frames**2, 1 / SPS)).mean() == pytest.approx(square_line * full, abs=0.03)
 
 
@@ -196,7 +227,9 @@ def test_gmsk_block_is_periodic(bt):
 
 def test_cpfsk_turns_a_quarter_either_way_in_every_symbol():
     symbols = generator(7, "cpfsk").choice((-1.0, 1.0), (3, 16))
-    symbols[:, -1] *= np.where(symbols.sum(axis=1) % 4, -1, 1)  # so that the block leaves the last as it is
+    symbols[:, -1] *= np.where(
+        symbols.sum(axis=1) % 4, -1, 1
+    )  # so that the block leaves the last as it is
     # A timing of -1/2, 0 or 1/2 symbol puts the edges of the symbols, half a symbol from their middles, on samples.
     for timing, shift in ((0.5, 0), (0.0, -SPS // 2), (-0.5, -SPS)):
         block = gmsk(symbols, sps=SPS, bt=None, timing=timing)
@@ -211,7 +244,9 @@ def test_cpfsk_turns_a_quarter_either_way_in_every_symbol():
 def test_cpfsk_between_samples_is_cpfsk_sampled_more_often():
     symbols = generator(7, "cpfsk").choice((-1.0, 1.0), (2, 16))
     timing = np.array([[0.125 / SPS], [3.75 / SPS]])
-    often = gmsk(symbols, sps=8 * SPS, bt=None, timing=timing)[:, ::8]  # where the edges are on samples
+    often = gmsk(symbols, sps=8 * SPS, bt=None, timing=timing)[
+        :, ::8
+    ]  # where the edges are on samples
     seldom = gmsk(symbols, sps=SPS, bt=None, timing=timing)
     ratio = seldom / often
     assert np.abs(ratio / ratio[:, :1] - 1).max() < 1e-12
@@ -246,7 +281,9 @@ def test_audio_is_analytic_band_limited_and_of_unit_power():
 @pytest.mark.parametrize("carrier", ["SC", "WC"])
 @pytest.mark.parametrize(("sidebands", "lower_share"), [("SSB", 0.0), ("DSB", 0.5)])
 def test_sidebands_and_carrier(sidebands, carrier, lower_share):
-    signals = analog(f"AM-{sidebands}-{carrier}", np.stack([audio(2048, rng=rng) for rng in generators(5, "am")]))
+    signals = analog(
+        f"AM-{sidebands}-{carrier}", np.stack([audio(2048, rng=rng) for rng in generators(5, "am")])
+    )
     spectrum = np.abs(np.fft.fft(signals)) ** 2
     frequency = np.fft.fftfreq(2048)
     lower, upper = spectrum[:, frequency < 0].sum(), spectrum[:, frequency > 0].sum()
@@ -276,12 +313,18 @@ def test_frames_of_rml2016_have_unit_power_and_the_envelope_of_their_kind(modula
     assert np.mean(np.abs(frames) ** 2, axis=1) == pytest.approx(1, abs=1e-12)
     assert (np.ptp(np.abs(frames)) < 1e-9) == (modulation in ("CPFSK", "GFSK", "WBFM"))
     # A pulse-amplitude or double-sideband signal lies on a line through the origin.
-    on_a_line = np.abs(np.mean(clean(modulation, 20, samples=128, carrier_offset_std=0.0) ** 2, axis=1)) > 1 - 1e-9
+    on_a_line = (
+        np.abs(np.mean(clean(modulation, 20, samples=128, carrier_offset_std=0.0) ** 2, axis=1))
+        > 1 - 1e-9
+    )
     assert on_a_line.all() == (modulation in ("BPSK", "PAM4", "AM-DSB"))
 
 
 def test_of_the_amplitude_modulations_of_rml2016_one_has_a_carrier():
-    share = {name: np.abs(clean(name, 50, carrier_offset_std=0.0).mean(axis=1)) ** 2 for name in ("AM-DSB", "AM-SSB")}
+    share = {
+        name: np.abs(clean(name, 50, carrier_offset_std=0.0).mean(axis=1)) ** 2
+        for name in ("AM-DSB", "AM-SSB")
+    }
     # Audio of RMS 1/3 of the carrier leaves it 0.9 of the power; a frame is 1024 samples of audio from 1.5 periods on.
     assert share["AM-DSB"].mean() == pytest.approx(0.9, abs=0.05)
     assert share["AM-SSB"].mean() < 0.1
@@ -290,7 +333,12 @@ def test_of_the_amplitude_modulations_of_rml2016_one_has_a_carrier():
 @pytest.mark.parametrize(("modulation", "twin"), TWINS.items())
 def test_twins_are_the_same_signal_drawn_anew(modulation, twin):
     rngs = [generators(5, "twins") for _ in range(2)]
-    assert np.array_equal(*(clean_frames(name, each, **SETTINGS) for name, each in zip((modulation, twin), rngs, strict=True)))
+    assert np.array_equal(
+        *(
+            clean_frames(name, each, **SETTINGS)
+            for name, each in zip((modulation, twin), rngs, strict=True)
+        )
+    )
     drawn = [synthesize_cell(name, 10, range(3), seed=1, **SETTINGS) for name in (modulation, twin)]
     assert not np.any(drawn[0] == drawn[1])
 
@@ -314,7 +362,12 @@ def msk_power_beyond(symbol_rates: float) -> float:
 def test_short_frames_have_the_snr_of_their_label(snr_db):
     count = 400
     linear = [name for name in RML2016 if name in audit.LINEAR]
-    noisy = np.concatenate([synthesize_cell(name, snr_db, range(count), seed=3, **SETTINGS | {"samples": 128}) for name in linear])
+    noisy = np.concatenate(
+        [
+            synthesize_cell(name, snr_db, range(count), seed=3, **SETTINGS | {"samples": 128})
+            for name in linear
+        ]
+    )
     assert len(linear) == 6
     # The window's quarter of taper leaves 0.85 of 63 bins independent; the median of m exponentials over ln 2 has the relative
     # deviation 1 / (ln 2 sqrt(m)) and the bias 1 / (2 m ln 2). Of the mean over n frames, five deviations; signal power is 1 to
@@ -324,7 +377,9 @@ def test_short_frames_have_the_snr_of_their_label(snr_db):
     power = np.mean(np.abs(noisy) ** 2) * (1 + 1 / snr) * snr
     tolerance = 5 / (np.log(2) * np.sqrt(m * len(noisy))) + 1 / (2 * m * np.log(2))
     assert noise == pytest.approx(1, rel=tolerance)
-    assert 10 * np.log10(power / noise - 1) == pytest.approx(snr_db, abs=4.34 * (tolerance + 5 / np.sqrt(128 * len(noisy))) * (1 + 1 / snr))
+    assert 10 * np.log10(power / noise - 1) == pytest.approx(
+        snr_db, abs=4.34 * (tolerance + 5 / np.sqrt(128 * len(noisy))) * (1 + 1 / snr)
+    )
 
 
 # Carrier, timing, channel
@@ -363,22 +418,33 @@ def test_channel_has_unit_power_its_k_factor_and_its_delay_spread(k_factor_db):
     count, spread, k = 4000, 2.0, 10 ** (k_factor_db / 10)
     frequency = np.array([0.0, 1 / (2 * np.pi * spread)])
     settings = {"k_factor_db": k_factor_db, "paths": 4, "delay_spread": spread}
-    response = np.stack([multipath_response(frequency, rng=rng, **settings) for rng in generators(count, "rician")])
+    response = np.stack(
+        [multipath_response(frequency, rng=rng, **settings) for rng in generators(count, "rician")]
+    )
     # Rician power: variance (1 + 2K)/(1 + K)^2 around 1.
-    assert np.mean(np.abs(response) ** 2, axis=0) == pytest.approx(1, abs=5 * np.sqrt((1 + 2 * k) / count) / (1 + k))
+    assert np.mean(np.abs(response) ** 2, axis=0) == pytest.approx(
+        1, abs=5 * np.sqrt((1 + 2 * k) / count) / (1 + k)
+    )
     direct = np.sqrt(k / (1 + k))
     assert np.abs(response.mean(axis=0) - direct).max() < 5 / np.sqrt((1 + k) * count)
     scattered = (response - direct) * np.sqrt(1 + k)
     # Over a frequency step d an exponential profile correlates by 1/(1 - 2j pi d spread); a product has deviation near 1,
     # and up to twice that with 4 paths of random delays.
-    assert abs(np.mean(scattered[:, 0] * scattered[:, 1].conj()) - 1 / (1 - 1j)) < 10 / np.sqrt(count)
+    assert abs(np.mean(scattered[:, 0] * scattered[:, 1].conj()) - 1 / (1 - 1j)) < 10 / np.sqrt(
+        count
+    )
 
 
 @pytest.mark.parametrize("modulation", ["64QAM", "OQPSK", "GMSK", "FM", "AM-SSB-WC"])
 def test_channel_filters_the_block(modulation):
     direct = clean(modulation, 3, carrier_offset_std=0.0)
     # A delay of three samples is a linear phase; only the power of the frame, and so its scale, may differ.
-    late = clean(modulation, 3, carrier_offset_std=0.0, channel=lambda frequency, **_: np.exp(-6j * np.pi * frequency))
+    late = clean(
+        modulation,
+        3,
+        carrier_offset_std=0.0,
+        channel=lambda frequency, **_: np.exp(-6j * np.pi * frequency),
+    )
     ratio = late[:, 3:] / direct[:, :-3]
     assert np.abs(ratio - ratio[:, :1]).max() < 1e-6
 
@@ -387,8 +453,16 @@ def test_channel_filters_the_block(modulation):
 
 
 def params(**changes):
-    small = {"format": "hdf5", "snrs_db": (-4, 20), "frames_per_cell": 3, "samples": 64, "multipath": None}
-    return Synthesize(**{name: value for name, value in SETTINGS.items() if name != "samples"} | small | changes)
+    small = {
+        "format": "hdf5",
+        "snrs_db": (-4, 20),
+        "frames_per_cell": 3,
+        "samples": 64,
+        "multipath": None,
+    }
+    return SynthesisSettings(
+        **{name: value for name, value in SETTINGS.items() if name != "samples"} | small | changes
+    )
 
 
 @pytest.mark.parametrize("modulation", MODULATIONS)
@@ -445,19 +519,30 @@ def test_pickle_has_the_layout_of_rml2016(tmp_path, monkeypatch):
     assert (tmp_path / "a.pkl").read_bytes() == (tmp_path / "b.pkl").read_bytes()
     content = pickle.loads((tmp_path / "a.pkl").read_bytes())
     assert sorted(content) == [(name, snr_db) for name in RML2016 for snr_db in (-4, 20)]
-    assert {(array.shape, array.dtype) for array in content.values()} == {((3, 2, 128), np.dtype(np.float32))}
+    assert {(array.shape, array.dtype) for array in content.values()} == {
+        ((3, 2, 128), np.dtype(np.float32))
+    }
     gfsk = synthesize_cell("GFSK", 20, range(3), seed=1, **SETTINGS | {"samples": 128})
     assert np.array_equal(content["GFSK", 20], np.stack([gfsk.real, gfsk.imag], axis=1))
 
 
 def test_pickle_to_shards_is_bit_for_bit_the_same_frames(tmp_path):
     synthesize_file(tmp_path / "synthetic.pkl", params(format="pkl", samples=128), seed=1)
-    chosen = Data(
-        path=str(tmp_path / "synthetic.pkl"), class_order="fixed", modulations=("WBFM", "8PSK"), snrs_db=(-4, 20), frames_per_cell=None
+    chosen = Selection(
+        path=str(tmp_path / "synthetic.pkl"),
+        class_order="fixed",
+        modulations=("WBFM", "8PSK"),
+        snrs_db=(-4, 20),
+        frames_per_cell=None,
     )
-    radioml.split(chosen, tmp_path / "shards")
+    rml2018.split(chosen, tmp_path / "shards")
     assert shards.grid(tmp_path / "shards") == (("8PSK", "WBFM"), (-4, 20))
-    for number, cell in ((0, ("8PSK", -4)), (1, ("8PSK", 20)), (20, ("WBFM", -4)), (21, ("WBFM", 20))):
+    for number, cell in (
+        (0, ("8PSK", -4)),
+        (1, ("8PSK", 20)),
+        (20, ("WBFM", -4)),
+        (21, ("WBFM", 20)),
+    ):
         path = shards.Cell(*cell).path(tmp_path / "shards")
         made = synthesize_cell(*cell, range(3), seed=1, **SETTINGS | {"samples": 128})
         assert np.array_equal(shards.array(path, "iq"), np.stack([made.real, made.imag], axis=-1))
@@ -466,12 +551,21 @@ def test_pickle_to_shards_is_bit_for_bit_the_same_frames(tmp_path):
 
 def test_multipath_reaches_the_file(tmp_path):
     synthesize_file(tmp_path / "direct.hdf5", params(), seed=1)
-    synthesize_file(tmp_path / "scattered.hdf5", params(multipath=Multipath(k_factor_db=3.0, paths=4, delay_spread=2.0)), seed=1)
-    with h5py.File(tmp_path / "direct.hdf5") as direct, h5py.File(tmp_path / "scattered.hdf5") as scattered:
+    synthesize_file(
+        tmp_path / "scattered.hdf5",
+        params(multipath=MultipathSettings(k_factor_db=3.0, paths=4, delay_spread=2.0)),
+        seed=1,
+    )
+    with (
+        h5py.File(tmp_path / "direct.hdf5") as direct,
+        h5py.File(tmp_path / "scattered.hdf5") as scattered,
+    ):
         assert not np.any(np.all(direct["X"][:] == scattered["X"][:], axis=(1, 2)))
 
 
-@pytest.mark.parametrize("extreme", [{"sps": 2, "rolloff": (0.01, 1.0), "gmsk_bt": 2.0}, {"sps": 64, "gmsk_bt": 0.11}])
+@pytest.mark.parametrize(
+    "extreme", [{"sps": 2, "rolloff": (0.01, 1.0), "gmsk_bt": 2.0}, {"sps": 64, "gmsk_bt": 0.11}]
+)
 @pytest.mark.parametrize("modulation", NAMES)
 def test_extreme_settings_stay_finite(modulation, extreme):
     frames = clean(modulation, 5, samples=64, channel=RICIAN, **extreme)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pisces import tracking
-from pisces.params import Params, load_params
+from pisces.config.schema import Params, load_params
+from pisces.run import tracking
 
 ROOT = Path(__file__).parents[1]
 ONE_STAGE = """
-from pisces import tracking
-from pisces.params import load_params
+from pisces.run import tracking
+from pisces.config.schema import load_params
 with tracking.stage("train", load_params()) as run:
     run.metrics({"loss": 1.0})
 """
@@ -25,9 +25,15 @@ with tracking.stage("train", load_params()) as run:
 
 def start_python(code: str, **environment: str) -> subprocess.Popen:
     """Runs code from the root of the repository, outside any DVC experiment unless `environment` names one."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "PISCES_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DVC_", "MLFLOW_", "PISCES_"))
+    }
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=clean | environment, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean | environment, **pipes
+    )
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +49,14 @@ def creators(tmp_path_factory) -> tuple[Path, list[str], list[int]]:
 @pytest.fixture(autouse=True)
 def experiment(creators, monkeypatch, request) -> None:
     """Puts each test into a DVC experiment of its own, in the shared store."""
-    for name in ("MLFLOW_TRACKING_URI", "PISCES_TRACKING", "PISCES_SWEEP", "PISCES_UI_PORT", "DVC_STAGE", *tracking.RANKS):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "PISCES_TRACKING",
+        "PISCES_SWEEP",
+        "PISCES_UI_PORT",
+        "DVC_STAGE",
+        *tracking.RANKS,
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_ROOT", str(creators[0]))
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
@@ -79,7 +92,9 @@ def changed(params: Params, section: str, **values: object) -> Params:
     return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
 
 
-def test_two_processes_creating_the_store_at_once_share_one_parent_and_print_nothing(creators, client):
+def test_two_processes_creating_the_store_at_once_share_one_parent_and_print_nothing(
+    creators, client
+):
     root, printed, codes = creators
     assert codes == [0, 0]
     assert printed == ["", ""]
@@ -95,10 +110,16 @@ def test_executions_of_a_sweep_stand_under_one_run(client, params, monkeypatch):
         monkeypatch.setenv("DVC_EXP_NAME", name)
         with tracking.stage("train", params) as run:
             run.metrics({"loss": 1.0})
-    (sweep,) = client.search_runs([client.get_experiment_by_name("pisces").experiment_id], "tags.`pisces.key` = 'sweep all of them'")
+    (sweep,) = client.search_runs(
+        [client.get_experiment_by_name("pisces").experiment_id],
+        "tags.`pisces.key` = 'sweep all of them'",
+    )
     assert (sweep.info.run_name, sweep.info.status) == ("all of them", "FINISHED")
     for name in ("sweep-one", "sweep-two"):
-        parents = {run.info.run_id: run.data.tags["mlflow.parentRunId"] for run in runs(client, f"abc/{name}")}
+        parents = {
+            run.info.run_id: run.data.tags["mlflow.parentRunId"]
+            for run in runs(client, f"abc/{name}")
+        }
         (parent,) = (one for one, above in parents.items() if above == sweep.info.run_id)
         assert sorted(parents.values()) == sorted([sweep.info.run_id, parent])
 
@@ -111,16 +132,23 @@ def test_stages_of_one_execution_share_a_parent_and_a_child(client, params, requ
     for name in tracking.MODEL_STAGES:
         with tracking.stage(name, params) as run:
             run.metrics({"joint": {"accuracy": 0.5}})
-            assert [r.info.status for r in runs(client, f"abc/{request.node.name}")] == ["RUNNING", "RUNNING"]
+            assert [r.info.status for r in runs(client, f"abc/{request.node.name}")] == [
+                "RUNNING",
+                "RUNNING",
+            ]
 
     parent, child = runs(client, f"abc/{request.node.name}")
     assert [parent.info.status, child.info.status] == ["FINISHED", "FINISHED"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert parent.info.run_name == request.node.name
     assert child.info.run_name == f"{request.node.name}/{params.train.model}"
-    assert set(parent.data.metrics) == {f"{name}/frames" for name in ("synthesize", "split_hdf5", "render", "stratify")}
+    assert set(parent.data.metrics) == {
+        f"{name}/frames" for name in ("synthesize", "split_hdf5", "render", "stratify")
+    }
     assert set(child.data.metrics) == {f"{name}/joint.accuracy" for name in tracking.MODEL_STAGES}
-    assert {name for name in child.data.tags if name.startswith("dvc.stage.")} == {f"dvc.stage.{name}" for name in tracking.MODEL_STAGES}
+    assert {name for name in child.data.tags if name.startswith("dvc.stage.")} == {
+        f"dvc.stage.{name}" for name in tracking.MODEL_STAGES
+    }
     assert parent.data.params == child.data.params
     assert child.data.params["train.lr"] == str(params.train.lr)
     assert json.loads(child.data.params["data.snrs_db"]) == list(params.data.snrs_db)
@@ -136,17 +164,24 @@ def test_another_key_is_another_parent(client, params, request, monkeypatch):
     assert second.data.tags["mlflow.source.git.commit"] == "def"
 
 
-def test_an_experiment_run_again_under_its_name_with_other_params_is_another_parent(client, params, request):
+def test_an_experiment_run_again_under_its_name_with_other_params_is_another_parent(
+    client, params, request
+):
     for lr in (1e-3, 3e-4):
         with tracking.stage("render", changed(params, "train", lr=lr)):
             pass
-    assert {run.data.params["train.lr"] for run in runs(client, f"abc/{request.node.name}")} == {"0.001", "0.0003"}
+    assert {run.data.params["train.lr"] for run in runs(client, f"abc/{request.node.name}")} == {
+        "0.001",
+        "0.0003",
+    }
 
 
 def test_stages_under_one_dvc_process_have_one_key_and_others_have_their_own(tmp_path):
-    code = "import sys; sys.path.insert(0, '.'); from pisces import tracking; print(tracking._execution('train').key)"
+    code = "import sys; sys.path.insert(0, '.'); from pisces.run import tracking; print(tracking._execution('train').key)"
     dvc = tmp_path / "dvc"
-    dvc.write_text(f"import subprocess, sys\nfor _ in range(2): subprocess.run([sys.executable, '-c', {code!r}], check=True)\n")
+    dvc.write_text(
+        f"import subprocess, sys\nfor _ in range(2): subprocess.run([sys.executable, '-c', {code!r}], check=True)\n"
+    )
     command = f"import subprocess, sys; subprocess.run([sys.executable, {str(dvc)!r}], check=True)"
     under_dvc, by_hand = start_python(command, DVC_STAGE="train"), start_python(command)
     first, second = under_dvc.communicate()[0].split()
@@ -167,14 +202,23 @@ def test_metrics_come_back_by_epoch(client, params, request):
 
 @pytest.mark.parametrize("switch", ["on", "off"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, "0.5", None])
-def test_what_is_not_a_finite_number_is_refused_with_tracking_on_or_off(params, monkeypatch, switch, value):
+def test_what_is_not_a_finite_number_is_refused_with_tracking_on_or_off(
+    params, monkeypatch, switch, value
+):
     monkeypatch.setenv("PISCES_TRACKING", switch)
-    with pytest.raises(ValueError, match=r"metric joint\.accuracy = .* of stage evaluate"), tracking.stage("evaluate", params) as run:
+    with (
+        pytest.raises(ValueError, match=r"metric joint\.accuracy = .* of stage evaluate"),
+        tracking.stage("evaluate", params) as run,
+    ):
         run.metrics({"joint": {"accuracy": value}})
 
 
 def test_model_plots_and_data_are_in_the_run(client, params, request, tmp_path):
-    weights, description, plots = tmp_path / "model.safetensors", tmp_path / "model.json", tmp_path / "plots"
+    weights, description, plots = (
+        tmp_path / "model.safetensors",
+        tmp_path / "model.json",
+        tmp_path / "plots",
+    )
     weights.write_bytes(b"abc")
     description.write_text("{}")
     plots.mkdir()
@@ -191,21 +235,31 @@ def test_model_plots_and_data_are_in_the_run(client, params, request, tmp_path):
     assert (folder / "model/model.json").is_file()
     assert (folder / "plots/pis.csv").is_file()
     # SHA-256 of "abc": FIPS 180-2, appendix B.1.
-    assert child.data.tags["model.sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        child.data.tags["model.sha256"]
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
     (dataset,) = (entry.dataset for entry in child.inputs.dataset_inputs)
     assert (dataset.name, dataset.digest) == ("splits", ("0123456789" * 6)[:36])
     assert json.loads(dataset.source) == {"uri": "data/splits.npz", "digest": "0123456789" * 6}
 
 
 def test_a_missing_file_is_an_error(params, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"training\.png does not exist"), tracking.stage("train", params) as run:
+    with (
+        pytest.raises(FileNotFoundError, match=r"training\.png does not exist"),
+        tracking.stage("train", params) as run,
+    ):
         run.artifact(tmp_path / "training.png")
 
 
-def test_the_note_says_what_differs_from_the_committed_params(client, params, request, tmp_path, monkeypatch):
+def test_the_note_says_what_differs_from_the_committed_params(
+    client, params, request, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_EXP_BASELINE_REV")
-    monkeypatch.setattr(tracking, "_execution", lambda _: tracking.Execution(request.node.name, "scratch"))
+    monkeypatch.setattr(
+        tracking, "_execution", lambda _: tracking.Execution(request.node.name, "scratch")
+    )
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     subprocess.run([*git, "init", "-q"], check=True)
@@ -218,18 +272,26 @@ def test_the_note_says_what_differs_from_the_committed_params(client, params, re
         with tracking.stage("synthesize", values):
             pass
 
-    tags = [run.data.tags for run in sorted(runs(client, request.node.name), key=lambda run: run.info.start_time)]
+    tags = [
+        run.data.tags
+        for run in sorted(runs(client, request.node.name), key=lambda run: run.info.start_time)
+    ]
     assert [tag["mlflow.note.content"] for tag in tags] == [
         "no committed params.yaml to compare with",
         "committed params",
         f"data.frames_per_cell {params.data.frames_per_cell} -> null, train.lr {params.train.lr} -> 0.0003",
     ]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     assert [tag["mlflow.source.git.commit"] for tag in tags] == ["none", head, head]
 
 
 def test_the_note_names_keys_that_came_or_went():
-    assert tracking._describe({"train": {"new": 1}}, {"train": {"old": None}}) == "train.old null -> absent, train.new absent -> 1"
+    assert (
+        tracking._describe({"train": {"new": 1}}, {"train": {"old": None}})
+        == "train.old null -> absent, train.new absent -> 1"
+    )
 
 
 def test_off_imports_no_mlflow(tmp_path):
@@ -245,7 +307,9 @@ def test_an_unknown_switch_is_an_error(params, monkeypatch):
         pass
 
 
-def test_only_the_first_process_of_a_distributed_run_is_tracked(client, params, request, monkeypatch):
+def test_only_the_first_process_of_a_distributed_run_is_tracked(
+    client, params, request, monkeypatch
+):
     monkeypatch.setenv("RANK", "1")
     with tracking.stage("train", params) as run:
         run.metrics({"loss": 1.0})
@@ -270,7 +334,9 @@ def test_a_store_out_of_reach_costs_one_line_and_not_the_stage(tmp_path):
         uris = [f"http://127.0.0.1:{unused.getsockname()[1]}", f"sqlite:///{tmp_path}"]
         # In processes of their own: pytest would catch the retries that MLflow reports.
         code = f"{ONE_STAGE}print('the stage went on')"
-        processes = [start_python(code, MLFLOW_TRACKING_URI=uri, DVC_ROOT=str(tmp_path)) for uri in uris]
+        processes = [
+            start_python(code, MLFLOW_TRACKING_URI=uri, DVC_ROOT=str(tmp_path)) for uri in uris
+        ]
         outputs = [process.communicate(timeout=30) for process in processes]
     for printed, warned in outputs:
         assert printed == "the stage went on\n"
@@ -337,7 +403,10 @@ def test_the_interface_listens_on_this_machine_only_and_shows_this_store(creator
     assert options["--default-artifact-root"] == (creators[0] / "mlartifacts").as_uri()
 
 
-@pytest.mark.parametrize(("name", "value"), [("PISCES_UI_PORT", "http"), ("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PISCES_UI_PORT", "http"), ("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")],
+)
 def test_the_interface_refuses_what_it_cannot_show(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name):

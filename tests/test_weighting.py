@@ -8,14 +8,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pisces import weighting
-from pisces.weighting import LIMIT, WEIGHTINGS, UncertaintyWeighting, Weighting
+from pisces.training import weighting
+from pisces.training.weighting import LIMIT, WEIGHTINGS, UncertaintyWeighting, Weighting
 
 FLOOR = 0.05
 LEARNED = ("kendall", "softmax")
 
 
-def build(name: str, tasks: int = 2, min_share: float = FLOOR, temperature: float = 2.0, fixed: tuple[float, ...] = (3, 1)) -> Weighting:
+def build(
+    name: str,
+    tasks: int = 2,
+    min_share: float = FLOOR,
+    temperature: float = 2.0,
+    fixed: tuple[float, ...] = (3, 1),
+) -> Weighting:
     return weighting.build(name, tasks, min_share=min_share, temperature=temperature, fixed=fixed)
 
 
@@ -39,7 +45,9 @@ def descend(one: Weighting, losses: torch.Tensor, steps: int = 400) -> list[floa
     return least
 
 
-def train(one: Weighting, epochs: int = 4, steps: int = 50) -> tuple[list[float], list[list[float]]]:
+def train(
+    one: Weighting, epochs: int = 4, steps: int = 50
+) -> tuple[list[float], list[list[float]]]:
     """The least share after each step of a real training, and the shares after each of its epochs.
 
     Task 1 is separable with a wide margin, so that its loss falls to nearly 0; the labels of task 2 are coin tosses. Both start
@@ -57,7 +65,12 @@ def train(one: Weighting, epochs: int = 4, steps: int = 50) -> tuple[list[float]
             targets = torch.randint(2, (2, 32), generator=generator)
             inputs = torch.randn(32, 4, generator=generator)
             inputs[:, 0] = 6.0 * targets[0] - 3
-            losses = torch.stack([functional.cross_entropy(*pair) for pair in zip(model(inputs).split(2, 1), targets, strict=True)])
+            losses = torch.stack(
+                [
+                    functional.cross_entropy(*pair)
+                    for pair in zip(model(inputs).split(2, 1), targets, strict=True)
+                ]
+            )
             optimizer.zero_grad()
             one(losses).backward()
             optimizer.step()
@@ -89,7 +102,9 @@ def test_without_the_floor_the_weights_are_100_to_0_by_epoch_4(name, monkeypatch
 
 
 @pytest.mark.parametrize("name", LEARNED)
-@pytest.mark.parametrize("losses", [[1e-6, 10.0], [10.0, 1e-6], [1e-6, 10.0, 10.0], [10.0, 1e-6, 1e-6]])
+@pytest.mark.parametrize(
+    "losses", [[1e-6, 10.0], [10.0, 1e-6], [1e-6, 10.0, 10.0], [10.0, 1e-6, 1e-6]]
+)
 def test_learned_weights_stop_at_the_floor_however_different_the_losses(name, losses):
     least = descend(build(name, len(losses), temperature=0.5), torch.tensor(losses), 200)
     assert min(least) >= FLOOR - 1e-6
@@ -237,7 +252,10 @@ def test_a_temperature_of_zero_is_refused(name):
 
 def test_fixed_weights_may_reach_the_floor_but_not_go_below_it():
     assert min(build("fixed", fixed=(0.3, 5.7)).shares()) == pytest.approx(FLOOR)
-    with pytest.raises(ValueError, match=r"fixed weights \(99, 1\) give a task the share 0.01, below min_share=0.05"):
+    with pytest.raises(
+        ValueError,
+        match=r"fixed weights \(99, 1\) give a task the share 0.01, below min_share=0.05",
+    ):
         build("fixed", fixed=(99, 1))
 
 
@@ -248,5 +266,7 @@ def test_fixed_weights_must_be_one_positive_number_a_task(fixed):
 
 
 def test_an_unknown_weighting_lists_what_there_is():
-    with pytest.raises(ValueError, match="weighting 'gradnorm' is unknown; there are kendall, softmax, fixed, dwa"):
+    with pytest.raises(
+        ValueError, match="weighting 'gradnorm' is unknown; there are kendall, softmax, fixed, dwa"
+    ):
         build("gradnorm")

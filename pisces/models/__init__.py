@@ -29,7 +29,9 @@ class Architecture(NamedTuple):
     cldnn: Settings | None = None  # of CLDNN
 
 
-def build(architecture: Architecture, shape: Sequence[int], modulations: int, snrs_db: Sequence[int]) -> nn.Module:
+def build(
+    architecture: Architecture, shape: Sequence[int], modulations: int, snrs_db: Sequence[int]
+) -> nn.Module:
     """A fresh model for inputs (n, *shape), images (channels, size, size) or frames (2, samples), random from torch's current generator.
 
     It answers with modulation logits (n, modulations) and SNR scores (n, len(snrs_db)): of both, the largest is the answer
@@ -38,7 +40,12 @@ def build(architecture: Architecture, shape: Sequence[int], modulations: int, sn
     Raises:
         ValueError: for a name that is not in its registry, an input that the model cannot take, or a head that the SNRs forbid.
     """
-    for what, name, known in zip(architecture._fields, architecture[:3], (MODELS[len(shape)], BRANCHES, SNR_HEADS), strict=False):
+    for what, name, known in zip(
+        architecture._fields,
+        architecture[:3],
+        (MODELS[len(shape)], BRANCHES, SNR_HEADS),
+        strict=False,
+    ):
         if name not in known:
             raise ValueError(f"{what} {name!r} is unknown; there are {', '.join(known)}")
     snr_head = partial(SNR_HEADS[architecture.snr_head], snrs_db=snrs_db)
@@ -52,8 +59,10 @@ def build(architecture: Architecture, shape: Sequence[int], modulations: int, sn
     return JointModel(backbone, branches, nn.Linear(width, modulations), snr_head(width))
 
 
-def answer(model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a built model says of inputs (n, ...); an oracle alone is told the labels `snr_db` (n,)."""
+def predict(
+    model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predictions of a built model for inputs (n, ...); only one conditioned on the true SNR takes the labels `snr_db` (n,)."""
     return model(inputs, snr_db) if getattr(model, "is_oracle", False) else model(inputs)
 
 

@@ -35,11 +35,22 @@ def build(name: str, channels: int, size: int) -> tuple[nn.Module, int]:
     backbone = BACKBONES[name]
     if size % backbone.patch:
         below = size // backbone.patch * backbone.patch
-        near = " or ".join(str(other) for other in (below, below + backbone.patch) if 0 < other <= LARGEST)
-        raise ValueError(f"{name} takes images of a multiple of {backbone.patch} px, not {size}; set render.size to {near}")
+        near = " or ".join(
+            str(other) for other in (below, below + backbone.patch) if 0 < other <= LARGEST
+        )
+        raise ValueError(
+            f"{name} takes images of a multiple of {backbone.patch} px, not {size}; set render.size to {near}"
+        )
     model = backbone.builder(image_size=size) if backbone.sized else backbone.builder()
     old = model.get_submodule(backbone.stem)
-    stem = nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
+    stem = nn.Conv2d(
+        channels,
+        old.out_channels,
+        old.kernel_size,
+        old.stride,
+        old.padding,
+        bias=old.bias is not None,
+    )
     backbone.start(stem)
     model.set_submodule(backbone.stem, stem)
     width = model.get_submodule(backbone.classifier).in_features

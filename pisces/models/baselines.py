@@ -19,7 +19,9 @@ _OWN_DROPOUT = 0.3  # where the papers' rate is not known to us
 def mcldnn(samples: int) -> tuple[nn.Module, int]:
     """Spatial and temporal features of I and Q together and of each alone (Xu et al., IEEE Wireless Commun. Lett. 2020)."""
     _at_least(5, samples, "mcldnn")
-    together = nn.Sequential(nn.Unflatten(1, (1, 2)), _same(1, 50, (2, 8)))  # (n, 2, time) -> (n, 50, 2, time)
+    together = nn.Sequential(
+        nn.Unflatten(1, (1, 2)), _same(1, 50, (2, 8))
+    )  # (n, 2, time) -> (n, 50, 2, time)
     apart = nn.Sequential(Causal(50, 8), _same(50, 50, (1, 8)))  # the same shapes
     return _network(
         Cat([together, apart]),  # (n, 100, 2, time)
@@ -52,13 +54,17 @@ def cgdnet(samples: int) -> tuple[nn.Module, int]:
     _at_least(16, samples, "cgdnet")
 
     def block(channels: int) -> nn.Sequential:  # (n, channels, 2, time) -> (n, 50, 2, time - 5)
-        return nn.Sequential(_valid(channels, 50, (1, 6)), _max_pool((2, 2), (1, 1)), GaussianDropout(0.2))
+        return nn.Sequential(
+            _valid(channels, 50, (1, 6)), _max_pool((2, 2), (1, 1)), GaussianDropout(0.2)
+        )
 
     first, dense = block(1), _dense(50, 256, nn.ReLU(), GaussianDropout(0.2))
     backbone = _network(
         nn.Unflatten(1, (1, 2)),
         first,
-        Cat([nn.Identity(), nn.Sequential(block(50), block(50))], dim=3),  # (n, 50, 2, time - 5 + time - 15)
+        Cat(
+            [nn.Identity(), nn.Sequential(block(50), block(50))], dim=3
+        ),  # (n, 50, 2, time - 5 + time - 15)
         nn.Flatten(2),
         Last(nn.GRU(2 * (2 * samples - 20), 50, batch_first=True), time=1),
         GaussianDropout(0.2),
@@ -91,14 +97,18 @@ def mcnet(samples: int) -> tuple[nn.Module, int]:
     if samples < 128 or samples % 128:
         raise _unfit("mcnet", "of a multiple of 128 samples", samples)
     halve, wide = (1, 2), (1, 3)
-    pooled = nn.Sequential(_same(64, 32, (3, 1)), nn.AvgPool2d(wide, halve, ceil_mode=True))  # means over what is within the map
+    pooled = nn.Sequential(
+        _same(64, 32, (3, 1)), nn.AvgPool2d(wide, halve, ceil_mode=True)
+    )  # means over what is within the map
     shortcut = nn.Sequential(_same(64, 128, (1, 1), halve), _max_pool(wide, halve))
     return _network(
         nn.Unflatten(1, (1, 2)),
         _same(1, 64, (3, 7), halve),
         _max_pool(wide, halve),  # (n, 64, 2, time / 4)
         Cat([pooled, _same(64, 32, wide, halve)]),  # (n, 64, 2, time / 8)
-        Sum([nn.Sequential(_max_pool(wide, halve), _m_block(64, 2)), shortcut]),  # (n, 128, 2, time / 32)
+        Sum(
+            [nn.Sequential(_max_pool(wide, halve), _m_block(64, 2)), shortcut]
+        ),  # (n, 128, 2, time / 32)
         Sum([_m_block(128), nn.Identity()]),
         Sum([_m_block(128, 2), _max_pool((2, 2), halve)]),  # (n, 128, 2, time / 64)
         Sum([_m_block(128), nn.Identity()]),
@@ -231,7 +241,9 @@ class Causal(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         rows = self.past(frames).split(1, dim=1)  # two of (n, 1, taps - 1 + time)
-        return torch.stack([conv(row) for conv, row in zip(self.filters, rows, strict=True)], dim=2).relu()
+        return torch.stack(
+            [conv(row) for conv, row in zip(self.filters, rows, strict=True)], dim=2
+        ).relu()
 
 
 class Derotation(nn.Module):
@@ -256,7 +268,9 @@ class Polar(nn.Module):
     """Amplitude, whose squares sum to 1 over the frame, and phase / pi in -1 to 1: (n, 2, time) -> (n, 2, time)."""
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        iq = torch.complex(*frames.unbind(1))  # whose modulus and angle, unlike hypot and atan2, have a gradient at 0
+        iq = torch.complex(
+            *frames.unbind(1)
+        )  # whose modulus and angle, unlike hypot and atan2, have a gradient at 0
         return torch.stack([functional.normalize(iq.abs(), dim=1), iq.angle() / math.pi], dim=1)
 
 
@@ -267,8 +281,17 @@ class Transformer(nn.Module):
         super().__init__()
         self.tokens = nn.Conv1d(2, channels, 8, stride=8)
         self.positions = nn.Parameter(0.02 * torch.randn(samples // 8, channels))
-        layer = nn.TransformerEncoderLayer(channels, 4, dim_feedforward=2 * channels, activation="gelu", batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(channels), enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(
+            channels,
+            4,
+            dim_feedforward=2 * channels,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(
+            layer, 2, nn.LayerNorm(channels), enable_nested_tensor=False
+        )
         self.out = _dense(channels, width, nn.SELU(), nn.AlphaDropout(_OWN_DROPOUT))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
@@ -285,7 +308,9 @@ class Mixture(nn.Module):
         self.experts = nn.ModuleList(experts)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        features = torch.stack([expert(frames) for expert in self.experts], dim=1)  # (n, experts, width)
+        features = torch.stack(
+            [expert(frames) for expert in self.experts], dim=1
+        )  # (n, experts, width)
         return (self.gate(frames).unsqueeze(2) * features).sum(1)
 
 
@@ -300,10 +325,18 @@ def _start(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
     elif isinstance(layer, nn.RNNBase):
         for name, parameter in layer.named_parameters():
-            start = nn.init.zeros_ if "bias" in name else nn.init.orthogonal_ if "_hh_" in name else nn.init.xavier_uniform_
+            start = (
+                nn.init.zeros_
+                if "bias" in name
+                else nn.init.orthogonal_
+                if "_hh_" in name
+                else nn.init.xavier_uniform_
+            )
             start(parameter)
             if isinstance(layer, nn.LSTM) and "bias_ih" in name:
-                nn.init.ones_(parameter[layer.hidden_size : 2 * layer.hidden_size])  # gates are input, forget, cell, output
+                nn.init.ones_(
+                    parameter[layer.hidden_size : 2 * layer.hidden_size]
+                )  # gates are input, forget, cell, output
 
 
 def _dense(inputs: int, outputs: int, *then: nn.Module) -> nn.Sequential:
@@ -329,10 +362,14 @@ def _zeros(kernel: Pair, stride: Pair = (1, 1)) -> nn.ZeroPad2d:
     return nn.ZeroPad2d((columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
 
-def _m_block(channels: int, step: int = 1, widths: tuple[int, int, int] = (32, 48, 48)) -> nn.Sequential:
+def _m_block(
+    channels: int, step: int = 1, widths: tuple[int, int, int] = (32, 48, 48)
+) -> nn.Sequential:
     """MCNet's block of three branches: (n, channels, 2, time) -> (n, sum(widths), 2, time / step)."""
     point, column, row = widths
-    across = nn.Sequential(_same(32, column, (3, 1)), *([_max_pool((1, 3), (1, step))] if step > 1 else []))
+    across = nn.Sequential(
+        _same(32, column, (3, 1)), *([_max_pool((1, 3), (1, step))] if step > 1 else [])
+    )
     branches = [_same(32, point, (1, 1), (1, step)), across, _same(32, row, (1, 3), (1, step))]
     return nn.Sequential(_same(channels, 32, (1, 1)), Cat(branches))
 
@@ -343,7 +380,9 @@ def _stack(channels: int) -> nn.Sequential:
 
 
 def _residual() -> nn.Sequential:
-    filters = nn.Sequential(nn.Conv1d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv1d(32, 32, 3, padding=1))
+    filters = nn.Sequential(
+        nn.Conv1d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv1d(32, 32, 3, padding=1)
+    )
     return nn.Sequential(Sum([filters, nn.Identity()]), nn.ReLU())
 
 
@@ -360,11 +399,14 @@ def _halvings_to_16(samples: int, name: str) -> int:
 
 
 def _unfit(name: str, allowed: str, samples: int) -> ValueError:
-    return ValueError(f"{name} takes frames {allowed}, not {samples}; set train.model to another, such as lstm2, or take other frames")
+    return ValueError(
+        f"{name} takes frames {allowed}, not {samples}; set train.model to another, such as lstm2, or take other frames"
+    )
 
 
 BASELINES: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
-    build.__name__: build for build in (mcldnn, pet_cgdnn, cgdnet, ic_amcnet, mcnet, resnet_amr, lstm2, resnet_oshea, moe)
+    build.__name__: build
+    for build in (mcldnn, pet_cgdnn, cgdnet, ic_amcnet, mcnet, resnet_amr, lstm2, resnet_oshea, moe)
 }
 """Name -> builder, which takes the samples of a frame, returns (backbone, width of its features) and raises ValueError
 when the network cannot take frames of that length."""

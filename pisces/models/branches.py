@@ -47,11 +47,17 @@ class AttentionBranches(nn.Module):
 class GatedBranch(nn.Module):
     """The task-specific part of `AttentionBranches`: features (n, features) -> (n, width)."""
 
-    def __init__(self, features: int, width: int, gate_activation: nn.Module, activation: nn.Module):
+    def __init__(
+        self, features: int, width: int, gate_activation: nn.Module, activation: nn.Module
+    ):
         super().__init__()
         hidden = features // 8
-        self.gate = nn.Sequential(nn.Linear(features, hidden), gate_activation, nn.Linear(hidden, features), nn.Sigmoid())
-        self.branch = nn.Sequential(nn.Linear(features, width), nn.BatchNorm1d(width), activation, nn.Dropout(DROPOUT))
+        self.gate = nn.Sequential(
+            nn.Linear(features, hidden), gate_activation, nn.Linear(hidden, features), nn.Sigmoid()
+        )
+        self.branch = nn.Sequential(
+            nn.Linear(features, width), nn.BatchNorm1d(width), activation, nn.Dropout(DROPOUT)
+        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.branch(features * self.gate(features))
@@ -65,4 +71,7 @@ def attention(features: int) -> tuple[nn.Module, int]:
     return AttentionBranches(features, features // 4), features // 4
 
 
-BRANCHES: dict[str, Callable[[int], tuple[nn.Module, int]]] = {"plain": plain, "attention": attention}
+BRANCHES: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
+    "plain": plain,
+    "attention": attention,
+}

@@ -57,26 +57,48 @@ class Cldnn(nn.Module):
         ValueError: for settings that do not exist or contradict each other, or frames of fewer than 16 samples.
     """
 
-    def __init__(self, settings: Settings, samples: int, modulations: int, snr_head: Callable[[int], nn.Module]):
+    def __init__(
+        self,
+        settings: Settings,
+        samples: int,
+        modulations: int,
+        snr_head: Callable[[int], nn.Module],
+    ):
         super().__init__()
         check(settings, samples)
         self.settings, self.samples, self.bypass = settings, samples, False
         denoises = settings.paths != "raw"
-        estimates = settings.condition == "blind" and (denoises or settings.film or settings.eta_gate)
+        estimates = settings.condition == "blind" and (
+            denoises or settings.film or settings.eta_gate
+        )
         expert, dropout = settings.expert != "none", settings.dropout
         channels, time = EARLY + (MAPS if expert else 0), samples - SHORTENED
 
         self.noise = NoiseFraction() if estimates else None
-        self.denoiser = Denoiser(settings.channels, settings.denoiser_dropout, settings.soft_blend) if denoises else None
+        self.denoiser = (
+            Denoiser(settings.channels, settings.denoiser_dropout, settings.soft_blend)
+            if denoises
+            else None
+        )
         self.early = Early(2 if settings.paths == "dual" else 1, dropout)
-        self.experts = ExpertMaps(settings.expert, settings.expert_window, dropout) if expert else None
+        self.experts = (
+            ExpertMaps(settings.expert, settings.expert_window, dropout) if expert else None
+        )
         self.reduction = reduction(channels, time, dropout)
         # On CUDA this is cuDNN's, which refuses backward in eval mode.
-        self.lstm = nn.LSTM(EARLY if len(self.reduction) else channels, FEATURES, num_layers=2, batch_first=True, dropout=dropout)
+        self.lstm = nn.LSTM(
+            EARLY if len(self.reduction) else channels,
+            FEATURES,
+            num_layers=2,
+            batch_first=True,
+            dropout=dropout,
+        )
         self.pooling = AttentionPooling()
         self.snr_head = snr_head(FEATURES)
         self.film = Film() if settings.film else None
-        self.head = head(FEATURES + (scalars(samples) if settings.cyclo else 0), modulations, dropout)
+        self.head = head(
+            FEATURES + (scalars(samples) if settings.cyclo else 0), modulations, dropout
+        )
 
     @property
     def has_noise_estimate(self) -> bool:
@@ -95,7 +117,9 @@ class Cldnn(nn.Module):
         """Estimated eta (n,) of frames; only for a model that `has_noise_estimate`."""
         return self.noise(frames)
 
-    def forward(self, frames: torch.Tensor, snr_db: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, frames: torch.Tensor, snr_db: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Modulation logits and SNR scores. Labels `snr_db` (n,) are only for the condition `known`.
 
         The gradient with respect to the frames is the whole one, through the estimate of eta too, so that attributions can
@@ -130,20 +154,31 @@ class Cldnn(nn.Module):
             told = self._detached(classified, snr_db)
             seen = self._denoise(classified, told)
         if seen is not None:
-            seen = torch.lerp(seen.detach(), seen, gradient)  # the value of `seen`, whatever the weight
+            seen = torch.lerp(
+                seen.detach(), seen, gradient
+            )  # the value of `seen`, whatever the weight
         modulation, snr = self._classify(classified, self.paths(classified, seen, raw_gain), told)
         return Outputs(modulation, snr, estimate, denoised, denoised_low)
 
-    def paths(self, frames: torch.Tensor, denoised: torch.Tensor | None, raw_gain: torch.Tensor | None = None) -> torch.Tensor:
+    def paths(
+        self,
+        frames: torch.Tensor,
+        denoised: torch.Tensor | None,
+        raw_gain: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """What `early` takes, (n, paths, 2, samples), of frames (n, 2, samples) and the same denoised."""
         raw = frames if raw_gain is None else raw_gain[:, None, None] * frames
-        seen = {"raw": (raw,), "denoised": (denoised,), "dual": (raw, denoised)}[self.settings.paths]
+        seen = {"raw": (raw,), "denoised": (denoised,), "dual": (raw, denoised)}[
+            self.settings.paths
+        ]
         return torch.stack(seen, 1)
 
     def _condition(self, frames: torch.Tensor, snr_db: torch.Tensor | None) -> torch.Tensor | None:
         """The eta (n,) that denoiser, FiLM and gate are told; None when the model has none of them."""
         if frames.shape[2] != self.samples:
-            raise ValueError(f"this model takes frames of {self.samples} samples, not {frames.shape[2]}; train it on frames of that length")
+            raise ValueError(
+                f"this model takes frames of {self.samples} samples, not {frames.shape[2]}; train it on frames of that length"
+            )
         if self.settings.condition == "blind":
             return self.noise(frames) if self.has_noise_estimate else None
         if snr_db is None:
@@ -161,7 +196,9 @@ class Cldnn(nn.Module):
             return None
         return frames if self.bypass else self.denoiser(frames, told)
 
-    def _classify(self, frames: torch.Tensor, paths: torch.Tensor, told: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _classify(
+        self, frames: torch.Tensor, paths: torch.Tensor, told: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         maps = self.early(paths)
         if self.experts is not None:
             maps = torch.cat([maps, self._gated(self.experts(frames), told)], 1)
@@ -187,15 +224,27 @@ def gate(eta: torch.Tensor) -> torch.Tensor:
 
 def check(settings: Settings, samples: int) -> None:
     """Raises a ValueError when there is no such model."""
-    for name, known in {"paths": ("raw", "denoised", "dual"), "expert": ("none", "v1", "v2"), "condition": ("blind", "known")}.items():
+    for name, known in {
+        "paths": ("raw", "denoised", "dual"),
+        "expert": ("none", "v1", "v2"),
+        "condition": ("blind", "known"),
+    }.items():
         if getattr(settings, name) not in known:
-            raise ValueError(f"{name} {getattr(settings, name)!r} is unknown; there are {', '.join(known)}")
+            raise ValueError(
+                f"{name} {getattr(settings, name)!r} is unknown; there are {', '.join(known)}"
+            )
     if settings.expert_window < 1 or settings.expert_window % 2 == 0:
-        raise ValueError(f"expert_window = {settings.expert_window} has no centre; give an odd number of samples, 1 for no average")
+        raise ValueError(
+            f"expert_window = {settings.expert_window} has no centre; give an odd number of samples, 1 for no average"
+        )
     if settings.eta_gate and settings.expert == "none" and not settings.cyclo:
-        raise ValueError("eta_gate = true finds nothing to gate; set expert or cyclo, or set it to false")
+        raise ValueError(
+            "eta_gate = true finds nothing to gate; set expert or cyclo, or set it to false"
+        )
     if samples < 16:
-        raise ValueError(f"frames of {samples} samples are too short for this model; give it 16 or more")
+        raise ValueError(
+            f"frames of {samples} samples are too short for this model; give it 16 or more"
+        )
 
 
 class Early(nn.Module):
@@ -209,12 +258,16 @@ class Early(nn.Module):
         super().__init__()
         half = EARLY // 2
         self.both = _layer(nn.ZeroPad2d((3, 4, 0, 1)), nn.Conv2d(paths, half, (2, 8)), dropout)
-        self.i, self.q = (_layer(nn.ConstantPad1d((7, 0), 0.0), nn.Conv1d(paths, half, 8), dropout) for _ in "iq")
+        self.i, self.q = (
+            _layer(nn.ConstantPad1d((7, 0), 0.0), nn.Conv1d(paths, half, 8), dropout) for _ in "iq"
+        )
         self.fuse = _layer(nn.ZeroPad2d((3, 4, 0, 0)), nn.Conv2d(half, half, (1, 8)), dropout)
         self.merge = _layer(nn.Identity(), nn.Conv2d(EARLY, EARLY, (2, SHORTENED + 1)), dropout)
 
     def forward(self, paths: torch.Tensor) -> torch.Tensor:
-        apart = torch.stack([self.i(paths[:, :, 0]), self.q(paths[:, :, 1])], 2)  # (n, paths, samples) each -> (n, 50, 2, samples)
+        apart = torch.stack(
+            [self.i(paths[:, :, 0]), self.q(paths[:, :, 1])], 2
+        )  # (n, paths, samples) each -> (n, 50, 2, samples)
         return self.merge(torch.cat([self.both(paths), self.fuse(apart)], 1)).squeeze(2)
 
 
@@ -227,7 +280,12 @@ def reduction(channels: int, time: int, dropout: float) -> nn.Sequential:
     layers = []
     while time > LONGEST:
         kernel = 5 if time > 256 else 3
-        layers += [nn.Conv1d(channels, EARLY, kernel, stride=2, padding=kernel // 2), nn.BatchNorm1d(EARLY), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [
+            nn.Conv1d(channels, EARLY, kernel, stride=2, padding=kernel // 2),
+            nn.BatchNorm1d(EARLY),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        ]
         channels, time = EARLY, (time + 1) // 2
     return nn.Sequential(*layers)
 
@@ -267,5 +325,9 @@ class Film(nn.Module):
 def head(features: int, modulations: int, dropout: float) -> nn.Sequential:
     """Two hidden layers, wider for more than 16 classes, before the linear one."""
     width = max(128, 8 * modulations)
-    hidden = [layer for inputs in (features, width) for layer in (nn.Linear(inputs, width), nn.SELU(), nn.Dropout(dropout))]
+    hidden = [
+        layer
+        for inputs in (features, width)
+        for layer in (nn.Linear(inputs, width), nn.SELU(), nn.Dropout(dropout))
+    ]
     return nn.Sequential(*hidden, nn.Linear(width, modulations))

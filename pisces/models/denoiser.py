@@ -48,7 +48,9 @@ class NoiseFraction(nn.Module):
         super().__init__()
         self.a = nn.Parameter(torch.tensor(_inverse_softplus(1.0)))
         self.b = nn.Parameter(torch.tensor(0.0))
-        self.features = nn.Sequential(nn.Conv1d(2, 32, 5, padding=2), nn.GELU(), nn.Conv1d(32, 32, 5, padding=2), nn.GELU())
+        self.features = nn.Sequential(
+            nn.Conv1d(2, 32, 5, padding=2), nn.GELU(), nn.Conv1d(32, 32, 5, padding=2), nn.GELU()
+        )
         self.correction = nn.Sequential(nn.Linear(33, 32), nn.GELU(), nn.Linear(32, 1))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
@@ -81,10 +83,16 @@ class Denoiser(nn.Module):
         super().__init__()
         c = channels
         self.soft_blend = soft_blend
-        self.embed = nn.Sequential(nn.Linear(1, CONDITION), nn.GELU(), nn.Linear(CONDITION, CONDITION), nn.GELU())
+        self.embed = nn.Sequential(
+            nn.Linear(1, CONDITION), nn.GELU(), nn.Linear(CONDITION, CONDITION), nn.GELU()
+        )
         self.stem = nn.Conv1d(2, c, 3, padding=1)
-        self.encode1, self.encode2, self.bottom = (FilmBlock(width, dropout) for width in (c, 2 * c, 4 * c))
-        self.down1, self.down2 = (nn.Conv1d(width, 2 * width, 4, stride=2, padding=1) for width in (c, 2 * c))
+        self.encode1, self.encode2, self.bottom = (
+            FilmBlock(width, dropout) for width in (c, 2 * c, 4 * c)
+        )
+        self.down1, self.down2 = (
+            nn.Conv1d(width, 2 * width, 4, stride=2, padding=1) for width in (c, 2 * c)
+        )
         self.up2, self.up1 = (nn.Conv1d(4 * c, width, 3, padding=1) for width in (2 * c, c))
         self.decode2, self.decode1 = (FilmBlock(width, dropout) for width in (4 * c, 2 * c))
         self.out = nn.Conv1d(2 * c, 2, 3, padding=1)
@@ -96,8 +104,12 @@ class Denoiser(nn.Module):
         fine = self.encode1(self.stem(frames), condition)  # (n, c, samples)
         coarse = self.encode2(self.down1(fine), condition)  # (n, 2c, samples / 2)
         maps = self.bottom(self.down2(coarse), condition)  # (n, 4c, samples / 4)
-        maps = self.decode2(torch.cat([self.up2(_stretched(maps, coarse)), coarse], 1), condition)  # (n, 4c, samples / 2)
-        maps = self.decode1(torch.cat([self.up1(_stretched(maps, fine)), fine], 1), condition)  # (n, 2c, samples)
+        maps = self.decode2(
+            torch.cat([self.up2(_stretched(maps, coarse)), coarse], 1), condition
+        )  # (n, 4c, samples / 2)
+        maps = self.decode1(
+            torch.cat([self.up1(_stretched(maps, fine)), fine], 1), condition
+        )  # (n, 2c, samples)
         change = self.out(maps)
         return frames + (blend(eta)[:, None, None] * change if self.soft_blend else change)
 

@@ -39,12 +39,16 @@ def local_correlations(frames: torch.Tensor, version: str, window: int) -> torch
 
 def _product(iq: torch.Tensor, lag: int, window: int) -> torch.Tensor:
     """Re and Im of x[n+lag] x*[n], averaged: (n, samples) -> (n, 2, samples)."""
-    product = torch.view_as_real(iq[:, lag:] * iq[:, :-lag].conj()).mT  # (n, samples - lag) -> (n, 2, samples - lag)
+    product = torch.view_as_real(
+        iq[:, lag:] * iq[:, :-lag].conj()
+    ).mT  # (n, samples - lag) -> (n, 2, samples - lag)
     return functional.pad(_local_mean(product, window), (0, lag))
 
 
 def _local_mean(maps: torch.Tensor, window: int) -> torch.Tensor:
-    return functional.avg_pool1d(maps, window, stride=1, padding=window // 2, count_include_pad=False)
+    return functional.avg_pool1d(
+        maps, window, stride=1, padding=window // 2, count_include_pad=False
+    )
 
 
 def _norm(pairs: torch.Tensor) -> torch.Tensor:
@@ -65,7 +69,12 @@ class ExpertMaps(nn.Module):
         shapes = ((CHANNELS[version], 7, 3), (MAPS, 5, 2), (MAPS, SHORTENED + 1, 0))
         self.layers = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv1d(channels, MAPS, kernel, padding=padding), nn.BatchNorm1d(MAPS), nn.ReLU(), nn.Dropout(dropout))
+                nn.Sequential(
+                    nn.Conv1d(channels, MAPS, kernel, padding=padding),
+                    nn.BatchNorm1d(MAPS),
+                    nn.ReLU(),
+                    nn.Dropout(dropout),
+                )
                 for channels, kernel, padding in shapes
             )
         )
@@ -84,7 +93,10 @@ def cyclostationary(frames: torch.Tensor) -> torch.Tensor:
     magnitude_lags, phase_lags = lags(frames.shape[2])
     power = iq.abs().square()
     mean = power.mean(1, keepdim=True) + EPS  # (n, 1)
-    autocorrelation = torch.stack([(iq[:, lag:] * iq[:, :-lag].conj()).mean(1) for lag in magnitude_lags], 1) / mean  # (n, lags)
+    autocorrelation = (
+        torch.stack([(iq[:, lag:] * iq[:, :-lag].conj()).mean(1) for lag in magnitude_lags], 1)
+        / mean
+    )  # (n, lags)
     phases = autocorrelation[:, : len(phase_lags)]
     phases = phases / (phases.abs() + EPS)
     kurtosis = power.square().mean(1, keepdim=True) / mean.square() - 2

@@ -20,7 +20,11 @@ def standard(features: int, snrs_db: Sequence[int]) -> nn.Module:
 def layered(hidden: Sequence[int], features: int, snrs_db: Sequence[int]) -> nn.Module:
     """Hidden layers of the given widths, each with ReLU and dropout, before the linear one."""
     widths = (features, *hidden)
-    blocks = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU(), nn.Dropout(DROPOUT))]
+    blocks = [
+        layer
+        for pair in pairwise(widths)
+        for layer in (nn.Linear(*pair), nn.ReLU(), nn.Dropout(DROPOUT))
+    ]
     return nn.Sequential(*blocks, nn.Linear(widths[-1], len(snrs_db)))
 
 
@@ -37,7 +41,9 @@ class Regression(nn.Module):
         self.register_buffer("positions", positions(snrs_db), persistent=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        v = (features.float() * self.linear.weight).sum(1, keepdim=True) + self.linear.bias  # (n, features) -> (n, 1)
+        v = (features.float() * self.linear.weight).sum(
+            1, keepdim=True
+        ) + self.linear.bias  # (n, features) -> (n, 1)
         return -(v - self.positions).square() / 2  # (n, SNRs)
 
 
@@ -48,7 +54,9 @@ def positions(snrs_db: Sequence[int]) -> torch.Tensor:
         ValueError: for fewer than two SNRs, which have no spacing.
     """
     if len(snrs_db) < 2:
-        raise ValueError(f"regression needs two or more SNRs, not {list(snrs_db)}; set train.snr_head to another, such as standard")
+        raise ValueError(
+            f"regression needs two or more SNRs, not {list(snrs_db)}; set train.snr_head to another, such as standard"
+        )
     snrs = torch.tensor(snrs_db, dtype=torch.float64)
     spacing = (snrs.max() - snrs.min()) / (len(snrs_db) - 1)
     return ((snrs - snrs.mean()) / spacing).float()

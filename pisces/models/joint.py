@@ -9,7 +9,13 @@ class JointModel(nn.Module):
 
     has_noise_estimate = has_denoiser = is_oracle = False  # as a `Cldnn` may have
 
-    def __init__(self, backbone: nn.Module, branches: nn.Module, modulation_head: nn.Module, snr_head: nn.Module):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        branches: nn.Module,
+        modulation_head: nn.Module,
+        snr_head: nn.Module,
+    ):
         super().__init__()
         self.backbone = backbone
         self.branches = branches

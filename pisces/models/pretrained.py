@@ -33,12 +33,16 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
     except (RuntimeError, ValueError) as error:  # for tensors of another shape, a line each
         reasons = [_first_line(error)]
     if reasons:
-        raise ValueError(f"train.pretrained = {source} does not fit torchvision's {name}: {'; '.join(reasons)}; is it a file of {name}?")
+        raise ValueError(
+            f"train.pretrained = {source} does not fit torchvision's {name}: {'; '.join(reasons)}; is it a file of {name}?"
+        )
 
 
 def fitted(state: State, spec: Backbone, backbone: nn.Module) -> State:
     """`state` of the whole torchvision model as `backbone` takes it: stem folded, position embeddings stretched to its grid."""
-    state = {key: value for key, value in state.items() if not key.startswith(f"{spec.classifier}.")}
+    state = {
+        key: value for key, value in state.items() if not key.startswith(f"{spec.classifier}.")
+    }
     stem = f"{spec.stem}.weight"
     if stem in state and state[stem].ndim == 4:
         state[stem] = fold(state[stem], backbone.get_submodule(spec.stem).in_channels)
@@ -61,7 +65,9 @@ def _imagenet(builder: Callable[..., nn.Module]) -> State:
     weights = get_model_weights(builder).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
-        return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        return weights.get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
     except Exception as error:  # whatever a net or a damaged file leads to
         raise ValueError(
             f"the ImageNet weights {file.name} can neither be read from {file.parent} nor downloaded ({type(error).__name__}); "
@@ -71,14 +77,22 @@ def _imagenet(builder: Callable[..., nn.Module]) -> State:
 
 def _read(path: Path) -> State:
     if not path.is_file():
-        raise ValueError(f"train.pretrained = {path} is not a file; allowed are none, imagenet and the path of a .safetensors or .pth file")
+        raise ValueError(
+            f"train.pretrained = {path} is not a file; allowed are none, imagenet and the path of a .safetensors or .pth file"
+        )
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever damaged bytes lead to; torch's message tells to unpickle them after all
-        raise ValueError(f"train.pretrained = {path} cannot be read: it is damaged or holds more than tensors; {_REMEDY}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    except (
+        Exception
+    ) as error:  # whatever damaged bytes lead to; torch's message tells to unpickle them after all
+        raise ValueError(
+            f"train.pretrained = {path} cannot be read: it is damaged or holds more than tensors; {_REMEDY}"
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in state.values()
+    ):
         raise ValueError(f"train.pretrained = {path} is not a state dict; {_REMEDY}")
     return state
 
@@ -92,4 +106,6 @@ def _tensors(what: str, names: Sequence[str]) -> list[str]:
 def _first_line(error: Exception) -> str:
     """What torch says first about tensors of another shape, and how many more it names."""
     lines = [line.strip() for line in str(error).splitlines() if not line.endswith(":")]
-    return textwrap.shorten(lines[0], 240) + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
+    return textwrap.shorten(lines[0], 240) + (
+        f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    )

@@ -1,0 +1,27 @@
+"""How attributions are made and judged: the section `attribute` of params.yaml, as the library takes it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AttributionSettings:
+    """Methods, measures and sanity checks; see `attribution.methods`, `attribution.faithfulness` and `attribution.sanity`."""
+
+    methods: tuple[str, ...]
+    frames_per_cell: int  # test frames of each (modulation, SNR)
+    layer: str  # of the backbone, which Grad-CAM reads, or auto
+    ig_steps: int  # points of the path of Integrated Gradients
+    window: float  # of Occlusion: side, over that of the image
+    stride: float  # of Occlusion: from one window to the next, over the side of the image
+    rise_masks: int
+    rise_cells: int  # along each side of a random mask
+    rise_keep: float  # chance of a cell to stay
+    levels_percent: tuple[float, ...]  # of deletion and insertion, in percent of the lit pixels
+    infidelity_samples: int
+    checked_frames: int  # of the sanity checks and the sensitivity
+    sensitivity_radius: float  # largest change of a pixel value
+    sensitivity_samples: int
+    randomised_steps: int  # in which the weights are made random
+    shuffled_frames: int  # of the model trained on shuffled labels
+    shuffled_epochs: int
+    resamples: int  # of the bootstrap

@@ -1,0 +1,25 @@
+"""How far a long loop has come, for whoever waits for it."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+SECONDS_BETWEEN_LINES = 10
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Passes `items` on, with a bar on a terminal and elsewhere a line every ten seconds."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=what, total=total, leave=False)
+        return
+    total = total if total is not None else len(items) if hasattr(items, "__len__") else None
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
+        yield item

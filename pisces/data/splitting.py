@@ -1,0 +1,115 @@
+"""Train, validation and test parts, stratified on the joint class: every cell is split by itself, in the same shares."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from pisces.core import shards
+from pisces.core.files import write_npz
+from pisces.core.seeding import generator
+from pisces.core.shards import Cell
+
+PARTS = ("train", "validation", "test")
+Shares = tuple[float, float, float] | tuple[int, int, int]
+"""Of train, validation and test: ratios that sum to 1, or numbers of frames a cell."""
+
+
+def split(root: Path, shares: Shares, seed: int) -> dict[str, np.ndarray]:
+    """Part -> int64 (n, 3): modulation index, SNR index, row in the shard, of the frames of the shards in `root`.
+
+    Ratios take every frame, numbers as many as they say and by chance. Each cell is permuted by a generator of its own, so that adding
+    a modulation or an SNR moves no frame of another cell from part to part. (scikit-learn's stratified splits draw all cells from one
+    stream and lack that.)
+
+    Raises:
+        ValueError: for a cell too small to give each part a frame, or its number of them.
+    """
+    modulations, snrs_db = shards.grid(root)
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for m, modulation in enumerate(modulations):
+        for s, snr_db in enumerate(snrs_db):
+            path = Cell(modulation, snr_db).path(root)
+            n = len(shards.array(path, "row"))
+            ends = np.cumsum(part_sizes(n, shares, str(path)))
+            order = generator(seed, "stratify", modulation, snr_db).permutation(n)
+            for part, rows in zip(PARTS, np.split(order[: ends[-1]], ends[:-1]), strict=True):
+                parts[part].append(
+                    np.column_stack([np.full(len(rows), m), np.full(len(rows), s), np.sort(rows)])
+                )
+    return {part: np.concatenate(blocks).astype(np.int64) for part, blocks in parts.items()}
+
+
+def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int, int]:
+    """Frames for train, validation and test out of `n`; of ratios the last two are rounded, and train has the rest."""
+    setting = f"stratify.train/validation/test = {'/'.join(f'{share:g}' for share in shares)}"
+    if isinstance(shares[0], int):
+        if sum(shares) > n:
+            raise ValueError(
+                f"{name} has {n} frames, and {setting} takes {sum(shares)}; lower the numbers or raise data.frames_per_cell"
+            )
+        return shares
+    validation, test = (int(n * ratio + 0.5) for ratio in shares[1:])
+    sizes = (n - validation - test, validation, test)
+    if min(sizes) < 1:
+        raise ValueError(
+            f"{name} has {n} frames, which {setting} splits into {'/'.join(map(str, sizes))}; every part needs at least one: raise "
+            "data.frames_per_cell or the smallest ratio"
+        )
+    return sizes
+
+
+def unused(root: Path, parts: dict[str, np.ndarray]) -> int:
+    """Frames of the shards in `root` that are in no part."""
+    return sum(len(shards.array(cell.path(root), "row")) for cell in shards.cells(root)) - sum(
+        len(parts[part]) for part in PARTS
+    )
+
+
+def verify(parts: dict[str, np.ndarray]) -> dict[str, int | str]:
+    """Checks that the parts share no frame and hold every joint class, and returns counts and a checksum for the metrics.
+
+    Raises:
+        ValueError: when a frame is in two parts or a joint class is missing from one.
+    """
+    everything = np.concatenate([parts[part] for part in PARTS])
+    if len(np.unique(everything, axis=0)) != len(everything):
+        raise ValueError("a frame is in two parts of the split")
+    classes = {part: len(np.unique(parts[part][:, :2], axis=0)) for part in PARTS}
+    joint = len(np.unique(everything[:, :2], axis=0))
+    for part, found in classes.items():
+        if found != joint:
+            raise ValueError(f"the {part} part holds {found} of {joint} joint classes")
+    checksum = hashlib.sha256(
+        b"".join(np.ascontiguousarray(parts[part]).tobytes() for part in PARTS)
+    ).hexdigest()
+    return (
+        {"joint_classes": joint} | {part: len(parts[part]) for part in PARTS} | {"sha256": checksum}
+    )
+
+
+def write_splits(path: Path, parts: dict[str, np.ndarray]) -> None:
+    write_npz(path, parts)
+
+
+def read_splits(path: Path) -> dict[str, np.ndarray]:
+    """Part -> int64 (n, 3), as `split` gives; see there.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; make it with dvc repro stratify")
+    with np.load(path) as file:
+        return {part: file[part] for part in PARTS}
+
+
+def first_of_each_cell(index: np.ndarray, limit: int | None) -> np.ndarray:
+    """At most `limit` frames of each joint class of `index` (n, 3), keeping their order; None keeps all."""
+    if limit is None:
+        return index
+    _, cell, sizes = np.unique(index[:, :2], axis=0, return_inverse=True, return_counts=True)
+    by_cell = np.argsort(cell, kind="stable")
+    rank = np.empty(len(index), int)
+    rank[by_cell] = np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return index[rank < limit]

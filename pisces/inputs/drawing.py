@@ -1,0 +1,193 @@
+"""The input `constellation`: pixel numbers of points -> images, drawn where the model is.
+
+`render` says what is binned and `draw` how bins become an image, so that another drawing bins nothing again.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pisces.core.settings import from_json
+from pisces.inputs import binning
+from pisces.inputs.base import CONSTELLATIONS, FrameStore, rows_of, to_device
+from pisces.inputs.pixels import mask_pixels
+from pisces.inputs.settings import DrawSettings, RenderSettings
+
+
+class BinStore(FrameStore):
+    """A directory of constellation shards. The stored form: pixel numbers, counted on through the views, int32 (n, points)."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        self.render = binning.settings(root)
+        self._bins = [self._every_cell(f"{view}/bins") for view in self.render.views]
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        return render_properties(self.render)
+
+    def gather(self, index: np.ndarray) -> list[np.ndarray]:
+        """Pixel numbers uint16 (n, points of the view) of the frames of an index (n, 3), a view each."""
+        return [rows_of(cells, index) for cells in self._bins]
+
+    def prepare(self, gathered: list[np.ndarray], device: torch.device) -> torch.Tensor:
+        on_device = [to_device(one, device) for one in gathered]
+        return binning.join_views(on_device, self.render.size)
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        return binning.encode(frames, self.render)
+
+    def bins(self, index: np.ndarray) -> np.ndarray:
+        """The stored form of the frames of an index (n, 3), int32 (n, points)."""
+        return self.prepare(self.gather(index), torch.device("cpu")).numpy()
+
+
+def render_properties(render: RenderSettings) -> dict[str, Any]:
+    """What model and data must have in common."""
+    return {f"render.{field.name}": getattr(render, field.name) for field in fields(render)}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the bins of `render` become an image.
+
+    Methods of `draw`: `histogram` (the counts), `log_histogram` (log(1 + counts)), `max_normalized` (counts over the largest of
+    the image: hides the SNR, kept for comparison), `gaussian` (counts smoothed by a Gaussian) and `enhanced` (log of counts smoothed
+    by three exponential decays exp(-distance / decay_px), a channel each; after Peng et al., "Modulation classification based
+    on signal constellation diagrams and deep learning", IEEE TNNLS 30 (2019), section III).
+    """
+
+    name: ClassVar[str] = "constellation"
+    sees_images: ClassVar[bool] = True
+
+    render: RenderSettings
+    draw: DrawSettings
+
+    @property
+    def pixels(self) -> int:
+        """Of all views together."""
+        return len(self.render.views) * self.render.size**2
+
+    @property
+    def channels(self) -> int:
+        return len(self.render.views) * (
+            len(self.draw.decay_px) if self.draw.method == "enhanced" else 1
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image, batch left out."""
+        return self.channels, self.render.size, self.render.size
+
+    @property
+    def requirements(self) -> dict[str, Any]:
+        return render_properties(self.render)
+
+    @classmethod
+    def for_data(cls, data: Path, draw: DrawSettings) -> Self:
+        return cls(binning.settings(data / CONSTELLATIONS), draw)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        kinds = {"render": RenderSettings, "draw": DrawSettings}
+        return cls(
+            **{name: from_json(kind, json.dumps(card[name])) for name, kind in kinds.items()}
+        )
+
+    def card(self) -> dict[str, Any]:
+        return {"render": asdict(self.render), "draw": asdict(self.draw)}
+
+    def open(self, data: Path) -> "BinStore":
+        return BinStore(data / CONSTELLATIONS)
+
+    def prober(self, data: Path, fill: str, seed: int) -> "DrawingProber":  # noqa: ARG002, where a pixel is masked it is dark
+        return DrawingProber(self, self.open(data))
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """Pixel numbers int32 (n, points) of frames float32 (n, samples, 2); errors as in `binning.bin_frames`."""
+        return binning.encode(frames, self.render)
+
+    def tensors(self, stored: torch.Tensor) -> torch.Tensor:
+        """Images (n, channels, size, size) of pixel numbers (n, points)."""
+        return self(self.count(stored)).contiguous(memory_format=torch.channels_last)
+
+    def from_images(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+    def count(self, bins: torch.Tensor) -> torch.Tensor:
+        """Points in each pixel, float32 (n, pixels), of pixel numbers (n, points)."""
+        return binning.count_points(bins, self.pixels)
+
+    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
+        """Images (n, channels, size, size) float32 of counts (n, pixels)."""
+        image = counts.view(-1, len(self.render.views), self.render.size, self.render.size)
+        match self.draw.method:
+            case "histogram":
+                return image
+            case "log_histogram":
+                return image.log1p()
+            case "max_normalized":
+                return image / image.amax((2, 3), keepdim=True).clamp_min(1)
+            case "gaussian":
+                distance = _distance(3 * self.draw.sigma_px, image.device)
+                kernel = torch.exp(-0.5 * (distance / self.draw.sigma_px) ** 2)
+                return _smooth(image, (kernel / kernel.sum())[None])
+            case "enhanced":
+                distance = _distance(4 * max(self.draw.decay_px), image.device)
+                kernels = torch.stack(
+                    [torch.exp(-distance / decay) for decay in self.draw.decay_px]
+                )
+                return _smooth(image, kernels).log1p()
+        raise ValueError(f"draw.method {self.draw.method!r} is unknown")
+
+
+class DrawingProbe:
+    """Frames as a model of constellations sees them, with pixels taken out of their counts; see `base.Probe`."""
+
+    def __init__(self, drawing: Drawing, bins: torch.Tensor):
+        self.drawing = drawing
+        self.counts = drawing.count(bins)
+        self.context: tuple[torch.Tensor, ...] = ()
+
+    def without(
+        self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
+    ) -> torch.Tensor:
+        counts = mask_pixels(self.counts[frames], pixels, offsets)
+        return self.drawing(counts).contiguous(memory_format=torch.channels_last)
+
+    @property
+    def images(self) -> torch.Tensor:
+        return self.drawing(self.counts)
+
+
+class DrawingProber:
+    """Probes of a data set for a model of constellations; see `base.Prober`."""
+
+    note = ""
+
+    def __init__(self, drawing: Drawing, store: BinStore):
+        self.drawing, self.store = drawing, store
+
+    def probe(self, index: np.ndarray, device: torch.device) -> DrawingProbe:
+        bins = torch.from_numpy(self.store.bins(index)).to(device)
+        return DrawingProbe(self.drawing, bins)
+
+
+def _distance(reach_px: float, device: torch.device) -> torch.Tensor:
+    """Distance of each kernel pixel from the centre, out to `reach_px`: (side, side)."""
+    axis = torch.arange(-int(reach_px), int(reach_px) + 1, device=device)
+    return torch.hypot(axis[:, None].float(), axis[None, :].float())
+
+
+def _smooth(image: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """(n, views, size, size) with (k, side, side) -> (n, views * k, size, size), a view's k together; beyond the border lies zero."""
+    smooth = functional.conv2d(
+        image.flatten(0, 1)[:, None], kernels[:, None], padding=kernels.shape[-1] // 2
+    )
+    return smooth.view(len(image), -1, *image.shape[2:])

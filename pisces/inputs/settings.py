@@ -1,0 +1,40 @@
+"""What is binned, and how bins become an image: the sections `render` and `draw` of params.yaml, as the library takes them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+View = Literal["raw", "symbol", "noise", "differential"]
+Method = Literal["log_histogram", "histogram", "max_normalized", "gaussian", "enhanced"]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The image of a view spans -extent..extent on both axes."""
+
+    raw: float  # RMS of the frame
+    symbol: float  # RMS of the symbols
+    noise: float  # dB above the floor of the view
+    differential: float  # RMS of the products
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """Which points of a frame are counted, in which pixels; see `inputs.views` and `inputs.binning`."""
+
+    views: tuple[View, ...]
+    size: int  # pixels along each side, even
+    extent: Extent
+    sps: int  # samples a symbol of the data
+    rolloff: float  # of the matched filter of `symbol`
+    delay: int  # samples between the two factors of `differential`
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """How the points in the pixels become an image; see `inputs.drawing`."""
+
+    method: Method
+    sigma_px: float  # standard deviation of the `gaussian` kernel
+    decay_px: tuple[
+        float, float, float
+    ]  # decay lengths of the kernels of `enhanced`, one a channel

@@ -1,0 +1,21 @@
+"""Which masks are taken: the section `perturb` of params.yaml, as the library takes it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """Masks by brightness and by region; see `pis.masks`."""
+
+    views: tuple[str, ...] | None  # None: all that are rendered
+    rules: tuple[str, ...]  # exact, percentile
+    masks: tuple[str, ...]  # top, bottom, random
+    levels_percent: tuple[float, ...]
+    curve_percent: tuple[float, ...]  # further levels of the rule exact
+    regions: tuple[str, ...]  # ring, sector, cluster, window
+    rings: int
+    sectors: int
+    core_percent: float  # share of the points that the cluster cores hold
+    window: float  # side, over that of the image
+    stride: float  # from one window to the next, over the side of the image
+    frames_per_cell: int | None  # test frames of each (modulation, SNR); None: all

@@ -1,0 +1,75 @@
+"""Where training runs: one device, or one in each of several processes that torchrun or SLURM started."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+
+def make_fabric(accelerator: str, precision: str) -> Fabric:
+    """Launched; `auto` takes CUDA, then MPS, then the CPU, and as precision bf16-mixed on CUDA and 32-true elsewhere.
+
+    Raises:
+        ValueError: when the accelerator asked for is not there, or SLURM started processes that would not find each other.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(accelerator, True):
+        raise ValueError(
+            f"train.accelerator = {accelerator} but this machine has none; use auto or cpu"
+        )
+    if accelerator == "auto":
+        accelerator = next((name for name, there in available.items() if there), "cpu")
+    if precision == "auto":
+        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
+    environment, processes = _started_by()
+    nodes = environment.world_size() // processes
+    strategy = "ddp" if processes * nodes > 1 else "auto"
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=processes,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=precision,
+        plugins=environment,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _started_by() -> tuple[ClusterEnvironment, int]:
+    """What started this process, and how many processes it started on each node."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment(), int(os.environ["LOCAL_WORLD_SIZE"])
+    if "SLURM_STEP_ID" not in os.environ:  # which srun sets, and a batch script lacks
+        return LightningEnvironment(), 1
+    tasks = int(
+        os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS", 1)
+    )  # the latter in a shell: of the whole job
+    if tasks == 1:
+        return LightningEnvironment(), 1
+    if (
+        not SLURMEnvironment.detect()
+    ):  # for a job that is named bash or interactive, as those of salloc are
+        raise ValueError(
+            f"srun started {tasks} processes in a job named {SLURMEnvironment.job_name()}, where each would train by itself; "
+            "submit the job with sbatch, or export SLURM_JOB_NAME=train before srun, or start one process with srun --ntasks 1"
+        )
+    processes = _tasks_per_node(tasks)  # whose message comes before Lightning's own, a traceback
+    return SLURMEnvironment(), processes
+
+
+def _tasks_per_node(tasks: int) -> int:
+    """How many of the `tasks` processes of srun are on each node, which it says only where --ntasks-per-node was set."""
+    each = os.environ.get("SLURM_NTASKS_PER_NODE")
+    if each is None or tasks % int(each):
+        raise ValueError(
+            f"srun started {tasks} processes with --ntasks-per-node {each or 'not set'}; set it to the number of processes on each node, "
+            "as in train.launcher = srun --ntasks-per-node 4 python, and leave --ntasks out"
+        )
+    return int(each)

@@ -1,0 +1,80 @@
+"""Task losses: scores and targets -> one loss a frame, always computed in float32.
+
+SNR scores are (n, SNRs), ascending in SNR, with the largest as the answer; `positions` (SNRs,) are the classes in class steps
+(`pisces.models.heads.positions`).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from pisces.models.heads import regressed
+
+
+def modulation_loss(
+    logits: torch.Tensor, target: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """Cross-entropy (n,) of logits (n, modulations) with smoothed labels (Szegedy et al., CVPR 2016); `target` int64 (n,)."""
+    return functional.cross_entropy(
+        logits.float(), target, reduction="none", label_smoothing=label_smoothing
+    )
+
+
+def snr_loss(
+    name: str, scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    """The loss of that name (n,), of SNR scores (n, SNRs) and the true classes, int64 (n,).
+
+    Raises:
+        ValueError: for a name that is not in `SNR_LOSSES`.
+    """
+    if name not in SNR_LOSSES:
+        raise ValueError(f"SNR loss {name!r} is unknown; there are {', '.join(SNR_LOSSES)}")
+    return SNR_LOSSES[name](scores.float(), target, positions)
+
+
+def cross_entropy(
+    scores: torch.Tensor, target: torch.Tensor, _positions: torch.Tensor
+) -> torch.Tensor:
+    return functional.cross_entropy(scores, target, reduction="none")
+
+
+def distance(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus the distance from the true class, in class steps, expected under the softmax.
+
+    Penalising the distance of the answer itself, through argmax, would add a number that has no gradient.
+    """
+    distances = (positions - positions[target, None]).abs()  # (n, SNRs)
+    expected = (torch.softmax(scores, 1) * distances).sum(1)
+    return functional.cross_entropy(scores, target, reduction="none") + expected
+
+
+def ordinal(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of "the SNR is above class k", summed over the SNRs - 1 thresholds k; spacing does not matter.
+
+    The binary questions are those of Frank and Hall (ECML 2001), here asked of one softmax; the sum of their logarithmic
+    scores is the ranked ignorance score (Tödter and Ahrens, Monthly Weather Review 140, 2012), which is strictly proper.
+    """
+    log_p = torch.log_softmax(scores, 1)
+    log_at_most = log_p.logcumsumexp(1)[:, :-1]
+    log_above = log_p.flip(1).logcumsumexp(1).flip(1)[:, 1:]
+    above = target[:, None] > torch.arange(
+        len(positions) - 1, device=target.device
+    )  # (n, SNRs - 1)
+    return -torch.where(above, log_above, log_at_most).sum(1)
+
+
+def regression(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the v behind the scores of the regression head, in class steps."""
+    return functional.smooth_l1_loss(
+        regressed(scores, positions), positions[target], reduction="none"
+    )
+
+
+SNR_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "distance": distance,
+    "ordinal": ordinal,
+    "regression": regression,
+}

@@ -1,0 +1,90 @@
+"""How a model is trained: the sections `train` and `noise_aware` of params.yaml, as the library takes them."""
+
+from dataclasses import dataclass
+
+MIN_STEP_DB = 2.0
+"""A pair of frames whose SNRs are closer says too little about the noise that was added."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What the training loop does; see `training.trainer`."""
+
+    launcher: str  # the command that runs the stage
+    input: str  # a key of `inputs.INPUTS`
+    model: str  # a key of `models.MODELS`
+    pretrained: str  # none, imagenet or the path of a file of weights
+    branches: str  # a key of `models.branches.BRANCHES`
+    snr_head: str  # a key of `models.heads.SNR_HEADS`
+    snr_loss: str  # a key of `losses.SNR_LOSSES`
+    label_smoothing: float  # of the modulation loss
+    weighting: str  # one of `weighting.WEIGHTINGS`
+    min_task_weight: float  # least share of either task
+    task_weights: tuple[float, float]  # of modulation and SNR, for `fixed`
+    temperature: float  # of `softmax` and `dwa`
+    epochs: int
+    batch_size: int  # frames a step, of all processes together
+    optimizer: str
+    lr: float  # the highest of the schedule
+    weight_decay: float
+    clip_norm: float  # largest L2 norm of the gradient of a step
+    schedule: str  # one of `schedules.SCHEDULES`
+    plateau_factor: float
+    plateau_patience: int  # epochs
+    warmup_steps: int
+    cycle_epochs: int
+    stop_metric: str  # a validation column of the history
+    stop_patience: int  # epochs without a better `stop_metric`
+    curriculum_epochs: int
+    snr_balance: float  # 0: SNRs as they come, 1: all alike
+    ema_decay: float  # a step; 0: no moving average
+    max_skipped_steps: int  # in a row
+    accelerator: str
+    precision: str
+    compile: bool
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training of a denoiser: the classifier's gradient into it, and the weights of the losses."""
+
+    epochs: int | None  # None: the rest
+    gradient: float  # factor of the classifier's gradient where it enters the denoiser
+    classification: float
+    denoising: float
+    identity: float
+    noise: float
+    features: float
+    distillation: float
+
+
+@dataclass(frozen=True)
+class RawGain:
+    """How the raw one of two paths is made fainter at times, so that the classifier learns to use the denoised one."""
+
+    probability: float
+    below_db: float  # only for frames of a lower SNR
+    low: float  # the gain is uniform from low...
+    high: float  # ...to high
+
+
+@dataclass(frozen=True)
+class NoiseAwareSettings:
+    """How a `cldnn` learns what is noise; see `training.noise_aware`."""
+
+    a: Phase
+    b1: Phase
+    b2: Phase
+    c: Phase
+    degrade_db: tuple[float, float]  # how much noise is added, from..to
+    degrade_to_db: tuple[float, float] | None  # or up to which SNR, from..to
+    reference: str | None  # folder of the model behind the loss `features`
+    features_ramp_epochs: int
+    teacher: str | None  # folder of the model behind the loss `distillation`
+    teach_band_db: tuple[float, float]  # SNRs of the frames that are distilled
+    temperature: float  # of the distillation
+    raw_gain: RawGain
+
+    @property
+    def phases(self) -> tuple[Phase, Phase, Phase, Phase]:
+        return self.a, self.b1, self.b2, self.c
