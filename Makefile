@@ -1,6 +1,7 @@
 # make repro [DATA=/path/to/file.hdf5] [PRESET=rml2018]   run the pipeline and print what came out
-# make test                                              run the tests
-# make ablation [PRESET=rml2016a] [DATA=/path/to/file]   train the noise-aware models and the baselines, and write docs/ablation.md
+# make test                                              run the tests that take seconds
+# make test-all                                          run all tests, those of minutes (marked slow) too
+# make ablation [PRESET=rml2016a] [DATA=/path/to/file]   train the noise-aware models and the baselines, and write docs/results/ablation.md
 # make ui                                                open the tracked runs in a browser, on this machine only
 # make lock                                              resolve requirements.lock anew (needs uv)
 
@@ -8,18 +9,30 @@ PYTHON ?= python3
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test ablation ui lock
+.PHONY: repro test test-all ablation ui lock
 .DELETE_ON_ERROR:
+
+# Before anything is installed, which takes long.
+ifneq ($(and $(DATA),$(filter repro ablation,$(or $(MAKECMDGOALS),repro))),)
+ifneq ($(shell [ -f "$(DATA)" ] && echo file),file)
+$(error DATA=$(DATA) is not a file; give the path of an HDF5 file, or of RML2016.10a_dict.pkl)
+endif
+endif
 
 repro: $(READY)
 ifneq ($(strip $(DATA)$(PRESET)),)
 	python -m pisces preset $(PRESET) $(if $(DATA),--data "$(DATA)")
 endif
-	dvc repro evaluate pis attribute limits
+	dvc repro report_data report
 	@python -m pisces summary
 
+PYTEST := python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/test_pipeline.py tests  # the longest first
+	$(PYTEST) -m "not slow" tests/test_pipeline.py tests  # the longest first
+
+test-all: $(READY)
+	$(PYTEST) tests/test_dvc.py tests/test_pipeline.py tests
 
 ablation: $(READY)
 	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET)) $(if $(DATA),--data "$(DATA)")

@@ -1,5 +1,6 @@
-"""What the docs claim, measured: one script a claim, `python -m benchmarks.<name>`; those about speed print ratios within one run.
+"""What the docs claim, measured: one script a claim, `python -m benchmarks.<name>`.
 
+Those about speed print ratios within one run.
 `experiments`, `frames` and `timing` are what the scripts share.
 """
 

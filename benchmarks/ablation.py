@@ -1,11 +1,13 @@
-"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: makes the tables of docs/results/ablation.md.
+"""What each part of the noise-aware CLDNN is worth, beside the field's baselines: makes the tables
+of docs/results/ablation.md.
 
-    make ablation [PRESET=ablation] [DATA=/path/to/RML2016.10a_dict.pkl]
+make ablation [PRESET=ablation] [DATA=/path/to/RML2016.10a_dict.pkl]
 
-Every model is trained on one preset with three seeds, each of which makes its own data, split and start; what differs from A0 is taken
-seed by seed, on the same frames. They are queued DVC experiments under one MLflow run: interrupted, the command goes on with those that
-are missing. Run it in a clone of its own, with nothing uncommitted. The page is written from the whole matrix on the preset `ablation`; any
-other choice is printed only.
+Every model is trained on one preset with three seeds, each of which makes its own data, split and
+start; what differs from A0 is taken seed by seed, on the same frames. They are queued DVC
+experiments under one MLflow run: interrupted, the command resumes with those that are missing. Run
+it in a clone of its own, with nothing uncommitted. The page is written from the whole matrix on the
+preset `ablation`; any other choice is printed only.
 """
 
 import argparse
@@ -25,12 +27,15 @@ from scipy import stats
 from benchmarks import experiments
 from benchmarks.timing import interleave, machine, medians
 from pisces import models
-from pisces.config.schema import MODELS, PARAMS, Params, parse_params, read_yaml
+from pisces.config import presets
+from pisces.config.io import parse_params
+from pisces.config.schema import Params
+from pisces.config.sections.training import MODELS
 from pisces.models import Architecture
 from pisces.models.cldnn import Settings
 from pisces.models.modelfile import CARD
 
-PAGE, PRESETS = Path("docs/results/ablation.md"), Path("presets")
+PAGE = Path("docs/results/ablation.md")
 START, END = "<!-- made by benchmarks.ablation -->\n", "<!-- end -->\n"
 SEEDS = (1, 2, 3)
 BANDS = ("low", "middle", "high")
@@ -86,7 +91,9 @@ def experiment(model: str, seed: int, on: str) -> str:
 
 
 def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, Overrides]:
-    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole seeds; what takes the model of another comes after all."""
+    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole seeds; what takes
+    the model of another comes after all.
+    """
     borrowers = [model for model in chosen if "evaluate.bypass_denoiser" in MATRIX[model]]
     pairs = [(model, seed) for seed in seeds for model in chosen if model not in borrowers] + list(
         product(borrowers, seeds)
@@ -97,7 +104,9 @@ def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dic
 
 
 def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
-    """ "overall" and each band -> accuracy of modulation, "SNR" -> that of the SNR, in percent, of each experiment: (seeds,)."""
+    """ "overall" and each band -> accuracy of modulation, "SNR" -> that of the SNR, in percent, of
+    each experiment: (seeds,).
+    """
     found = [experiments.metrics(name, "evaluate") for name in names]
     by = {"overall": [one["modulation"]["accuracy"] for one in found]}
     by |= {
@@ -115,7 +124,8 @@ def interval(values: np.ndarray, sign: str = "") -> str:
     mean = f"{values.mean():{sign}.1f}"
     if len(values) < 2:
         return mean
-    return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)):.1f}"
+    deviation = values.std(ddof=1) / np.sqrt(len(values))
+    return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * deviation:.1f}"
 
 
 def build(params: Params, samples: int) -> torch.nn.Module:
@@ -128,7 +138,9 @@ def build(params: Params, samples: int) -> torch.nn.Module:
 
 
 def costs(settings: Mapping[str, Params], samples: int) -> dict[str, tuple[int, float]]:
-    """Model -> its parameters, and frames of so many samples a second that it answers about, batches of 256, all models in turn."""
+    """Model -> its parameters, and frames of so many samples a second that it predicts,
+    batches of 256, all models in turn.
+    """
     built = {name: build(params, samples) for name, params in settings.items()}
     frames = torch.randn(TIMED_FRAMES, 2, samples)
 
@@ -146,28 +158,24 @@ def costs(settings: Mapping[str, Params], samples: int) -> dict[str, tuple[int, 
 
 
 def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
-    """A preset with a cldnn on raw frames, whatever it is for, and a file of data if there is one."""
-    content = read_yaml(PRESETS / f"{preset}.yaml")
-    content["train"] |= {"input": "iq", "model": models.CLDNN}
+    """A preset with a cldnn on raw frames, and a file of data if there is one."""
+    changes = {"train": {"input": "iq", "model": models.CLDNN}}
     if data is not None:
-        content["data"]["path"] = str(data.resolve())
-    return content
+        changes["data"] = {"path": str(data.resolve())}
+    return presets.merged(presets.overlay(preset), changes)
 
 
 def name_of(preset: str, data: Path | None) -> str:
     """What experiments on a preset, and on a file of data if there is one, are called."""
-    return (
-        preset
-        if data is None
-        else f"{preset} {data.stem} {hashlib.blake2b(str(data.resolve()).encode(), digest_size=3).hexdigest()}"
-    )
+    if data is None:
+        return preset
+    digest = hashlib.blake2b(str(data.resolve()).encode(), digest_size=3).hexdigest()
+    return f"{preset} {data.stem} {digest}"
 
 
 def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
     """The params that an experiment has."""
-    content = read_yaml(PARAMS)
-    for section, values in laid_over.items():
-        content[section] |= values
+    content = presets.on_defaults(laid_over)
     for key, value in MATRIX[model].items():
         *sections, last = key.split(".")
         reduce(getitem, sections, content)[last] = value
@@ -199,7 +207,9 @@ def rows(
 
 
 def differences(reached: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, str]]:
-    """One row a pair of `PAIRS`, of those that were trained: seed by seed, what the first has over the second."""
+    """One row a pair of `PAIRS`, of those that were trained: seed by seed, what the first has over
+    the second.
+    """
     pairs = [(one, other) for one, other in PAIRS if one in reached and other in reached]
     return [
         {"difference": f"{one} - {other}"}
@@ -238,7 +248,8 @@ def main() -> None:
     cost = costs(settings, samples)
     data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
-    made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, seeds {seeds}, on {machine()}.\n\n"
+    made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, "
+    made += f"seeds {seeds}, on {machine()}.\n\n"
     reached = all_accuracies(arguments.models, arguments.seeds, on)
     made += experiments.table(rows(reached, cost))
     if compared := differences(reached):

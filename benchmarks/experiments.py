@@ -9,7 +9,8 @@ from typing import Any
 
 import dvc.api
 
-from pisces.config.schema import PARAMS, lay_over
+from pisces.config import presets
+from pisces.config.io import PARAMS
 
 
 def run(
@@ -18,42 +19,55 @@ def run(
     sweep: str,
     jobs: int = 1,
 ) -> None:
-    """Runs, on a preset laid over the params and up to `evaluate`, every experiment (name -> key -> value) that has no result.
+    """Runs every experiment that has no result yet, up to the stage `evaluate`.
 
-    Results are those of this commit: a sweep that was interrupted goes on where it was, and must have nothing uncommitted. With several
-    jobs at a time each gets its share of the cores.
+    Results are those of this commit: a sweep that was interrupted resumes where it was, and must
+    have nothing uncommitted.
+
+    Args:
+        experiments: name -> key -> value, on top of the overlay.
+        overlay: what all of them change of the shipped defaults, as a preset does.
+        sweep: the name in MLflow under which they stand.
+        jobs: how many run at a time, each on its share of the cores.
 
     Raises:
-        ValueError: when the queue holds other experiments, which would run as well, or one of ours fails.
+        ValueError: when the queue holds other experiments, which would run as well, or when one
+            of ours fails.
     """
     states = queued()
-    if strangers := sorted(set(states) - set(experiments)):
+    others = sorted(set(states) - set(experiments))
+    if others:
         raise ValueError(
-            f"the queue of DVC holds {', '.join(strangers)}; see dvc queue status, and run or remove them first"
+            f"the queue of DVC holds {', '.join(others)}; "
+            "see dvc queue status, and run or remove them first"
         )
-    wanted = set(experiments) - finished() - set(states)
+    done = finished() | set(states)
     before = PARAMS.read_bytes()
     try:
-        lay_over(PARAMS, overlay)
-        for name in [name for name in experiments if name in wanted]:
-            settings = [
-                part
-                for key, value in experiments[name].items()
-                for part in ("-S", f"{key}={json.dumps(value)}")
-            ]
-            dvc_says("exp", "run", "--queue", "--name", name, *settings, "evaluate")
+        presets.write(presets.on_defaults(overlay))
+        for name, settings in experiments.items():
+            if name not in done:
+                queue(name, settings)
     finally:
         PARAMS.write_bytes(before)
-    threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // jobs))}
-    subprocess.run(
-        ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)],
-        check=True,
-        env=os.environ | threads | {"PISCES_SWEEP": sweep},
-    )
-    if failed := set(experiments) - finished():
+
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    environment = {"OMP_NUM_THREADS": str(threads), "PISCES_SWEEP": sweep}
+    command = ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)]
+    subprocess.run(command, check=True, env=os.environ | environment)
+    failed = set(experiments) - finished()
+    if failed:
         raise ValueError(
             f"{', '.join(sorted(failed))} failed; see dvc queue logs and one of these names"
         )
+
+
+def queue(name: str, settings: Mapping[str, Any]) -> None:
+    """Puts an experiment, key -> value, into the queue of DVC."""
+    options: list[str] = []
+    for key, value in settings.items():
+        options += ["-S", f"{key}={json.dumps(value)}"]
+    dvc_says("exp", "run", "--queue", "--name", name, *options, "evaluate")
 
 
 def queued() -> dict[str, str]:
@@ -68,7 +82,11 @@ def finished() -> set[str]:
 
 
 def dvc_says(*arguments: str) -> list[str]:
-    """The lines, none empty, that a dvc command prints; CalledProcessError, with its complaint on stderr, when it fails."""
+    """The lines, none empty, that a dvc command prints.
+
+    Raises:
+        CalledProcessError: when it fails, with its complaint on stderr.
+    """
     done = subprocess.run(["dvc", *arguments], check=True, stdout=subprocess.PIPE, text=True)
     return [line for line in done.stdout.splitlines() if line.strip()]
 

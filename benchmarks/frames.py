@@ -1,4 +1,7 @@
-"""Synthetic frames for the benchmarks, without torch, whose import alone takes hundreds of megabytes."""
+"""Synthetic frames for the benchmarks, without torch.
+
+The import of torch alone takes hundreds of megabytes.
+"""
 
 from pathlib import Path
 

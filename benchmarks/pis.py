@@ -1,6 +1,9 @@
-"""What the PIS table costs: against bare forward passes, against a PNG a perturbed frame, to make its masks, and in memory.
+"""What the PIS table costs.
 
-Lists are the masks and both controls of each. Whoever has the images of all lists drawn already pays one forward pass a frame and list,
+Against bare forward passes, against a PNG a perturbed frame, to make its masks, and in memory.
+
+Lists are the masks and both controls of each. Whoever has the images of all lists drawn already
+pays one forward pass a frame and list,
 and one a frame as it is: those are the bare passes.
 """
 
@@ -25,13 +28,13 @@ from pisces import models
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.evaluation import inference
-from pisces.inputs import binning
+from pisces.inputs import rendering
 from pisces.inputs.drawing import BinStore, Drawing, DrawingProber
 from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
 from pisces.models import Architecture
-from pisces.pis import masks, score
+from pisces.pis import masks, score, tables
 from pisces.pis.settings import MaskSettings
-from pisces.pis.store import Perturbations, perturb
+from pisces.pis.store import PerturbationPlan
 
 SIZE = 32
 CELLS = [Cell(m, s) for m in ("QPSK", "64QAM") for s in (0, 20)]
@@ -61,12 +64,12 @@ EVERYTHING = MaskSettings(
     stride=0.25,
     frames_per_cell=None,
 )
-FIFTEEN = replace(EVERYTHING, **({"rules": ("exact",), "curve_percent": (), "regions": ()}))
+FIFTEEN = replace(EVERYTHING, rules=("exact",), curve_percent=(), regions=())
 PLAIN_MASKS = 12
 
 
 class Silent(nn.Module):
-    """Answers the same to all, in no time."""
+    """Predicts the same of all, in no time."""
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return tuple(
@@ -77,29 +80,22 @@ class Silent(nn.Module):
 
 def make(root: Path, frames_per_cell: int, size: int) -> BinStore:
     make_shards(root / "iq", CELLS, frames_per_cell)
-    binning.render(root / "iq", root / "constellations", replace(RENDER, **{"size": size}))
+    rendering.render(root / "iq", root / "constellations", replace(RENDER, size=size))
     return BinStore(root / "constellations")
 
 
-def make_masks(data: BinStore, settings: MaskSettings, target: Path) -> Perturbations:
-    perturb(
-        data,
-        data.every_frame(),
-        masks.build(("raw",), settings, data.render.size),
-        settings,
-        1,
-        target,
-    )
-    return Perturbations(target)
+def plan_of(data: BinStore, settings: MaskSettings) -> PerturbationPlan:
+    chosen = tuple(masks.build(("raw",), settings, data.render.size))
+    return PerturbationPlan(data.every_frame(), chosen, settings, 1, data.render)
 
 
-def one_png_each(data: BinStore, chosen: Perturbations, folder: Path) -> torch.Tensor:
-    """Images (lists, 1, size, size) that were written and read one by one; the masks are there already."""
-    counts = DRAWING.count(torch.from_numpy(data.bins(chosen.frame)))
+def one_png_each(data: BinStore, plan: PerturbationPlan, folder: Path) -> torch.Tensor:
+    """Images (lists, 1, size, size), written and read one by one; the time of lists is counted."""
+    counts = DRAWING.count(torch.from_numpy(data.bins(plan.frame)))
     grey = (DRAWING(counts) * (255 / np.log1p(1024))).round().to(torch.uint8).flatten(1).numpy()
     read = []
-    for mask in chosen.masks[:PLAIN_MASKS]:
-        pixels, offsets = chosen.pixels(mask, "mask", 0, len(grey))
+    few = plan.masks[:PLAIN_MASKS]
+    for mask, (pixels, offsets) in plan.pixels(data, 0, len(grey), few).items():
         for frame, (start, stop) in enumerate(pairwise(offsets)):
             image = grey[frame].copy()
             image[pixels[start:stop]] = 0
@@ -111,15 +107,14 @@ def one_png_each(data: BinStore, chosen: Perturbations, folder: Path) -> torch.T
 
 
 @torch.inference_mode()
-def ask(model: nn.Module, images: torch.Tensor) -> None:
+def predict(model: nn.Module, images: torch.Tensor) -> None:
     for batch in images.to(inference.device()).split(score.BATCH):
         model(batch.contiguous(memory_format=torch.channels_last))[0].argmax(1).cpu()
 
 
 def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     data, device = make(root, frames_per_cell, SIZE), inference.device()
-    chosen = make_masks(data, EVERYTHING, root / "perturbations.h5")
-    few = make_masks(BinStore(root / "constellations"), FIFTEEN, root / "few.h5")
+    chosen, few = plan_of(data, EVERYTHING), plan_of(data, FIFTEEN)
     model = models.build(
         Architecture("resnet18", "plain", "standard"), (1, SIZE, SIZE), *CLASSES
     ).eval()
@@ -130,12 +125,12 @@ def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     lists, frames = len(chosen.masks) * len(masks.KINDS), len(chosen.frame)
     contestants = {
         "pis": lambda: score.measure(model, DrawingProber(DRAWING, data), data, chosen, device),
-        "bare": lambda: [ask(model, images) for _ in range(lists + 1)],
+        "bare": lambda: [predict(model, images) for _ in range(lists + 1)],
         "pis, silent model": lambda: score.measure(
             Silent(), DrawingProber(DRAWING, data), data, chosen, device
         ),
         "PNG": lambda: one_png_each(data, few, root),
-        "PNG and model": lambda: ask(model, one_png_each(data, few, root)),
+        "PNG and model": lambda: predict(model, one_png_each(data, few, root)),
     }
     seconds = medians(interleave(contestants, repeats))
     shown = []
@@ -144,14 +139,17 @@ def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     hook.remove()
     passes = (lists + 1) * frames
     print(
-        f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames of {SIZE} px, resnet18 on {device}"
+        f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames "
+        f"of {SIZE} px, resnet18 on {device}"
     )
     print(
-        f"pis {seconds['pis']:.2f} s, {passes} bare passes {seconds['bare']:.2f} s: {seconds['pis'] / seconds['bare']:.2f} (at most 1.2)"
+        f"pis {seconds['pis']:.2f} s, {passes} bare passes {seconds['bare']:.2f} s: "
+        f"{seconds['pis'] / seconds['bare']:.2f} (at most 1.2)"
     )
     each, run = seconds["bare"] / passes, sum(shown)
     print(
-        f"  of them {run} differ and are run, in {seconds['pis'] / (each * run):.2f} times what as many bare passes take"
+        f"  of them {run} differ and are run, in {seconds['pis'] / (each * run):.2f} times "
+        "what as many bare passes take"
     )
     for name, theirs, ours in (
         ("with the model", "PNG and model", "pis"),
@@ -159,29 +157,40 @@ def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     ):
         plain, here = seconds[theirs] / (PLAIN_MASKS * frames), seconds[ours] / passes
         print(
-            f"a frame and list {name}: {1e6 * plain:.0f} us by a PNG, {1e6 * here:.1f} us here: {plain / here:.1f} times"
+            f"a frame and list {name}: {1e6 * plain:.0f} us by a PNG, {1e6 * here:.1f} us here: "
+            f"{plain / here:.1f} times"
         )
 
 
 def time_masks(root: Path, frames_per_cell: int) -> None:
     data = make(root, frames_per_cell, 64)
+    plan = plan_of(data, FIFTEEN)
     start = time.perf_counter()
-    made = make_masks(data, FIFTEEN, root / "perturbations.h5")
+    plan.write(root / "perturbations.h5")
+    lists = sum(
+        taken.chosen.shape[0] * taken.chosen.shape[1]
+        for chunk in plan.chunks(score.BATCH)
+        for taken in plan.taken(data, *chunk, plan.masks)
+    )
     seconds = time.perf_counter() - start
+    kilobytes = (root / "perturbations.h5").stat().st_size / 1024
     print(
-        f"{len(made.masks)} masks with controls of {len(made.frame)} frames of 64 px, written: {seconds:.2f} s (under 5)"
+        f"{len(plan.masks)} masks with controls of {len(plan.frame)} frames of 64 px, "
+        f"{lists} lists made: {seconds:.2f} s (under 5); plan of {kilobytes:.0f} kB"
     )
 
 
 def peak(frames_per_cell: int) -> None:
-    """Prints the peak memory of measuring and of the table; in a process of its own, so that it is of this alone."""
+    """Prints the peak memory of measuring and of the table; in a process of its own, so that it is
+    of this alone.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         data = make(Path(temporary), frames_per_cell, SIZE)
-        chosen = make_masks(data, EVERYTHING, Path(temporary) / "perturbations.h5")
+        chosen = plan_of(data, EVERYTHING)
         measured = score.measure(
             Silent(), DrawingProber(DRAWING, data), data, chosen, torch.device("cpu")
         )
-        score.table(measured, 2000, generator(1, "benchmark"))
+        tables.table(measured, 2000, generator(1, "benchmark"))
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{len(chosen.frame)} frames, {len(chosen.masks)} masks: peak {megabytes:.0f} MB")
 

@@ -1,4 +1,7 @@
-"""Rendering against the plain way (histogram2d, log1p and a PNG a frame, on as many cores) and against copying the same bytes."""
+"""Rendering against the plain way and against copying the same bytes.
+
+The plain way is histogram2d, log1p and a PNG a frame, on as many cores.
+"""
 
 import argparse
 import os
@@ -15,7 +18,7 @@ from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine, medians
 from pisces.core import shards
 from pisces.core.shards import Cell
-from pisces.inputs import binning
+from pisces.inputs import rendering
 from pisces.inputs.settings import Extent, RenderSettings
 
 SIZE, EXTENT = 224, 2.5
@@ -24,7 +27,7 @@ RAW = RenderSettings(views=("raw",), size=SIZE, extent=REACH, sps=8, rolloff=0.3
 
 
 def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:
-    """The common recipe: one normalised frame (samples, 2) -> one 8-bit PNG of its log histogram."""
+    """The common recipe: a normalised frame (samples, 2) -> an 8-bit PNG of its log histogram."""
     scaled = frame / np.sqrt(np.mean(np.sum(frame**2, axis=1)))
     image, _, _ = np.histogram2d(scaled[:, 0], scaled[:, 1], SIZE, [[-EXTENT, EXTENT]] * 2)
     image = np.log1p(image)
@@ -67,7 +70,7 @@ def main() -> None:
                     shutil.copyfileobj(reader, writer, 1 << 20)
 
         contestants = {
-            "render": lambda: binning.render(source, root / "out", RAW),
+            "render": lambda: rendering.render(source, root / "out", RAW),
             "copy": copy,
             "plain": plain,
         }

@@ -1,4 +1,7 @@
-"""Peak memory and time of splitting a file as large as RML2018.01A (20.9 GB) in the published setting (272 cells, 9.1 GB of shards)."""
+"""Peak memory and time of splitting a file as large as RML2018.01A (20.9 GB).
+
+The setting is the published one: 272 cells, 9.1 GB of shards.
+"""
 
 import argparse
 import resource
@@ -14,8 +17,8 @@ from benchmarks.frames import SAMPLES, make_frames
 from pisces.core import shards
 from pisces.core.modulations import DIGITAL, MODULATIONS
 from pisces.core.progress import progress
-from pisces.sources import rml2018
-from pisces.sources.rml2018 import Selection
+from pisces.sources import rml2018, sharding
+from pisces.sources.settings import Selection
 
 DIFFERENT = 64  # frames made of each cell, repeated to fill it
 
@@ -47,13 +50,14 @@ def split(source: Path, target: Path) -> None:
         frames_per_cell=None,
     )
     start = time.perf_counter()
-    audit = rml2018.split(data, target)
+    audit = sharding.split(data, target)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = time.perf_counter() - start
+    gigabytes, frames = source.stat().st_size / 1e9, audit.details["kept"]["frames"]
+    print(f"{gigabytes:.1f} GB: {frames} frames kept in {seconds:.0f} s")
     print(
-        f"{source.stat().st_size / 1e9:.1f} GB: {audit.summary['kept']['frames']} frames kept in {time.perf_counter() - start:.0f} s"
-    )
-    print(
-        f"peak memory {peak_mb:.0f} MB (under 1000); SNR slope {audit.summary['snr']['slope']:.3f}; warnings: {audit.warnings}"
+        f"peak memory {peak_mb:.0f} MB (under 1000); SNR slope {audit.headline['slope']:.3f}; "
+        f"warnings: {audit.warnings}"
     )
 
 
@@ -70,7 +74,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
         source, target = Path(temporary) / "source.hdf5", Path(temporary) / "shards"
         make_file(source, arguments.frames_per_cell)
-        code = f"from pathlib import Path; from benchmarks.splitting_memory import split; split(Path({str(source)!r}), Path({str(target)!r}))"
+        code = (
+            "from pathlib import Path; from benchmarks.splitting_memory import split; "
+            f"split(Path({str(source)!r}), Path({str(target)!r}))"
+        )
         subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -1,10 +1,13 @@
-"""Whether training ends with metrics wherever the published sweeps crashed: their grid, on a step or two of tiny data.
+"""Whether training ends with metrics wherever the published sweeps crashed: their grid, on a step
+or two of tiny data.
 
-The sweeps of github.com/shamoons/modulation-explainability lost 133 of 168 runs. Its report on one of them (sweep_4yfw48ad_analysis.md)
-has these backbones and heads, and blames memory, high rates and weights that were not pretrained. Of the 800 runs of the whole product,
-these are 160: every combination of head, rate, start and batch size once, so spread over the backbones that each meets every combination
-of head, rate and start. As there, precision is mixed. Memory is limited, so that large batches have to be taken in pieces. "Pretrained" is
-a file of torchvision's random weights: that tests the way by which weights come in, not what they are worth.
+The sweeps of github.com/shamoons/modulation-explainability lost 133 of 168 runs. Its report on one
+of them (sweep_4yfw48ad_analysis.md) has these backbones and heads, and blames memory, high rates
+and weights that were not pretrained. Of the 800 runs of the whole product, these are 160: every
+combination of head, rate, start and batch size once, so spread over the backbones that each meets
+every combination of head, rate and start. As there, precision is mixed. Memory is limited, so that
+large batches have to be split into micro-batches. "Pretrained" is a file of torchvision's random
+weights: that tests the way by which weights come in, not what they are worth.
 """
 
 import argparse
@@ -22,11 +25,12 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmarks.timing import machine
-from benchmarks.training import make_work
-from pisces.config.schema import load_params
+from benchmarks.training import make_data
+from pisces.config.io import load_params
 from pisces.core.progress import progress
 from pisces.models import BACKBONES
 from pisces.training import devices, trainer
+from pisces.training.frames import TrainingData
 from pisces.training.settings import TrainingSettings
 
 MODELS = ("resnet34", "resnet50", "vit_b_16", "swin_tiny", "swin_small")
@@ -65,7 +69,9 @@ class Outcome(NamedTuple):
 
 
 def grid() -> list[Run]:
-    """With five backbones and five batch sizes, a Latin square: 32 runs a backbone, and no two equal but for the backbone."""
+    """With five backbones and five batch sizes, a Latin square: 32 runs a backbone, and no two
+    equal but for the backbone.
+    """
     rest = list(itertools.product(HEADS, RATES, (False, True)))
     return [
         Run(m, *one, BATCH_SIZES[(i + j) % len(BATCH_SIZES)])
@@ -74,12 +80,10 @@ def grid() -> list[Run]:
     ]
 
 
-def train(
-    run: Run, work: trainer.TrainingData, weights: Path, folder: Path, fabric: Fabric
-) -> Outcome:
+def train(run: Run, data: TrainingData, weights: Path, folder: Path, fabric: Fabric) -> Outcome:
     """Raises whatever ends the training, and ValueError for a metric that is not finite."""
     frames = max(run.batch_size, FEWEST)
-    work = work._replace(parts=work.parts | {"train": work.parts["train"][:frames]})
+    data = data._replace(parts=data.parts | {"train": data.parts["train"][:frames]})
     settings = run._asdict() | {
         "pretrained": str(weights) if run.pretrained else "none",
         "epochs": 1,
@@ -88,17 +92,20 @@ def train(
     config = replace(load_params().train.to(TrainingSettings), **settings)
     with tempfile.TemporaryDirectory(dir=folder) as checkpoint:
         _, history = trainer.fit(
-            work, config, 1, Path(checkpoint) / "last.pt", fabric, lambda _: None
+            data, config, 1, Path(checkpoint) / "last.pt", fabric, lambda _: None
         )
     if strange := [name for name, value in history[-1].items() if not math.isfinite(value)]:
         raise ValueError(f"{', '.join(strange)} are not finite")
-    row = trainer.summary(history, config.stop_metric)
+    row = history[-1]
     splits = round(math.log2(run.batch_size / row["micro_batch"]))
-    return Outcome(row["skipped_steps"], row["rollbacks"], splits, row["validation_joint_accuracy"])
+    skipped, rollbacks = int(row["skipped_steps"]), int(row["rollbacks"])
+    return Outcome(skipped, rollbacks, splits, row["validation_joint_accuracy"])
 
 
 def limit_memory(size: int) -> None:
-    """Lets allocations fail when this process holds `size` bytes, instead of the system killing it later; Linux with glibc only."""
+    """Lets allocations fail when this process holds `size` bytes, instead of the system killing it
+    later; Linux with glibc only.
+    """
     m_mmap_threshold = -3
     ctypes.CDLL(None).mallopt(
         m_mmap_threshold, 1 << 20
@@ -109,7 +116,8 @@ def limit_memory(size: int) -> None:
 def table_row(model: str, runs: int, outcomes: Sequence[Outcome]) -> str:
     skipped, rollbacks, splits, accuracies = zip(*outcomes, strict=True) if outcomes else [()] * 4
     best = f"{100 * min(accuracies):.1f} to {100 * max(accuracies):.1f} %" if outcomes else ""
-    return f"| {model} | {runs} | {len(outcomes)} | {sum(skipped)} | {sum(rollbacks)} | {sum(splits)} | {best} |"
+    cells = (model, runs, len(outcomes), sum(skipped), sum(rollbacks), sum(splits), best)
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
@@ -133,17 +141,18 @@ def main() -> None:
     outcomes: dict[Run, Outcome] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        work = make_work(folder, ("raw",), SIZE, max(BATCH_SIZES), VALIDATION)
+        data = make_data(folder, ("raw",), SIZE, max(BATCH_SIZES), VALIDATION)
         for run in progress(runs, "runs"):
             weights = folder / f"{run.model}.pth"
             if run.pretrained and not weights.exists():
                 torch.save(BACKBONES[run.model].builder().state_dict(), weights)
             try:
-                outcomes[run] = train(run, work, weights, folder, fabric)
+                outcomes[run] = train(run, data, weights, folder, fabric)
             except Exception as error:  # the very thing that is counted here
                 print(f"{run}: {type(error).__name__}: {error}", flush=True)
     print(
-        f"{machine()}, on {fabric.device.type}, {arguments.precision}; {len(outcomes)} of {len(runs)} runs ended with metrics"
+        f"{machine()}, on {fabric.device.type}, {arguments.precision}; "
+        f"{len(outcomes)} of {len(runs)} runs ended with metrics"
     )
     print(f"| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")
     for model in dict.fromkeys(run.model for run in runs):

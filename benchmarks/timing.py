@@ -1,4 +1,7 @@
-"""Interleaved, repeated timing: on a shared machine the noise then falls on all contestants alike."""
+"""Interleaved, repeated timing.
+
+On a shared machine the noise then falls on all contestants alike.
+"""
 
 import os
 import platform
@@ -10,7 +13,10 @@ import torch
 
 
 def interleave(contestants: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each call, after one warm-up round, in `repeats` rounds that run every contestant once."""
+    """Seconds of each call, in `repeats` rounds that run every contestant once.
+
+    One round before them warms up.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(repeats + 1):
         for name, call in contestants.items():
@@ -32,4 +38,5 @@ def machine() -> str:
             (line.split(":")[1].strip() for line in file if line.startswith("model name")),
             platform.processor(),
         )
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__} with {torch.get_num_threads()} threads"
+    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    return f"{model}, {cores} cores, torch {torch.__version__} with {threads} threads"

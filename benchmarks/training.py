@@ -1,7 +1,9 @@
-"""What the input path takes of a training step; with --png, how it fares against a plain loop over PNGs; with --iq, of models of raw IQ.
+"""What the input path takes of a training step; with --png, how it fares against a plain loop over
+PNGs; with --iq, of models of raw IQ.
 
-Every contestant trains the same model by `Learner.train`, as `fit` does, in the same precision: `read` on batches from shards, `resident`
-on images or frames that already lie on the device, and `png` on what a DataLoader makes of a file a frame.
+Every contestant trains the same model by `Trainer.train`, as `fit` does, in the same precision:
+`read` on batches from shards, `resident` on images or frames that already lie on the device, and
+`png` on what a DataLoader makes of a file a frame.
 """
 
 import argparse
@@ -21,19 +23,21 @@ from torchvision.transforms.functional import to_tensor
 
 from benchmarks.frames import make_frames, make_shards
 from benchmarks.timing import interleave, machine, medians
-from pisces.config.schema import load_params
+from pisces.config.io import load_params
 from pisces.core import shards
 from pisces.core.shards import Cell
 from pisces.data.datasets import Batch, StoredFrames, batches
-from pisces.inputs import binning, export
+from pisces.inputs import export, rendering
 from pisces.inputs.base import FrameStore
 from pisces.inputs.drawing import BinStore, Drawing
 from pisces.inputs.settings import DrawSettings, RenderSettings
 from pisces.inputs.waveform import IqStore, Waveform
 from pisces.models.cldnn import Settings
-from pisces.training import devices, trainer
+from pisces.training import devices
 from pisces.training.augmentation import Augmentation
+from pisces.training.frames import TrainingData
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
+from pisces.training.trainer import Trainer
 
 CELLS = [
     Cell(modulation, snr_db)
@@ -57,7 +61,9 @@ class Ready(NamedTuple):
 
 
 def collate(frames: list[tuple[Path, int, int]]) -> list[torch.Tensor]:
-    """Files and classes -> grey images (n, 1, size, size) from 0 to 1, modulations and SNRs; run by the workers of a DataLoader."""
+    """Files and classes -> grey images (n, 1, size, size) from 0 to 1, modulations and SNRs; run by
+    the workers of a DataLoader.
+    """
     paths, *classes = zip(*frames, strict=True)
     return [
         torch.stack([to_tensor(Image.open(path)) for path in paths]),
@@ -65,30 +71,32 @@ def collate(frames: list[tuple[Path, int, int]]) -> list[torch.Tensor]:
     ]
 
 
-def png_loader(work: trainer.TrainingData, folder: Path, **settings: Any) -> DataLoader:
+def png_loader(data: TrainingData, folder: Path, **settings: Any) -> DataLoader:
     """Of the training frames, a file each."""
-    export.export_png(work.data.root, folder, work.input, None)
+    export.export_png(data.store.root, folder, data.input, None)
     cells = [
-        [folder / modulation / f"SNR_{snr_db}" for snr_db in work.data.snrs_db]
-        for modulation in work.data.modulations
+        [folder / modulation / f"SNR_{snr_db}" for snr_db in data.store.snrs_db]
+        for modulation in data.store.modulations
     ]
-    frames = [(cells[m][s] / f"{row:05d}.png", m, s) for m, s, row in work.parts["train"].tolist()]
+    frames = [(cells[m][s] / f"{row:05d}.png", m, s) for m, s, row in data.parts["train"].tolist()]
     return DataLoader(frames, collate_fn=collate, persistent_workers=True, **settings)
 
 
-def make_work(
+def make_data(
     root: Path, views: tuple[str, ...], size: int, train: int, validation: int
-) -> trainer.TrainingData:
-    """So many synthetic frames of `CELLS`, shuffled; all settings but views and size are those of params.yaml."""
+) -> TrainingData:
+    """So many synthetic frames of `CELLS`, shuffled; all settings but views and size are those of
+    params.yaml.
+    """
     params = load_params()
     make_shards(root / "iq", CELLS, _per_cell(train + validation))
-    binning.render(
+    rendering.render(
         root / "iq",
         root / "constellations",
         replace(params.render.to(RenderSettings), views=views, size=size),
     )
     data = BinStore(root / "constellations")
-    return trainer.TrainingData(
+    return TrainingData(
         data,
         None,
         _parts(data, train, validation),
@@ -97,8 +105,10 @@ def make_work(
     )
 
 
-def make_iq_work(root: Path, samples: int, train: int) -> trainer.TrainingData:
-    """The first `samples` of such frames, as they are; a `cldnn` of params.yaml in the last phase of its training, which is the longest."""
+def make_iq_data(root: Path, samples: int, train: int) -> TrainingData:
+    """The first `samples` of such frames, as they are; a `cldnn` of params.yaml in the last phase
+    of its training, which is the longest.
+    """
     for cell in CELLS:
         iq = make_frames(cell, _per_cell(train))[:, :samples]
         shards.save(cell.path(root), {"iq": iq, "row": np.arange(len(iq))}, cell._asdict())
@@ -107,7 +117,7 @@ def make_iq_work(root: Path, samples: int, train: int) -> trainer.TrainingData:
     phases = {name: replace(getattr(noise_aware, name), epochs=0) for name in ("a", "b1", "b2")}
     noise_aware = replace(noise_aware, **phases)
     cldnn = Settings(**params.cldnn.model_dump())
-    return trainer.TrainingData(
+    return TrainingData(
         data, data, _parts(data, train, 0), Waveform(samples), Augmentation(), cldnn, noise_aware
     )
 
@@ -122,45 +132,46 @@ def _parts(data: FrameStore, train: int, validation: int) -> dict[str, np.ndarra
 
 
 def rates(
-    work: trainer.TrainingData,
+    data: TrainingData,
     model: str,
     batch_size: int,
     fabric: Fabric,
     pngs: DataLoader | None,
     repeats: int,
 ) -> dict[str, float]:
-    """Frames a second of `read`, `resident`, the `input` path by itself and, when there are any, `png`."""
+    """Frames a second of `read`, `resident`, the `input` path by itself and, when there are any,
+    `png`.
+    """
     config = replace(
         load_params().train.to(TrainingSettings), **{"model": model, "batch_size": batch_size}
     )
-    frames = len(work.parts["train"])
-    reader = trainer.Learner(fabric, work, config, seed=1)
-    taker = trainer.Learner(fabric, work._replace(input=Ready(work.input.shape)), config, seed=1)
+    frames = len(data.parts["train"])
+    reader = Trainer(fabric, data, config, seed=1)
+    taker = Trainer(fabric, data._replace(input=Ready(data.input.shape)), config, seed=1)
 
     def read() -> Iterator[Batch]:
-        return batches(StoredFrames(work.data, fabric.device), work.parts["train"], batch_size)
+        return batches(StoredFrames(data.store, fabric.device), data.parts["train"], batch_size)
 
     ready = [
-        batch._replace(stored=work.input.tensors(batch.stored))
+        batch._replace(stored=data.input.tensors(batch.stored))
         for batch in itertools.islice(read(), RESIDENT)
     ]
 
     def feed() -> None:
         for batch in read():
-            last = work.input.tensors(batch.stored)
+            last = data.input.tensors(batch.stored)
         last.flatten()[0].item()  # waits for a GPU
 
     contestants = {
         "input": feed,
-        "read": lambda: reader.train(read(), 1, frames),
+        "read": lambda: reader.train(read(), frames),
         "resident": lambda: taker.train(
-            itertools.islice(itertools.cycle(ready), frames // batch_size), 1, frames
+            itertools.islice(itertools.cycle(ready), frames // batch_size), frames
         ),
     }
     if pngs:
         contestants["png"] = lambda: taker.train(
             (Batch(*(c.to(fabric.device, non_blocking=True) for c in one)) for one in pngs),
-            1,
             frames,
         )
     return {
@@ -174,7 +185,8 @@ def report(what: str, rate: dict[str, float]) -> dict[str, float]:
     print(f"{what}: " + ", ".join(f"{name} {one:.1f} frames/s" for name, one in rate.items()))
     difference, alone = 1 - rate["read"] / rate["resident"], rate["resident"] / rate["input"]
     print(
-        f"input path = {100 * difference:.1f} % of a step (at most 5); by itself, where nothing overlaps, {100 * alone:.2g} %"
+        f"input path = {100 * difference:.1f} % of a step (at most 5); "
+        f"by itself, where nothing overlaps, {100 * alone:.2g} %"
     )
     return rate
 
@@ -183,11 +195,11 @@ def time_iq(frames: int, batch_size: int, fabric: Fabric, repeats: int) -> None:
     """`IQ_MODELS` on frames of each of `IQ_SAMPLES`."""
     for samples in IQ_SAMPLES:
         with tempfile.TemporaryDirectory() as temporary:
-            work = make_iq_work(Path(temporary), samples, frames)
+            data = make_iq_data(Path(temporary), samples, frames)
             for model in IQ_MODELS:
                 report(
                     f"{model}, {samples} samples",
-                    rates(work, model, batch_size, fabric, None, repeats),
+                    rates(data, model, batch_size, fabric, None, repeats),
                 )
 
 
@@ -219,7 +231,8 @@ def main() -> None:
     fabric = devices.make_fabric(arguments.accelerator, arguments.precision)
     if arguments.png and fabric.device.type == "cpu" and frames > PNG_FRAMES_ON_A_CPU:
         parser.error(
-            f"--png is meant for a GPU; on a CPU it takes at most --frames {PNG_FRAMES_ON_A_CPU}, which are minutes"
+            "--png is meant for a GPU; "
+            f"on a CPU it takes at most --frames {PNG_FRAMES_ON_A_CPU}, which are minutes"
         )
     models, views, size = (
         (PNG_MODELS, ["raw"], PNG_SIZE)
@@ -232,15 +245,16 @@ def main() -> None:
         print(f"{frames} frames of raw IQ a pass, {arguments.batch_size} a step")
         return time_iq(frames, arguments.batch_size, fabric, arguments.repeats)
     print(
-        f"{frames} frames a pass of {len(views)} x {size} x {size} px, {arguments.batch_size} a step"
+        f"{frames} frames a pass of {len(views)} x {size} x {size} px, "
+        f"{arguments.batch_size} a step"
     )
     with tempfile.TemporaryDirectory() as temporary:
         root, pngs = Path(temporary), None
-        work = make_work(root, tuple(views), size, frames, 0)
+        data = make_data(root, tuple(views), size, frames, 0)
         if arguments.png:
             on_gpu = fabric.device.type == "cuda"
             pngs = png_loader(
-                work,
+                data,
                 root / "png",
                 batch_size=arguments.batch_size,
                 num_workers=arguments.workers,
@@ -248,12 +262,11 @@ def main() -> None:
             )
         for model in models:
             rate = report(
-                model, rates(work, model, arguments.batch_size, fabric, pngs, arguments.repeats)
+                model, rates(data, model, arguments.batch_size, fabric, pngs, arguments.repeats)
             )
             if pngs:
-                print(
-                    f"read / png = {rate['read'] / rate['png']:.2f} with {arguments.workers} workers"
-                )
+                ratio = rate["read"] / rate["png"]
+                print(f"read / png = {ratio:.2f} with {arguments.workers} workers")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""What each list of views is worth: trains on the preset `benchmark` with each, as queued DVC experiments, and writes docs/results/views.md.
+"""What each list of views is worth: trains with each, and writes docs/results/views.md.
 
     python -m benchmarks.views [--other frames.hdf5] [raw raw,symbol ...]
 
-Run it in a clone of its own, with nothing uncommitted; interrupted, it goes on with the lists that are missing. `--other` is a file of
-the RML2018.01A layout that no model was trained on.
+The trainings are queued DVC experiments on the preset `benchmark`. Run it in a clone of its own,
+with nothing uncommitted; interrupted, it resumes with the lists that are missing. `--other` is a
+file of the RML2018.01A layout that no model was trained on.
 """
 
 import argparse
 import io
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import dvc.api
@@ -18,16 +18,18 @@ import torch
 
 from benchmarks import experiments
 from benchmarks.timing import machine
-from pisces.config.schema import load_params, read_yaml
+from pisces.config import presets
+from pisces.config.io import load_params
 from pisces.data.datasets import StoredFrames, batches
 from pisces.evaluation import inference
-from pisces.inputs import binning
+from pisces.inputs import rendering
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 from pisces.models.modelfile import TrainedModel
-from pisces.sources import rml2018
+from pisces.sources import rml2018, sharding
+from pisces.sources.settings import Selection
 
-PRESET, PAGE = Path("presets/benchmark.yaml"), Path("docs/results/views.md")
+PRESET, PAGE = "benchmark", Path("docs/results/views.md")
 START, END = "<!-- made by benchmarks.views -->\n", "<!-- end -->\n"
 LISTS = ("raw", "raw,symbol", "raw,noise", "raw,symbol,noise", "raw,symbol,noise,differential")
 HIGH_DB = 22
@@ -38,7 +40,7 @@ def run(lists: list[str]) -> dict[str, str]:
     """List -> name of the experiment, all of them with a result; errors as `experiments.run`."""
     names = {views: f"views-{views.replace(',', '-')}" for views in lists}
     wanted = {name: {"render.views": views.split(",")} for views, name in names.items()}
-    experiments.run(wanted, read_yaml(PRESET), "views")
+    experiments.run(wanted, presets.overlay(PRESET), "views")
     return names
 
 
@@ -67,26 +69,20 @@ def load_model(experiment: str, folder: Path) -> TrainedModel:
 
 
 def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
-    """Accuracies of one experiment's model on all frames of a file whose modulation and SNR it knows."""
+    """Accuracies of one experiment's model on the frames of a file.
+
+    Those count whose modulation and SNR it knows.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         trained = load_model(experiment, root)
-        with rml2018.open_source(file) as source:
-            there = {snr_db for _, snr_db in rml2018.rows_by_label(source)}
+        with rml2018.open_file(file) as source:
+            there = {label.snr_db for label in rml2018.rows_by_label(source)}
         snrs_db = tuple(snr_db for snr_db in trained.snrs_db if snr_db in there)
-        data = replace(
-            load_params().data.to(rml2018.Selection),
-            **(
-                {
-                    "path": str(file),
-                    "modulations": trained.modulations,
-                    "snrs_db": snrs_db,
-                    "frames_per_cell": None,
-                }
-            ),
-        )
-        rml2018.split(data, root / "iq")
-        binning.render(root / "iq", root / "constellations", trained.input.render)
+        class_order = load_params().data.class_order
+        data = Selection(str(file), class_order, trained.modulations, snrs_db, None)
+        sharding.split(data, root / "iq")
+        rendering.render(root / "iq", root / "constellations", trained.input.render)
         frames = BinStore(root / "constellations")
         index = frames.every_frame()
         right = torch.zeros(3)

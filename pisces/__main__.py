@@ -6,131 +6,169 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pisces.config.schema import PARAMS, lay_over, load_params, read_yaml
-from pisces.core.files import read_json, write_csv
+from pisces.config import presets
+from pisces.config.io import PARAMS, load_params
+from pisces.config.presets import Edit
+from pisces.config.schema import Params
+from pisces.core import yaml
+from pisces.core.files import write_csv
 from pisces.run import console
 
 if TYPE_CHECKING:
     import pandas
 
-PRESETS = Path("presets")
-PIS, PUBLISHED = Path("plots/pis.csv"), Path("plots/published.csv")
+PUBLISHED = Path("plots/published.csv")
 
 
 def preset(name: str | None, data: str | None) -> None:
-    """Lays presets/<name>.yaml, and the path of a data file, on params.yaml, keeping its comments."""
+    """Writes params.yaml from a preset, or changes the path of the data file, or both."""
     if not name and not data:
         raise ValueError("name a preset, a data file with --data, or both")
-    overlay = {}
-    if name:
-        path = PRESETS / f"{name}.yaml"
-        if not path.is_file():
-            raise ValueError(
-                f"preset {name!r} is unknown; there are {', '.join(sorted(p.stem for p in PRESETS.glob('*.yaml')))}"
-            )
-        overlay = read_yaml(path)
+    path = None
     if data:
-        if not Path(data).is_file():
-            raise FileNotFoundError(
-                f"{data} does not exist; give the path of an HDF5 file in the RML2018.01A layout, or of RML2016.10a_dict.pkl"
-            )
-        overlay.setdefault("data", {})["path"] = str(Path(data).resolve())
-    lay_over(PARAMS, overlay)
-    print(
-        f"changed {PARAMS}: see git diff {PARAMS}; back to the committed one with git checkout {PARAMS}"
+        check_data_file(Path(data))
+        path = str(Path(data).resolve())
+
+    current = yaml.read(PARAMS)
+    if name:
+        becoming = presets.chosen(name, path, current)
+        print_edits(presets.edits(current, becoming))
+        presets.write(becoming)
+    else:
+        presets.apply_overlay(PARAMS, {"data": {"path": path}})
+
+    data_path = load_params().data.path
+    print(f"wrote {PARAMS}, whose data.path is {data_path}; see git diff {PARAMS}")
+
+
+def print_edits(edits: list[Edit]) -> None:
+    """Names what is about to be replaced, so that nothing is lost unseen."""
+    if edits:
+        print(f"these edits of {PARAMS} are replaced:")
+    for edit in edits:
+        print(f"  {edit}")
+
+
+def check() -> None:
+    """Checks params.yaml, the presets and the data file, and runs nothing."""
+    params = load_params()
+    print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
+    check_data(params)
+    for name in presets.names():
+        presets.on_defaults(presets.overlay(name), f"preset {name}")
+    print(f"the presets are valid: {', '.join(presets.names())}")
+
+
+def check_data(params: Params) -> None:
+    """Says that the data file is there and readable, or raises what the stages would."""
+    path = Path(params.data.path)
+    if params.data.path == params.synthesize.path:
+        print(f"{path} is made by the stage synthesize")
+        return
+    check_data_file(path)
+    if path.suffix != ".pkl":  # a pickle is read whole, which takes long
+        from pisces.sources import rml2018
+
+        with rml2018.open_file(path):
+            pass
+    print(f"{path} is there")
+
+
+def check_data_file(path: Path) -> None:
+    """Raises OSError for what is no file."""
+    remedy = (
+        "give the path of an HDF5 file in the RML2018.01A layout, or of RML2016.10a_dict.pkl, "
+        "with python -m pisces preset --data"
     )
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory, not a file; {remedy}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; {remedy}")
 
 
 def summary() -> None:
     """Prints the headline numbers of the last run and where its pictures lie."""
-    paths = [Path("metrics/evaluate.json"), Path("metrics/pis.json")]
-    for path in paths:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; make it with dvc repro")
-    evaluation, scores = map(read_json, paths)
-    print("\nTest accuracy, with 95 % intervals")
-    for task in ("modulation", "snr", "joint"):
-        row = evaluation[task]
-        print(
-            f"  {task:<11}{100 * row['accuracy']:5.1f} %  ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})"
-        )
-    print(
-        "\nPerturbation Impact Score (joint), and what it has over the same number of random pixels, with 95 % intervals"
-    )
-    for row in _largest(_pis_table(), scores):
-        interval = f"({row['pis_ci_low']:.2f} to {row['pis_ci_high']:.2f})"
-        excess = (
-            f"{row['excess']:+.2f} ({row['excess_ci_low']:+.2f} to {row['excess_ci_high']:+.2f})"
-        )
-        print(
-            f"  {row['view']:<13}{row['mask']:<7}{row['level_percent']:>3g} %  {row['pis']:6.2f}  {interval:<18} excess {excess}"
-        )
-    print("\nTables: metrics/*.json, plots/*.csv. Pictures:")
-    for picture in sorted(Path("plots").glob("*.png")):
-        print(f"  {picture}")
+    from pisces.run.summary import summary as text
+
+    print(text())
 
 
-def _pis_table() -> "pandas.DataFrame":
-    import pandas
+def experiments() -> None:
+    """Prints every DVC experiment: its accuracies, best first, and the params that it changed."""
+    from pisces.run import experiments as rows
 
-    if not PIS.is_file():
-        raise FileNotFoundError(f"{PIS} does not exist; make it with dvc repro pis")
-    return pandas.read_csv(PIS, dtype={"mask": str})  # some masks are named by numbers
+    print(rows.table())
 
 
-def _largest(rows: "pandas.DataFrame", scores: dict[str, dict]) -> list[dict]:
-    """Joint scores of the table at the largest level of the headline `scores`, of the rule that those are of."""
-    levels = [float(name.split("_")[2]) for name, values in scores.items() if "joint_pis" in values]
-    rule = "exact" if (rows["rule"] == "exact").any() else "percentile"
-    # Both files hold levels to six digits.
-    at = (rows["level_percent"] - max(levels, default=0)).abs() <= 1e-5 * rows["level_percent"]
-    return rows[(rows["rule"] == rule) & (rows["task"] == "joint") & at].to_dict("records")
+def restore() -> None:
+    """Brings back the committed params and results, and the outputs that DVC's cache has."""
+    from pisces.run.restore import restore as bring_back
+
+    restored = bring_back()
+    if restored.stashed:
+        print("your uncommitted edits of tracked files are kept: see git stash show --patch")
+    print(f"brought back {len(restored.records)} files of the last commit")
+    print(f"brought back {len(restored.outputs)} outputs from DVC's cache")
+    if restored.missing:
+        print("not in the cache, left as they are, and made again by dvc repro:")
+        print("".join(f"  {path}\n" for path in restored.missing), end="")
+
+
+def docs() -> None:
+    """Writes docs/reference/parameters.md from the schema and the defaults."""
+    from pisces.config import reference
+
+    reference.PAGE.parent.mkdir(parents=True, exist_ok=True)
+    reference.PAGE.write_text(reference.page(), encoding="utf-8")
+    print(f"wrote {reference.PAGE}")
 
 
 def published(task: str) -> None:
-    """Holds PIS by the published protocol against ours: writes plots/published.csv and prints it for one task, as Markdown."""
-    from pisces.pis import score
+    """Compares PIS by the published protocol with ours: writes plots/published.csv."""
+    from pisces.pis import summary as pis_summary
+    from pisces.run.summary import read_scores
 
-    both = score.published(_pis_table())
+    both = pis_summary.published(read_scores())
     write_csv(PUBLISHED, both)
     print(_markdown(both[both["task"] == task].drop(columns="task")))
     print(f"\n{task} accuracy; all tasks in {PUBLISHED}")
 
 
 def _markdown(rows: "pandas.DataFrame") -> str:
-    cells = [
-        [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]
-        for row in rows.itertuples(index=False)
-    ]
-    lines = [list(rows), ["---"] * len(rows.columns), *cells]
+    lines: list[list[str]] = [list(map(str, rows.columns)), ["---"] * len(rows.columns)]
+    for row in rows.itertuples(index=False):
+        lines.append([f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> None:
     """Writes <MODULATION>/SNR_<dB>/<frame>.png folders of one view, drawn as `draw.*` says."""
-    from pisces.inputs import binning, export
+    from pisces.inputs import export, rendering
     from pisces.inputs.drawing import Drawing
     from pisces.inputs.settings import DrawSettings
 
     if target.exists():
         raise ValueError(
-            f"{target} exists already; name a new directory, which will hold the images and nothing else"
+            f"{target} exists already; name a new directory, "
+            "which will hold the images and nothing else"
         )
     if frames_per_cell is not None and frames_per_cell < 1:
         raise ValueError(f"--frames-per-cell {frames_per_cell} must be 1 or more")
     root = Path("data/constellations")
-    render = binning.settings(root)
+    render = rendering.read_settings(root)
     if view not in (None, *render.views):
         raise ValueError(
-            f"--view {view} is not among the views rendered: {', '.join(render.views)}; add it to render.views"
+            f"--view {view} is not among the views rendered: {', '.join(render.views)}; "
+            "add it to render.views"
         )
-    one = replace(render, views=(view or render.views[0],))
-    drawing = Drawing(one, load_params().draw.to(DrawSettings))
-    print(f"wrote {export.export_png(root, target, drawing, frames_per_cell)} images to {target}")
+    one_view = replace(render, views=(view or render.views[0],))
+    drawing = Drawing(one_view, load_params().draw.to(DrawSettings))
+    written = export.export_png(root, target, drawing, frames_per_cell)
+    print(f"wrote {written} images to {target}")
 
 
 def sync() -> None:
-    """Imports metrics/*.json into MLflow, which a stage that DVC took from its run cache did not log."""
+    """Imports metrics/*.json into MLflow, which a stage from DVC's run cache did not log."""
     from pisces.run import tracking
 
     print(f"logged {tracking.sync(Path('metrics'))} numbers from metrics/*.json")
@@ -144,30 +182,38 @@ def ui() -> None:
     os.execve(command[0], command, os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pisces", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    laying = commands.add_parser("preset", help=preset.__doc__)
-    laying.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
-    laying.add_argument(
+PLAIN = (check, summary, experiments, restore, docs, sync, ui)
+"""Commands without arguments."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of all commands; a command is a function of this module."""
+    top = argparse.ArgumentParser(prog="python -m pisces", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    for function in PLAIN:
+        commands.add_parser(function.__name__, help=function.__doc__)
+
+    choosing = commands.add_parser("preset", help=preset.__doc__)
+    choosing.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
+    choosing.add_argument(
         "--data", help="an HDF5 file in the RML2018.01A layout, or RML2016.10a_dict.pkl"
     )
-    commands.add_parser("summary", help=summary.__doc__)
+
     comparing = commands.add_parser("published", help=published.__doc__)
-    comparing.add_argument(
-        "--task", choices=("joint", "modulation", "snr"), default="joint", help="default: joint"
-    )
+    tasks = ("joint", "modulation", "snr")
+    comparing.add_argument("--task", choices=tasks, default="joint", help="default: joint")
+
     exporting = commands.add_parser("export-png", help=export_png.__doc__)
     exporting.add_argument("target", type=Path, help="a new directory")
     exporting.add_argument("--view", help="default: the first of render.views")
-    exporting.add_argument(
-        "--frames-per-cell",
-        type=int,
-        help="the first so many of each (modulation, SNR); default: all",
-    )
-    commands.add_parser("sync", help=sync.__doc__)
-    commands.add_parser("ui", help=ui.__doc__)
-    arguments = vars(parser.parse_args())
+    few = "the first so many of each (modulation, SNR); default: all"
+    exporting.add_argument("--frames-per-cell", type=int, help=few)
+    return top
+
+
+def main() -> None:
+    """Runs the command that the command line names."""
+    arguments = vars(parser().parse_args())
     command = globals()[arguments.pop("command").replace("-", "_")]
     command(**arguments)
 

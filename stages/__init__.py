@@ -2,5 +2,6 @@
 
 import os
 
-# Threads that wait for work by spinning slow a shared machine many times over; sleeping costs a few percent when it is idle.
+# Threads that wait for work by spinning slow a shared machine many times over; sleeping costs a few
+# percent when it is idle.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

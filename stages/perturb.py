@@ -1,35 +1,37 @@
-"""Stage `perturb`: test frames -> for every mask and its controls, the pixels to black out."""
+"""Stage `perturb`: test frames -> the plan of which pixels every mask and control blacks out."""
 
 from pathlib import Path
 
-from pisces.config.schema import load_params
+from pisces.config.io import load_params
+from pisces.core import files
 from pisces.data import splitting
 from pisces.inputs.drawing import BinStore
-from pisces.pis import masks, store
+from pisces.pis import masks, sheet, store
 from pisces.pis.settings import MaskSettings
-from pisces.report import style
 from pisces.run import console, tracking
 
 CONSTELLATIONS, SPLITS = Path("data/constellations"), Path("data/splits.npz")
-OUT, PLOT = Path("data/perturbations.h5"), Path("plots/perturbations.png")
+OUT, SHEET = Path("data/perturbations.h5"), Path("data/perturbations_sheet.npz")
 
 
 def main() -> None:
     params = load_params()
     settings = params.perturb.to(MaskSettings)
     data = BinStore(CONSTELLATIONS)
-    views = params.perturb.views or data.render.views
-    chosen = masks.build(views, settings, data.render.size)
-    index = splitting.first_of_each_cell(
-        splitting.read_splits(SPLITS)["test"], params.perturb.frames_per_cell
-    )
+
+    test = splitting.read_splits(SPLITS)["test"]
+    index = splitting.first_of_each_cell(test, settings.frames_per_cell)
+    chosen = masks.build(settings.views or data.render.views, settings, data.render.size)
+    plan = store.PerturbationPlan(index, tuple(chosen), settings, params.base.seed, data.render)
+
     with tracking.stage("perturb", params) as run:
-        summary = store.perturb(data, index, chosen, settings, params.base.seed, OUT)
-        style.save(style.perturbations(*store.preview(data, OUT)), PLOT)
-        run.metrics(summary)
-        run.artifact(PLOT)
+        plan.write(OUT)
+        files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
+        dark = store.dark_frames(data, plan)
+        run.metrics({"frames": len(index), "dark_frames": dark, "masks": len(chosen)})
     print(
-        f"{summary['masks']} masks with two controls each for {summary['frames']} frames in {OUT}; dark frames: {summary['dark_frames']}"
+        f"{len(chosen)} masks with two controls each for {len(index)} frames in {OUT}; "
+        f"dark frames: {dark}"
     )
 
 

@@ -2,30 +2,26 @@
 
 from pathlib import Path
 
-from pisces.config.schema import load_params
+from pisces.config.io import load_params
 from pisces.core import files
 from pisces.data import splitting
 from pisces.run import console, tracking
 
-CONSTELLATIONS, OUT, METRICS = (
-    Path("data/constellations"),
-    Path("data/splits.npz"),
-    Path("metrics/stratify.json"),
-)
+CONSTELLATIONS = Path("data/constellations")
+OUT, COUNTS = Path("data/splits.npz"), Path("data/splits.json")
 
 
 def main() -> None:
     params = load_params()
     with tracking.stage("stratify", params) as run:
         parts = splitting.split(CONSTELLATIONS, params.stratify.shares, params.base.seed)
-        summary = splitting.verify(parts) | {"unused": splitting.unused(CONSTELLATIONS, parts)}
+        counts = splitting.verify(parts) | {"unused": splitting.unused(CONSTELLATIONS, parts)}
         splitting.write_splits(OUT, parts)
-        files.write_json(METRICS, summary)
-        run.metrics({part: summary[part] for part in splitting.PARTS})
-        run.dataset("splits", str(summary["sha256"]), str(OUT))
-    print(
-        f"split {summary['joint_classes']} joint classes into {' + '.join(f'{summary[p]} {p}' for p in splitting.PARTS)} frames in {OUT}"
-    )
+        files.write_json(COUNTS, counts)
+        run.dataset("splits", str(counts["sha256"]), str(OUT))
+
+    frames = " + ".join(f"{counts[part]} {part}" for part in splitting.PARTS)
+    print(f"split {counts['joint_classes']} joint classes into {frames} frames in {OUT}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pisces.config.schema import load_params
+from pisces.config.io import load_params
 from pisces.run import console, tracking
-from pisces.sources.synthesis import SynthesisSettings, synthesize_file
+from pisces.sources.settings import SynthesisSettings
+from pisces.sources.synthesis import synthesize_file
 
 OUT = Path("data/raw")
 

@@ -1,4 +1,4 @@
-"""A tiny grid of synthesised frames, rendered and read back, which the tests of the later rooms share."""
+"""A tiny grid of synthesised frames, rendered and read back, which many tests share."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import torch
 from pisces.core import shards
 from pisces.core.settings import from_json, to_json
 from pisces.core.shards import Cell
-from pisces.inputs import binning
+from pisces.inputs import rendering
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
 from pisces.inputs.waveform import IqStore
@@ -148,7 +148,7 @@ def iq_data(iq_shards) -> IqStore:
 def constellations(iq_shards) -> Path:
     """The same frames, rendered as `RENDER` says: four views of 32 pixels."""
     root = iq_shards.with_name("constellations")
-    binning.render(iq_shards, root, RENDER)
+    rendering.render(iq_shards, root, RENDER)
     return root
 
 

@@ -1,5 +1,6 @@
-"""Do the maps put first what a model was made to look at, and are they what the papers' formulas say where these are known?"""
+"""Do maps put first what a model was made to see, and are they what the papers' formulas say?"""
 
+import doctest
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -13,17 +14,20 @@ from torch.nn import functional
 from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
-from pisces.attribution import methods as attribution
-from pisces.attribution.methods import SPATIAL, Head, attribute, methods, per_pixel
+from pisces.attribution import compare, methods, rise
+from pisces.attribution import head as heads
+from pisces.attribution.head import Head
+from pisces.attribution.methods import attribute, build, pixel_scores
 from pisces.attribution.settings import AttributionSettings
-from pisces.config.schema import Attribute
+from pisces.config.sections.explanation import Attribute
 from pisces.core.seeding import generator
+from pisces.core.tasks import HEADS as TASKS
 from pisces.inputs.waveform import Waveform
 from pisces.models.branches import plain
 from pisces.models.joint import JointModel
 
 METHODS = ("grad_cam", "integrated_gradients", "occlusion", "rise")
-TASKS = ("modulation", "snr")
+WITHOUT_MAP = METHODS[1:]
 FORMULAS = AttributionSettings(
     methods=METHODS,
     frames_per_cell=1,
@@ -46,10 +50,6 @@ FORMULAS = AttributionSettings(
 )
 
 
-def settings(**changed) -> AttributionSettings:
-    return replace(FORMULAS, **changed)
-
-
 def explain(
     name: str,
     head: Head,
@@ -57,17 +57,18 @@ def explain(
     targets: torch.Tensor,
     *context: torch.Tensor,
     seed: int = 1,
-    **changed,
-):
-    return attribute(
-        name, head, images, targets, settings(**changed), generator(seed, "attribute"), *context
-    )
+    **changed: object,
+) -> torch.Tensor:
+    method = build(name, replace(FORMULAS, **changed), seed)
+    return attribute(method, head, images, targets, context)
 
 
-# --- Planted patterns -------------------------------------------------------------------------------------------------------
-# The modulation is which of four patterns stands in one block of the first view, the SNR likewise in the second view: any cells of
-# 4 x 4 px, drawn for each frame. All patterns light 8 px. All around are random dots, brighter than the patterns and in both
-# views alike, so that neither brightness nor place tells anything.
+# Planted patterns
+#
+# The modulation is which of four patterns stands in one block of the first view, the SNR likewise
+# in the second view: any cells of 4 x 4 px, drawn for each frame. All patterns light 8 px. All
+# around are random dots, brighter than the patterns and in both views alike, so that neither
+# brightness nor place tells anything.
 
 SIZE, BLOCK, CLASSES, BACKGROUND, SHOWN = 16, 4, 4, 0.05, 32
 _row, _column = np.mgrid[:BLOCK, :BLOCK]
@@ -77,21 +78,17 @@ PATTERNS = np.stack(
 
 
 def planted(n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Images float32 (n, 2, SIZE, SIZE), classes int64 (n, 2), and which pixels are of the patterns, bool like the images."""
+    """Images float32 (n, 2, SIZE, SIZE), classes int64 (n, 2), and the pixels of the patterns,
+    bool like the images."""
+    side = SIZE // BLOCK
     classes = rng.integers(CLASSES, size=(n, 2))
-    cells = np.eye((SIZE // BLOCK) ** 2, dtype=bool)[
-        rng.integers((SIZE // BLOCK) ** 2, size=(n, 2))
-    ]
-    blocks = np.kron(
-        cells.reshape(n, 2, SIZE // BLOCK, SIZE // BLOCK), np.ones((BLOCK, BLOCK), bool)
-    )
-    patterns = np.tile(PATTERNS[classes], (SIZE // BLOCK, SIZE // BLOCK)) & blocks
+    chosen = np.eye(side**2, dtype=bool)[rng.integers(side**2, size=(n, 2))]
+    blocks = np.kron(chosen.reshape(n, 2, side, side), np.ones((BLOCK, BLOCK), bool))
+
+    patterns = np.tile(PATTERNS[classes], (side, side)) & blocks
     dots = (rng.random(blocks.shape) < BACKGROUND) & ~blocks
-    return (
-        torch.from_numpy((patterns + 1.1 * dots).astype(np.float32)),
-        torch.from_numpy(classes),
-        patterns,
-    )
+    images = (patterns + 1.1 * dots).astype(np.float32)
+    return torch.from_numpy(images), torch.from_numpy(classes), patterns
 
 
 class NarrowResNet(ResNet):
@@ -104,11 +101,8 @@ class NarrowResNet(ResNet):
 
 def resnet() -> tuple[nn.Module, int]:
     model = NarrowResNet(BasicBlock, [1, 1, 1, 1])
-    model.conv1, model.bn1, model.fc = (
-        nn.Conv2d(2, 16, 7, 2, 3, bias=False),
-        nn.BatchNorm2d(16),
-        nn.Identity(),
-    )
+    model.conv1 = nn.Conv2d(2, 16, 7, 2, 3, bias=False)
+    model.bn1, model.fc = nn.BatchNorm2d(16), nn.Identity()
     return model, 128
 
 
@@ -119,7 +113,8 @@ def vit() -> tuple[nn.Module, int]:
 
 
 def swin() -> tuple[nn.Module, int]:
-    """With windows of 2 x 2 cells: one of the whole map would let attention carry the evidence to any place; see `readable`."""
+    """With windows of 2 x 2 cells: one of the whole map would let attention carry the evidence to
+    any place; see `readable`."""
     model = SwinTransformer([2, 2], 16, [1, 1], [2, 2], [2, 2], stochastic_depth_prob=0.0)
     model.features[0][0], model.head = nn.Conv2d(2, 16, 2, 2), nn.Identity()
     return model, 32
@@ -131,7 +126,8 @@ KINDS = {
     "swin": (swin, 150, 32, 1e-2),
 }
 PLACE = {"resnet": "auto", "vit": "encoder.layers.encoder_layer_0.ln_1", "swin": "auto"}
-"""Where Grad-CAM reads: before a vision transformer's blocks carry the evidence to other tokens; see `readable`."""
+"""Where Grad-CAM reads: before a vision transformer's blocks carry the evidence to other tokens;
+see `readable`."""
 
 
 LEAST = {"grad_cam": 0.5, "integrated_gradients": 0.6, "occlusion": 0.8, "rise": 0.8}
@@ -142,20 +138,16 @@ def trained(kind: str, seed: int = 1) -> JointModel:
     backbone, steps, batch, rate = KINDS[kind]
     torch.manual_seed(seed)
     body, width = backbone()
-    model = JointModel(
-        body, *plain(width)[:1], nn.Linear(width, CLASSES), nn.Linear(width, CLASSES)
-    )
+    branches, _ = plain(width)
+    model = JointModel(body, branches, nn.Linear(width, CLASSES), nn.Linear(width, CLASSES))
     optimizer = torch.optim.AdamW(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     rng = generator(seed, "planted", "train")
     for _ in range(steps):
         images, classes, _ = planted(batch, rng)
-        loss = sum(
-            functional.cross_entropy(logits, wanted)
-            for logits, wanted in zip(model(images), classes.T, strict=True)
-        )
+        modulation, snr = map(functional.cross_entropy, model(images), classes.T)
         optimizer.zero_grad()
-        loss.backward()
+        (modulation + snr).backward()
         optimizer.step()
         schedule.step()
     return model.eval()
@@ -164,7 +156,10 @@ def trained(kind: str, seed: int = 1) -> JointModel:
 def precision_at_k(
     scores: np.ndarray, wanted: np.ndarray, lit: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Share of `wanted` among as many lit pixels with the highest scores as there are wanted ones: (n,); equal scores in random order."""
+    """Share (n,) of `wanted` among the lit pixels with the highest scores, as many as are wanted.
+
+    Equal scores come in random order.
+    """
     ranked = np.lexsort((rng.random(scores.shape), -scores, ~lit))
     hits = np.take_along_axis(wanted, ranked, 1)
     first = np.arange(scores.shape[1]) < wanted.sum(1, keepdims=True)
@@ -172,47 +167,42 @@ def precision_at_k(
 
 
 def by_chance(wanted: np.ndarray, lit: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of the mean `precision_at_k` over the frames of a ranking at random: hypergeometric."""
+    """Mean and standard deviation, for a random ranking, of the mean `precision_at_k` over frames.
+
+    Hits are hypergeometric.
+    """
     k = wanted.sum(1)
     hits = hypergeom(lit.sum(1), k, k)
-    return float(np.mean(hits.mean() / k)), float(np.sqrt(np.sum(hits.var() / k**2)) / len(k))
+    variance = np.sum(hits.var() / k**2) / len(k) ** 2
+    return float(np.mean(hits.mean() / k)), float(np.sqrt(variance))
 
 
 def planted_precision(kind: str, task: str, name: str) -> tuple[float, float, float]:
-    """Mean precision of a method's maps at the planted pixels of a task, and mean and standard deviation by chance.
+    """Mean precision of a method's maps at the planted pixels of a task; then `by_chance`.
 
-    Among the lit pixels of both views; for Grad-CAM, which does not tell them apart, of the task's own.
+    Among the lit pixels of both views; for Grad-CAM, which tells no view apart, of the task's.
     """
     images, classes, patterns = planted(SHOWN, generator(1, "planted", "show"))
     view = TASKS.index(task)
-    head = Head(trained(kind), task)
-    scores = explain(
-        name,
-        head,
-        images,
-        classes[:, view],
-        layer=PLACE[kind],
-        window=BLOCK / SIZE,
-        stride=BLOCK / SIZE,
-    )
+    head, side = Head(trained(kind), task), BLOCK / SIZE
+    place = {"layer": PLACE[kind], "window": side, "stride": side}
+    maps = explain(name, head, images, classes[:, view], **place)
+    of_task = patterns & (np.arange(2) == view)[:, None, None]
+
     views = slice(view, view + 1) if name == "grad_cam" else slice(None)
-    wanted = patterns & (np.arange(2) == view)[:, None, None]
-    scores, wanted, lit = (
-        values[:, views].reshape(SHOWN, -1)
-        for values in (scores.numpy(), wanted, images.numpy() > 0)
-    )
-    return float(precision_at_k(scores, wanted, lit, generator(1, "ties")).mean()), *by_chance(
-        wanted, lit
-    )
+    every = (maps.numpy(), of_task, images.numpy() > 0)
+    scores, wanted, lit = (values[:, views].reshape(SHOWN, -1) for values in every)
+    precision = precision_at_k(scores, wanted, lit, generator(1, "ties")).mean()
+    return float(precision), *by_chance(wanted, lit)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_planted_pixels_come_first(kind):
     """Six standard deviations above chance, and nearly all for the methods that take pixels away.
 
-    Integrated gradients asks of each pixel for itself, and not all of a pattern are needed. Grad-CAM resolves a cell, its borders
-    blurred; and the mean of a gradient over tokens leaves out how much attention each of them has. The references do as a ranking
-    without any knowledge must.
+    Integrated gradients takes each pixel for itself, and not all of a pattern are needed.
+    Grad-CAM resolves a cell, its borders blurred; and the mean of a gradient over tokens leaves out
+    how much attention each of them has. The references do as a ranking without any knowledge must.
     """
     images, classes, _ = planted(256, generator(1, "planted", "test"))
     for logits, wanted in zip(trained(kind)(images), classes.T, strict=True):
@@ -226,11 +216,12 @@ def test_planted_pixels_come_first(kind):
         assert planted_precision(kind, task, "brightness")[0] == 0
 
 
-# --- Closed forms -----------------------------------------------------------------------------------------------------------
+# Closed forms
 
 
 def linear_head(weight: torch.Tensor, task: str = "modulation") -> Head:
-    """Scores weight @ pixels, weight (classes, channels * size * size); those of the other task are the negative."""
+    """Scores weight @ pixels, weight (classes, channels * size * size); those of the other task are
+    the negative."""
     heads = nn.Linear(*weight.T.shape, bias=False), nn.Linear(*weight.T.shape, bias=False)
     for head, sign in zip(heads if task == "modulation" else heads[::-1], (1, -1), strict=True):
         head.weight.data = sign * weight
@@ -261,7 +252,8 @@ def test_integrated_gradients_of_a_linear_model_are_weight_times_pixel(images, t
 
 
 def test_integrated_gradients_are_complete(images):
-    """The gradient of (w x)^2 is linear along the way, so that one Gauss point is exact: w_i x_i (w x) each, f(x) - f(0) together."""
+    """The gradient of (w x)^2 is linear along the way, so that one Gauss point is exact: w_i x_i (w
+    x) each, f(x) - f(0) together."""
 
     class Square(nn.Module):
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
@@ -307,11 +299,14 @@ def test_occlusion_of_a_linear_model_is_the_score_within_the_window(
 
 
 def test_rise_ranks_by_the_rise_of_a_linear_probability():
-    """Four far pixels with weights in a probability that is linear in them: the map rises with the weight, and is flat elsewhere.
+    """Four far pixels with weights in a probability that is linear in them: the map rises with the
+    weight, and is flat elsewhere.
 
-    Letting pixel i through raises the expected probability by w_i (E[M_i^2] / E[M_i] - E[M_i]) = w_i (1 - keep) s, where s is the sum
-    of the squared weights with which cells meet in the pixel. Along an axis these are f and 1 - f, whose squares add up to 2/3 on the
-    mean over f, so that s is near 4/9. The probability has a standard deviation below 0.2, its mean over half of 20 000 masks 0.002.
+    Letting pixel i through raises the expected probability by w_i (E[M_i^2] / E[M_i] - E[M_i]) =
+    w_i (1 - keep) s, where s is the sum of the squared weights with which cells meet in the pixel.
+    Along an axis these are f and 1 - f, whose squares add up to 2/3 on the mean over f, so that s
+    is near 4/9. The probability has a standard deviation below 0.2, its mean over half of 20 000
+    masks 0.002.
     """
     weight = torch.zeros(1, 2, 8, 8)
     where = [(0, 1, 1), (0, 6, 6), (1, 1, 6), (1, 6, 1)]
@@ -342,10 +337,11 @@ def test_rise_ranks_by_the_rise_of_a_linear_probability():
 
 @pytest.mark.parametrize(("size", "cells"), [(8, 4), (10, 4), (9, 2), (6, 8)])
 def test_rise_masks_let_the_kept_share_through_everywhere(size, cells):
-    """Values within 0..1 have a standard deviation of a half at most, so their mean is sure to 0.5 / sqrt(2 000): five times that."""
-    grids, shifts = attribution._rise_draw(2000, 2, size, cells, 0.3, rng=generator(1, "masks"))
+    """Values within 0..1 have a standard deviation of a half at most, so their mean is sure to 0.5
+    / sqrt(2 000): five times that."""
+    grids, shifts = rise.draw_grids(2000, 2, size, cells, 0.3, rng=generator(1, "masks"))
     assert shifts.unique().tolist() == list(range(-(-size // cells) + 1))  # up to a whole cell
-    masks = attribution._rise_masks(grids, shifts, size)
+    masks = rise.masks_of(grids, shifts, size)
     assert masks.shape == (2000, 2, size, size)
     assert masks.min() >= 0
     assert masks.max() <= 1 + 1e-6
@@ -355,11 +351,12 @@ def test_rise_masks_let_the_kept_share_through_everywhere(size, cells):
 
 
 def test_rise_masks_are_one_picture_of_cells_cut_anywhere():
-    """A lone kept cell is a hill, in the middle of a picture one cell of 4 px larger, which the shift, down and to the right, cuts."""
+    """A lone kept cell is a hill, in the middle of a picture one cell of 4 px larger, which the
+    shift, down and to the right, cuts."""
     grid = torch.zeros(5, 1, 3, 3)
     grid[:, :, 1, 1] = 1
     shifts = torch.tensor([[0, 0], [4, 0], [0, 4], [1, 3], [2, 2]])
-    masks = attribution._rise_masks(grid, shifts[:, None], 12)[:, 0]
+    masks = rise.masks_of(grid, shifts[:, None], 12)[:, 0]
     for mask, (row, column) in zip(masks, shifts.tolist(), strict=True):
         assert torch.equal(mask[: 12 - row, : 12 - column], masks[0, row:, column:])
     middle = masks[-1]
@@ -369,7 +366,8 @@ def test_rise_masks_are_one_picture_of_cells_cut_anywhere():
 
 
 class HandBuilt(nn.Module):
-    """Two maps, of cells of `pool` px, by 1x1 filters of two views, an in-place ReLU behind them, and their means."""
+    """Two maps, of cells of `pool` px, by 1x1 filters of two views, an in-place ReLU behind them,
+    and their means."""
 
     def __init__(self, pool: int = 1):
         super().__init__()
@@ -383,7 +381,8 @@ class HandBuilt(nn.Module):
 
 
 def test_grad_cam_of_a_net_worked_out_by_hand():
-    """The weight of a map A_k, of Z pixels before the ReLU, is w_k / Z times the share of it above 0; their sum is kept where positive."""
+    """The weight of a map A_k, of Z pixels before the ReLU, is w_k / Z times the share of it above
+    0; their sum is kept where positive."""
     identity = nn.Linear(2, 2, bias=False)
     identity.weight.data = torch.tensor([[1.0, -0.5], [-1.0, 0.25]])
     head = Head(JointModel(HandBuilt(), plain(2)[0], identity, identity), "modulation")
@@ -400,9 +399,11 @@ def test_grad_cam_of_a_net_worked_out_by_hand():
 
 
 def test_grad_cam_is_bilinear_between_its_cells():
-    """Brightness that grows evenly with the column, averaged over cells of 2 px, grows evenly again between the outer cells' centres.
+    """Brightness that grows evenly with the column, averaged over cells of 2 px, grows evenly again
+    between the outer cells' centres.
 
-    Both maps are brightness times 1 and 2, each the whole of its cells above 0, with weights of 1 / 16 for 16 cells.
+    Both maps are brightness times 1 and 2, each the whole of its cells above 0, with weights of 1 /
+    16 for 16 cells.
     """
     identity = nn.Linear(2, 1, bias=False)
     identity.weight.data.fill_(1)
@@ -414,12 +415,13 @@ def test_grad_cam_is_bilinear_between_its_cells():
 
 
 def test_constant_model(images):
-    """Nothing speaks for a class: maps of zero, but RISE's, which is its probability of a half everywhere."""
+    """Nothing speaks for a class: maps of zero, but RISE's, which is its probability of a half
+    everywhere."""
 
-    deaf = nn.Linear(2, 2)
-    nn.init.zeros_(deaf.weight)
-    nn.init.ones_(deaf.bias)
-    head = Head(JointModel(HandBuilt(), plain(2)[0], deaf, deaf), "modulation")
+    constant = nn.Linear(2, 2)
+    nn.init.zeros_(constant.weight)
+    nn.init.ones_(constant.bias)
+    head = Head(JointModel(HandBuilt(), plain(2)[0], constant, constant), "modulation")
     for name in ("grad_cam", "integrated_gradients", "occlusion"):
         assert torch.equal(
             explain(name, head, images, TARGETS % 2, layer="layer1"), torch.zeros_like(images)
@@ -429,7 +431,7 @@ def test_constant_model(images):
     )
 
 
-# --- Of all methods ---------------------------------------------------------------------------------------------------------
+# Of all methods
 
 ALL = (*METHODS, "brightness", "random")
 CHEAP = {"rise_masks": 24, "ig_steps": 4, "window": 0.5, "stride": 0.5}
@@ -452,7 +454,8 @@ def shown() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_frames_do_not_depend_on_those_beside_them(shown, name, monkeypatch):
-    """However a caller makes batches, in any order, and however many go through the model at once; to rounding, in parts of the largest."""
+    """However a caller makes batches, in any order, and however many go through the model at once;
+    to rounding, in parts of the largest."""
     images, targets = shown
     head = Head(untrained(), "snr")
     whole = explain(name, head, images, targets, **CHEAP)
@@ -461,7 +464,7 @@ def test_frames_do_not_depend_on_those_beside_them(shown, name, monkeypatch):
         for part in (slice(0, 1), slice(1, 6))
     ]
     backwards = explain(name, head, images.flip(0), targets.flip(0), **CHEAP).flip(0)
-    monkeypatch.setattr(attribution, "VALUES", 4 * images[0].numel())
+    monkeypatch.setattr(heads, "VALUES_AT_ONCE", 4 * images[0].numel())
     small = explain(name, head, images, targets, **CHEAP)
     for other in (torch.cat(in_parts), backwards, small):
         torch.testing.assert_close(other, whole, rtol=0, atol=1e-4 * whole.abs().max().item())
@@ -491,7 +494,7 @@ def test_only_methods_that_draw_depend_on_the_generator(shown, name, by_chance):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_maps_are_of_the_head_and_class_asked_about(shown, name):
+def test_maps_are_of_the_head_and_class_that_are_given(shown, name):
     images, targets = shown
     maps = explain(name, Head(untrained(), "snr"), images, targets, **CHEAP)
     assert not torch.equal(
@@ -543,7 +546,7 @@ def test_brightness_is_the_image(shown):
 def test_channels_of_a_view_are_added_up():
     """As `enhanced` draws them: three channels a view, a view's together."""
     maps = torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 2, 2)
-    together = per_pixel(maps, 2)
+    together = pixel_scores(maps, 2)
     assert together.shape == (2, 8)
     assert together[0].tolist() == [
         12,
@@ -555,19 +558,21 @@ def test_channels_of_a_view_are_added_up():
         54,
         57,
     ]  # 0 + 4 + 8 ..., then 12 + 16 + 20 ...
-    assert torch.equal(per_pixel(maps[:, :2], 2), maps[:, :2].flatten(1))
+    assert torch.equal(pixel_scores(maps[:, :2], 2), maps[:, :2].flatten(1))
 
 
-# --- Models of raw IQ -------------------------------------------------------------------------------------------------------
-# Frames of 24 samples, of which the first six are planted: they alone count, and lie in a block of 2 x 2 px of the first view, where all
-# others lie elsewhere. Points of the second view stand for any two samples, and some of them are beyond its extent.
+# Models of raw IQ
+#
+# Frames of 24 samples, of which the first six are planted: they alone count, and lie in a block of
+# 2 x 2 px of the first view, where all others lie elsewhere. Points of the second view stand for
+# any two samples, and some of them are beyond its extent.
 
 SAMPLES, PLANTED, SIDE = 24, 6, 8
 from_images = Waveform(SAMPLES).from_images
 PIXELS = 2 * SIDE**2
 
 
-class Heard(NamedTuple):
+class RawFrames(NamedTuple):
     images: torch.Tensor  # (n, 2, SIDE, SIDE)
     context: tuple[torch.Tensor, ...]
     block: np.ndarray  # bool (n, PIXELS)
@@ -576,14 +581,11 @@ class Heard(NamedTuple):
     def behind(self) -> torch.Tensor:
         """How often each pixel stands for each sample, (n, PIXELS, SAMPLES)."""
         _, pixels, samples, _ = self.context
-        every = (
-            torch.arange(len(pixels)).repeat_interleave(pixels.shape[1]),
-            pixels.flatten(),
-            samples.flatten(),
-        )
-        return torch.zeros(len(pixels), PIXELS + 1, SAMPLES).index_put_(
-            every, torch.ones(()), accumulate=True
-        )[:, :-1]
+        n, pairs = pixels.shape
+        frame = torch.arange(n).repeat_interleave(pairs)
+        place = (frame, pixels.flatten(), samples.flatten())
+        times = torch.zeros(n, PIXELS + 1, SAMPLES)  # the last is beyond the extent
+        return times.index_put_(place, torch.ones(()), accumulate=True)[:, :-1]
 
     @property
     def power(self) -> torch.Tensor:
@@ -591,42 +593,33 @@ class Heard(NamedTuple):
         return self.context[0].square().sum(1) * (torch.arange(SAMPLES) < PLANTED)
 
 
-def heard(n: int, second_view: bool = True) -> Heard:
+def raw_frames(n: int, second_view: bool = True) -> RawFrames:
     rng = generator(1, "heard")
-    blocks = np.kron(
-        np.eye(16, dtype=bool)[rng.integers(16, size=n)].reshape(n, 4, 4), np.ones((2, 2), bool)
-    ).reshape(n, -1)
-    own = [
-        np.r_[
-            rng.choice(np.flatnonzero(b), PLANTED),
-            rng.choice(np.flatnonzero(~b), SAMPLES - PLANTED),
-        ]
-        for b in blocks
-    ]
-    shared = (
-        rng.choice([*range(SIDE**2, PIXELS), *[PIXELS] * 40], (n, 12))
-        if second_view
-        else np.zeros((n, 0), int)
-    )
-    pixels = np.concatenate([own, shared.repeat(2, axis=1)], 1)
-    samples = np.concatenate(
-        [np.tile(np.arange(SAMPLES), (n, 1)), rng.integers(SAMPLES, size=(n, 2 * shared.shape[1]))],
-        1,
-    )
-    points = np.stack(
-        [np.bincount(row, minlength=PIXELS + 1)[:-1] for row in np.concatenate([own, shared], 1)]
-    )
-    context = (
-        randn(n, 2, SAMPLES, seed=7),
-        torch.from_numpy(pixels),
-        torch.from_numpy(samples),
-        torch.from_numpy(points).float(),
-    )
-    return Heard(
-        context[-1].view(n, 2, SIDE, SIDE),
-        context,
-        np.concatenate([blocks, np.zeros_like(blocks)], 1),
-    )
+    cells = np.eye(16, dtype=bool)[rng.integers(16, size=n)].reshape(n, 4, 4)
+    blocks = np.kron(cells, np.ones((2, 2), bool)).reshape(n, -1)
+
+    first = []
+    for block in blocks:
+        inside = rng.choice(np.flatnonzero(block), PLANTED)
+        outside = rng.choice(np.flatnonzero(~block), SAMPLES - PLANTED)
+        first.append(np.r_[inside, outside])
+
+    second = np.zeros((n, 0), int)
+    if second_view:
+        beyond = [PIXELS] * 40
+        second = rng.choice([*range(SIDE**2, PIXELS), *beyond], (n, 12))
+    any_two = rng.integers(SAMPLES, size=(n, 2 * second.shape[1]))
+
+    pixels = np.concatenate([first, second.repeat(2, axis=1)], 1)
+    samples = np.concatenate([np.tile(np.arange(SAMPLES), (n, 1)), any_two], 1)
+    every_point = np.concatenate([first, second], 1)
+    points = np.stack([np.bincount(row, minlength=PIXELS + 1)[:-1] for row in every_point])
+
+    counts = torch.from_numpy(points).float()
+    pairs = torch.from_numpy(pixels), torch.from_numpy(samples)
+    context = (randn(n, 2, SAMPLES, seed=7), *pairs, counts)
+    both_views = np.concatenate([blocks, np.zeros_like(blocks)], 1)
+    return RawFrames(counts.view(n, 2, SIDE, SIDE), context, both_views)
 
 
 class Power(nn.Module):
@@ -665,21 +658,23 @@ def ones(n: int) -> torch.Tensor:
 
 
 def test_samples_are_as_loud_as_their_pixels_are_lit():
-    """By hand: with all points there, the frames to the bit; of a dark image, silence; and a share of each pixel is a factor."""
-    images, context, _ = heard(5)
+    """By hand: with all points there, the frames to the bit; of a dark image, silence; and a share
+    of each pixel is a factor."""
+    images, context, _ = raw_frames(5)
     frames, _, _, points = context
     assert torch.equal(from_images(images, *context), frames)
     assert torch.equal(from_images(torch.zeros_like(images), *context), torch.zeros_like(frames))
     left = torch.rand(5, PIXELS, generator=torch.Generator().manual_seed(1))
-    factors = (left[..., None] ** heard(5).behind).prod(1)
+    factors = (left[..., None] ** raw_frames(5).behind).prod(1)
     found = from_images((left * points).view_as(images), *context)
     torch.testing.assert_close(found, frames * factors[:, None], rtol=1e-5, atol=1e-7)
 
 
 def test_integrated_gradients_share_a_sample_among_its_pixels():
-    """With a share v of all points left, a sample that k pixels hide has v^k of its amplitude and v^2k of its power, of which each of the
-    k has the integral of 2 v^(2k - 1), 1 / k. The integrand has the degree 2k - 1, for which k Gauss points are exact."""
-    one = heard(6)
+    """With a share v of all points left, a sample that k pixels hide has v^k of its amplitude and
+    v^2k of its power, of which each of the k has the integral of 2 v^(2k - 1), 1 / k. The integrand
+    has the degree 2k - 1, for which k Gauss points are exact."""
+    one = raw_frames(6)
     hidden_by = one.behind.sum(1)
     assert hidden_by.max() >= 4
     assert (one.images > 1).any()
@@ -701,7 +696,7 @@ def test_integrated_gradients_share_a_sample_among_its_pixels():
 
 
 def test_occlusion_silences_what_has_a_point_in_the_window():
-    one = heard(6)
+    one = raw_frames(6)
     maps = explain(
         "occlusion",
         Head(Power(), "modulation", from_images),
@@ -716,51 +711,40 @@ def test_occlusion_silences_what_has_a_point_in_the_window():
     assert 0.01 < (gone > 0).float().mean() < 0.5
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in SPATIAL])
+@pytest.mark.parametrize("name", WITHOUT_MAP)
 def test_pixels_of_the_samples_that_count_come_first(name):
-    """Without a second view none but the block's pixels say anything. The gradient tells them all from the others, and so does a window
-    that is the block; random masks blur, and must do better than chance by six of its standard deviations."""
-    one = heard(SHOWN, second_view=False)
-    maps = explain(
-        name,
-        Head(Power(), "modulation", from_images),
-        one.images,
-        ones(SHOWN),
-        *one.context,
-        window=0.25,
-        stride=0.25,
-        rise_masks=256,
-    )
+    """Without a second view none but the block's pixels say anything. The gradient tells them all
+    from the others, and so does a window that is the block; random masks blur, and must do better
+    than chance by six of its standard deviations."""
+    one = raw_frames(SHOWN, second_view=False)
+    head, block = Head(Power(), "modulation", from_images), {"window": 0.25, "stride": 0.25}
+    maps = explain(name, head, one.images, ones(SHOWN), *one.context, rise_masks=256, **block)
+
     lit = one.images.flatten(1).numpy() > 0
-    chance, deviation = by_chance(one.block & lit, lit)
-    precision = precision_at_k(
-        maps.flatten(1).numpy(), one.block & lit, lit, generator(1, "ties")
-    ).mean()
+    wanted = one.block & lit
+    chance, deviation = by_chance(wanted, lit)
+    scores = maps.flatten(1).numpy()
+    precision = precision_at_k(scores, wanted, lit, generator(1, "ties")).mean()
     assert precision > (chance + 6 * deviation if name == "rise" else 0.999)
     assert chance + 6 * deviation < 0.7
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in (*METHODS, "brightness", "random") if name not in SPATIAL]
-)
+@pytest.mark.parametrize("name", [*WITHOUT_MAP, "brightness", "random"])
 def test_context_follows_its_frame(name, monkeypatch):
-    """However many frames go through the model at once, and in whatever order: what they carry, the SNR too, stays with them."""
-    one, snr_db, head = (
-        heard(6),
-        torch.tensor([1.0, -2, 3, -4, 5, -6]),
-        Head(Recurrent(), "snr", from_images),
-    )
-    columns = one.images, torch.tensor([0, 1, 2, 2, 1, 0]), *one.context, snr_db
+    """However many frames go through the model at once, in any order: what they carry stays theirs,
+    the SNR too."""
+    one, head = raw_frames(6), Head(Recurrent(), "snr", from_images)
+    targets, snr_db = torch.tensor([0, 1, 2, 2, 1, 0]), torch.tensor([1.0, -2, 3, -4, 5, -6])
+    columns = (one.images, targets, *one.context, snr_db)
     whole = explain(name, head, *columns, **CHEAP)
-    others = [
-        torch.cat(
-            [explain(name, head, *(c[i : i + 1] for c in columns), **CHEAP) for i in range(6)]
-        )
-    ]
-    others.append(explain(name, head, *(c.flip(0) for c in columns), **CHEAP).flip(0))
-    monkeypatch.setattr(attribution, "VALUES", 4 * sum(c[0].numel() for c in one.context[:3]))
-    others.append(explain(name, head, *columns, **CHEAP))
-    for other in others:
+
+    alone = [explain(name, head, *(c[i : i + 1] for c in columns), **CHEAP) for i in range(6)]
+    backwards = explain(name, head, *(c.flip(0) for c in columns), **CHEAP).flip(0)
+    four_frames = 4 * sum(column[0].numel() for column in one.context[:3])
+    monkeypatch.setattr(heads, "VALUES_AT_ONCE", four_frames)
+    in_parts = explain(name, head, *columns, **CHEAP)
+
+    for other in (torch.cat(alone), backwards, in_parts):
         torch.testing.assert_close(other, whole, rtol=0, atol=1e-5 * whole.abs().max().item())
     assert (whole.flatten(1).std(1) > 0).all()
 
@@ -769,17 +753,10 @@ def test_context_follows_its_frame(name, monkeypatch):
     ("name", "cudnn"), [("integrated_gradients", {False}), ("occlusion", {True}), ("rise", {True})]
 )
 def test_recurrent_models_have_gradients_in_evaluation_mode(name, cudnn):
-    """For which cuDNN, which refuses them, stands back, and only then; it changes nothing that a model without such layers does."""
-    one, model = heard(4), Recurrent()
-    maps = explain(
-        name,
-        Head(model, "modulation", from_images),
-        one.images,
-        ones(4),
-        *one.context,
-        torch.arange(1.0, 5),
-        **CHEAP,
-    )
+    """cuDNN, which refuses them, is off for gradients and only then, and never for other models."""
+    one, model = raw_frames(4), Recurrent()
+    head, snr_db = Head(model, "modulation", from_images), torch.arange(1.0, 5)
+    maps = explain(name, head, one.images, ones(4), *one.context, snr_db, **CHEAP)
     assert not model.training
     assert maps.abs().sum() > 0
     assert model.cudnn == cudnn
@@ -793,18 +770,35 @@ def test_recurrent_models_have_gradients_in_evaluation_mode(name, cudnn):
 
 def test_every_method_that_params_allow_is_there():
     (allowed,) = Attribute.model_fields["methods"].annotation.__args__[:1]
-    assert set(allowed.__args__) <= set(methods(FORMULAS, 1))
+    assert set(allowed.__args__) <= set(methods.METHODS)
+
+
+def test_a_further_method_is_one_entry(shown, monkeypatch):
+    class Darkness(methods.Brightness):
+        name = "darkness"
+
+        def attribute(self, _head, images, _targets, _context):
+            return -images
+
+    monkeypatch.setitem(methods.METHODS, "darkness", Darkness)
+    maps = explain("darkness", Head(untrained(), "snr"), *shown)
+    assert torch.equal(maps, -shown[0])
+    chosen = compare.choose(replace(FORMULAS, methods=("darkness",)), spatial=False, seed=1)
+    assert [method.name for method in chosen] == ["darkness", "brightness", "random"]
 
 
 def test_errors_say_what_to_do(shown):
-    with pytest.raises(
-        ValueError, match=r"no head for 'joint'; the model has one each for modulation and snr"
-    ):
+    with pytest.raises(ValueError, match=r"'joint'.*modulation and snr"):
         Head(untrained(), "joint")
+
+    with pytest.raises(ValueError, match=r"'lime'.*attribute\.methods.*grad_cam, .*, random"):
+        build("lime", FORMULAS, 1)
+
     head = Head(untrained(), "snr")
-    with pytest.raises(ValueError, match=r"'lime'; there are grad_cam, .*, random"):
-        explain("lime", head, *shown)
-    with pytest.raises(
-        ValueError, match=r"attribute\.layer = layer9 .*set it to auto or one of layer1,"
-    ):
+    with pytest.raises(ValueError, match=r"attribute\.layer = layer9 .*auto or one of layer1,"):
         explain("grad_cam", head, *shown, layer="layer9")
+
+
+def test_the_example_in_the_documentation_runs():
+    with torch.random.fork_rng():
+        assert doctest.testmod(methods) == (0, 6)

@@ -1,4 +1,6 @@
-"""The audit measures what was put in: SNR, lines, envelope; and tells a wrong class order from a right one."""
+"""The audit measures what was put in: SNR, lines, envelope; and tells a wrong class order from a
+right one.
+"""
 
 import h5py
 import numpy as np
@@ -7,17 +9,20 @@ import pytest
 from scipy.signal import firwin, upfirdn
 
 from pisces.core import shards
+from pisces.core.dsp import measured_snr, noise_power
 from pisces.core.modulations import CLASSES_TXT, MODULATIONS, constellation
 from pisces.core.seeding import generator
-from pisces.sources import audit, rml2018
-from pisces.sources.rml2018 import Selection
+from pisces.sources import audit, class_order, rml2018, sharding
+from pisces.sources.settings import Selection
 from tests.test_radioml import GNURADIO, needs_gnuradio
 
 SAMPLES, SPS = 1024, 8
 
 
 def clean(modulation: str, n: int) -> np.ndarray:
-    """Frames (n, SAMPLES) of unit power, band-limited to |f| < 0.2 by 90 dB, at phases of their own."""
+    """Frames (n, SAMPLES) of unit power, band-limited to |f| < 0.2 by 90 dB, at phases of their
+    own.
+    """
     rng = generator(1, "test audit", modulation)
     symbols = rng.choice(constellation(modulation), (n, SAMPLES // SPS + 32))
     iq = upfirdn(firwin(161, 0.08, window=("kaiser", 9), fs=1), symbols, up=SPS)[:, 16 * SPS :][
@@ -36,25 +41,24 @@ def noise(n: int, samples: int = SAMPLES) -> np.ndarray:
 def test_measured_snr_is_the_one_put_in(snr_db):
     n = 64
     iq = clean("QPSK", n) + 10 ** (-snr_db / 20) * noise(n)
-    measured_db = 10 * np.log10(np.median(audit.measured_snr(iq)))
-    # The median of about 0.85 * 511 exponentials scatters by 1 / (ln 2 sqrt(435)) = 7 %; that of P / N - 1 by (1 + 1 / SNR) as much.
+    measured_db = 10 * np.log10(np.median(measured_snr(iq)))
+    # The median of about 0.85 * 511 exponentials scatters by 1 / (ln 2 sqrt(435)) = 7 %; that of P
+    # / N - 1 by (1 + 1 / SNR) as much.
     one_frame_db = 4.34 / (np.log(2) * np.sqrt(435)) * (1 + 10 ** (-snr_db / 10))
     assert measured_db == pytest.approx(snr_db, abs=5 * 1.25 * one_frame_db / np.sqrt(n))
 
 
 def test_noise_power_is_that_of_white_noise():
     n = 400
-    assert np.mean(audit.noise_power(3 * noise(n))) == pytest.approx(
-        9, rel=5 * 0.07 / np.sqrt(n) + 1e-3
-    )
+    assert np.mean(noise_power(3 * noise(n))) == pytest.approx(9, rel=5 * 0.07 / np.sqrt(n) + 1e-3)
 
 
 def test_features_do_not_depend_on_noise_scale_or_carrier_offset():
     iq = clean("QPSK", 24)
     turned = 7 * iq * np.exp(2j * np.pi * 0.013 * np.arange(SAMPLES))
     quiet, noisy = (
-        audit.features(turned + 7e-3 * noise(24)),
-        audit.features(turned + 7 * 10 ** (-12 / 20) * noise(24)),
+        class_order.features(turned + 7e-3 * noise(24)),
+        class_order.features(turned + 7 * 10 ** (-12 / 20) * noise(24)),
     )
     for name in ("c20", "c40", "kurtosis"):
         assert noisy[name] == pytest.approx(quiet[name], abs=0.06)
@@ -63,23 +67,28 @@ def test_features_do_not_depend_on_noise_scale_or_carrier_offset():
 
 def test_features_of_known_envelopes():
     time = np.arange(SAMPLES)
-    tone = audit.features(np.exp(2j * np.pi * 17 / SAMPLES * time)[None] + 1e-4 * noise(1))
+    tone = class_order.features(np.exp(2j * np.pi * 17 / SAMPLES * time)[None] + 1e-4 * noise(1))
     assert (tone["carrier"], tone["c20"], tone["c40"], tone["kurtosis"]) == pytest.approx(
         (1, 1, 1, 1), abs=1e-3
     )
     # On-off keying: the mean is 1/sqrt 2, so a carrier holds half of the power.
-    assert audit.features(clean("OOK", 24) + 1e-4 * noise(24))["carrier"] == pytest.approx(
+    assert class_order.features(clean("OOK", 24) + 1e-4 * noise(24))["carrier"] == pytest.approx(
         0.5, abs=0.1
     )
     # A real signal has x^2 = |x|^2: all of its power is one line.
-    assert audit.features(clean("8ASK", 24) + 1e-4 * noise(24))["c20"] == pytest.approx(1, abs=1e-3)
-    # One symbol is one sample of bandwidth / sps: 128 of them, in a band of 0.16 cycles a sample with soft edges.
-    assert 100 < audit.features(clean("QPSK", 24) + 1e-4 * noise(24))["symbols"] < 0.18 * SAMPLES
+    assert class_order.features(clean("8ASK", 24) + 1e-4 * noise(24))["c20"] == pytest.approx(
+        1, abs=1e-3
+    )
+    # One symbol is one sample of bandwidth / sps: 128 of them, in a band of 0.16 cycles a sample
+    # with soft edges.
+    assert (
+        100 < class_order.features(clean("QPSK", 24) + 1e-4 * noise(24))["symbols"] < 0.18 * SAMPLES
+    )
 
 
 @pytest.fixture(scope="module")
 def gnuradio_features():
-    with rml2018.open_source(GNURADIO) as source:
+    with rml2018.open_file(GNURADIO) as source:
         return rml2018.features_by_column(source, rml2018.rows_by_label(source))
 
 
@@ -91,31 +100,31 @@ def relabelled(measured, meant_by):
 @needs_gnuradio
 class TestClassOrder:
     def test_right_order_contradicts_nothing(self, gnuradio_features):
-        assert audit.check_class_order("fixed", gnuradio_features, "x.h5") == audit.OrderFindings(
-            len(audit.RULES), {}
-        )
+        assert class_order.check_class_order(
+            "fixed", gnuradio_features, "x.h5"
+        ) == class_order.OrderFindings(len(class_order.RULES), {})
 
     def test_wrong_order_is_refused_and_the_right_one_named(self, gnuradio_features):
         with pytest.raises(
             ValueError,
-            match=r"data.class_order = classes_txt cannot be right for x.h5.*8ASK: c20 0.*set data.class_order to fixed",
+            match=r"data.class_order = classes_txt .* x.h5.*8ASK: c20 0.*data.class_order to fixed",
         ):
-            audit.check_class_order("classes_txt", gnuradio_features, "x.h5")
+            class_order.check_class_order("classes_txt", gnuradio_features, "x.h5")
 
     def test_the_other_way_round(self, gnuradio_features):
         permuted = relabelled(gnuradio_features, CLASSES_TXT)
-        assert not audit.check_class_order("classes_txt", permuted, "x.h5").contradicted
+        assert not class_order.check_class_order("classes_txt", permuted, "x.h5").contradicted
         with pytest.raises(
             ValueError,
             match=r"data.class_order = fixed cannot be right.*set data.class_order to classes_txt",
         ):
-            audit.check_class_order("fixed", permuted, "x.h5")
+            class_order.check_class_order("fixed", permuted, "x.h5")
 
     @pytest.mark.parametrize("order", ["fixed", "classes_txt"])
     def test_an_unknown_order_is_refused_whatever_is_set(self, gnuradio_features, order):
         alphabetical = relabelled(gnuradio_features, sorted(MODULATIONS))
         with pytest.raises(ValueError, match=r"cannot be right.*no known order .* fits"):
-            audit.check_class_order(order, alphabetical, "x.h5")
+            class_order.check_class_order(order, alphabetical, "x.h5")
 
     def test_odd_classes_in_a_right_file_are_let_pass(self, gnuradio_features):
         """Whatever AM looks like, and with a quarter of the others wholly unlike themselves."""
@@ -132,7 +141,7 @@ class TestClassOrder:
             "32QAM",
         ):
             odd[MODULATIONS.index(name)] = odd[MODULATIONS.index("8PSK")]
-        assert set(audit.check_class_order("fixed", odd, "x.h5").contradicted) == {
+        assert set(class_order.check_class_order("fixed", odd, "x.h5").contradicted) == {
             "FM",
             "GMSK",
             "OOK",
@@ -145,13 +154,15 @@ class TestClassOrder:
     )
     def test_files_with_few_classes(self, gnuradio_features, held):
         few = {MODULATIONS.index(name): gnuradio_features[MODULATIONS.index(name)] for name in held}
-        assert not audit.check_class_order("fixed", few, "x.h5").contradicted
+        assert not class_order.check_class_order("fixed", few, "x.h5").contradicted
         with pytest.raises(ValueError, match=r"set data.class_order to fixed"):
-            audit.check_class_order("classes_txt", few, "x.h5")
+            class_order.check_class_order("classes_txt", few, "x.h5")
 
     def test_too_few_symbols_leave_the_order_unchecked(self, gnuradio_features):
         short = {column: found | {"symbols": 16.0} for column, found in gnuradio_features.items()}
-        assert audit.check_class_order("classes_txt", short, "x.h5") == audit.OrderFindings(0, {})
+        assert class_order.check_class_order(
+            "classes_txt", short, "x.h5"
+        ) == class_order.OrderFindings(0, {})
 
 
 def table_with_slope(slope: float, labels: list[int]) -> pd.DataFrame:
@@ -178,7 +189,7 @@ def test_slope_may_be_off_by_one_step_of_the_labels_over_their_range(slope, labe
 
 
 def test_no_fit_without_two_labels():
-    assert audit.fit_snr(table_with_slope(1, [6])) == audit.SnrFit(None, None, None)
+    assert audit.fit_snr(table_with_slope(1, [6])) is None
 
 
 def test_table_leaves_out_what_has_no_linear_modulation(tmp_path):
@@ -215,7 +226,7 @@ def test_labels_that_scaled_the_amplitude_show_a_slope_of_two(tmp_path):
         snrs_db=labels,
         frames_per_cell=None,
     )
-    found = rml2018.split(data, tmp_path / "out")
-    assert found.summary["snr"]["slope"] == pytest.approx(2, abs=0.05)
-    assert found.summary["snr"]["slope_is_one"] is False
+    found = sharding.split(data, tmp_path / "out")
+    assert found.headline["slope"] == pytest.approx(2, abs=0.05)
+    assert found.details["slope_is_one"] is False
     assert any("rises by 2.0" in warning for warning in found.warnings)

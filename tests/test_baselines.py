@@ -1,4 +1,6 @@
-"""Baselines on raw IQ: sizes to the unit, what reaches the answer, and the physics and arithmetic within."""
+"""Baselines on raw IQ: sizes to the unit, what reaches the heads, and the physics and arithmetic
+within.
+"""
 
 import math
 from functools import cache
@@ -8,9 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pisces.models import baselines
-from pisces.models.baselines import (
-    BASELINES,
+from pisces.models import layers
+from pisces.models.baselines import BASELINES
+from pisces.models.branches import PlainBranches
+from pisces.models.joint import JointModel
+from pisces.models.layers import (
     Causal,
     Derotation,
     GaussianDropout,
@@ -19,8 +23,6 @@ from pisces.models.baselines import (
     Mixture,
     Polar,
 )
-from pisces.models.branches import PlainBranches
-from pisces.models.joint import JointModel
 
 EPS = torch.finfo(torch.float32).eps
 SURE = ("pet_cgdnn", "lstm2")  # no chance in their training
@@ -28,7 +30,9 @@ SURE = ("pet_cgdnn", "lstm2")  # no chance in their training
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Threads that wait for each other by spinning make these small models ten times slower on a busy machine."""
+    """Threads that wait for each other by spinning make these small models ten times slower on a
+    busy machine.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -91,7 +95,7 @@ def test_parameters_with_a_modulation_head(name, short, long):
 @torch.no_grad()
 @pytest.mark.parametrize("samples", [128, 1024])
 @pytest.mark.parametrize("name", BASELINES)
-def test_features_have_the_width_that_the_builder_tells(name, samples):
+def test_features_have_the_width_that_the_builder_returns(name, samples):
     backbone, width = BASELINES[name](samples)
     assert backbone(noise(2, samples)).shape == (2, width)
 
@@ -128,7 +132,7 @@ def test_samples_set_to_zero_leave_finite_features_and_gradients(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", BASELINES)
-def test_answers_of_a_trained_model_do_not_depend_on_chance(name):
+def test_predictions_of_a_trained_model_do_not_depend_on_chance(name):
     model = BASELINES[name](128)[0]
     assert torch.equal(model(noise(2)), model(noise(2))) == (name in SURE)
     model.eval()
@@ -162,7 +166,7 @@ def test_frames_of_a_wrong_length(name, least, refused, allowed):
 
 
 @torch.no_grad()
-def test_causal_filters_hear_eight_samples_of_their_own_row_and_none_to_come():
+def test_causal_filters_see_eight_samples_of_their_own_row_and_none_to_come():
     causal, frames = Causal(50, 8), noise(2)
     for moment, row in ((0, 0), (70, 1), (125, 0)):
         changed = frames.clone()
@@ -174,7 +178,7 @@ def test_causal_filters_hear_eight_samples_of_their_own_row_and_none_to_come():
         assert not differs[1 - row].any()
 
 
-def test_mcldnn_hears_each_row_alone_in_causal_filters():
+def test_mcldnn_filters_each_row_alone_in_causal_filters():
     (causal,) = (layer for layer in built("mcldnn").modules() if isinstance(layer, Causal))
     assert [tuple(conv.weight.shape) for conv in causal.filters] == [(50, 1, 8)] * 2
 
@@ -195,8 +199,11 @@ def test_mcldnn_hears_each_row_alone_in_causal_filters():
 )
 @torch.no_grad()
 def test_same_padding_puts_the_odd_zero_right_or_below(kernel, stride, tap, ahead):
-    """TensorFlow's rule: of the zeros needed, half of them, rounded down, come before. One tap of 1 then shows where it looks."""
-    layer = baselines._same(1, 1, kernel, stride)
+    """TensorFlow's rule: of the zeros needed, half of them, rounded down, come before.
+
+    One tap of 1 then shows which sample it reads.
+    """
+    layer = layers.same(1, 1, kernel, stride)
     nn.init.zeros_(layer[1].weight), nn.init.zeros_(layer[1].bias)
     layer[1].weight[0, 0, tap[0], tap[1]] = 1
     image = 1 + torch.arange(64.0).reshape(1, 1, 2, 32)
@@ -218,7 +225,7 @@ def test_pools_of_mcnet_take_nothing_from_beyond_the_map():
     assert torch.equal(mean(torch.ones(1, 1, 2, 32)), torch.ones(1, 1, 2, 16))
     rising = torch.arange(32.0).expand(1, 1, 2, 32)
     assert torch.equal(
-        baselines._max_pool((1, 3), (1, 2))(rising)[0, 0, 0], torch.tensor([*range(2, 32, 2), 31.0])
+        layers.max_pool((1, 3), (1, 2))(rising)[0, 0, 0], torch.tensor([*range(2, 32, 2), 31.0])
     )
 
 
@@ -231,7 +238,7 @@ def test_the_steps_of_cgdnet_are_its_filters():
 
 
 @torch.no_grad()
-def test_a_recurrent_layer_answers_at_the_last_step():
+def test_a_recurrent_layer_returns_its_last_state():
     layer, x = nn.LSTM(3, 5, num_layers=2, batch_first=True), torch.randn(4, 3, 7)
     _, (hidden, _) = layer(x.movedim(2, 1))
     torch.testing.assert_close(Last(layer)(x), hidden[-1], rtol=4 * EPS, atol=4 * EPS)
@@ -243,12 +250,12 @@ def test_a_known_phase_is_turned_back():
     frames, phi_rad = noise(9), torch.linspace(-math.pi, 2 * math.pi, 9)
     # Each number is a sum of two products of numbers below 6, each rounded, as is the angle.
     torch.testing.assert_close(
-        baselines.derotated(rotated(frames, phi_rad[:, None]), phi_rad),
+        layers.derotated(rotated(frames, phi_rad[:, None]), phi_rad),
         frames,
         rtol=0,
         atol=60 * EPS,
     )
-    assert (baselines.derotated(frames, phi_rad) - frames)[4].abs().max() > 0.1
+    assert (layers.derotated(frames, phi_rad) - frames)[4].abs().max() > 0.1
 
 
 @torch.no_grad()
@@ -350,7 +357,8 @@ def test_gaussian_noise_is_added():
 def test_weights_start_uniform_within_the_limit_of_their_rule(name, layer, limit):
     start = built(name).get_submodule(layer)
     assert not start.bias.any()
-    # The largest of n uniform numbers stays below the limit by a share over k / n with probability exp(-k).
+    # The largest of n uniform numbers stays below the limit by a share over k / n with probability
+    # exp(-k).
     assert (1 - 20 / start.weight.numel()) * limit < start.weight.abs().max().item() <= limit
 
 
@@ -368,9 +376,8 @@ def test_recurrent_layers_start_orthogonal_and_remembering(name):
     torch.testing.assert_close(
         layer.weight_hh_l0.T @ layer.weight_hh_l0, torch.eye(size), rtol=0, atol=size * EPS
     )
-    biases = (layer.bias_ih_l0 + layer.bias_hh_l0).reshape(
-        -1, size
-    )  # LSTM: input, forget, cell, output
+    # LSTM: input, forget, cell, output
+    biases = (layer.bias_ih_l0 + layer.bias_hh_l0).reshape(-1, size)
     assert biases.mean(1).tolist() == ([0, 1, 0, 0] if isinstance(layer, nn.LSTM) else [0, 0, 0])
     assert not biases.std(1).any()
 

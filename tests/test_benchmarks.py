@@ -1,4 +1,7 @@
-"""Each benchmark still runs, on next to nothing: what it claims is measured by hand, but a name that changed is found here."""
+"""Each benchmark still runs, on next to nothing, so that a name that changed is found here.
+
+What they claim is measured by hand.
+"""
 
 import sys
 from dataclasses import replace
@@ -20,9 +23,10 @@ from benchmarks import (
     views,
 )
 from pisces import models
-from pisces.config.schema import MODELS, load_params
+from pisces.config import presets
+from pisces.config.io import load_params
+from pisces.config.sections.training import MODELS
 from pisces.core import files
-from pisces.core.seeding import generator
 from pisces.evaluation import inference, metrics
 from pisces.inputs.drawing import Drawing
 from pisces.models import Architecture, modelfile
@@ -111,10 +115,10 @@ def test_training_on_raw_iq(call, monkeypatch):
 
 
 def test_what_is_ready_is_what_is_read(tmp_path):
-    work = training.make_iq_work(tmp_path, 32, 6)
+    work = training.make_iq_data(tmp_path, 32, 6)
     assert {part: len(index) for part, index in work.parts.items()} == {"train": 6, "validation": 0}
     index = work.parts["train"]
-    stored = work.data.prepare(work.data.gather(index), torch.device("cpu"))
+    stored = work.store.prepare(work.store.gather(index), torch.device("cpu"))
     assert stored.shape == (6, *work.input.shape)
     assert torch.equal(training.Ready(work.input.shape).tensors(stored), work.input.tensors(stored))
     images = torch.arange(96.0).view(2, 3, 4, 4)
@@ -131,9 +135,8 @@ def experiment(tmp_path, data, index, monkeypatch) -> TrainedModel:
     trained = TrainedModel(model, ARCHITECTURE, drawing, MODULATIONS, SNRS_DB)
     modelfile.save(tmp_path / "models", trained)
     said = inference.predict_frames(trained, data, index[::4])
-    rng = generator(1, "test benchmarks")
-    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said, 10, rng))
-    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said, 10, rng))
+    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said))
+    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said))
     files.write_csv(
         tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB)
     )
@@ -157,7 +160,7 @@ def test_views_results():
 
 
 def test_views_transfer(experiment, tmp_path, monkeypatch):
-    """To a file of all modulations, at two of the three SNRs that the model knows; were its answers the truth, all would be right."""
+    """To a file at two of the three SNRs that the model knows; true predictions are all right."""
     file = tmp_path / "other.hdf5"
     settings = load_params(ROOT / "params.yaml").synthesize.to(SynthesisSettings)
     few = replace(settings, snrs_db=(0, 20), frames_per_cell=2, samples=SAMPLES)
@@ -194,7 +197,7 @@ def test_every_model_of_the_ablation_is_one_that_params_allow(model):
     assert params.evaluate.bypass_denoiser == (model == "A2b")
 
 
-def test_every_experiment_of_the_ablation_has_its_name_and_those_that_take_the_model_of_another_come_last():
+def test_experiments_of_the_ablation_have_names_and_those_without_a_model_come_last():
     wanted = list(ablation.all_experiments(list(ablation.MATRIX), (1, 2), "ablation"))
     assert len(set(wanted)) == len(wanted) == 2 * len(ablation.MATRIX)
     assert wanted[-2:] == ["ablation-a2b-1", "ablation-a2b-2"]
@@ -207,8 +210,7 @@ def test_every_experiment_of_the_ablation_has_its_name_and_those_that_take_the_m
 def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = Path("RML2016.10a_dict.pkl")
-    monkeypatch.setattr(ablation, "PRESETS", ROOT / "presets")
-    monkeypatch.setattr(ablation, "PARAMS", ROOT / "params.yaml")
+    monkeypatch.setattr(presets, "PRESETS", ROOT / "presets")
     assert ablation.settings_of("A0", ablation.overlay("rml2016a", file)).data.path == str(
         tmp_path / file
     )
@@ -240,7 +242,8 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
     monkeypatch.setattr(ablation, "PAIRS", (("lstm2", "A0"), ("A1", "A0")))
     reached = ablation.all_accuracies(["A0", "lstm2"], (1, 2, 3), "ablation")
     first, second = ablation.rows(reached, {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})
-    # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1; Student's t for two degrees of freedom is 4.303.
+    # Of 30, 40, 50 the standard deviation is 10, of 1, 2, 3 it is 1.
+    # Student's t for two degrees of freedom is 4.303.
     assert first == {"model": "A0", "overall": "40.0 ± 24.8", "low": "20.0 ± 12.4"} | {
         **{
             "middle": "-",

@@ -22,7 +22,9 @@ SNR_DB = torch.tensor([-10.0, 0.0, 10.0])
 PUBLISHED_SNR_HEAD = 128 + 1
 """One number from the pooled feature, which the published counts include."""
 PUBLISHED_UNUSED = 2 + 128 + 1
-"""Their FiLM has an estimate of eta of its own, which nothing reads when there is a denoiser: we leave it out."""
+"""Their FiLM has an estimate of eta of its own, which nothing reads when there is a denoiser: we
+leave it out.
+"""
 
 
 def build(settings: Settings, samples: int = SAMPLES, seed: int = 1) -> Cldnn:
@@ -66,12 +68,13 @@ def labels(model: Cldnn) -> torch.Tensor | None:
             1_049_185,
             PUBLISHED_SNR_HEAD + PUBLISHED_UNUSED,
         ),
+        # Ours alone: FiLM with the noise estimate that the denoiser has elsewhere
         (
             Settings(film=True),
             442_074,
             604_987,
             0,
-        ),  # ours alone: FiLM with the noise estimate that the denoiser has elsewhere
+        ),
     ],
 )
 def test_sizes_are_the_published_ones(settings, at_128, at_1024, left_out):
@@ -84,7 +87,7 @@ def test_sizes_are_the_published_ones(settings, at_128, at_1024, left_out):
 
 
 @pytest.mark.parametrize("settings", FAMILY + KNOWN)
-def test_learning_gives_the_answers_of_inference(settings):
+def test_training_and_inference_predict_the_same(settings):
     model, clean, low = build(settings), frames(1), frames(2)
     snr_db = labels(model)
     modulation, snr = model(clean, snr_db)
@@ -96,8 +99,8 @@ def test_learning_gives_the_answers_of_inference(settings):
     for denoised, of in ((outputs.denoised, clean), (outputs.denoised_low, low)):
         assert (denoised is not None) == model.has_denoiser
         if model.has_denoiser:
-            told = model.estimate(of) if snr_db is None else denoiser.eta(snr_db)
-            assert torch.equal(denoised, model.denoiser(of, told))
+            condition = model.estimate(of) if snr_db is None else denoiser.eta(snr_db)
+            assert torch.equal(denoised, model.denoiser(of, condition))
 
 
 @pytest.mark.parametrize("settings", FAMILY + KNOWN)
@@ -143,9 +146,8 @@ def test_gradient_into_the_denoiser_is_scaled_and_its_value_is_not(mixed):
     assert torch.equal(full, again)
     assert into.any()
     assert not nothing.any()
-    torch.testing.assert_close(
-        tenth, into / 10, rtol=0, atol=64 * EPS * into.abs().max().item()
-    )  # a sum over samples and layers
+    # A sum over samples and layers
+    torch.testing.assert_close(tenth, into / 10, rtol=0, atol=64 * EPS * into.abs().max().item())
     assert torch.equal(own, own_tenth)
     assert torch.equal(own, own_nothing)
 
@@ -172,9 +174,8 @@ def test_inference_has_the_whole_gradient_of_the_frames():
     (gradient,) = torch.autograd.grad(logit(clean), clean)
     step = 1e-5
     difference = (logit(clean + step * direction) - logit(clean - step * direction)) / (2 * step)
-    torch.testing.assert_close(
-        (gradient * direction).sum(), difference, rtol=1e-5, atol=1e-8
-    )  # error of second order, 1e-10, and rounding
+    # Error of second order, 1e-10, and rounding
+    torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("settings", [A2, A3])
@@ -182,10 +183,10 @@ def test_bypass_shows_the_classifier_the_frame_itself(settings):
     model, clean = build(settings), frames(1)
     asleep = build(settings)
     nn.init.zeros_(asleep.denoiser.out.weight)
-    answer = model(clean)[0]
+    before = model(clean)[0]
     model.bypass = True
     assert torch.equal(model(clean)[0], asleep(clean)[0])
-    assert not torch.equal(model(clean)[0], answer)
+    assert not torch.equal(model(clean)[0], before)
     assert torch.equal(model.learn(clean, clean).denoised, clean)
 
 
@@ -239,7 +240,8 @@ def test_both_components_arrive_together_and_each_alone(silenced, reach, compone
     other = x.clone()
     other[:, :, component, 10] += 1
     reached = (early(other) != early(x)).any(1).any(0).nonzero().flatten()
-    # Together, output t sees the inputs t-3..t+4; alone t-7..t, of which t-3..t+4 meet; after both, outputs t..t+4 become one.
+    # Together, output t sees the inputs t-3..t+4; alone t-7..t, of which t-3..t+4 meet; after both,
+    # outputs t..t+4 become one.
     assert (reached.min(), reached.max()) == reach
 
 
@@ -267,7 +269,7 @@ def test_attention_is_a_mean_with_weights():
     torch.testing.assert_close(pooling(states), states.mean(1), rtol=0, atol=64 * EPS)
 
 
-def test_film_starts_as_identity_and_hears_eta():
+def test_film_starts_as_identity_and_depends_on_eta():
     film, features, eta = cldnn.Film(), random(3, cldnn.FEATURES), torch.tensor([-8.0, -1.25, 5.5])
     assert torch.equal(film(features, eta), features)
     nn.init.normal_(film.gamma.weight)
@@ -304,9 +306,8 @@ def test_expert_features_count_in_noise_alone(part):
         model(clean, snr_db)[0] - logits for snr_db, logits in zip(levels, before, strict=True)
     )
     assert noisy.abs().max() > 1e-4
-    assert (
-        quiet.abs().max() < 1e-4 * noisy.abs().max() + 16 * EPS
-    )  # the gate is 3e-6 there and 0.9 here
+    # The gate is 3e-6 there and 0.9 here
+    assert quiet.abs().max() < 1e-4 * noisy.abs().max() + 16 * EPS
 
 
 def test_snr_head_comes_before_film():
@@ -318,7 +319,7 @@ def test_snr_head_comes_before_film():
     assert not torch.equal(modulation, again)
 
 
-def test_labels_are_asked_for():
+def test_labels_are_required():
     model = build(KNOWN[1])
     for call in (
         lambda: model(frames()),
@@ -338,7 +339,7 @@ def test_other_frames_are_refused():
     [
         ({"paths": "both"}, "paths 'both' is unknown; there are raw, denoised, dual"),
         ({"expert": "v3"}, "expert 'v3' is unknown; there are none, v1, v2"),
-        ({"condition": "oracle"}, "condition 'oracle' is unknown; there are blind, known"),
+        ({"condition": "guessed"}, "condition 'guessed' is unknown; there are blind, known"),
         ({"expert_window": 4}, "expert_window = 4 has no centre"),
         ({"eta_gate": True}, "eta_gate = true finds nothing to gate; set expert or cyclo"),
     ],

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from pisces import __main__
-from pisces.config.schema import lay_over, load_params, read_yaml
+from pisces.config.io import load_params
+from pisces.config.presets import apply_overlay
+from pisces.core import yaml
 from pisces.core.files import write_csv, write_json
 from pisces.core.shards import Cell
 from pisces.run import tracking
@@ -62,25 +64,36 @@ def make(*arguments: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("here")
-def test_preset_is_laid_over_and_comments_stay(monkeypatch, capsys):
+def test_a_preset_is_written_and_comments_stay(monkeypatch, capsys):
     comments = re.findall(r"#.*", Path("params.yaml").read_text())
     command(monkeypatch, "preset", "smoke")
     params = load_params()
-    assert (params.data.modulations, params.render.size, params.train.epochs) == (
-        ("BPSK", "QPSK", "16QAM"),
-        32,
-        2,
-    )
+    assert params.data.modulations == ("BPSK", "QPSK", "16QAM")
+    assert (params.render.size, params.train.epochs) == (32, 2)
     assert re.findall(r"#.*", Path("params.yaml").read_text()) == comments
-    assert "git checkout params.yaml" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "git diff params.yaml" in printed
+    assert "edits" not in printed
 
 
-def test_data_becomes_an_absolute_path(here, monkeypatch):
+@pytest.mark.usefixtures("here")
+def test_edits_are_named_before_a_preset_replaces_them(monkeypatch, capsys):
+    apply_overlay(Path("params.yaml"), {"train": {"lr": 0.125}})
+    command(monkeypatch, "preset", "smoke")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "these edits of params.yaml are replaced:",
+        "  train.lr: 0.125 -> 0.0005",
+    ]
+
+
+def test_data_becomes_an_absolute_path_and_all_else_stays(here, monkeypatch):
     (here / "my frames.hdf5").write_bytes(b"")
+    apply_overlay(Path("params.yaml"), {"train": {"lr": 0.125}})
+    before = yaml.read(Path("params.yaml"))
     command(monkeypatch, "preset", "--data", "my frames.hdf5")
-    before = read_yaml(ROOT / "params.yaml")
     before["data"]["path"] = str(here / "my frames.hdf5")
-    assert read_yaml(Path("params.yaml")) == before
+    assert yaml.read(Path("params.yaml")) == before
 
 
 def test_preset_and_data_together(here, monkeypatch):
@@ -94,20 +107,65 @@ def test_preset_and_data_together(here, monkeypatch):
     ("arguments", "message"),
     [
         (("smokey",), rf"preset 'smokey' is unknown; there are {PRESETS}$"),
-        (
-            ("smoke", "--data", "nowhere.hdf5"),
-            r"nowhere.hdf5 does not exist; give the path of an HDF5 file in the RML2018.01A layout",
-        ),
-        (("broken",), r"params.yaml with the overlay: unknown key train.lrr \(did you mean lr"),
+        (("smoke", "--data", "nowhere.hdf5"), r"nowhere.hdf5 does not exist; give the path of"),
+        (("smoke", "--data", "presets"), r"presets is a directory, not a file; give the path"),
+        (("broken",), r"unknown key train.lrr \(did you mean lr"),
+        ((), "name a preset, a data file with --data, or both"),
     ],
 )
 def test_a_wrong_preset_changes_nothing(here, monkeypatch, arguments, message):
     if arguments == ("broken",):
         (here / "presets" / "broken.yaml").write_text("train:\n  lrr: 1e-4\n")
     before = Path("params.yaml").read_bytes()
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    with pytest.raises((ValueError, OSError), match=message):
         command(monkeypatch, "preset", *arguments)
     assert Path("params.yaml").read_bytes() == before
+
+
+@pytest.mark.usefixtures("here")
+def test_check_says_that_all_is_well(monkeypatch, capsys):
+    before = sorted(Path().rglob("*"))
+    command(monkeypatch, "check")
+    printed = capsys.readouterr().out
+    for part in ("params.yaml is valid: resnet18", "made by the stage synthesize", PRESETS):
+        assert part in printed
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "own.hdf5 does not exist; give the path"),
+        (b"no frames", "own.hdf5 cannot be read as HDF5"),
+    ],
+)
+def test_check_looks_at_the_data(here, monkeypatch, content, message):
+    path = here / "own.hdf5"
+    apply_overlay(Path("params.yaml"), {"data": {"path": str(path)}})
+    if content:
+        path.write_bytes(content)
+    with pytest.raises((ValueError, OSError), match=message):
+        command(monkeypatch, "check")
+
+
+def test_check_looks_at_params_and_presets(here, monkeypatch):
+    (here / "presets/own.yaml").write_text("train: {model: resnet19}\n")
+    with pytest.raises(
+        ValueError, match=r"preset own: train.model = \"resnet19\": .*mean resnet18"
+    ):
+        command(monkeypatch, "check")
+    (here / "presets/own.yaml").unlink()
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("model: resnet18", "model: resnet19"))
+    with pytest.raises(ValueError, match=r"params.yaml: train.model = \"resnet19\""):
+        command(monkeypatch, "check")
+
+
+def test_docs_are_made_from_the_schema(here, monkeypatch):
+    command(monkeypatch, "docs")
+    page = Path("docs/reference/parameters.md")
+    assert page.read_bytes() == (ROOT / page).read_bytes()
+    assert (here / page).is_file()
 
 
 def test_a_mistake_is_one_line_on_stderr():
@@ -116,12 +174,26 @@ def test_a_mistake_is_one_line_on_stderr():
     assert answer.stderr == f"error: preset 'smokey' is unknown; there are {PRESETS}\n"
 
 
+def test_a_reader_that_goes_away_is_no_mistake():
+    """As with `| head`: the pipe is closed before anything is printed."""
+    code = (
+        "import sys, time; from pisces.run import console;"
+        "console.run(lambda: (time.sleep(0.5), print('x' * 100000), print('y')))"
+    )
+    program = [sys.executable, "-c", code]
+    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+
+
 def test_help_names_every_command_and_what_it_does():
     answer = run_python("--help")
     assert answer.returncode == 0
-    for name in ("preset", "summary", "published", "export-png", "sync", "ui"):
+    commands = ("preset", "check", "summary", "experiments", "restore", "docs", "published")
+    for name in (*commands, "export-png", "sync", "ui"):
         assert name in answer.stdout
-    assert "keeping its comments" in " ".join(answer.stdout.split())
+    assert "Writes params.yaml from a preset" in " ".join(answer.stdout.split())
 
 
 def pis_rows(**columns) -> pd.DataFrame:
@@ -159,36 +231,25 @@ def at(rows: pd.DataFrame, *names) -> pd.Series:
 
 
 def test_summary_prints_the_scores_at_the_largest_headline_level(here, monkeypatch, capsys):
-    row = {"ci_low": 0.5, "ci_high": 0.75}
-    write_json(
-        here / "metrics/evaluate.json",
-        {task: row | {"accuracy": 0.625, "n": 8} for task in ("modulation", "snr", "joint")},
-    )
-    scores = {"joint_pis": 12.5, "excess": -1.5}
-    write_json(
-        here / "metrics/pis.json",
-        {
-            "raw_top_1": scores,
-            "raw_top_5": scores,
-            "noise_top_5": scores,
-            "raw_top": {"area": 0.25},
-        },
-    )
+    row = {"accuracy": 0.625, "ci_low": 0.5, "ci_high": 0.75}
+    tasks = ("modulation", "snr", "joint")
+    write_json(here / "metrics/evaluate.json", dict.fromkeys(tasks, row))
     write_csv(here / "plots/pis.csv", pis_rows())
+    cells = pis_rows()
+    write_csv(here / "plots/pis_by_cell.csv", cells[cells["level_percent"] == 5.0])
     (here / "plots" / "pis.png").write_bytes(b"")
     command(monkeypatch, "summary")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    for task in ("modulation", "snr", "joint"):
+    for task in tasks:
         assert f"{task} 62.5 % (50.0 to 75.0)" in lines
     for view in ("raw", "noise"):
         row = at(pis_rows(), view, "exact", 5.0, "joint")
         score = f"{row['pis']:.2f} ({row['pis_ci_low']:.2f} to {row['pis_ci_high']:.2f})"
-        excess = (
-            f"+{row['excess']:.2f} (+{row['excess_ci_low']:.2f} to +{row['excess_ci_high']:.2f})"
-        )
-        assert f"{view} top 5 % {score} excess {excess}" in lines
+        beyond = f"(+{row['excess_ci_low']:.2f} to +{row['excess_ci_high']:.2f})"
+        assert f"{view} top 5 % {score} excess +{row['excess']:.2f} {beyond}" in lines
     assert sum(line.startswith(("raw", "noise")) for line in lines) == 2
     assert "plots/pis.png" in lines
+    assert any("below 0 it does better without them" in line for line in lines)
 
 
 def test_summary_before_any_run(here, monkeypatch):
@@ -235,7 +296,10 @@ def test_published_protocol_without_what_it_needs(here, monkeypatch):
 
 @pytest.fixture
 def rendered(here) -> list[Cell]:
-    """Two cells of three frames under data/constellations: in `raw`, 7 samples in one pixel, 2 in another, 1 outside; 5 in `noise`."""
+    """Two cells of three frames under data/constellations.
+
+    In `raw`, 7 samples are in one pixel, 2 in another, 1 outside; in `noise`, 5 in one.
+    """
     cells = [Cell("BPSK", 0), Cell("QPSK", 0)]
     for number, cell in enumerate(cells):
         first = 16 * np.arange(3)[:, None] + 3 + number  # row 0, 1, 2 of the frames, column 3 or 4
@@ -246,7 +310,7 @@ def rendered(here) -> list[Cell]:
             {"raw": raw, "noise": np.repeat(first + 128, 5, 1)},
             16,
         )
-    lay_over(Path("params.yaml"), {"draw": {"method": "histogram"}})
+    apply_overlay(Path("params.yaml"), {"draw": {"method": "histogram"}})
     return cells
 
 
@@ -286,7 +350,7 @@ def test_export_png_of_a_view_that_was_not_rendered(monkeypatch, view):
 
 
 def test_export_png_of_some_frames_drawn_otherwise(rendered, monkeypatch):
-    lay_over(Path("params.yaml"), {"draw": {"method": "enhanced"}})
+    apply_overlay(Path("params.yaml"), {"draw": {"method": "enhanced"}})
     command(monkeypatch, "export-png", "pictures", "--frames-per-cell", "2")
     pictures = sorted(Path("pictures").rglob("*.png"))
     assert [str(path.relative_to("pictures")) for path in pictures] == [
@@ -313,30 +377,33 @@ def test_sync_says_how_many_numbers(monkeypatch, capsys):
 def test_make_repro_runs_the_pipeline_and_prints_the_headline():
     commands = make("repro")
     assert commands[-2:] == [
-        "dvc repro evaluate pis attribute limits",
+        "dvc repro report_data report",
         "python -m pisces summary",
     ]
-    assert not any("cli preset" in line for line in commands)
+    assert not any("pisces preset" in line for line in commands)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (
-            ("PRESET=rml2018", "DATA=/some/my file.hdf5"),
-            'python -m pisces preset rml2018 --data "/some/my file.hdf5"',
-        ),
-        (("PRESET=smoke",), "python -m pisces preset smoke"),
-        (("DATA=/some/file",), 'python -m pisces preset --data "/some/file"'),
-    ],
-)
-def test_make_repro_lays_preset_and_data_first(arguments, expected):
-    commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *arguments)]
-    assert commands[-3:] == [
-        expected,
-        "dvc repro evaluate pis attribute limits",
-        "python -m pisces summary",
-    ]
+@pytest.mark.parametrize("preset", ["", "rml2018"])
+@pytest.mark.parametrize("name", ["", "my file.hdf5"])
+def test_make_repro_writes_preset_and_data_first(tmp_path, preset, name):
+    path = tmp_path / name
+    if name:
+        path.touch()
+    given = [f"PRESET={preset}"] * bool(preset) + [f"DATA={path}"] * bool(name)
+    commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *given)]
+    words = ["python -m pisces preset"] + [preset] * bool(preset)
+    words += [f'--data "{path}"'] * bool(name)
+    expected = [" ".join(words)] if given else []
+    expected += ["dvc repro report_data report", "python -m pisces summary"]
+    assert commands[-len(expected) :] == expected
+
+
+@pytest.mark.parametrize("name", ["nowhere.hdf5", ""])
+def test_make_looks_at_the_data_before_it_installs_anything(tmp_path, name):
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        make("repro", f"DATA={tmp_path / name}")
+    assert raised.value.stdout == ""
+    assert f"DATA={tmp_path / name} is not a file" in raised.value.stderr
 
 
 def test_make_test_runs_pytest():

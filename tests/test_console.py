@@ -1,4 +1,4 @@
-"""What a person sees: one line for a mistake of theirs, the whole story for one of ours, and no bar in a log."""
+"""What a person sees: a line for a mistake of theirs, the whole story for one of ours."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def test_a_mistake_of_the_users_is_one_line_and_status_1(error, capsys):
     ("variable", "number"), [("RANK", 3), ("SLURM_PROCID", 11), ("RANK", 0), ("SLURM_PROCID", 0)]
 )
 def test_all_but_the_first_process_let_it_speak_before_them(monkeypatch, capsys, variable, number):
-    """Before they speak they wait, in which time the launcher ends them if the first has failed as well."""
+    """They wait first: meanwhile the launcher ends them if the first has failed, too."""
     said_after = []
     monkeypatch.setattr("time.sleep", lambda _: said_after.append(capsys.readouterr().err))
     monkeypatch.setenv(variable, str(number))
@@ -63,7 +63,8 @@ def test_a_mistake_of_all_processes_is_one_line_under_torchrun(tmp_path):
     """Both fail at once; torchrun ends the second one while it waits."""
     stage = tmp_path / "stage.py"
     stage.write_text(
-        "from pisces.run import console\n\ndef main():\n    raise ValueError('lr = -1 is wrong')\n\nconsole.run(main)\n"
+        "from pisces.run import console\n\ndef main():\n"
+        "    raise ValueError('lr = -1 is wrong')\n\nconsole.run(main)\n"
     )
     command = [
         sys.executable,

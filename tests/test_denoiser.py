@@ -1,4 +1,6 @@
-"""Noise levels, the energy between samples, what the estimate makes of it, and a denoiser that starts as nothing at all."""
+"""Noise levels, the energy between samples, what the estimate makes of it, and a denoiser that
+starts as nothing at all.
+"""
 
 import math
 
@@ -66,16 +68,16 @@ def test_difference_energy_of_a_constant_and_of_silence_is_zero():
 @pytest.mark.parametrize("frequency", [0.01, 0.125, 0.25, 0.5])
 def test_difference_energy_of_a_tone(frequency):
     energy = denoiser.difference_energy(3 * tone(frequency)).item()
-    # Samples are rounded by up to EPS / 2 each, a step of length 2 or less hence by EPS, and its square by 4 EPS; then the sums.
+    # Samples are rounded by up to EPS / 2 each, a step of length 2 or less hence by EPS, and its
+    # square by 4 EPS; then the sums.
     assert energy == pytest.approx(2 - 2 * math.cos(2 * math.pi * frequency), abs=16 * EPS)
 
 
 def test_difference_energy_of_white_noise_is_two():
     samples = 2**14
     energy = denoiser.difference_energy(random(16, 2, samples))
-    assert (energy - 2).abs().max() < 5 * math.sqrt(
-        2 / samples
-    )  # e = 2 - 2 Re R[1], whose standard deviation is sqrt(1/2N)
+    # E = 2 - 2 Re R[1], whose standard deviation is sqrt(1/2N)
+    assert (energy - 2).abs().max() < 5 * math.sqrt(2 / samples)
     assert energy.std() > 0
 
 
@@ -100,9 +102,8 @@ def test_calibration_recovers_a_line():
     torch.testing.assert_close(
         torch.nn.functional.softplus(noise.a).item(), 3.25, rtol=8 * EPS, atol=0
     )
-    torch.testing.assert_close(
-        noise(frames), 3.25 * energy - 7.5, rtol=0, atol=32 * EPS
-    )  # float32 of numbers up to 10
+    # Float32 of numbers up to 10
+    torch.testing.assert_close(noise(frames), 3.25 * energy - 7.5, rtol=0, atol=32 * EPS)
 
 
 def test_calibration_is_the_fit_of_least_squares():
@@ -129,7 +130,7 @@ def test_estimates_stay_in_range():
     assert noise(frames).tolist() == [-8, 5.5]
 
 
-def test_the_correction_hears_the_frame():
+def test_the_correction_depends_on_the_frame():
     noise, frames = NoiseFraction(), random(3, 2, 64).requires_grad_()
     noise(frames).sum().backward()
     assert all(
@@ -147,7 +148,7 @@ def test_denoiser_has_its_size_and_starts_as_identity(channels, count):
 
 
 @pytest.mark.parametrize("samples", [29, 31, 32])
-def test_denoiser_takes_any_length_and_hears_eta(samples):
+def test_denoiser_takes_any_length_and_depends_on_eta(samples):
     module, frames = (
         awake(Denoiser(8, 0.0, soft_blend=False)),
         random(1, 2, samples).expand(2, -1, -1),
@@ -165,7 +166,8 @@ def test_soft_blend_closes_above_10_db():
     change, blended = (module(frames, denoiser.eta(snr_db)) - frames for module in (hard, soft))
     closed = 1 / (1 + 100 ** (1 / 0.46))  # 20 dB, a ratio of 100, from the middle
     share = torch.tensor([1 - closed, 0.5, closed])[:, None, None]
+    # Of the sum with the frame
     torch.testing.assert_close(
         blended, share * change, rtol=0, atol=4 * EPS * frames.abs().max().item()
-    )  # of the sum with the frame
+    )
     assert change.abs().amax((1, 2)).min() > 0.01

@@ -1,4 +1,4 @@
-"""The `dvc` above a process: found through whatever stands between, and known to be gone once it is."""
+"""The `dvc` above a process: found through what stands between, and known to be gone."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from pisces.run import dvc_process
 
-# A shell that stays, as many do, between dvc and the stage; the second command keeps it from becoming the first.
+# A shell that stays between dvc and the stage: the second command keeps it from becoming the first.
 DVC = """
 import subprocess, sys
 subprocess.run(["/bin/sh", "-c", f'"{sys.executable}" -c "$STAGE"; true'])

@@ -1,4 +1,6 @@
-"""Local correlations and cyclostationary scalars of tones, noise and pulses, whose values are known."""
+"""Local correlations and cyclostationary scalars of tones, noise and pulses, whose values are
+known.
+"""
 
 import math
 
@@ -69,9 +71,8 @@ def test_window_is_centred_and_cut_at_the_ends():
 def test_maps_do_not_know_the_carrier_phase(version):
     frames = loud(3, 64)
     maps, again = (experts.local_correlations(x, version, 5) for x in (frames, turned(frames, 1.0)))
-    torch.testing.assert_close(
-        again, maps, rtol=0, atol=64 * EPS
-    )  # products of samples up to 2, each turned and rounded anew
+    # Products of samples up to 2, each turned and rounded anew
+    torch.testing.assert_close(again, maps, rtol=0, atol=64 * EPS)
 
 
 def test_gain_scales_the_products_of_v1_and_nothing_of_v2():
@@ -110,12 +111,10 @@ def test_scalars_of_a_tone(samples, magnitudes, phases):
 def test_scalars_of_noise():
     samples = 2**14
     stats = experts.cyclostationary(random(4, 2, samples))
-    assert stats[:, :7].max() < 5 / math.sqrt(
-        samples
-    )  # |R|^2 is exponential with mean 1/N: beyond 5 standard deviations with e^-25
-    assert stats[:, -1].abs().max() < 5 * 2 / math.sqrt(
-        samples
-    )  # delta method: E p^2 / (E p)^2 of exponential p has variance 4/N
+    # |R|^2 is exponential with mean 1/N: beyond 5 standard deviations with e^-25
+    assert stats[:, :7].max() < 5 / math.sqrt(samples)
+    # Delta method: E p^2 / (E p)^2 of exponential p has variance 4/N
+    assert stats[:, -1].abs().max() < 5 * 2 / math.sqrt(samples)
 
 
 def test_scalars_know_neither_gain_nor_carrier_phase():

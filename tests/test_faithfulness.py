@@ -1,4 +1,4 @@
-"""Orders, deletion and insertion, infidelity, sensitivity and intervals against linear models and closed forms."""
+"""Deletion, insertion, infidelity and sensitivity against linear models and closed forms."""
 
 from itertools import permutations
 
@@ -26,8 +26,8 @@ class Linear:
         self.weights = torch.from_numpy(weights.astype(np.float32))
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        answer = (images * self.weights).flatten(1).sum(1)
-        return torch.stack([torch.zeros_like(answer), answer], dim=1)
+        total = (images * self.weights).flatten(1).sum(1)
+        return torch.stack([torch.zeros_like(total), total], dim=1)
 
 
 def without(weights: np.ndarray, counts: torch.Tensor):
@@ -78,7 +78,8 @@ def test_order_by_brightness_begins_with_the_masks_of_pis(rng):
 
 
 def test_curves_of_a_linear_model(rng):
-    """The logit is a sum over lit pixels, so what is left of it at each level can be added up by hand: 4, 3 and 0 of 6 are lit."""
+    """The logit is a sum over lit pixels, so what is left of it at each level can be added up by
+    hand: 4, 3 and 0 of 6 are lit."""
     counts = np.array([[1, 2, 0, 4, 1, 0], [0, 1, 3, 0, 0, 2], [0] * 6])
     weights = rng.normal(size=6)
     order = faithfulness.order(rng.normal(size=(3, 6)), counts, rng.random((3, 6)))
@@ -98,12 +99,6 @@ def test_curves_of_a_linear_model(rng):
         assert curves["insertion"][frame] == pytest.approx(
             sigmoid(sign * np.array([0, terms[:half].sum(), terms[:lit].sum()])), abs=8 * EPS
         )
-        assert curves["deletion_answer"][frame].tolist() == [
-            int(terms[k:].sum() > 0) for k in (0, half, lit)
-        ]
-        assert curves["insertion_answer"][frame].tolist() == [
-            int(terms[:k].sum() > 0) for k in (0, half, lit)
-        ]
     alone = faithfulness.curves(
         without(weights, given[1:2]), given[1:2], order[1:2], (50, 100), torch.tensor([0])
     )
@@ -112,7 +107,8 @@ def test_curves_of_a_linear_model(rng):
 
 
 def test_true_ranking_has_the_least_deletion_and_the_largest_insertion_of_all():
-    """All 120 orders of five lit pixels of a linear model: by weight times count is best in both, its reverse worst, and no other ties."""
+    """All 120 orders of five lit pixels of a linear model: by weight times count is best in both,
+    its reverse worst, and no other ties."""
     counts, weights = np.array([2, 1, 0, 3, 1, 2]), np.array([0.4, -1.1, 9.0, 0.7, 0.3, -0.2])
     levels = (20, 40, 60, 80, 100)
     orders = np.array([[*one, 2] for one in permutations((0, 1, 3, 4, 5))])
@@ -142,7 +138,8 @@ def test_area_of_straight_lines():
 
 
 def test_infidelity_of_the_exact_map_is_rounding(rng):
-    """Of a linear model, weight times image is what every pixel does: integrated gradients. In any unit, and of no other map."""
+    """Of a linear model, weight times image is what every pixel does: integrated gradients. In any
+    unit, and of no other map."""
     images, weights = sparse(rng, 3, 2, 8, 8), rng.normal(size=(2, 8, 8))
     exact = images * torch.from_numpy(weights).float()
     scatter = torch.from_numpy(rng.normal(size=exact.shape)).float()
@@ -150,10 +147,10 @@ def test_infidelity_of_the_exact_map_is_rounding(rng):
     def infidelity(maps: torch.Tensor) -> np.ndarray:
         return faithfulness.infidelity(Linear(weights), images, maps, ones(3), 20, each(3))
 
-    changes = infidelity(
-        torch.zeros_like(images)
-    )  # a map of zeros foretells no change, so this is their mean square
-    # A change is a difference of two sums of 128 terms of up to about 5, in 7 digits, while the changes themselves are about 5.
+    # A map of zeros predicts no change, so this is their mean square.
+    changes = infidelity(torch.zeros_like(images))
+    # A change is a difference of two sums of 128 terms of up to about 5, in 7 digits, while the
+    # changes themselves are about 5.
     assert (infidelity(exact) < 1e-5 * changes).all()
     assert (infidelity(1e-3 * exact) < 1e-5 * changes).all()
     assert (infidelity(scatter) > 0.1 * changes).all()
@@ -161,8 +158,9 @@ def test_infidelity_of_the_exact_map_is_rounding(rng):
 
 
 def test_infidelity_puts_out_a_tenth_of_the_lit_pixels(rng):
-    """A flat map foretells the same of every choice of k of N lit pixels: what is left is the variance of the sum of k, drawn without
-    replacement: k (1 - k / N) S^2, with S^2 of N - 1. A tenth of N is 6.4 here: k = 6."""
+    """A flat map predicts the same of every choice of k of N lit pixels: what is left is the
+    variance of the sum of k, drawn without replacement: k (1 - k / N) S^2, with S^2 of N - 1. A
+    tenth of N is 6.4 here: k = 6."""
     samples, lit = 4000, 64
     images, weights = torch.zeros(1, 1, 10, 10), rng.normal(2, 1, (10, 10))
     at = rng.permutation(100)[:lit]
@@ -171,7 +169,8 @@ def test_infidelity_puts_out_a_tenth_of_the_lit_pixels(rng):
     flat = faithfulness.infidelity(
         Linear(weights), images, torch.ones_like(images), ones(1), samples, each(1)
     )
-    # A variance of so many nearly normal draws scatters by sqrt(2 / samples) of itself; five of these, and k = 5 or 7 is 15 % away.
+    # A variance of so many nearly normal draws scatters by sqrt(2 / samples) of itself; five of
+    # these, and k = 5 or 7 is 15 % away.
     assert flat == pytest.approx(
         6 * (1 - 6 / lit) * terms.var(ddof=1), rel=5 * np.sqrt(2 / samples)
     )
@@ -179,7 +178,7 @@ def test_infidelity_puts_out_a_tenth_of_the_lit_pixels(rng):
 
 
 def test_infidelity_of_few_or_no_lit_pixels():
-    """Of three lit pixels one goes at a time; a dark image gives up nothing."""
+    """Of three lit pixels one goes at a time; a dark image has none to mask."""
     images = torch.zeros(2, 1, 2, 2)
     images[0, 0, 0] = 1
     images[0, 0, 1, 0] = 1
@@ -211,7 +210,8 @@ def test_infidelity_does_not_depend_on_batches(rng, monkeypatch):
 
 
 def test_infidelity_gives_each_image_its_own_context(rng, monkeypatch):
-    """A model whose weights come beside the image, one set a frame: their product with it foretells all, that of other frames not."""
+    """A model whose weights come beside the image, one set a frame: their product with it predicts
+    all, that of other frames not."""
     images, weights = (
         sparse(rng, 5, 2, 4, 4),
         torch.from_numpy(rng.normal(size=(5, 2, 4, 4))).float(),
@@ -222,7 +222,7 @@ def test_infidelity_gives_each_image_its_own_context(rng, monkeypatch):
         return (given * beside).flatten(1).sum(1, keepdim=True).expand(-1, 2)
 
     def infidelity(maps: torch.Tensor) -> np.ndarray:
-        return faithfulness.infidelity(forward, images, maps, ones(5), 20, each(5), weights)
+        return faithfulness.infidelity(forward, images, maps, ones(5), 20, each(5), (weights,))
 
     changes = infidelity(torch.zeros_like(images))
     assert (infidelity(images * weights) < 1e-5 * changes).all()
@@ -235,41 +235,47 @@ def test_infidelity_gives_each_image_its_own_context(rng, monkeypatch):
 def test_sensitivity_of_a_constant_explanation_is_zero(rng):
     images = sparse(rng, 3, 1, 4, 4)
     assert faithfulness.sensitivity(
-        lambda x, _: torch.ones_like(x), images, ones(3), 0.5, 4, each(3)
+        lambda x, *_: torch.ones_like(x), images, ones(3), 0.5, 4, each(3)
     ).tolist() == [0, 0, 0]
 
 
 def test_sensitivity_of_the_image_itself():
-    """The map moves as the image does: by the norm of p values from -r to r, r sqrt(p / 3) give or take a share 0.5 sqrt(0.8 / p)."""
+    """The map moves as the image does: by the norm of p values from -r to r, r sqrt(p / 3) give or
+    take a share 0.5 sqrt(0.8 / p)."""
     images, radius = torch.full((2, 3, 32, 32), 2.0), 0.25
     images[1] = 4.0
     p = 3 * 32 * 32
     expected = radius * np.sqrt(1 / 3) / np.array([2.0, 4.0])
-    found = faithfulness.sensitivity(lambda x, _: x, images, ones(2), radius, 8, each(2))
+    found = faithfulness.sensitivity(lambda x, *_: x, images, ones(2), radius, 8, each(2))
     spread = 0.5 * np.sqrt(0.8 / p)
     assert found == pytest.approx(expected, rel=6 * spread)
     assert (found > expected * (1 - spread)).all()  # the largest of eight
     assert faithfulness.sensitivity(
-        lambda x, _: x, images, ones(2), 2 * radius, 8, each(2)
+        lambda x, *_: x, images, ones(2), 2 * radius, 8, each(2)
     ) == pytest.approx(2 * expected, rel=6 * spread)
 
 
 def test_sensitivity_changes_pixels_up_and_down():
-    """The mean of p values from -r to r scatters by r / sqrt(3 p), where that of values from 0 to r would be r / 2. The map is one number
-    seen as many, as a coarse map enlarged may be."""
+    """The mean of p values from -r to r scatters by r / sqrt(3 p), where that of values from 0 to r
+    would be r / 2. The map is one number seen as many, as a coarse map enlarged may be."""
     images, radius = torch.full((2, 3, 32, 32), 2.0), 0.25
-    enlarged = lambda x, _: x.mean((1, 2, 3)).view(-1, 1, 1, 1).repeat(1, 1, 32, 32).expand_as(x)  # noqa: E731
+
+    def enlarged(x, *_):
+        means = x.mean((1, 2, 3)).view(-1, 1, 1, 1)
+        return means.repeat(1, 1, 32, 32).expand_as(x)
+
     found = faithfulness.sensitivity(enlarged, images, ones(2), radius, 8, each(2))
     assert (found < 5 * radius / np.sqrt(3 * 3 * 32 * 32) / 2.0).all()
     assert (found > 0).all()
 
 
 def test_sensitivity_explains_each_image_for_its_own_target(rng):
-    """A map that is there for target 1 only cannot change for target 0; and one image alone has the same draws as among others."""
+    """A map that is there for target 1 only cannot change for target 0; and one image alone has the
+    same draws as among others."""
     images, targets = sparse(rng, 4, 1, 4, 4), torch.tensor([1, 0, 0, 1])
 
     def sensitivity(n: int) -> np.ndarray:
-        explain = lambda x, t: x * t[:, None, None, None]  # noqa: E731
+        explain = lambda x, t, _: x * t[:, None, None, None]  # noqa: E731
         return faithfulness.sensitivity(explain, images[:n], targets[:n], 0.1, 3, each(n))
 
     whole = sensitivity(4)
@@ -278,13 +284,14 @@ def test_sensitivity_explains_each_image_for_its_own_target(rng):
 
 
 def test_sensitivity_explains_each_image_in_its_own_context(rng):
-    """Maps that are the image times a number that comes beside it: only where that is above 0 is anything there to change."""
+    """Maps that are the image times a number that comes beside it: only where that is above 0 is
+    anything there to change."""
     images, beside = sparse(rng, 4, 1, 4, 4), torch.tensor([[2.0], [0], [0], [5]])
     found = faithfulness.sensitivity(
-        lambda x, _, b: x * b[..., None, None], images, ones(4), 0.1, 3, each(4), beside
+        lambda x, _, b: x * b[0][..., None, None], images, ones(4), 0.1, 3, each(4), (beside,)
     )
     assert (found > 0).tolist() == [True, False, False, True]
-    plain = faithfulness.sensitivity(lambda x, _: x, images, ones(4), 0.1, 3, each(4))
+    plain = faithfulness.sensitivity(lambda x, *_: x, images, ones(4), 0.1, 3, each(4))
     assert found[[0, 3]] == pytest.approx(
         plain[[0, 3]], rel=1e-5
     )  # over the norm of the map, whatever its unit
@@ -293,7 +300,7 @@ def test_sensitivity_explains_each_image_in_its_own_context(rng):
 def test_global_generator_is_left_alone(rng):
     before = torch.get_rng_state()
     images = sparse(rng, 2, 1, 4, 4)
-    faithfulness.sensitivity(lambda x, _: x, images, ones(2), 0.1, 3, each(2))
+    faithfulness.sensitivity(lambda x, *_: x, images, ones(2), 0.1, 3, each(2))
     faithfulness.infidelity(Linear(np.ones((1, 4, 4))), images, images, ones(2), 3, each(2))
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -302,7 +309,8 @@ def test_global_generator_is_left_alone(rng):
 
 
 def test_summary_is_paired_frame_by_frame(rng):
-    """Frames differ much, methods by exactly 0.25 in each: the means have wide intervals, their difference none."""
+    """Frames differ much, methods by exactly 0.25 in each: the means have wide intervals, their
+    difference none."""
     frames = rng.normal(size=200)
     summary = faithfulness.summarise({"better": frames + 0.25, "random": frames}, 500, rng)
     assert summary["better"]["difference"] == pytest.approx(0.25)
@@ -334,6 +342,6 @@ def test_one_more_method_changes_no_other(rng):
     assert {name: more[name] for name in values} == few
 
 
-def test_summary_without_chance_is_refused(rng):
-    with pytest.raises(ValueError, match="no 'random' among rise to compare with"):
+def test_summary_without_the_random_baseline_is_refused(rng):
+    with pytest.raises(ValueError, match="'random' among rise"):
         faithfulness.summarise({"rise": np.zeros(3)}, 10, rng)

@@ -87,7 +87,8 @@ def test_removing_the_old_directory_never_leaves_half_of_it(tmp_path, monkeypatc
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
         (
             RuntimeError(
-                "Unable to close file (write failed: errno = 28, error message = 'No space left on device')"
+                "Unable to close file (write failed: errno = 28, "
+                "error message = 'No space left on device')"
             ),
             "the disk is full",
         ),

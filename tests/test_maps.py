@@ -1,6 +1,7 @@
-"""Does the copy answer as the model does, is its map the picture's, and are gradients at it right?"""
+"""Does the copy predict as the model does, is its map the image's, and are gradients right?"""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
-from pisces.attribution.gradcam_layers import readable
+from pisces.attribution.gradcam_layers import check_layer, readable
 from pisces.models import Architecture, build
 from pisces.models.branches import plain
 from pisces.models.joint import JointModel
@@ -75,7 +76,7 @@ def map_of(model: nn.Module, module: nn.Module, images: torch.Tensor) -> torch.T
 
 @pytest.mark.parametrize(("kind", "layer"), KIND_AND_LAYER)
 @pytest.mark.parametrize("gradients", [False, True])
-def test_copy_answers_to_the_bit_as_the_model_does(kind, layer, gradients):
+def test_copy_predicts_to_the_bit_as_the_model_does(kind, layer, gradients):
     """With and without gradients, as torch's attention takes another way without."""
     model, images = joint(kind), pictures()
     copy, _ = readable(model, images, layer)
@@ -86,7 +87,8 @@ def test_copy_answers_to_the_bit_as_the_model_does(kind, layer, gradients):
 
 @pytest.mark.parametrize(("kind", "layer"), KIND_AND_LAYER)
 def test_gradient_at_the_map_is_that_of_a_small_change_of_it(kind, layer):
-    """Central differences in float64: rounding is some 1e-15 of scores near 1, over a step of 1e-7, and few ReLUs turn within it.
+    """Central differences in float64: rounding is some 1e-15 of scores near 1, over a step of 1e-7,
+    and few ReLUs turn within it.
 
     Of the frame itself and no other: what moves in one frame's map moves that frame's score alone.
     """
@@ -131,6 +133,13 @@ def test_a_cell_is_its_part_of_the_picture(kind, layer, patch, cell):
     assert differs.nonzero().tolist() == [[row, column]]
 
 
+@cache
+def real_model(name: str, size: int) -> JointModel:
+    """On torch's `meta` device, where tensors have shapes and no values."""
+    with torch.device("meta"):
+        return build(Architecture(name, "plain", "standard"), (CHANNELS, size, size), 4, (0, 10))
+
+
 @pytest.mark.parametrize(
     ("model", "size", "layer", "cells"),
     [
@@ -150,9 +159,9 @@ def test_a_cell_is_its_part_of_the_picture(kind, layer, patch, cell):
     ],
 )
 def test_auto_is_the_last_stage_of_four_cells_a_side(model, size, layer, cells):
-    """The real models, on torch's `meta` device, where tensors have shapes and no values."""
+    built_for = size if model.startswith("vit") else 64  # the others take any size
+    whole = real_model(model, built_for)
     with torch.device("meta"):
-        whole = build(Architecture(model, "plain", "standard"), (CHANNELS, size, size), 4, (0, 10))
         example = torch.zeros(1, CHANNELS, size, size)
         copy, module = readable(whole, example)
         kept = []
@@ -194,8 +203,27 @@ def test_copy_holds_no_weights_of_its_own():
     ],
 )
 def test_layers_without_a_map(kind, layer):
-    with pytest.raises(
-        ValueError,
-        match=rf"attribute\.layer = {layer} .* set it to auto or one of {LAYERS[kind][0]}, .*{LAYERS[kind][-1]}$",
-    ):
+    first, last = LAYERS[kind][0], LAYERS[kind][-1]
+    message = rf"attribute\.layer = {layer} .*auto or one of {first}, .*{last}"
+    with pytest.raises(ValueError, match=message):
         readable(joint(kind), pictures(), layer)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        ("resnet50", "layer4.2"),
+        ("vit_b_16", "encoder.layers.encoder_layer_11.ln_1"),
+        ("swin_tiny", "features.7"),
+    ],
+)
+def test_a_layer_is_refused_before_training(model, layer):
+    architecture, shape = Architecture(model, "plain", "standard"), (CHANNELS, 64, 64)
+    state = torch.get_rng_state()
+    for known in ("auto", layer):
+        check_layer(architecture, shape, known)
+    with pytest.raises(
+        ValueError, match=rf"attribute\.layer = {layer}x .*auto or one of .*{layer}"
+    ):
+        check_layer(architecture, shape, f"{layer}x")
+    assert torch.equal(torch.get_rng_state(), state)

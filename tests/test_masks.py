@@ -1,4 +1,6 @@
-"""Each mask takes exactly what it says from every frame on its own, and chance takes as much in its own way."""
+"""Each mask takes exactly what it says from every frame on its own, and chance takes as much in
+its own way.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -11,28 +13,15 @@ import torch
 from pisces.core.seeding import generator
 from pisces.inputs.binning import bin_frames, bin_points, count_points
 from pisces.pis import masks
-from pisces.pis.masks import (
-    KINDS,
-    Mask,
-    build,
-    controls,
-    core,
-    density,
-    exact_size,
-    percentile,
-    pixels_of,
-    ring,
-    sector,
-    window_starts,
-)
+from pisces.pis.masks import KINDS, Mask, build, controls, core, density, exact_size, percentile
+from pisces.pis.regions import pixels_of, ring, sector, window_starts
 from pisces.pis.settings import MaskSettings
 from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import PERTURB, raw_only
 
 BRIGHTNESS_LEVELS = {"levels_percent": (1, 5, 20), "curve_percent": (0.5, 20, 60)}
 SETTINGS = replace(
-    PERTURB,
-    **(BRIGHTNESS_LEVELS | {"sectors": 8, "core_percent": 40, "window": 0.3, "stride": 0.25}),
+    PERTURB, **BRIGHTNESS_LEVELS, sectors=8, core_percent=40, window=0.3, stride=0.25
 )
 SIZE = 32
 NAMES, LEVELS = SETTINGS.masks, SETTINGS.levels_percent
@@ -55,7 +44,9 @@ def poisson_counts(*identity, size: int = SIZE, mean: float = 0.3) -> np.ndarray
 def lists(
     counts: np.ndarray, wanted: list[Mask] = ALL, seed: int = 1, identity=WHO, **changes
 ) -> dict[Mask, tuple[np.ndarray, ...]]:
-    return masks.take(counts, wanted, settings(**changes), seed, identity)
+    """What each mask and its controls take, in the order of `KINDS`."""
+    taken = masks.take(counts, wanted, settings(**changes), seed, identity)
+    return {mask: tuple(taken.pixels(mask, kind) for kind in KINDS) for mask in wanted}
 
 
 def take(
@@ -82,7 +73,8 @@ def test_every_combination_is_built_once():
         str(number) for number in range(1, 9)
     ]
     assert [mask.name for mask in ALL if mask.rule == "cluster"] == ["core", "transition"]
-    # 0.3 of 32 pixels are 10, and 0.25 are 8; the last ones start at 22, not at 24, and end at the border.
+    # 0.3 of 32 pixels are 10, and 0.25 are 8; the last ones start at 22, not at 24, and end at the
+    # border.
     starts = (0, 8, 16, 22)
     assert [mask.name for mask in ALL if mask.rule == "window"] == [
         f"{row}-{column}" for row, column in product(starts, starts)
@@ -107,11 +99,11 @@ def test_keys_tell_masks_apart_and_name_a_group():
 
 def test_what_cannot_be_built_is_refused():
     # On 8 pixels, rings of 4 / 6 pixels: the innermost pixel centre is sqrt(0.5) from the origin.
-    message = "perturb.rings = 6 leaves ring 1 without a pixel on images of 8 x 8; lower perturb.rings or raise render.size"
+    message = r"perturb\.rings = 6 .*ring 1 .*8 x 8.*perturb\.rings or .*render\.size"
     with pytest.raises(ValueError, match=message):
         build(("raw",), settings(rings=6), 8)
     assert len(build(("raw",), settings(rings=5, rules=("exact",), regions=("ring",)), 8)) == 15 + 5
-    with pytest.raises(ValueError, match=r"rule 'spiral' of a mask is unknown"):
+    with pytest.raises(ValueError, match="rule 'spiral'"):
         take(poisson_counts(), "spiral", "1")
 
 
@@ -147,7 +139,10 @@ def test_masks_of_counts_without_ties():
 
 
 def test_ties_are_broken_at_random_but_reproducibly():
-    """Of 40 pixels that all hold one point, each of 600 frames gives 4: every pixel is taken 60 times, +- 5 sqrt(54)."""
+    """Of 40 pixels that all hold one point, each of 600 frames gives 4.
+
+    Every pixel is taken 60 times, +- 5 sqrt(54).
+    """
     counts = np.zeros(100, np.float32)
     counts[30:70] = 1
     for name in NAMES:
@@ -191,12 +186,43 @@ def test_a_mask_does_not_depend_on_which_others_are_made():
         )
 
 
-def test_lists_are_rising_pixel_numbers_of_16_bits():
-    for mask, three in lists(poisson_counts("rising", size=64)).items():
-        assert len(three) == len(KINDS)
+def test_lists_are_rising_numbers_of_lit_pixels():
+    counts = poisson_counts("rising", size=64)
+    for mask, three in lists(counts).items():
         for pixels in three:
-            assert pixels.dtype == np.uint16
-            assert (np.diff(pixels.astype(int)) > 0).all(), mask
+            assert (np.diff(pixels) > 0).all(), mask
+            assert (counts[pixels] > 0).all(), mask
+
+
+def test_fractions_by_hand():
+    """Of 9 pixels 5 are lit, with 8 points: the brightest two hold 5 of them, and so on."""
+    counts = np.array([0, 1, 3, 0, 2, 1, 0, 1, 0], np.float32)
+    top = Mask("raw", "exact", "top", 40)
+    left, empty = Mask("raw", "window", "0-0", None), Mask("raw", "window", "2-2", None)
+    taken = masks.take(counts, [top, left, empty], settings(window=1 / 3), 1, WHO)
+    assert taken.fraction.shape == (len(KINDS), 3, 3)
+    assert taken.fraction[0].tolist() == [[2 / 9, 2 / 5, 5 / 8], [0, 0, 0], [0, 0, 0]]
+    assert taken.fraction[1, 0, :2].tolist() == [2 / 9, 2 / 5]
+    for k, kind in enumerate(KINDS):
+        held = counts[taken.pixels(top, kind)].sum()
+        assert taken.fraction[k, 0, 2] == held / 8
+
+
+def test_fractions_are_those_of_the_lists():
+    """The published random mask draws from all pixels: its share of them counts dark ones, too."""
+    counts = poisson_counts("fractions")
+    taken = masks.take(counts, ALL, SETTINGS, 1, WHO)
+    lit, points = np.count_nonzero(counts), int(counts.sum())
+    for (i, mask), (k, kind) in product(enumerate(ALL), enumerate(KINDS)):
+        pixels = taken.pixels(mask, kind)
+        of_all, of_lit, of_mass = taken.fraction[k, i]
+        assert of_lit == len(pixels) / lit
+        assert of_mass == int(counts[pixels].sum()) / points
+        if kind == "mask" and mask[1:3] == ("percentile", "random"):
+            assert of_all == exact_size(len(counts), mask.level_percent) / len(counts)
+            assert of_all > len(pixels) / len(counts) or mask.level_percent < 2
+        else:
+            assert of_all == len(pixels) / len(counts)
 
 
 def test_views_of_a_frame_are_drawn_apart():
@@ -225,16 +251,20 @@ def test_views_of_a_frame_are_drawn_apart():
 
 
 def test_a_dark_frame_gives_up_nothing():
-    for three in lists(np.zeros(SIZE * SIZE, np.float32)).values():
-        assert [len(pixels) for pixels in three] == [0, 0, 0]
-        assert three[0].dtype == np.uint16
+    taken = masks.take(np.zeros(SIZE * SIZE, np.float32), ALL, SETTINGS, 1, WHO)
+    for mask, kind in product(ALL, KINDS):
+        assert len(taken.pixels(mask, kind)) == 0
+    assert (taken.fraction == 0).all()
 
 
 # The published rule
 
 
 def test_percentile_masks_take_whole_ties():
-    """100 lit pixels: 90 ones, 9 twos and a five. The 99th percentile is 2.03, the 95th is 2, the 1st and the 5th are 1."""
+    """100 lit pixels: 90 ones, 9 twos and a five.
+
+    The 99th percentile is 2.03, the 95th is 2, the 1st and the 5th are 1.
+    """
     counts = np.zeros(400, np.float32)
     counts[100:200] = generator(1, "test percentile").permutation([1] * 90 + [2] * 9 + [5])
     sizes = {
@@ -266,7 +296,9 @@ def test_percentiles_are_those_of_numpy():
 
 
 def test_a_percentile_that_falls_on_a_tie_takes_it():
-    """The 34.4th percentile of 126 values is the 44th, though (100 - 65.6) * 125 / 100 is 43.00000000000001 in floating point."""
+    """The 34.4th percentile of 126 values is the 44th, though (100 - 65.6) * 125 / 100 is
+    43.00000000000001 in floating point.
+    """
     counts = np.zeros(144, np.float32)
     counts[:126] = [1] * 44 + [2] * 82
     assert (100 - 65.6) * 125 / 100 > 43
@@ -274,7 +306,10 @@ def test_a_percentile_that_falls_on_a_tie_takes_it():
 
 
 def test_percentile_masks_of_the_published_images():
-    """QPSK at 0 dB, 1 024 samples on 224 x 224 pixels over +-3 RMS: 968 lit pixels, of which "1 %" takes 5.5 or 94.5 %."""
+    """QPSK at 0 dB, 1 024 samples on 224 x 224 pixels over +-3 RMS.
+
+    968 lit pixels, of which "1 %" takes 5.5 or 94.5 %.
+    """
     n = 60
     iq = synthesize_cell(
         "QPSK",
@@ -290,26 +325,20 @@ def test_percentile_masks_of_the_published_images():
     frames = torch.from_numpy(iq.view(np.float32).reshape(n, 1024, 2))
     counts = count_points(bin_frames(frames, raw_only(224, 3.0))["raw"], 224 * 224).numpy()
     wanted = [Mask("raw", "percentile", name, level) for name, level in product(NAMES, (1, 5))]
-    taken = [lists(one, wanted, identity=("QPSK", 0, i)) for i, one in enumerate(counts)]
+    taken = [masks.take(one, wanted, SETTINGS, 1, ("QPSK", 0, i)) for i, one in enumerate(counts)]
     lit = np.count_nonzero(counts, axis=1)
 
     def pixels(name: str, level: float) -> list[np.ndarray]:
-        return [frame["raw", "percentile", name, level][0] for frame in taken]
+        return [frame.pixels(Mask("raw", "percentile", name, level)) for frame in taken]
 
     def share(name: str, level: float) -> np.ndarray:
-        return (
-            np.array(
-                [
-                    np.count_nonzero(one[some])
-                    for one, some in zip(counts, pixels(name, level), strict=True)
-                ]
-            )
-            / lit
-        )
+        return np.array([len(one) for one in pixels(name, level)]) / lit
 
-    # Pixels that hold more than one sample are about Poisson, 53 +- 7.3 of 968: sqrt(53) / 968 = 0.0075 a frame.
+    # Pixels that hold more than one sample are about Poisson, 53 +- 7.3 of 968: sqrt(53) / 968 =
+    # 0.0075 a frame.
     tolerance = 5 * 0.0075 / np.sqrt(n)
-    # The lit pixels of a frame are 1 024 less the 55 that share: as uncertain, and 1 for the published number's own rounding.
+    # The lit pixels of a frame are 1 024 less the 55 that share: as uncertain, and 1 for the
+    # published number's own rounding.
     assert lit.mean() == pytest.approx(968, abs=5 * np.sqrt(55 / n) + 1)
     assert share("top", 1).mean() == pytest.approx(0.055, abs=tolerance)
     assert share("bottom", 1).mean() == pytest.approx(0.945, abs=tolerance)
@@ -318,12 +347,19 @@ def test_percentile_masks_of_the_published_images():
     )  # all that hold one sample, and all that hold more
     for one, five in zip(pixels("bottom", 1), pixels("bottom", 5), strict=True):
         assert np.array_equal(one, five)
-    # "top 5 %" is as much as "top 1 %" where over 5 % of the pixels hold two samples, and everything where fewer do.
+    # "top 5 %" is as much as "top 1 %" where over 5 % of the pixels hold two samples, and
+    # everything where fewer do.
     five = share("top", 5)
     assert set(np.unique(five == 1)) == {False, True}
     assert five[five < 1] == pytest.approx(share("top", 1)[five < 1])
     # Of 502 pixels drawn from all 50 176, 9.7 are lit on average, with the variance of a binomial.
-    assert [len(some) for some in pixels("random", 1)] == [502] * n
+    of_all = np.array(
+        [
+            frame.fraction[0, wanted.index(Mask("raw", "percentile", "random", 1)), 0]
+            for frame in taken
+        ]
+    )
+    assert (of_all * 224 * 224).round(9).tolist() == [502] * n
     assert share("random", 1).mean() == pytest.approx(0.01, abs=5 * np.sqrt(0.01 / 968 / n))
 
 
@@ -331,7 +367,9 @@ def test_percentile_masks_of_the_published_images():
 
 
 def test_regions_list_the_lit_pixels_of_theirs():
-    """What a region takes from a picture is what it takes from a picture that is lit everywhere, less the dark pixels."""
+    """What a region takes from a picture is what it takes from a picture that is lit everywhere,
+    less the dark pixels.
+    """
     counts = poisson_counts("lit", mean=0.7)
     everywhere = lists(np.ones(SIZE * SIZE, np.float32))
     for mask, (pixels, _, _) in lists(counts).items():
@@ -350,7 +388,9 @@ def test_regions_of_one_kind_share_no_pixel_and_leave_none(rule):
 
 @pytest.mark.parametrize("rings", [2, 5, 8])
 def test_rings_are_equally_wide(rings):
-    """k rings are a disc of k times their width; its border is a strip of pixels at most sqrt(1/2) away from it on either side."""
+    """k rings are a disc of k times their width; its border is a strip of pixels at most sqrt(1/2)
+    away from it on either side.
+    """
     size = 254
     number = ring(np.arange(size * size), size, rings)
     for k in range(1, rings):
@@ -363,13 +403,17 @@ def test_rings_are_equally_wide(rings):
 
 
 def test_rings_of_a_small_picture():
-    """On 4 x 4 pixels and with rings 1 pixel wide, the four inner centres are 0.7 from the origin, the others 1.6 or more."""
+    """On 4 x 4 pixels and with rings 1 pixel wide, the four inner centres are 0.7 from the origin,
+    the others 1.6 or more.
+    """
     number = ring(np.arange(16), 4, 2).reshape(4, 4)
     assert number.tolist() == [[2, 2, 2, 2], [2, 1, 1, 2], [2, 1, 1, 2], [2, 2, 2, 2]]
 
 
 def test_sectors_have_equal_angles_and_follow_the_phase():
-    """A point of phase k * 360 / n degrees, drawn as frames are, lies in the middle of sector k + 1, at any radius."""
+    """A point of phase k * 360 / n degrees, drawn as frames are, lies in the middle of sector k +
+    1, at any radius.
+    """
     for sectors in (2, 3, 8, 12):
         phase = 2 * np.pi * np.arange(sectors) / sectors
         for offset, radius in product((-0.45, 0, 0.45), (0.5, 0.9)):
@@ -405,10 +449,12 @@ def test_density_counts_the_points_around_and_stops_at_borders():
 
 
 def test_cores_are_the_clusters_of_a_planted_picture():
-    """Two blobs of 3 x 3 pixels with 20 points each, single points on the way from one to the other, and one bright pixel far off.
+    """Two blobs of 3 x 3 pixels with 20 points each, single points on the way from one to the
+    other, and one bright pixel far off.
 
-    The blobs hold 360 of 410 points, the line 20 and the bright pixel 30, more than any other but alone. Without a blob's
-    pixel there are 340: 85 % of the points, 348.5, need both blobs whole, and nothing else is as dense as their corners.
+    The blobs hold 360 of 410 points, the line 20 and the bright pixel 30, more than any other but
+    alone. Without a blob's pixel there are 340: 85 % of the points, 348.5, need both blobs whole,
+    and nothing else is as dense as their corners.
     """
     image = np.zeros((SIZE, SIZE), np.float32)
     image[10, 6:26] = 1
@@ -440,7 +486,10 @@ def test_cores_are_as_few_of_the_densest_as_hold_enough(percent):
 
 
 def test_cores_that_hold_exactly_enough_end_there():
-    """Ten lonely pixels of one point each are equally dense: half of the points are five pixels, each in half of 400 frames."""
+    """Ten lonely pixels of one point each are equally dense.
+
+    Half of the points are five pixels, each in half of 400 frames.
+    """
     image = np.zeros((SIZE, SIZE), np.float32)
     image[5:25:5, 5:20:5] = 1
     image[20, 10:] = 0
@@ -498,14 +547,19 @@ def test_controls_take_as_many_lit_pixels_or_as_much_mass(mask):
         assert len(np.unique(control)) == len(control) > 0
         assert (counts[control] > 0).all()
     assert len(by_count) == np.count_nonzero(counts[pixels])
-    # The last lit pixel, or the one that was not taken, is less than the brightest too much, or too little.
+    # The last lit pixel, or the one that was not taken, is less than the brightest too much, or
+    # too little.
     assert abs(counts[by_mass].sum() - counts[pixels].sum()) < counts.max()
 
 
 def test_mass_control_has_the_mass_of_its_mask_on_average_over_one_number():
-    """For 41 masks of one order: it takes the pixel that crosses the wanted mass for so many of 840 even numbers that the mean is exact.
+    """For 41 masks of one order.
 
-    Masses are 1 to 8, whose least common multiple is 840: the probability is a whole number of 840ths.
+    It takes the pixel that crosses the wanted mass for so many of 840 even numbers that the mean
+    is exact.
+
+    Masses are 1 to 8, whose least common multiple is 840: the probability is a whole number of
+    840ths.
     """
     rng = generator(1, "test order")
     mass, n, numbers = rng.integers(1, 9, 150), 150, 840
@@ -531,9 +585,12 @@ def test_mass_control_has_the_mass_of_its_mask_on_average_over_one_number():
     ("rule", "name", "level"), [("exact", "bottom", 2.5), ("exact", "top", 10), ("ring", "1", None)]
 )
 def test_mass_control_has_the_mass_of_its_mask_on_average_over_frames(rule, name, level):
-    """40 lit pixels of 1, 4 or 9 points. `bottom` is a single point, where the nearest beginning would often be none.
+    """40 lit pixels of 1, 4 or 9 points.
 
-    The order being given, the mass is one of two values at most 9 apart around the wanted one: its deviation is at most 9 / 2.
+    `bottom` is a single point, where the nearest beginning would often be none.
+
+    The order being given, the mass is one of two values at most 9 apart around the wanted one: its
+    deviation is at most 9 / 2.
     """
     counts, repeats, mask = np.zeros(100, np.float32), 2000, Mask("raw", rule, name, level)
     counts[30:70] = generator(1, "test little mass").permutation([1] * 14 + [4] * 13 + [9] * 13)
@@ -544,7 +601,8 @@ def test_mass_control_has_the_mass_of_its_mask_on_average_over_frames(rule, name
     assert set(wanted) == {{"bottom": 1, "top": 36, "1": counts[[44, 45, 54, 55]].sum()}[name]}
     assert held.mean() == pytest.approx(wanted[0], abs=5 * 9 / 2 / np.sqrt(repeats))
     if name == "bottom":
-        # The first pixel of the order with probability 1 / its mass m, or none: m^2 has the mean of m^2 / m.
+        # The first pixel of the order with probability 1 / its mass m, or none: m^2 has the mean
+        # of m^2 / m.
         some, chance = (
             np.array([len(three[2]) for three in taken]),
             float(np.mean(1 / counts[30:70])),
@@ -571,7 +629,9 @@ def test_controls_of_equal_masks_are_equal_and_of_other_frames_are_not():
 
 
 def test_controls_are_drawn_evenly():
-    """A ring takes the same 4 of 40 lit pixels of 600 frames, and its controls each of the 40 as often: 60 times, +- 5 sqrt(54)."""
+    """A ring takes the same 4 of 40 lit pixels of 600 frames, and its controls each of the 40 as
+    often: 60 times, +- 5 sqrt(54).
+    """
     counts = np.zeros(100, np.float32)
     lit = generator(1, "test evenly").permutation(np.setdiff1d(np.arange(100), [44, 45, 54, 55]))[
         :36

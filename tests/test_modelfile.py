@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -23,7 +24,7 @@ CHANNELS = 12  # three of each of four views
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    """After one forward pass in training mode, so that the batch statistics are not those of a fresh model."""
+    """After one forward pass in training mode, so that batch statistics are not fresh ones."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = models.build(ARCHITECTURE, DRAWING.shape, 3, SNRS_DB)
@@ -31,21 +32,29 @@ def trained() -> TrainedModel:
     return TrainedModel(model.eval(), ARCHITECTURE, DRAWING, MODULATIONS, SNRS_DB)
 
 
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    root = tmp_path_factory.mktemp("saved") / "models"
+    modelfile.save(root, trained)
+    return root
+
+
 @pytest.fixture
-def folder(trained, tmp_path):
-    modelfile.save(tmp_path / "models", trained)
-    return tmp_path / "models"
+def folder(saved, tmp_path):
+    """A copy, for tests that change a file."""
+    return shutil.copytree(saved, tmp_path / "models")
 
 
 def change_card(folder, **changes) -> None:
-    """Other values of keys of the card, of `render` and `draw` within its `input`."""
+    """Other values of keys of the card, of `kind`, `render` and `draw` within its `input`."""
     card = json.loads((folder / CARD).read_text())
-    card["input"] |= {key: changes.pop(key) for key in ("render", "draw") if key in changes}
+    of_input = ("kind", "render", "draw")
+    card["input"] |= {key: changes.pop(key) for key in of_input if key in changes}
     (folder / CARD).write_text(json.dumps(card | changes))
 
 
-def test_round_trip_gives_identical_logits(trained, folder):
-    loaded = modelfile.load(folder)
+def test_round_trip_gives_identical_logits(trained, saved):
+    loaded = modelfile.load(saved)
     assert loaded[1:] == trained[1:]
     assert not loaded.model.training
     images = torch.rand(4, CHANNELS, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
@@ -55,28 +64,30 @@ def test_round_trip_gives_identical_logits(trained, folder):
             assert before.std() > 0
 
 
-def test_same_bytes_twice_and_nothing_else_in_the_folder(trained, folder, tmp_path):
+def test_same_bytes_twice_and_nothing_else_in_the_folder(trained, saved, tmp_path):
     modelfile.save(tmp_path / "again", trained)
-    assert sorted(p.name for p in folder.iterdir()) == sorted([WEIGHTS, CARD])
+    assert sorted(p.name for p in saved.iterdir()) == sorted([WEIGHTS, CARD])
     for name in (WEIGHTS, CARD):
-        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+        assert (saved / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_memory_format_does_not_reach_the_file(trained, folder, tmp_path):
+def test_memory_format_does_not_reach_the_file(trained, saved, tmp_path):
     moved = trained._replace(
         model=copy.deepcopy(trained.model).to(memory_format=torch.channels_last)
     )
     modelfile.save(tmp_path / "moved", moved)
-    assert (folder / WEIGHTS).read_bytes() == (tmp_path / "moved" / WEIGHTS).read_bytes()
+    assert (saved / WEIGHTS).read_bytes() == (tmp_path / "moved" / WEIGHTS).read_bytes()
 
 
-def test_card_tells_what_the_model_is(folder):
-    card = json.loads((folder / CARD).read_text())
+def test_card_describes_the_model(saved):
+    card = json.loads((saved / CARD).read_text())
     assert (
         Architecture(card["model"], card["branches"], card["snr_head"], card["cldnn"])
         == ARCHITECTURE
     )
     assert (card["modulations"], card["snrs_db"]) == (list(MODULATIONS), list(SNRS_DB))
+    assert set(card["input"]) == {"kind", "render", "draw"}
+    assert card["input"]["kind"] == "constellation"
     assert card["input"]["render"] == json.loads(to_json(RENDER))
     assert card["input"]["draw"] == json.loads(to_json(DRAWING.draw))
     assert set(card["versions"]) == {"pisces", "torch", "torchvision", "python"}
@@ -88,7 +99,7 @@ def test_weights_of_another_model_are_refused(folder):
     (folder / WEIGHTS).write_bytes(weights)
     with pytest.raises(
         ValueError,
-        match=r"model.safetensors is not the file that .*model.json describes .*keep the two together",
+        match=r"model.safetensors is not the file .*model.json describes .*keep the two together",
     ):
         modelfile.load(folder)
 
@@ -114,6 +125,8 @@ def test_card_with_other_classes_than_the_weights(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"kind": "spectrogram"}, r"model.json is not a model card .*spectrogram.*constellation"),
+        ({"kind": "iq"}, r"model.json is not a model card .*samples"),
         (
             {"render": "32 px"},
             r"model.json is not a model card .*make it again with dvc repro --force train",
@@ -134,9 +147,19 @@ def test_card_with_other_classes_than_the_weights(folder):
         ({"snr_head": "tall"}, r"snr_head 'tall' is unknown; there are standard"),
     ],
 )
-def test_card_that_says_something_else(folder, changes, message):
+def test_card_of_another_model_is_refused(folder, changes, message):
     change_card(folder, **changes)
     with pytest.raises(ValueError, match=message):
+        modelfile.load(folder)
+
+
+def test_card_that_names_no_kind_of_input(folder):
+    card = json.loads((folder / CARD).read_text())
+    del card["input"]["kind"]
+    (folder / CARD).write_text(json.dumps(card))
+
+    remedy = "make it again with dvc repro --force train"
+    with pytest.raises(ValueError, match=rf"model.json is not a model card .*'kind'.*{remedy}"):
         modelfile.load(folder)
 
 
@@ -171,7 +194,7 @@ OTHER = {
 def test_other_classes_or_render_settings_are_refused(trained, data, what, change):
     with pytest.raises(
         ValueError,
-        match=rf"the model knows {what} .* but .*constellations has .*; train again with dvc repro train",
+        match=rf"the model knows {what} .* but .*constellations has .*dvc repro train",
     ):
         check_fits(trained._replace(**change), data)
 
@@ -190,7 +213,7 @@ CLDNN = Architecture(
 )
 
 
-def heard(samples: int = SAMPLES) -> TrainedModel:
+def iq_model(samples: int = SAMPLES) -> TrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return TrainedModel(
@@ -203,12 +226,12 @@ def heard(samples: int = SAMPLES) -> TrainedModel:
 
 
 def test_a_cldnn_comes_back_with_its_settings(tmp_path):
-    modelfile.save(tmp_path, heard(128))
+    modelfile.save(tmp_path, iq_model(128))
     card = json.loads((tmp_path / CARD).read_text())
-    assert card["input"] == {"samples": 128}
+    assert card["input"] == {"kind": "iq", "samples": 128}
     assert card["cldnn"] == CLDNN.cldnn._asdict()
     loaded = modelfile.load(tmp_path)
-    assert loaded[1:] == heard(128)[1:]
+    assert loaded[1:] == iq_model(128)[1:]
     assert loaded.model.settings == CLDNN.cldnn
     change_card(tmp_path, cldnn=card["cldnn"] | {"channels": 16})
     with pytest.raises(
@@ -235,7 +258,7 @@ def test_a_model_of_frames_is_not_built_for_images_nor_the_other_way_round():
 
 
 def test_each_model_opens_what_it_was_trained_on(trained, constellations, iq_shards):
-    pictures, waves = (one.input.open(iq_shards.parent) for one in (trained, heard()))
+    pictures, waves = (one.input.open(iq_shards.parent) for one in (trained, iq_model()))
     assert isinstance(pictures, BinStore)
     assert isinstance(waves, IqStore)
     assert (pictures.root, waves.root) == (constellations, iq_shards)
@@ -252,6 +275,6 @@ def test_each_model_opens_what_it_was_trained_on(trained, constellations, iq_sha
 def test_frames_of_another_length_or_class_are_refused(iq_data, what, change):
     with pytest.raises(
         ValueError,
-        match=rf"the model knows {what} .*but .*split_hdf5 has .*; train again with dvc repro train",
+        match=rf"the model knows {what} .*but .*split_hdf5 has .*dvc repro train",
     ):
-        check_fits(heard()._replace(**change), iq_data)
+        check_fits(iq_model()._replace(**change), iq_data)

@@ -80,8 +80,8 @@ def test_constellation_has_unit_power_and_its_number_of_points(modulation):
     assert np.mean(points) == pytest.approx(1 / np.sqrt(2) if modulation == "OOK" else 0, abs=1e-12)
 
 
-# Swami & Sadler 2000, with |C40| for its dependence on the phase. Rounded there to three decimals or, where
-# exact, fewer: hence the tolerance of 1e-3.
+# Swami & Sadler 2000, with |C40| for its dependence on the phase. Rounded there to three decimals
+# or, where exact, fewer: hence the tolerance of 1e-3.
 CUMULANTS = {
     "BPSK": (2, -2),
     "4ASK": (1.36, -1.36),

@@ -1,25 +1,29 @@
-"""The file of pixel lists holds what each mask takes of each frame, whatever the order and chunks of the frames."""
+"""The plan gives what each mask takes of each frame, whatever the order and chunks of frames."""
 
+import json
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 
-import h5py
 import numpy as np
 import pytest
 
+from pisces.core import shards
+from pisces.core.files import write_npz
 from pisces.core.seeding import generator
+from pisces.core.settings import to_json
 from pisces.core.shards import Cell
-from pisces.inputs import binning
 from pisces.inputs.binning import OUTSIDE
 from pisces.inputs.drawing import BinStore
-from pisces.pis import masks, store
+from pisces.pis import masks, sheet, store
 from pisces.pis.masks import KINDS, Mask
-from pisces.pis.store import Perturbations, perturb
+from pisces.pis.store import PerturbationPlan, read_plan
 from tests.conftest import PERTURB, RENDER, SIZE, raw_only, save_bins
 
 VIEWS = ("differential", "raw")  # of four, in another order than in the data
-BOTH = masks.build(VIEWS, PERTURB, SIZE)
+BOTH = tuple(masks.build(VIEWS, PERTURB, SIZE))
 MASKS = 9 + 3 + 4 + 2 + 4  # of a view
+
+Lists = dict[tuple[Mask, str], list[int]]
 
 
 @pytest.fixture(scope="module")
@@ -28,46 +32,79 @@ def chosen_index(index):
 
 
 @pytest.fixture(scope="module")
-def written(data, chosen_index, tmp_path_factory):
-    path = tmp_path_factory.mktemp("perturb") / "perturbations.h5"
-    summary = perturb(data, chosen_index, BOTH, PERTURB, 1, path)
-    assert summary == {"frames": 30, "dark_frames": 0, "masks": 2 * MASKS}
-    return path
+def plan(data, chosen_index) -> PerturbationPlan:
+    return PerturbationPlan(chosen_index, BOTH, PERTURB, 1, data.render)
+
+
+@pytest.fixture(scope="module")
+def planned(data, plan) -> list[Lists]:
+    return frames_of(plan, data)
 
 
 def counts_of(data: BinStore, index: np.ndarray, view: str) -> np.ndarray:
     """Points (n, pixels) in each pixel of a view, from what its shards hold."""
     bins = data.gather(index)[data.render.views.index(view)]
-    return np.stack(
-        [np.bincount(row[row != OUTSIDE], minlength=data.render.size**2) for row in bins]
-    )
+    pixels = data.render.size**2
+    return np.stack([np.bincount(row[row != OUTSIDE], minlength=pixels) for row in bins])
 
 
-def frames_in(path) -> list[dict[tuple[Mask, str], list[int]]]:
-    """What each frame of a file gives up to each mask and control."""
-    file = Perturbations(path)
-    frames: list[dict[tuple[Mask, str], list[int]]] = [{} for _ in file.frame]
-    for mask, kind in product(file.masks, KINDS):
-        pixels, offsets = file.pixels(mask, kind, 0, len(frames))
-        for frame, (a, b) in zip(frames, pairwise(offsets), strict=True):
-            frame[mask, kind] = pixels[a:b].tolist()
+def frames_of(plan: PerturbationPlan, data: BinStore, chunk: int = 100) -> list[Lists]:
+    """What each mask and control takes of each frame."""
+    frames: list[Lists] = [{} for _ in plan.frame]
+    for start, stop in plan.chunks(chunk):
+        for view in plan.views:
+            of_view = [mask for mask in plan.masks if mask.view == view]
+            of_frames = plan.taken(data, start, stop, of_view)
+            for lists, taken in zip(frames[start:stop], of_frames, strict=True):
+                for kind in KINDS:
+                    for mask in of_view:
+                        lists[mask, kind] = taken.pixels(mask, kind).tolist()
     return frames
 
 
-def test_round_trip(data, chosen_index, written):
-    file = Perturbations(written)
-    assert file.masks == BOTH
-    assert np.array_equal(file.frame, chosen_index)
-    read = frames_in(written)
+def test_the_plan_is_what_masks_take_of_the_counts(data, chosen_index, planned):
     for view in VIEWS:
         counts = counts_of(data, chosen_index, view)
         of_view = [mask for mask in BOTH if mask.view == view]
-        for one, frame, lists in zip(counts, chosen_index, read, strict=True):
-            expected = masks.take(one, of_view, PERTURB, 1, data.identity(frame))
-            for mask, three in expected.items():
-                assert [lists[mask, kind] for kind in KINDS] == [
-                    pixels.tolist() for pixels in three
-                ]
+        for points, frame, lists in zip(counts, chosen_index, planned, strict=True):
+            expected = masks.take(points, of_view, PERTURB, 1, data.identity(frame))
+            for mask in of_view:
+                for kind in KINDS:
+                    assert lists[mask, kind] == expected.pixels(mask, kind).tolist()
+
+
+def test_round_trip(data, plan, planned, tmp_path):
+    plan.write(tmp_path / "p.h5")
+    read = read_plan(tmp_path / "p.h5")
+    assert (read.masks, read.settings, read.seed, read.render) == ((BOTH, PERTURB, 1, data.render))
+    assert np.array_equal(read.frame, plan.frame)
+    assert frames_of(read, data) == planned
+
+
+def test_same_bytes_twice(plan, tmp_path):
+    for name in ("a.h5", "b.h5"):
+        plan.write(tmp_path / name)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_the_file_does_not_grow_with_the_lists(plan, tmp_path):
+    """An index of three numbers a frame and all settings, however many masks of many pixels."""
+    many = replace(plan, frame=np.tile(plan.frame, (100, 1)))
+    many.write(tmp_path / "p.h5")
+    names = len(str(many.masks))
+    assert (tmp_path / "p.h5").stat().st_size < many.frame.nbytes + names + 16_000
+
+
+def test_more_masks_than_an_attribute_holds(plan, tmp_path):
+    settings = replace(PERTURB, regions=("window",), window=0.1, stride=0.02)
+    many = tuple(masks.build(RENDER.views, settings, SIZE))
+    assert len(json.dumps(many)) > 65536
+    replace(plan, masks=many, settings=settings).write(tmp_path / "p.h5")
+    assert read_plan(tmp_path / "p.h5").masks == many
+
+
+def test_another_seed_takes_others(data, plan, planned):
+    assert frames_of(replace(plan, seed=2), data) != planned
 
 
 def test_counts_of_a_view_are_those_of_its_shards(data, chosen_index):
@@ -77,192 +114,175 @@ def test_counts_of_a_view_are_those_of_its_shards(data, chosen_index):
         assert np.array_equal(counts, counts_of(data, chosen_index, view))
 
 
-def test_pixels_of_several_frames_come_with_offsets_from_zero(written):
-    file, each = Perturbations(written), frames_in(written)
-    mask = Mask("raw", "percentile", "top", 20)
-    pixels, offsets = file.pixels(mask, "mask", 11, 19)
-    assert pixels.dtype == np.uint16
-    assert [pixels[a:b].tolist() for a, b in pairwise(offsets)] == [
-        frame[mask, "mask"] for frame in each[11:19]
-    ]
+def test_lists_are_counted_on_through_the_views(data, plan, planned):
+    """Of frames 11 to 19, as a probe takes them: offsets from 0, pixels of `raw` come first."""
+    for mask in (Mask("raw", "percentile", "top", 20), Mask("differential", "ring", "1", None)):
+        lists = plan.pixels(data, 11, 19, [*BOTH[:2], mask])
+        assert set(lists) == {*BOTH[:2], mask}
+        pixels, offsets = lists[mask]
+        first = RENDER.views.index(mask.view) * SIZE**2
+        assert [(pixels[a:b] - first).tolist() for a, b in pairwise(offsets)] == [
+            frame[mask, "mask"] for frame in planned[11:19]
+        ]
 
 
-def test_chunks_of_any_size_give_the_same_file(data, chosen_index, written, tmp_path, monkeypatch):
-    """Both where frames are made and where they are read; 30 frames are no multiple of 7."""
-    monkeypatch.setattr(store, "CHUNK", 7)
-    perturb(data, chosen_index, BOTH, PERTURB, 1, tmp_path / "chunked.h5")
-    assert frames_in(tmp_path / "chunked.h5") == frames_in(written)
-    with h5py.File(written) as one, h5py.File(tmp_path / "chunked.h5") as other:
-        names: list[str] = []
-        one.visititems(
-            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-        )
-        assert len(names) == 1 + 2 * len(KINDS) * len(BOTH)
-        assert all(np.array_equal(one[name], other[name]) for name in names)
-    assert list(Perturbations(written).chunks(7)) == [(0, 7), (7, 14), (14, 21), (21, 28), (28, 30)]
+def test_chunks_do_not_matter(data, plan, planned):
+    """30 frames are no multiple of 7."""
+    assert frames_of(plan, data, chunk=7) == planned
+    assert list(plan.chunks(7)) == [(0, 7), (7, 14), (14, 21), (21, 28), (28, 30)]
 
 
-def test_order_and_company_of_frames_do_not_matter(data, chosen_index, written, tmp_path):
+def test_order_and_company_of_frames_do_not_matter(data, plan, planned):
     some = np.array([22, 3, 17, 8])
-    perturb(data, chosen_index[some], BOTH, PERTURB, 1, tmp_path / "some.h5")
-    everything = frames_in(written)
-    assert frames_in(tmp_path / "some.h5") == [everything[i] for i in some]
+    found = frames_of(replace(plan, frame=plan.frame[some]), data)
+    assert found == [planned[i] for i in some]
 
 
 def test_masks_of_a_view_do_not_depend_on_others_rendered_or_masked(
-    data, iq_shards, chosen_index, written, tmp_path
+    data, index, plan, planned, tmp_path
 ):
-    binning.render(iq_shards, tmp_path / "one", replace(RENDER, **({"views": ("differential",)})))
-    alone = BinStore(tmp_path / "one")
-    one = [mask for mask in BOTH if mask.view == "differential"]
-    for where, file in ((alone, "rendered.h5"), (data, "masked.h5")):
-        perturb(where, chosen_index, one, PERTURB, 1, tmp_path / file)
-        for frame, together in zip(frames_in(tmp_path / file), frames_in(written), strict=True):
+    one = tuple(mask for mask in BOTH if mask.view == "differential")
+    for cell in {(m, s) for m, s, _ in plan.frame.tolist()}:
+        of_cell = index[(index[:, 0] == cell[0]) & (index[:, 1] == cell[1])]
+        name = Cell(data.modulations[cell[0]], data.snrs_db[cell[1]])
+        bins = data.gather(of_cell)[RENDER.views.index("differential")]
+        rows = np.array([data.identity(frame)[2] for frame in of_cell])
+        render = replace(RENDER, views=("differential",))
+        arrays = {"differential/bins": bins, "row": rows}
+        shards.save(name.path(tmp_path), arrays, {"render": to_json(render)})
+    alone = BinStore(tmp_path)
+
+    for where in (alone, data):
+        found = frames_of(replace(plan, masks=one, render=where.render), where)
+        for frame, together in zip(found, planned, strict=True):
             assert frame == {key: together[key] for key in frame}
             assert frame[Mask("differential", "exact", "top", 20), "mask"]
 
 
-def test_masks_of_a_view_that_the_data_lack_are_refused(chosen_index, tmp_path, iq_shards):
-    binning.render(iq_shards, tmp_path / "one", raw_only())
-    message = (
-        r"perturb.views names 'noise', but the data have raw; change perturb.views or render.views"
-    )
+def test_masks_of_a_view_that_the_data_lack_are_refused(chosen_index):
+    message = r"perturb\.views .*'noise'.* raw;.* render\.views"
+    chosen = tuple(masks.build(("raw", "noise"), PERTURB, SIZE))
     with pytest.raises(ValueError, match=message):
-        perturb(
-            BinStore(tmp_path / "one"),
-            chosen_index,
-            masks.build(("raw", "noise"), PERTURB, SIZE),
-            PERTURB,
-            1,
-            tmp_path / "p.h5",
-        )
-    assert not (tmp_path / "p.h5").exists()
+        PerturbationPlan(chosen_index, chosen, PERTURB, 1, raw_only())
 
 
-def test_same_bytes_twice_and_others_for_another_seed(data, chosen_index, written, tmp_path):
-    perturb(data, chosen_index, BOTH, PERTURB, 1, tmp_path / "again.h5")
-    assert (tmp_path / "again.h5").read_bytes() == written.read_bytes()
-    perturb(data, chosen_index, BOTH, PERTURB, 2, tmp_path / "other.h5")
-    assert frames_in(tmp_path / "other.h5") != frames_in(written)
+def test_data_that_were_rendered_otherwise_are_refused(data, plan):
+    other = replace(plan, render=replace(RENDER, delay=5))
+    with pytest.raises(ValueError, match=r"delay=4.*delay=5.*dvc repro perturb"):
+        other.pixels(data, 0, 1, BOTH[:1])
 
 
 def test_a_dark_frame_gives_up_nothing_and_is_counted_once(tmp_path, monkeypatch):
-    """The second frame is dark in `raw`, the third in `noise`, the fourth in both; each is a chunk of its own."""
+    """The second frame is dark in `raw`, the third in `noise`, the fourth in both."""
     monkeypatch.setattr(store, "CHUNK", 1)
     raw, noise = generator(1, "test dark").integers(0, 256, (2, 4, 64))
     raw[[1, 3]], noise[[2, 3]] = OUTSIDE, OUTSIDE
-    save_bins(
-        tmp_path / "constellations", Cell("QPSK", 0), {"raw": raw, "noise": noise[:, :50]}, 16
-    )
-    data, index = (
-        BinStore(tmp_path / "constellations"),
-        np.array([[0, 0, row] for row in range(4)]),
-    )
-    for views, dark_frames in ((("raw",), 2), (("raw", "noise"), 3)):
-        wanted = masks.build(views, PERTURB, 16)
-        summary = perturb(data, index, wanted, PERTURB, 1, tmp_path / f"{len(views)}.h5")
-        assert summary == {"frames": 4, "dark_frames": dark_frames, "masks": len(views) * MASKS}
-    giving = [
-        {mask.view for (mask, _), pixels in frame.items() if pixels}
-        for frame in frames_in(tmp_path / "2.h5")
-    ]
+    save_bins(tmp_path, Cell("QPSK", 0), {"raw": raw, "noise": noise[:, :50]}, 16)
+    data = BinStore(tmp_path)
+    index = np.array([[0, 0, row] for row in range(4)])
+
+    plans = []
+    for views, dark in ((("raw",), 2), (("raw", "noise"), 3)):
+        chosen = tuple(masks.build(views, PERTURB, 16))
+        plans.append(PerturbationPlan(index, chosen, PERTURB, 1, data.render))
+        assert store.dark_frames(data, plans[-1]) == dark
+
+    giving = []
+    for frame in frames_of(plans[1], data):
+        giving.append({mask.view for (mask, _), pixels in frame.items() if pixels})
     assert giving == [{"raw", "noise"}, {"noise"}, {"raw"}, set()]
-    assert frames_in(tmp_path / "1.h5")[2][Mask("raw", "exact", "top", 20), "mask"]
 
 
-def test_no_file(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"perturbations.h5 does not exist; make it with dvc repro perturb"
-    ):
-        Perturbations(tmp_path / "perturbations.h5")
+def test_no_plan(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"p\.h5 .*dvc repro perturb"):
+        read_plan(tmp_path / "p.h5")
+    (tmp_path / "p.h5").write_text("no HDF5")
+    with pytest.raises(ValueError, match=r"p\.h5 .*dvc repro --force perturb"):
+        read_plan(tmp_path / "p.h5")
 
 
-def test_preview_shows_what_masks_take(data, written):
-    """Two frames in two views: four rows. The largest level of both rules is 20 %, and `random` of all pixels is left out."""
-    preview, each, file = store.preview(data, written), frames_in(written), Perturbations(written)
-    columns = [
-        ("exact", "top", 20),
-        ("exact", "bottom", 20),
-        ("exact", "random", 20),
-        ("percentile", "top", 20),
-        ("percentile", "bottom", 20),
-    ]
-    columns += [
-        ("ring", "1", None),
-        ("sector", "1", None),
-        ("cluster", "core", None),
-        ("cluster", "transition", None),
-    ]
+# The sheet of examples
+
+
+def columns_of(preview: sheet.Sheet) -> dict[str, np.ndarray]:
+    return dict(zip(preview.names.tolist(), preview.taken, strict=True))
+
+
+def test_the_sheet_shows_what_masks_take(data, plan, planned):
+    """Two frames in two views: four rows. Both rules have 20 %; `random` of all is left out."""
+    preview = sheet.sheet(data, plan)
+    by_rule = {"exact": ("top", "bottom", "random"), "percentile": ("top", "bottom")}
+    columns = [(rule, name, 20) for rule, names in by_rule.items() for name in names]
+    columns += [("ring", "1", None), ("sector", "1", None)]
+    columns += [("cluster", "core", None), ("cluster", "transition", None)]
     names = [f"{rule} {name}" + (" 20 %" if level else "") for rule, name, level in columns]
-    assert list(preview.taken) == names
+    assert preview.names.tolist() == names
     assert preview.images.shape == (4, SIZE, SIZE)
-    shown, brightness, drawn = [], {view: [] for view in VIEWS}, {view: [] for view in VIEWS}
+
+    shown, points, drawn = [], {view: [] for view in VIEWS}, {view: [] for view in VIEWS}
     for row, (image, title) in enumerate(zip(preview.images, preview.titles, strict=True)):
         view, cell = title.split("\n")
-        taken = [np.flatnonzero(preview.taken[name][row]).tolist() for name in names]
+        taken = [np.flatnonzero(of_mask[row]).tolist() for of_mask in preview.taken]
         (number,) = (
             i
-            for i, frame in enumerate(each)
+            for i, frame in enumerate(planned)
             if [frame[Mask(view, *column), "mask"] for column in columns] == taken
         )
-        brightness[view].append(np.log1p(counts_of(data, file.frame[number : number + 1], view)[0]))
+        points[view].append(np.log1p(counts_of(data, plan.frame[number : number + 1], view)[0]))
         drawn[view].append(image.ravel())
-        assert cell == "{}, {} dB".format(*data.identity(file.frame[number])[:2])
+        assert cell == "{}, {} dB".format(*data.identity(plan.frame[number])[:2])
         shown.append((number, view))
+
     assert shown[0][0] == shown[1][0] != shown[2][0] == shown[3][0]
     assert [view for _, view in shown] == [*VIEWS, *VIEWS]
     for view in VIEWS:  # on one scale, or the SNR would not show
-        assert np.stack(drawn[view]) == pytest.approx(
-            np.stack(brightness[view]) / np.max(brightness[view])
-        )
+        scaled = np.stack(points[view]) / np.max(points[view])
+        assert np.stack(drawn[view]) == pytest.approx(scaled)
 
 
 @pytest.mark.parametrize(
     ("views", "rows"), [(("noise",), 4), (RENDER.views, 4), (("raw", "symbol", "noise"), 3)]
 )
-def test_preview_has_as_many_frames_as_there_is_room_for(data, chosen_index, tmp_path, views, rows):
-    """With one rule alone, the largest level that leaves something to see; the smallest where none does."""
+def test_the_sheet_has_as_many_frames_as_there_is_room_for(data, plan, views, rows):
+    """With one rule alone, the largest level that leaves something to see, or the smallest."""
     for levels, shown in (((5, 10), 10), ((50, 60), 50)):
         settings = replace(
             PERTURB,
-            **(
-                {
-                    "rules": ("exact",),
-                    "masks": ("top", "random"),
-                    "levels_percent": levels,
-                    "regions": (),
-                }
-            ),
+            rules=("exact",),
+            masks=("top", "random"),
+            levels_percent=levels,
+            curve_percent=(),
+            regions=(),
         )
-        perturb(
-            data, chosen_index, masks.build(views, settings, SIZE), settings, 1, tmp_path / "p.h5"
-        )
-        preview = store.preview(data, tmp_path / "p.h5")
+        chosen = tuple(masks.build(views, settings, SIZE))
+        preview = sheet.sheet(data, replace(plan, masks=chosen, settings=settings))
         assert len(preview.titles) == len(preview.images) == rows
-        assert list(preview.taken) == [f"exact top {shown} %", f"exact random {shown} %"]
-        for image, taken in zip(preview.images, preview.taken[f"exact top {shown} %"], strict=True):
-            assert np.count_nonzero(taken) == masks.exact_size(np.count_nonzero(image), shown) > 0
+        columns = columns_of(preview)
+        assert list(columns) == [f"exact top {shown} %", f"exact random {shown} %"]
+        for image, taken in zip(preview.images, columns[f"exact top {shown} %"], strict=True):
+            lit = np.count_nonzero(image)
+            assert np.count_nonzero(taken) == masks.exact_size(lit, shown) > 0
             assert image[taken].all()
 
 
-def test_preview_of_frames_that_are_dark_in_a_view(tmp_path):
+def test_the_sheet_of_frames_that_are_dark_in_a_view(tmp_path):
     raw = generator(1, "test dark preview").integers(0, 256, (3, 64))
-    save_bins(
-        tmp_path / "constellations",
-        Cell("QPSK", 0),
-        {"raw": raw, "noise": np.full((3, 50), OUTSIDE)},
-        16,
-    )
-    data, wanted = (
-        BinStore(tmp_path / "constellations"),
-        masks.build(("raw", "noise"), PERTURB, 16),
-    )
-    perturb(
-        data, np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]]), wanted, PERTURB, 1, tmp_path / "p.h5"
-    )
-    preview = store.preview(data, tmp_path / "p.h5")
-    for image, title, taken in zip(
-        preview.images, preview.titles, preview.taken["exact top 20 %"], strict=True
-    ):
+    dark = np.full((3, 50), OUTSIDE)
+    save_bins(tmp_path, Cell("QPSK", 0), {"raw": raw, "noise": dark}, 16)
+    data = BinStore(tmp_path)
+    chosen = tuple(masks.build(("raw", "noise"), PERTURB, 16))
+    plan = PerturbationPlan(data.every_frame(), chosen, PERTURB, 1, data.render)
+
+    preview = sheet.sheet(data, plan)
+    taken = columns_of(preview)["exact top 20 %"]
+    for image, title, of_row in zip(preview.images, preview.titles, taken, strict=True):
         lit = title.startswith("raw")
-        assert (image.max(), taken.any()) == (lit, lit)
+        assert (image.max(), of_row.any()) == (lit, lit)
+
+
+def test_the_sheet_is_an_npz_without_pickles(data, plan, tmp_path):
+    write_npz(tmp_path / "sheet.npz", sheet.sheet(data, plan)._asdict())
+    with np.load(tmp_path / "sheet.npz") as file:
+        assert (file["images"].dtype, file["taken"].dtype) == (np.float32, bool)
+        assert file["taken"].shape == (len(file["names"]), *file["images"].shape)
+        assert len(file["titles"]) == len(file["images"])

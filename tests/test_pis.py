@@ -1,9 +1,10 @@
-"""Scores of models whose answers hang on known pixels, in closed form; and intervals that mean what they say."""
+"""Scores of models whose answers hang on known pixels, in closed form; and intervals that mean
+what they say.
+"""
 
 import json
 from dataclasses import replace
-from itertools import pairwise, product
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,29 +12,22 @@ import pytest
 import torch
 from torch import nn
 
-from pisces.core import shards
+from pisces.core import shards, stats
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
-from pisces.inputs import binning
+from pisces.core.tasks import TASKS
+from pisces.inputs import rendering
 from pisces.inputs.binning import OUTSIDE
 from pisces.inputs.drawing import BinStore, Drawing, DrawingProber
 from pisces.inputs.waveform import IqStore, WaveformProber
 from pisces.pis import score as scores
+from pisces.pis import summary, tables
 from pisces.pis.masks import KINDS, Mask, build
-from pisces.pis.score import (
-    TASKS,
-    Outcome,
-    areas,
-    by_cell,
-    holm,
-    impact,
-    measure,
-    published,
-    realised_fractions,
-    table,
-)
+from pisces.pis.score import Outcome, impact, measure
 from pisces.pis.settings import MaskSettings
-from pisces.pis.store import Perturbations, perturb
+from pisces.pis.store import PerturbationPlan
+from pisces.pis.summary import published
+from pisces.pis.tables import areas, by_cell, table
 from tests.conftest import PERTURB, RENDER, SAMPLES, SIZE, draw, raw_only, save_bins
 
 CPU = torch.device("cpu")
@@ -64,23 +58,23 @@ def settings(**changes) -> MaskSettings:
     return replace(PERTURB, **(usual | changes))
 
 
-def perturbed(
-    data: BinStore,
-    index: np.ndarray,
-    path: Path,
-    views: tuple[str, ...] = ("raw",),
-    **changes,
-) -> Perturbations:
-    """The file of the masks that `settings` ask for."""
-    perturb(
-        data,
-        index,
-        build(views, settings(**changes), data.render.size),
-        settings(**changes),
-        1,
-        path,
-    )
-    return Perturbations(path)
+def planned(
+    data: BinStore, index: np.ndarray, views: tuple[str, ...] = ("raw",), **changes
+) -> PerturbationPlan:
+    """The masks that `settings` ask for, of the frames of an index."""
+    masks = tuple(build(views, settings(**changes), data.render.size))
+    return PerturbationPlan(index, masks, settings(**changes), 1, data.render)
+
+
+def lists_of(plan: PerturbationPlan, data: BinStore) -> dict[tuple[Mask, str], list[np.ndarray]]:
+    """The lit pixels that every mask and control takes of each frame."""
+    lists = {}
+    for view in plan.views:
+        of_view = [mask for mask in plan.masks if mask.view == view]
+        of_frames = list(plan.taken(data, 0, len(plan.frame), of_view))
+        for mask, kind in product(of_view, KINDS):
+            lists[mask, kind] = [taken.pixels(mask, kind) for taken in of_frames]
+    return lists
 
 
 class Counted(nn.Module):
@@ -111,7 +105,10 @@ class Constant(Counted):
 
 
 class Linear(Counted):
-    """Random weights over the pixels of all views: sensitive to all of them, in no particular way."""
+    """Random weights over the pixels of all views.
+
+    Sensitive to all of them, in no particular way.
+    """
 
     def __init__(self):
         super().__init__(slice(None))
@@ -147,20 +144,15 @@ def test_score_of_nothing_taken_is_undefined():
     assert impact(-0.02, 0.05) == pytest.approx(-0.4)
 
 
-def test_realised_fractions_by_hand():
-    """One of two lit pixels with 3 of 4 samples, and a dark pixel, of 4; nothing; a dark frame that loses a dark pixel."""
-    counts = np.array([[0, 1, 3, 0], [2, 2, 0, 0], [0, 0, 0, 0]], np.float32)
-    fractions = realised_fractions(counts, np.array([2, 3, 1], np.uint16), np.array([0, 2, 2, 3]))
-    assert fractions.tolist() == [[2 / 4, 0, 1 / 4], [1 / 2, 0, 0], [3 / 4, 0, 0]]
-
-
 def outcome_of(
     before: dict[str, np.ndarray],
     after: dict[str, dict[str, np.ndarray]],
     mask: Mask,
     fraction: float,
 ) -> Outcome:
-    """One mask's outcome, `after` being kind -> task -> (n,) bool, with the same fraction in every frame."""
+    """One mask's outcome, `after` being kind -> task -> (n,) bool, with the same fraction in every
+    frame.
+    """
     n = len(before["joint"])
     outcome = Outcome([mask], n)
     outcome.baseline = before
@@ -171,7 +163,9 @@ def outcome_of(
 
 
 def test_published_scores_from_answers():
-    """The published accuracies are whole numbers of the 111 412 test frames; taking 5.5 % of the lit pixels, they score less."""
+    """The published accuracies are whole numbers of the 111 412 test frames; taking 5.5 % of the
+    lit pixels, they score less.
+    """
     n = 111_412
 
     def first(modulation: float, snr: float, joint: float) -> dict[str, np.ndarray]:
@@ -199,9 +193,12 @@ def test_published_scores_from_answers():
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory, write_constellations) -> BinStore:
-    """2 modulations x 2 SNRs on 8 x 8 pixels, 20 of them lit, each frame with one brightest: 10 samples, the others at most 3.
+    """2 modulations x 2 SNRs on 8 x 8 pixels, 20 of them lit, each frame with one brightest.
 
-    Frames of the second modulation have it in the key pixel, of the first never there; 60 samples are inside at the second SNR and
+    10 samples, the others at most 3.
+
+    Frames of the second modulation have it in the key pixel, of the first never there; 60 samples
+    are inside at the second SNR and
     30 at the first. So the planted model is always right, until the brightest pixel goes.
     """
     cells = {}
@@ -221,10 +218,10 @@ def planted(tmp_path_factory, write_constellations) -> BinStore:
 
 
 @pytest.fixture(scope="module")
-def everything(planted, tmp_path_factory) -> Perturbations:
+def everything(planted) -> PerturbationPlan:
     """All masks of 5 and 20 % (1 and 4 of 20 pixels), for every frame."""
     index = np.array([[m, s, frame] for m in (0, 1) for s in (0, 1) for frame in range(FRAMES)])
-    return perturbed(planted, index, tmp_path_factory.mktemp("pis") / "perturbations.h5")
+    return planned(planted, index)
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +242,11 @@ def of(rows: pd.DataFrame, rule: str, mask: str, level: float) -> pd.DataFrame:
 
 
 def test_planted_pixel_scores_what_it_must(outcome, rows):
-    """Top 5 % is the brightest pixel: half of the frames lose their modulation, half their SNR, three quarters one or both."""
-    assert scores.baseline(outcome) == dict.fromkeys(TASKS, 1.0)
+    """Top 5 % is the brightest pixel.
+
+    Half of the frames lose their modulation, half their SNR, three quarters one or both.
+    """
+    assert outcome.accuracy() == dict.fromkeys(TASKS, 1.0)
     top = of(rows, "exact", "top", 5)
     assert top.loc[list(TASKS), "accuracy"].tolist() == [0.5, 0.5, 0.25]
     assert top.loc[list(TASKS), "accuracy_drop"].tolist() == [0.5, 0.5, 0.75]
@@ -280,26 +280,25 @@ def test_planted_pixel_ranks_first(rows):
     ("name", "kind"), [("random", "mask"), ("top", "control_count"), ("bottom", "control_mass")]
 )
 def test_random_masks_score_as_often_as_they_hit(everything, planted, rows, name, kind):
-    """The modulation is lost where the list holds the key pixel and a frame of the second modulation; counted in the file."""
+    """The modulation is lost where the list holds the key pixel and a frame of the second
+    modulation; counted in the plan.
+    """
     mask = Mask("raw", "exact", name, 20.0)
-    pixels, offsets = everything.pixels(mask, kind, 0, 4 * FRAMES)
-    hits = [
-        KEY_PIXEL in pixels[a:b] and m == 1
-        for (a, b), m in zip(pairwise(offsets), everything.frame[:, 0], strict=True)
-    ]
-    counts = np.stack(
-        [np.bincount(b[b < 64], minlength=64) for b in planted.bins(everything.frame)]
-    )
-    fraction = realised_fractions(counts, pixels, offsets)[1].mean()
+    lists = lists_of(everything, planted)[mask, kind]
+    second = everything.frame[:, 0] == 1
+    hits = np.array([KEY_PIXEL in pixels for pixels in lists]) & second
+    lit = np.count_nonzero(counts_of(planted, everything.frame), axis=1)
+    fraction = np.mean([len(pixels) for pixels in lists] / lit)
     row = of(rows, "exact", name, 20).loc["modulation"]
     assert row["pis" if kind == "mask" else f"{kind}_pis"] == pytest.approx(
         np.mean(hits) / fraction
     )
-    # Where 4 of 20 pixels are taken, half of the frames are hit with probability 1/5: 0.5 * 0.2 / 0.2.
+    # Where 4 of 20 pixels are taken, half of the frames are hit with probability 1/5: 0.5 * 0.2 /
+    # 0.2.
     if kind != "control_mass":
         assert fraction == pytest.approx(0.2)
         assert np.mean(hits) == pytest.approx(0.1, abs=5 * np.sqrt(0.2 * 0.8 / 120) / 2)
-    assert any(hits)
+    assert hits.any()
 
 
 def test_excess_is_over_the_count_control_and_that_of_a_random_mask_covers_zero(rows):
@@ -314,7 +313,7 @@ def test_excess_is_over_the_count_control_and_that_of_a_random_mask_covers_zero(
 
 def test_a_constant_model_scores_zero(planted, everything):
     outcome = measure(Constant(), drawn(planted), planted, everything, CPU)
-    assert scores.baseline(outcome) == {"modulation": 0.5, "snr": 0.5, "joint": 0.25}
+    assert outcome.accuracy() == {"modulation": 0.5, "snr": 0.5, "joint": 0.25}
     found = table(outcome, 100, rng())[
         ["pis", "pis_ci_low", "pis_ci_high", "pis_nominal", "control_count_pis", "control_mass_pis"]
     ]
@@ -331,22 +330,19 @@ def test_nominal_and_realised_scores_share_the_drop(rows):
     assert exact["pis_nominal"].tolist() == pytest.approx(
         exact["pis"].tolist()
     )  # 20 lit pixels: 5 and 20 % are whole numbers of them
-    # By the published rule, bottom 5 % of 18 ones, a two and a ten, or 7 twos, 12 threes and a ten, is every tied one: 12.5 of 20.
+    # By the published rule, bottom 5 % of 18 ones, a two and a ten, or 7 twos, 12 threes and a
+    # ten, is every tied one: 12.5 of 20.
     tied = of(rows, "percentile", "bottom", 5)
     assert tied["fraction_lit"].tolist() == pytest.approx([(18 + 7) / 2 / 20] * 3)
     assert tied.loc["snr", "pis_nominal"] == pytest.approx(tied.loc["snr", "pis"] * 0.625 / 0.05)
     assert tied.loc["snr", "accuracy_drop"] == 0.5
 
 
-def questions(file: Perturbations, counts: np.ndarray) -> set[tuple]:
-    """(frame, lit pixels taken) of all lists in the file, and of taking none, for counts (n, pixels)."""
-    different = {(frame,) for frame in range(len(counts))}
-    for mask, kind in product(file.masks, KINDS):
-        pixels, offsets = file.pixels(mask, kind, 0, len(counts))
-        for frame, (a, b) in enumerate(pairwise(offsets)):
-            different.add(
-                (frame, *(pixel for pixel in pixels[a:b].tolist() if counts[frame, pixel]))
-            )
+def different_lists(plan: PerturbationPlan, data: BinStore) -> set[tuple]:
+    """(frame, lit pixels taken) of all lists of one view, and of taking none."""
+    different: set[tuple] = {(frame,) for frame in range(len(plan.frame))}
+    for lists in lists_of(plan, data).values():
+        different |= {(frame, *pixels.tolist()) for frame, pixels in enumerate(lists)}
     return different
 
 
@@ -362,24 +358,25 @@ def counts_of(data: BinStore, index: np.ndarray) -> np.ndarray:
 def test_each_frame_is_asked_once_for_each_different_list(planted, everything):
     model = Planted()
     measure(model, drawn(planted), planted, everything, CPU)
-    assert model.images == len(questions(everything, counts_of(planted, everything.frame)))
-    # Of 36 lists and the frame as it is: the masks of one exact level share their count control, and a tie makes bottom 5 and 20 % one.
+    assert model.images == len(different_lists(everything, planted))
+    # Of 36 lists and the frame as it is: the masks of one exact level share their count control,
+    # and a tie makes bottom 5 and 20 % one.
     assert model.images <= 4 * FRAMES * (37 - 4 - 3)
 
 
-def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(
-    planted, everything, tmp_path
-):
-    """Windows of 2 x 2 of 64 pixels, 20 of them lit, often hold none, and 2 % of 64 pixels drawn from all are mostly dark."""
+def test_a_list_that_takes_nothing_gets_the_answer_of_the_whole_frame(planted, everything):
+    """Windows of 2 x 2 of 64 pixels, 20 of them lit, often hold none, and 2 % of 64 pixels drawn
+    from all are mostly dark.
+    """
     changes = {
         "rules": ("percentile",),
         "masks": ("random",),
         "levels_percent": (2,),
         "regions": ("window",),
     }
-    file, model = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes), Planted()
+    file, model = planned(planted, everything.frame, **changes), Planted()
     outcome = measure(model, drawn(planted), planted, file, CPU)
-    assert model.images == len(questions(file, counts_of(planted, file.frame)))
+    assert model.images == len(different_lists(file, planted))
     nothing = outcome.fraction["mask"][:, 1] == 0
     assert nothing.any(axis=1).all()
     assert not nothing.all(axis=1).any()
@@ -395,10 +392,9 @@ def test_a_dark_frame_keeps_its_answer(write_constellations, tmp_path):
             tmp_path, {Cell(m, s): bins for m in ("BPSK", "QPSK") for s in (0, 10)}, 8
         )
     )
-    file = perturbed(
+    file = planned(
         data,
         np.array([[1, 0, 0], [1, 0, 1]]),
-        tmp_path / "p.h5",
         rules=("exact",),
         masks=("top",),
         levels_percent=(100,),
@@ -412,7 +408,9 @@ def test_a_dark_frame_keeps_its_answer(write_constellations, tmp_path):
 
 
 def test_no_frame_is_left_out(outcome, everything):
-    """Every mask but the published random one, which may miss, takes lit pixels of every frame, and so does its count control."""
+    """Every mask but the published random one, which may miss, takes lit pixels of every frame,
+    and so does its count control.
+    """
     never_misses = [
         i for i, mask in enumerate(everything.masks) if mask[1:3] != ("percentile", "random")
     ]
@@ -436,11 +434,10 @@ def test_batch_size_does_not_matter(planted, everything, outcome, monkeypatch, b
     assert table(again, 50, rng()).equals(table(outcome, 50, rng()))
 
 
-def test_joint_is_never_above_either_task(data, index, tmp_path):
-    file = perturbed(
+def test_joint_is_never_above_either_task(data, index):
+    file = planned(
         data,
         index,
-        tmp_path / "p.h5",
         ("raw", "noise"),
         masks=("top", "bottom"),
         levels_percent=(5,),
@@ -462,7 +459,10 @@ def test_joint_is_never_above_either_task(data, index, tmp_path):
 
 @pytest.fixture(scope="module")
 def paired(planted, tmp_path_factory) -> BinStore:
-    """The planted frames as `raw`, behind a view of other points: 40 or so on other pixels, now and then on the key one."""
+    """The planted frames as `raw`, behind a view of other points.
+
+    40 or so on other pixels, now and then on the key one.
+    """
     root = tmp_path_factory.mktemp("paired")
     for (m, modulation), (s, snr_db) in product(
         enumerate(planted.modulations), enumerate(planted.snrs_db)
@@ -478,11 +478,10 @@ def paired(planted, tmp_path_factory) -> BinStore:
 
 
 @pytest.fixture(scope="module")
-def of_both(paired, everything, tmp_path_factory) -> Perturbations:
-    return perturbed(
+def of_both(paired, everything) -> PerturbationPlan:
+    return planned(
         paired,
         everything.frame,
-        tmp_path_factory.mktemp("both") / "perturbations.h5",
         ("raw", "symbol"),
     )
 
@@ -528,16 +527,19 @@ def test_scores_of_a_view_do_not_depend_on_which_others_are_rendered_or_masked(
 
 
 def test_fractions_are_of_the_view_of_the_mask(paired, of_both, looks_at_raw):
+    lists = lists_of(of_both, paired)
     for v, view in enumerate(paired.render.views):
         bins = paired.gather(of_both.frame)[v]
         counts = np.stack([np.bincount(row[row != OUTSIDE], minlength=64) for row in bins])
-        of_view = [i for i, mask in enumerate(of_both.masks) if mask.view == view]
-        assert len(of_view) == 12
-        for i, kind in product(of_view, KINDS):
-            expected = realised_fractions(
-                counts, *of_both.pixels(of_both.masks[i], kind, 0, len(counts))
-            )
-            assert np.array_equal(looks_at_raw.fraction[kind][i], expected.astype(np.float32))
+        lit, points = np.count_nonzero(counts, axis=1), counts.sum(axis=1)
+        places = [i for i, mask in enumerate(of_both.masks) if mask.view == view]
+        assert len(places) == 12
+        for i, kind in product(places, KINDS):
+            taken = lists[of_both.masks[i], kind]
+            held = [of_frame[pixels].sum() for of_frame, pixels in zip(counts, taken, strict=True)]
+            found = looks_at_raw.fraction[kind][i]
+            assert found[1] == pytest.approx([len(pixels) for pixels in taken] / lit)
+            assert found[2] == pytest.approx(held / points)
 
 
 class Watcher(Constant):
@@ -553,52 +555,42 @@ class Watcher(Constant):
 
 
 def test_masks_and_controls_take_the_listed_pixels_of_their_own_view_and_no_others(
-    paired, everything, tmp_path
+    paired, everything
 ):
-    chosen = [Mask("symbol", "exact", "top", 20.0), Mask("raw", "exact", "random", 20.0)]
-    perturb(paired, everything.frame, chosen, settings(), 1, tmp_path / "p.h5")
-    file, model = Perturbations(tmp_path / "p.h5"), Watcher()
+    chosen = (Mask("symbol", "exact", "top", 20.0), Mask("raw", "exact", "random", 20.0))
+    file = PerturbationPlan(everything.frame, chosen, settings(), 1, paired.render)
+    model = Watcher()
     measure(model, drawn(paired), paired, file, CPU)
     images = torch.cat(model.shown).flatten(2).numpy()  # (n, views, pixels)
     whole, shown = images[: 4 * FRAMES], {image.tobytes() for image in images}
     expected = {image.tobytes() for image in whole}
-    for kind, mask in product(KINDS, chosen):
-        pixels, offsets = file.pixels(mask, kind, 0, len(whole))
-        for image, (a, b) in zip(whole.copy(), pairwise(offsets), strict=True):
-            image[paired.render.views.index(mask.view), pixels[a:b]] = 0
+    for (mask, _), lists in lists_of(file, paired).items():
+        for image, pixels in zip(whole.copy(), lists, strict=True):
+            image[paired.render.views.index(mask.view), pixels] = 0
             expected.add(image.tobytes())
     assert shown == expected
     assert len(expected) > 6 * 4 * FRAMES  # nearly all lists differ
 
 
-def test_equal_lists_of_two_views_are_two_questions(paired, everything, tmp_path):
-    """The published random mask draws from all pixels: of 64, 100 % is the same list in both views."""
-    whole = [Mask(view, "percentile", "random", 100.0) for view in ("symbol", "raw")]
-    perturb(paired, everything.frame, whole, settings(), 1, tmp_path / "p.h5")
-    file = Perturbations(tmp_path / "p.h5")
+def test_equal_lists_of_two_views_are_predicted_apart(paired, everything):
+    """A window of the whole picture takes all lit pixels, which are the same in views of equal
+    bins.
+    """
+    whole = tuple(Mask(view, "window", "0-0", None) for view in ("symbol", "raw"))
+    changes = settings(window=1.0)
+    file = PerturbationPlan(everything.frame, whole, changes, 1, paired.render)
     outcome = measure(Planted(channel=1), drawn(paired), paired, file, CPU)
-    assert np.array_equal(*(file.pixels(mask, "mask", 0, 4 * FRAMES)[0] for mask in whole))
     assert outcome.correct["mask"]["joint"].mean(axis=1).tolist() == [1.0, 0.25]
-
-
-def test_headline_names_the_view(looks_at_raw):
-    headline = scores.headline(
-        table(looks_at_raw, 20, rng()), areas(looks_at_raw, 20, rng()), LEVELS
-    )
-    names = list(product(("raw", "symbol"), ("top", "bottom", "random")))
-    assert set(headline) == {
-        f"{view}_{name}_{level}" for view, name in names for level in LEVELS
-    } | {"_".join(name) for name in names}
-    assert headline["raw_top_5"]["joint_pis"] == pytest.approx(15)
-    assert headline["symbol_top_5"]["joint_pis"] == 0
-    assert headline["symbol_top"] == {"area": 1}
 
 
 # Models of raw IQ
 
 
 class OfFrames(nn.Module):
-    """Linear in the numbers of frames (n, 2, samples): logits of both tasks from weights (2, 2 * samples, classes), and a bias."""
+    """Linear in the numbers of frames (n, 2, samples).
+
+    Logits of both tasks from weights (2, 2 * samples, classes), and a bias.
+    """
 
     def __init__(self, weights: np.ndarray, bias: tuple[float, ...]):
         super().__init__()
@@ -619,7 +611,8 @@ KEY_SAMPLE, IQ_SAMPLES = 11, 40
 
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory) -> tuple[BinStore, IqStore]:
-    """Samples within 1.1 RMS of the origin, but for the key sample of the second modulation, whose I and Q are 1.8 RMS or more.
+    """Samples within 1.1 RMS of the origin, but for the key sample of the second modulation, whose
+    I and Q are 1.8 RMS or more.
 
     In 8 x 8 pixels of 0.5 RMS it lies in the upper right corner, number 7, alone.
     """
@@ -638,15 +631,17 @@ def keyed(tmp_path_factory) -> tuple[BinStore, IqStore]:
             }
             cell = Cell(modulation, snr_db)
             shards.save(cell.path(root / "iq"), frames, cell._asdict())
-    binning.render(root / "iq", root / "constellations", raw_only(8, extent=2.0))
+    rendering.render(root / "iq", root / "constellations", raw_only(8, extent=2.0))
     return BinStore(root / "constellations"), IqStore(root / "iq")
 
 
 @pytest.mark.parametrize("fill", ["zero", "resample"])
-def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
-    """Second modulation if I of the key sample is above 2, which is 1.4 times the RMS of complex samples; always the first SNR.
+def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, fill):
+    """Second modulation if I of the key sample is above 2, which is 1.4 times the RMS of complex
+    samples; always the first SNR.
 
-    Each window is a pixel. Without that of the key sample, all frames of the second modulation are taken for the first: half of the
+    Each window is a pixel. Without that of the key sample, all frames of the second modulation are
+    taken for the first: half of the
     accuracy is lost for one lit pixel of half of the frames.
     """
     data, source = keyed
@@ -660,7 +655,7 @@ def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
         "window": 1 / 8,
         "stride": 1 / 8,
     }
-    file = perturbed(data, data.every_frame(), tmp_path / "p.h5", **changes)
+    file = planned(data, data.every_frame(), **changes)
     outcome = measure(
         OfFrames(weights, (2.0, 0.0)),
         WaveformProber(source, data, fill, 1),
@@ -668,7 +663,7 @@ def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
         file,
         CPU,
     )
-    assert scores.baseline(outcome) == {"modulation": 1, "snr": 0.5, "joint": 0.5}
+    assert outcome.accuracy() == {"modulation": 1, "snr": 0.5, "joint": 0.5}
     rows = table(outcome, 20, rng()).query("task == 'modulation'").set_index("mask")
     assert len(rows) == 64
     key, counts = rows.loc["0-7"], counts_of(data, file.frame)
@@ -684,11 +679,10 @@ def test_a_model_of_one_sample_leans_on_just_its_pixel(keyed, tmp_path, fill):
 
 
 @pytest.fixture(scope="module")
-def of_every_view(data, index, tmp_path_factory) -> Perturbations:
+def of_every_view(data, index) -> PerturbationPlan:
     """Masks of all views, for 20 frames."""
-    path = tmp_path_factory.mktemp("every") / "perturbations.h5"
-    return perturbed(
-        data, index[::9], path, RENDER.views, levels_percent=(20,), regions=("ring", "cluster")
+    return planned(
+        data, index[::9], RENDER.views, levels_percent=(20,), regions=("ring", "cluster")
     )
 
 
@@ -720,11 +714,13 @@ def test_answers_of_raw_iq_are_those_of_each_mask_asked_singly(
     for task in TASKS:
         assert np.array_equal(outcome.baseline[task], plain[task])
     changed = 0
+    lists = lists_of(file, data)
     for (i, mask), kind in product(enumerate(file.masks), KINDS):
-        pixels, offsets = file.pixels(mask, kind, 0, len(targets))
+        taken = lists[mask, kind]
         first = data.render.views.index(mask.view) * SIZE**2
+        offsets = np.cumsum([0, *map(len, taken)])
         said = right(
-            waves.without(list(range(len(targets))), pixels.astype(np.int64) + first, offsets)
+            waves.without(list(range(len(targets))), first + np.concatenate(taken), offsets)
         )
         for task in TASKS:
             assert np.array_equal(outcome.correct[kind][task][i], said[task])
@@ -767,7 +763,9 @@ def test_constellations_and_raw_iq_are_asked_about_the_same_pixels(data, iq_shar
 def simulated(
     n: int, before: np.ndarray, flips: dict[str, float], stream: np.random.Generator
 ) -> Outcome:
-    """An outcome in which each kind changes each frame's answers, right or wrong, with a probability of its own."""
+    """An outcome in which each kind changes each frame's answers, right or wrong, with a
+    probability of its own.
+    """
     after = {
         kind: dict.fromkeys(TASKS, before ^ (stream.random(n) < flips[kind])) for kind in KINDS
     }
@@ -777,14 +775,18 @@ def simulated(
 
 
 def test_intervals_are_paired():
-    """Half of the answers are right, and 2 % change: the drop scatters by sqrt(.02 / n), not by the sqrt(2 / 4 / n) of two samples."""
+    """Half of the answers are right, and 2 % change.
+
+    The drop scatters by sqrt(.02 / n), not by the sqrt(2 / 4 / n) of two samples.
+    """
     n, stream = 4000, generator(1, "test paired")
     outcome = simulated(n, stream.random(n) < 0.5, dict.fromkeys(KINDS, 0.02), stream)
     row = table(outcome, 4000, rng()).iloc[0]
     width = row["pis_ci_high"] - row["pis_ci_low"]
     changed = np.mean(outcome.baseline["joint"] != outcome.correct["mask"]["joint"][0])
     paired = 2 * 1.96 * np.sqrt((changed - row["accuracy_drop"] ** 2) / n) / 0.05
-    # Each end scatters by 2.67 sigma / sqrt(resamples), as in test_metrics, and steps by 1 / (0.05 n).
+    # Each end scatters by 2.67 sigma / sqrt(resamples), as in test_metrics, and steps by 1 / (0.05
+    # n).
     assert width == pytest.approx(
         paired, abs=5 * np.sqrt(2) * 2.67 * paired / 3.92 / np.sqrt(4000) + 2 / (0.05 * n)
     )
@@ -793,7 +795,10 @@ def test_intervals_are_paired():
 
 
 def test_intervals_of_score_and_excess_cover_the_truth_as_often_as_they_say():
-    """The mask breaks and mends 10 % of the answers, the control 20 %: of 70 % right ones, 4 and 8 % are lost."""
+    """The mask breaks and mends 10 % of the answers, the control 20 %.
+
+    Of 70 % right ones, 4 and 8 % are lost.
+    """
     n, repeats, stream = 300, 150, generator(1, "test coverage")
     covered = np.zeros(2)
     for _ in range(repeats):
@@ -803,14 +808,15 @@ def test_intervals_of_score_and_excess_cover_the_truth_as_often_as_they_say():
         covered += [
             row[f"{name}_ci_low"] <= true <= row[f"{name}_ci_high"] for name, true in truth.items()
         ]
-    # Five standard errors of the simulation; 200 resamples find the 2.5 % quantile to +-1.1 %, which costs under 0.01.
+    # Five standard errors of the simulation; 200 resamples find the 2.5 % quantile to +-1.1 %,
+    # which costs under 0.01.
     assert covered / repeats == pytest.approx(
         [0.95, 0.95], abs=5 * np.sqrt(0.95 * 0.05 / repeats) + 0.01
     )
 
 
 def test_bootstrap_in_chunks_is_the_same(outcome, rows, monkeypatch):
-    monkeypatch.setattr(scores, "BOOTSTRAP_CHUNK", 10_000)  # 41 of 500 resamples of 240 frames
+    monkeypatch.setattr(stats, "WEIGHTS_AT_ONCE", 10_000)  # 41 of 500 resamples of 240 frames
     pd.testing.assert_frame_equal(table(outcome, 500, rng()), rows)
 
 
@@ -818,12 +824,12 @@ def test_bootstrap_in_chunks_is_the_same(outcome, rows, monkeypatch):
 
 
 def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome):
-    groups = scores.groups(everything.frame, planted)
+    groups = tables.groups(everything.frame, planted)
     assert [name for _, name in groups.values()] == ["modulation", "snr_db"]
     assert groups["modulation"][0].tolist() == ["BPSK"] * 120 + ["QPSK"] * 120
     assert groups["snr"][0].tolist() == 2 * ([0] * 60 + [10] * 60)
     values, name = groups["modulation"]
-    grouped = scores.grouped_table(outcome, values, name, 50, rng())
+    grouped = tables.grouped_table(outcome, values, name, 50, rng())
     adjusted, stream = ["p_count_holm", "p_mass_holm"], rng()
     for value in ("BPSK", "QPSK"):
         part = (
@@ -835,9 +841,9 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
         assert list(part) == list(expected)
         pd.testing.assert_frame_equal(part.drop(columns=adjusted), expected.drop(columns=adjusted))
         assert set(part["n"]) == {120}
-    assert list(grouped) == ["modulation", *scores.COLUMNS]
+    assert list(grouped) == ["modulation", *tables.COLUMNS]
     tests = grouped[["p_count", "p_mass"]].to_numpy().ravel()
-    assert np.array_equal(grouped[adjusted].to_numpy().ravel(), holm(tests), equal_nan=True)
+    assert np.array_equal(grouped[adjusted].to_numpy().ravel(), stats.holm(tests), equal_nan=True)
     top = grouped[
         (grouped["mask"] == "top") & (grouped["rule"] == "exact") & (grouped["level_percent"] == 5)
     ]
@@ -854,8 +860,10 @@ def test_grouped_table_is_the_table_of_each_subset(planted, everything, outcome)
 
 
 def test_cells_hold_one_exact_level(planted, everything, outcome):
-    """The brightest pixel is the key one of QPSK, and its 10 samples are those that the second SNR has too many."""
-    (modulation, _), (snr_db, _) = scores.groups(everything.frame, planted).values()
+    """The brightest pixel is the key one of QPSK, and its 10 samples are those that the second SNR
+    has too many.
+    """
+    (modulation, _), (snr_db, _) = tables.groups(everything.frame, planted).values()
     rows = by_cell(outcome, modulation, snr_db, 20)
     assert len(rows) == 4 * 3 * len(TASKS)
     assert (set(rows["rule"]), set(rows["level_percent"]), set(rows["n"])) == (
@@ -875,30 +883,33 @@ def test_cells_hold_one_exact_level(planted, everything, outcome):
     cells = rows[rows["mask"] == "random"].groupby("task").mean(numeric_only=True)
     assert cells["accuracy_drop"].to_dict() == pytest.approx(overall["accuracy_drop"].to_dict())
     assert cells["fraction_lit"].to_dict() == pytest.approx(overall["fraction_lit"].to_dict())
-    # All cells have as many frames and all frames as many lit pixels: scores of all frames are means over cells.
+    # All cells have as many frames and all frames as many lit pixels: scores of all frames are
+    # means over cells.
     assert (overall["control_count_pis"] > 0).all()
     assert cells[["control_count_pis", "excess"]].stack().to_dict() == pytest.approx(
         overall.loc[cells.index, ["control_count_pis", "excess"]].stack().to_dict()
     )
 
 
-def test_cells_and_areas_are_empty_without_exact_masks(planted, everything, tmp_path):
-    file = perturbed(planted, everything.frame[:3], tmp_path / "p.h5", rules=("percentile",))
+def test_cells_and_areas_are_empty_without_exact_masks(planted, everything):
+    file = planned(planted, everything.frame[:3], rules=("percentile",))
     only = measure(Planted(), drawn(planted), planted, file, CPU)
     rows = by_cell(only, np.array(["BPSK"] * 3), np.zeros(3, int), 20)
     assert (len(rows), {"pis", "control_count_pis", "excess"} <= set(rows)) == (0, True)
     assert (len(areas(only, 20, rng())), "area" in areas(only, 20, rng())) == (0, True)
 
 
-def test_regions_have_no_level_and_no_nominal_score(planted, everything, tmp_path):
-    """The key pixel, in row 3 and column 3 of 8, is in the innermost of four rings, in one of four sectors and in one window."""
+def test_regions_have_no_level_and_no_nominal_score(planted, everything):
+    """The key pixel, in row 3 and column 3 of 8, is in the innermost of four rings, in one of four
+    sectors and in one window.
+    """
     changes = {
         "rules": ("exact",),
         "masks": ("top",),
         "levels_percent": (5,),
         "regions": ("ring", "sector", "window"),
     }
-    file = perturbed(planted, everything.frame, tmp_path / "p.h5", **changes)
+    file = planned(planted, everything.frame, **changes)
     rows = table(measure(Planted(), drawn(planted), planted, file, CPU), 50, rng())
     regions = rows[(rows["rule"] != "exact") & (rows["task"] == "modulation")]
     assert len(regions) == 4 + 4 + 16
@@ -912,58 +923,70 @@ def test_regions_have_no_level_and_no_nominal_score(planted, everything, tmp_pat
     assert (hit["accuracy_drop"] == 0.5).all()  # each frame of QPSK
     assert hit["pis"].tolist() == pytest.approx((0.5 / hit["fraction_lit"]).tolist())
     assert (hit["p_count_holm"] < 0.05).all()
-    assert (
-        len(
-            scores.headline(
-                rows, areas(measure(Planted(), drawn(planted), planted, file, CPU), 20, rng()), (5,)
-            )
-        )
-        == 2
-    )
 
 
-def test_headline_holds_joint_scores_of_the_exact_rule_and_is_json(outcome, rows):
-    headline = scores.headline(rows, areas(outcome, 50, rng()), LEVELS)
-    masks = ("top", "bottom", "random")
-    assert list(headline) == [f"raw_{name}_{level}" for name in masks for level in LEVELS] + [
-        f"raw_{name}" for name in masks
+def headline_rows(**changes) -> pd.DataFrame:
+    """Two views, two levels, both rules, a ring; all scores 1 and no excess but for `changes`."""
+    masks = [
+        (v, r, m, level)
+        for v in "ab"
+        for r in ("exact", "percentile")
+        for m in ("top", "bottom", "random")
+        for level in (5.0, 20.0)
     ]
-    top = of(rows, "exact", "top", 5).loc["joint"]
-    assert headline["raw_top_5"] == pytest.approx({"joint_pis": 15, "excess": top["excess"]})
-    # Joint accuracy is 1 at 0 % and 1 / 4 at 5 and 20 %: (0.05 * 5/8 + 0.15 * 1/4) / 0.2.
-    assert headline["raw_top"] == pytest.approx({"area": 0.34375})
-    assert json.loads(json.dumps(headline, allow_nan=False)) == headline
-    percentile = scores.headline(
-        rows[rows["rule"] == "percentile"], areas(outcome, 50, rng()), LEVELS
-    )
-    assert (
-        percentile["raw_bottom_5"]["joint_pis"]
-        == of(rows, "percentile", "bottom", 5).loc["joint", "pis"]
-    )
+    masks.append(("a", "ring", "1", np.nan))
+    rows = pd.DataFrame(masks, columns=["view", "rule", "mask", "level_percent"])
+    rows = rows.merge(pd.DataFrame({"task": TASKS}), how="cross")
+    return rows.assign(**{"pis": 1.0, "excess": 3.0, "p_count_holm": 0.5} | changes)
 
 
-def test_headline_keeps_the_ends_of_the_levels_asked_for(planted, everything, tmp_path):
-    changes = {
-        "rules": ("exact",),
-        "masks": ("top",),
-        "levels_percent": (5, 10, 20),
-        "curve_percent": (0.5, 100),
-    }
-    few = measure(
-        Planted(),
-        drawn(planted),
-        planted,
-        perturbed(planted, everything.frame, tmp_path / "p.h5", **changes),
-        CPU,
-    )
-    assert list(scores.headline(table(few, 20, rng()), areas(few, 20, rng()), (5, 10, 20))) == [
-        "raw_top_5",
-        "raw_top_20",
-        "raw_top",
-    ]
+def chosen_rows(rows: pd.DataFrame, **labels) -> pd.Series:
+    return (rows[list(labels)] == pd.Series(labels)).all(axis=1)
 
 
-def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_path):
+def test_headline_is_the_mean_over_views_at_the_largest_level_by_the_exact_rule():
+    rows = headline_rows()
+    top = {"rule": "exact", "mask": "top", "level_percent": 20.0, "task": "snr"}
+    rows.loc[chosen_rows(rows, view="a", **top), "pis"] = 4.0
+    expected = {"top": 1.0, "bottom": 1.0, "random": 1.0, "excess": 0.0}
+    found = summary.headline(rows, (5, 20))
+    assert found == {"modulation": expected, "snr": expected | {"top": 2.5}, "joint": expected}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+    # A view in which it is undefined is left out; and where it is in both, so is the number.
+    rows.loc[chosen_rows(rows, view="b", **top), "pis"] = np.nan
+    assert summary.headline(rows, (5, 20))["snr"]["top"] == 4.0
+    rows.loc[chosen_rows(rows, **top), "pis"] = np.nan
+    assert set(summary.headline(rows, (5, 20))["snr"]) == {"bottom", "random", "excess"}
+
+    rows = headline_rows()
+    rows.loc[chosen_rows(rows, rule="percentile", level_percent=20.0), "pis"] = 7.0
+    percentile = rows[rows["rule"] != "exact"]
+    assert summary.headline(percentile, (5, 20))["joint"]["bottom"] == 7.0
+
+
+def test_headline_names_the_largest_excess_that_is_significant():
+    rows = headline_rows()
+    ring = chosen_rows(rows, rule="ring", task="joint")
+    rows.loc[ring, "p_count_holm"] = 0.049
+    low = chosen_rows(rows, view="b", rule="exact", mask="top", level_percent=5.0)
+    rows.loc[low, ["excess", "p_count_holm"]] = [-2.0, 0.001]
+    found = {task: of_task["excess"] for task, of_task in summary.headline(rows, (5, 20)).items()}
+    assert found == {"modulation": 0.0, "snr": 0.0, "joint": 3.0}
+
+
+def test_headline_of_the_planted_model(rows):
+    """The four brightest of 20 lit pixels cost half, half and three quarters of the accuracy."""
+    found = summary.headline(rows, LEVELS)
+    assert [found[task]["top"] for task in TASKS] == pytest.approx([2.5, 2.5, 3.75])
+    bottom = of(rows, "exact", "bottom", 20).loc["joint", "pis"]
+    assert found["joint"]["bottom"] == bottom
+    for task in TASKS:
+        top = of(rows, "exact", "top", 5).loc[task]
+        assert found[task]["excess"] == pytest.approx(top["excess"])
+
+
+def test_a_mask_that_takes_nothing_has_no_score(planted):
     """1 % of 20 lit pixels rounds to none."""
     index = np.array([[1, 1, frame] for frame in range(FRAMES)])
     changes = {"rules": ("exact",), "masks": ("top",)}
@@ -971,7 +994,7 @@ def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_pat
         Planted(),
         drawn(planted),
         planted,
-        perturbed(planted, index, tmp_path / "p.h5", levels_percent=(1, 5), **changes),
+        planned(planted, index, levels_percent=(1, 5), **changes),
         CPU,
     )
     rows = table(few, 20, rng())
@@ -979,12 +1002,12 @@ def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_pat
     assert nothing[["pis", "excess", "excess_mass"]].isna().all(axis=None)
     assert (nothing["accuracy_drop"] == 0).all()
     assert nothing[["p_count", "p_mass", "p_count_holm", "p_mass_holm"]].isna().all(axis=None)
-    assert list(scores.headline(rows, areas(few, 20, rng()), (1, 5))) == ["raw_top_5", "raw_top"]
+    assert "top" not in summary.headline(nothing.reset_index(), (1,))["joint"]
     none = measure(
         Planted(),
         drawn(planted),
         planted,
-        perturbed(planted, index, tmp_path / "q.h5", levels_percent=(1,), **changes),
+        planned(planted, index, levels_percent=(1,), **changes),
         CPU,
     )
     assert areas(none, 20, rng())[["area", "control_area", "excess_area"]].isna().all(axis=None)
@@ -992,7 +1015,7 @@ def test_a_mask_that_takes_nothing_has_no_score_and_no_headline(planted, tmp_pat
 
 def test_every_answer_is_written(outcome, everything, tmp_path):
     for name in ("a.npz", "b.npz"):
-        scores.write_outcome(tmp_path / name, outcome, everything.frame)
+        outcome.write(tmp_path / name, everything.frame, "samples are zeroed")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     with np.load(tmp_path / "a.npz") as file:
         assert file["masks"].tolist() == [mask.key for mask in outcome.masks]
@@ -1002,24 +1025,16 @@ def test_every_answer_is_written(outcome, everything, tmp_path):
             for kind in KINDS:
                 assert np.array_equal(file[f"{task}_{kind}"], outcome.correct[kind][task])
         assert np.array_equal(file["fraction_mask"], outcome.fraction["mask"])
-
-
-def test_a_score_whose_interval_is_undefined_has_no_headline(outcome, rows):
-    """So few frames give up a pixel that some resample has none of them."""
-    rows = rows.copy()
-    joint = (rows["task"] == "joint") & (rows["rule"] == "exact") & (rows["mask"] == "top")
-    rows.loc[joint & (rows["level_percent"] == 5), "excess_ci_low"] = np.nan
-    headline = scores.headline(rows, areas(outcome, 20, rng()), LEVELS)
-    assert "raw_top_5" not in headline
-    assert "raw_bottom_5" in headline
-    json.dumps(headline, allow_nan=False)
+        assert str(file["note"]) == "samples are zeroed"
 
 
 # By mass
 
 
 def test_excess_mass_is_over_what_chance_loses_by_the_same_mass():
-    """Half of the answers are lost to a tenth of the mass; chance, which took an eighth, loses a quarter."""
+    """Half of the answers are lost to a tenth of the mass; chance, which took an eighth, loses a
+    quarter.
+    """
     before, n = np.ones(8, bool), 8
     after = {"mask": np.arange(n) < 4, "control_count": before, "control_mass": np.arange(n) < 6}
     outcome = outcome_of(
@@ -1043,7 +1058,8 @@ def test_excess_mass_is_over_what_chance_loses_by_the_same_mass():
 
 
 def line(fractions: list[float], right: list[list[int]]) -> Outcome:
-    """An outcome of 10 frames, all right before and the first so many right after each exact mask, of that fraction in every frame.
+    """An outcome of 10 frames, all right before and the first so many right after each exact mask,
+    of that fraction in every frame.
 
     `right` is that of the mask and of its count control.
     """
@@ -1057,7 +1073,10 @@ def line(fractions: list[float], right: list[list[int]]) -> Outcome:
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
 def test_area_of_straight_lines(order):
-    """From 1 down to 0 as the fraction grows: 1/2 however the levels lie, in whatever order. The control stays at 1."""
+    """From 1 down to 0 as the fraction grows.
+
+    1/2 however the levels lie, in whatever order. The control stays at 1.
+    """
     fractions, left = [0.1, 0.3, 1.0], [9, 7, 0]
     outcome = line([fractions[i] for i in order], [[left[i] for i in order], [10, 10, 10]])
     row = areas(outcome, 50, rng()).set_index("task").loc["joint"]
@@ -1068,7 +1087,10 @@ def test_area_of_straight_lines(order):
 
 
 def test_area_is_over_the_range_that_was_taken():
-    """1 at 0, 1/2 at 0.1, 1/2 at 0.2: (3/4 + 1/2) / 2 along the way, whether levels lie there or not."""
+    """1 at 0, 1/2 at 0.1, 1/2 at 0.2.
+
+    (3/4 + 1/2) / 2 along the way, whether levels lie there or not.
+    """
     row = areas(line([0.1, 0.2], [[5, 5], [5, 5]]), 50, rng()).iloc[0]
     assert row[
         ["area", "control_area", "excess_area", "fraction_lit_end"]
@@ -1095,7 +1117,9 @@ def test_area_of_a_model_that_never_changes_its_mind_is_its_accuracy(planted, ev
 
 
 def test_intervals_of_areas_are_paired():
-    """One level: the area is the mean of the answers before and after, and the control's excess half their difference."""
+    """One level: the area is the mean of the answers before and after, and the control's excess
+    half their difference.
+    """
     n, stream = 4000, generator(1, "test areas")
     before = stream.random(n) < 0.7
     outcome = simulated(n, before, {"mask": 0.1, "control_count": 0.2, "control_mass": 0}, stream)
@@ -1115,12 +1139,13 @@ def test_intervals_of_areas_are_paired():
 # Tests
 
 
-def test_masks_that_are_chance_or_their_own_control_are_not_tested(planted, everything, tmp_path):
-    """At 100 % of the lit pixels mask and controls coincide, and a random mask is one more draw of its control."""
-    file = perturbed(
+def test_masks_that_are_chance_or_their_own_control_are_not_tested(planted, everything):
+    """At 100 % of the lit pixels mask and controls coincide, and a random mask is one more draw of
+    its control.
+    """
+    file = planned(
         planted,
         everything.frame,
-        tmp_path / "p.h5",
         rules=("exact",),
         levels_percent=(5, 100),
         regions=("ring",),
@@ -1141,7 +1166,7 @@ def test_masks_that_are_chance_or_their_own_control_are_not_tested(planted, ever
 def test_tests_of_a_table_are_adjusted_together(rows):
     p = rows[["p_count", "p_mass"]].to_numpy()
     adjusted = rows[["p_count_holm", "p_mass_holm"]].to_numpy()
-    assert np.array_equal(adjusted.ravel(), holm(p.ravel()), equal_nan=True)
+    assert np.array_equal(adjusted.ravel(), stats.holm(p.ravel()), equal_nan=True)
     assert np.nanmin(adjusted) == pytest.approx(np.count_nonzero(~np.isnan(p)) * np.nanmin(p))
     top = of(rows, "exact", "top", 5)
     assert (top["p_count_holm"] < 1e-6).all()
@@ -1161,7 +1186,8 @@ def test_published_protocol_beside_ours(rows):
         (both["mask"] == "bottom") & (both["level_percent"] == 5) & (both["task"] == "snr")
     ].iloc[0]
     tied, exact = (of(rows, rule, "bottom", 5).loc["snr"] for rule in ("percentile", "exact"))
-    # Half of the frames lose their SNR to ties of 12.5 of 20 pixels, where 5 % are one pixel that matters to nobody.
+    # Half of the frames lose their SNR to ties of 12.5 of 20 pixels, where 5 % are one pixel that
+    # matters to nobody.
     assert row["published_pis"] == pytest.approx(0.5 / 0.05)
     assert row["published_fraction_lit"] == pytest.approx(0.625)
     assert row["published_pis_realised"] == pytest.approx(0.5 / 0.625)

@@ -1,4 +1,6 @@
-"""The split takes the frames that the labels name, wherever they lie, and refuses what is neither RML2018.01A nor RML2016.10a."""
+"""The split takes the frames that the labels name, wherever they lie, and refuses what is neither
+RML2018.01A nor RML2016.10a.
+"""
 
 import hashlib
 import os
@@ -11,13 +13,14 @@ import numpy as np
 import pytest
 
 from pisces.core import shards
-from pisces.core.modulations import MODULATIONS
+from pisces.core.modulations import DIGITAL, MODULATIONS, RML2016
 from pisces.core.seeding import generator
 from pisces.core.settings import to_json
-from pisces.sources import rml2016, rml2018
-from pisces.sources.rml2018 import Selection
+from pisces.sources import rml2016, rml2018, sharding
+from pisces.sources.settings import Selection
 
-GNURADIO = Path(__file__).parents[2] / "shared/data/gnuradio_rml2018.hdf5"
+ROOT = Path(__file__).parents[1]
+GNURADIO = ROOT.parent / "shared/data/gnuradio_rml2018.hdf5"
 needs_gnuradio = pytest.mark.skipif(not GNURADIO.exists(), reason=f"{GNURADIO.name} is not there")
 
 HELD, SNRS_DB, FRAMES, SAMPLES = ("QPSK", "8PSK", "FM"), (-10, 0, 6), 5, 64
@@ -25,7 +28,9 @@ BPSK, QPSK = MODULATIONS.index("BPSK"), MODULATIONS.index("QPSK")
 
 
 def small(**changes: np.ndarray) -> dict[str, np.ndarray]:
-    """A tiny file, cell by cell, in which sample 0 of every frame holds its row as I; `changes` replace datasets."""
+    """A tiny file, cell by cell, in which sample 0 of every frame holds its row as I; `changes`
+    replace datasets.
+    """
     columns, labels = (
         np.repeat([MODULATIONS.index(name) for name in HELD], len(SNRS_DB) * FRAMES),
         np.repeat(SNRS_DB, FRAMES),
@@ -70,7 +75,7 @@ def frames_in(root: Path, cell: shards.Cell) -> np.ndarray:
 class TestSelection:
     def test_cells_hold_the_frames_that_the_labels_name(self, tmp_path):
         content = small()
-        found = rml2018.split(data(write(tmp_path / "x.h5", content)), tmp_path / "out")
+        found = sharding.split(data(write(tmp_path / "x.h5", content)), tmp_path / "out")
         assert shards.cells(tmp_path / "out") == [
             ("8PSK", 0),
             ("8PSK", 6),
@@ -84,8 +89,8 @@ class TestSelection:
             )
             assert np.array_equal(rows, np.flatnonzero(wanted))
             assert np.array_equal(frames_in(tmp_path / "out", cell), content["X"][wanted])
-        assert found.summary["kept"]["frames"] == 4 * FRAMES
-        assert found.summary["file"] == {
+        assert found.details["kept"]["frames"] == 4 * FRAMES
+        assert found.details["file"] == {
             "frames": 45,
             "cells": 9,
             "frames_per_cell_min": FRAMES,
@@ -94,7 +99,7 @@ class TestSelection:
 
     def test_attributes_name_cell_and_source(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
-        rml2018.split(data(path), tmp_path / "out")
+        sharding.split(data(path), tmp_path / "out")
         content = path.read_bytes()
         digest = hashlib.sha256(content[: 2**20] + str(len(content)).encode()).hexdigest()
         attributes = shards.attributes(shards.Cell("QPSK", 6).path(tmp_path / "out"))
@@ -113,8 +118,8 @@ class TestSelection:
         content = small()
         order = generator(1, "shuffle").permutation(len(content["X"]))
         shuffled = {name: array[order] for name, array in content.items()}
-        rml2018.split(data(write(tmp_path / "sorted.h5", content)), tmp_path / "a")
-        rml2018.split(data(write(tmp_path / "shuffled.h5", shuffled)), tmp_path / "b")
+        sharding.split(data(write(tmp_path / "sorted.h5", content)), tmp_path / "a")
+        sharding.split(data(write(tmp_path / "shuffled.h5", shuffled)), tmp_path / "b")
         for cell in shards.cells(tmp_path / "a"):
             rows = shards.array(cell.path(tmp_path / "b"), "row")
             assert (np.diff(rows) > 0).all()
@@ -127,7 +132,7 @@ class TestSelection:
         content = small()
         first = FRAMES  # QPSK at 0 dB is the second cell
         content["X"][[first, first + 2]] = 0
-        found = rml2018.split(
+        found = sharding.split(
             data(write(tmp_path / "x.h5", content), frames_per_cell=2), tmp_path / "out"
         )
         assert shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "row").tolist() == [
@@ -138,13 +143,13 @@ class TestSelection:
             2 * FRAMES,
             2 * FRAMES + 1,
         ]
-        assert found.summary["kept"]["all_zero_left_out"] == 2
+        assert found.details["kept"]["all_zero_left_out"] == 2
         assert "2 all-zero frames were left out" in found.warnings
 
-    def test_cell_short_of_usable_frames_is_cut_and_told(self, tmp_path):
+    def test_cell_short_of_usable_frames_is_cut_and_reported(self, tmp_path):
         content = small()
         content["X"][FRAMES + 1] = 0
-        found = rml2018.split(
+        found = sharding.split(
             data(write(tmp_path / "x.h5", content), frames_per_cell=FRAMES), tmp_path / "out"
         )
         path = shards.Cell("QPSK", 0).path(tmp_path / "out")
@@ -154,18 +159,18 @@ class TestSelection:
             *range(FRAMES + 2, 2 * FRAMES),
         ]
         assert shards.attributes(path)["source"] == "x.h5"
-        assert found.summary["kept"]["frames_per_cell_min"] == FRAMES - 1
+        assert found.details["kept"]["frames_per_cell_min"] == FRAMES - 1
         assert any(
             "1 of 4 cells have fewer than data.frames_per_cell = 5" in warning
             for warning in found.warnings
         )
 
-    def test_class_order_says_what_a_column_means(self, tmp_path):
-        """8PSK is column 9 of classes.txt, and 32APSK, of which there is none, in the right order."""
+    def test_class_order_gives_the_meaning_of_a_column(self, tmp_path):
+        """8PSK is column 9 of classes.txt, which in the right order is 32APSK: there is none."""
         content = small()
         content["Y"] = np.roll(content["Y"], 9 - MODULATIONS.index("8PSK"), axis=1)
         path = write(tmp_path / "x.h5", content)
-        rml2018.split(
+        sharding.split(
             data(path, class_order="classes_txt", modulations=("8PSK", "BPSK")), tmp_path / "out"
         )
         assert shards.array(shards.Cell("8PSK", 0).path(tmp_path / "out"), "row").tolist() == list(
@@ -179,7 +184,7 @@ class TestSelection:
             name: array.astype(dtype)
             for (name, array), dtype in zip(content.items(), dtypes, strict=True)
         }
-        rml2018.split(data(write(tmp_path / "x.h5", cast)), tmp_path / "out")
+        sharding.split(data(write(tmp_path / "x.h5", cast)), tmp_path / "out")
         expected = cast["X"][FRAMES : 2 * FRAMES].astype(np.float32)
         found = shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "iq")
         assert found.dtype == np.float32
@@ -188,7 +193,7 @@ class TestSelection:
     def test_same_params_same_bytes(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
         for out in ("a", "b"):
-            rml2018.split(data(path), tmp_path / out)
+            sharding.split(data(path), tmp_path / out)
         for cell in shards.cells(tmp_path / "a"):
             assert cell.path(tmp_path / "a").read_bytes() == cell.path(tmp_path / "b").read_bytes()
 
@@ -250,7 +255,7 @@ def refuses(
 ) -> None:
     """The split fails so, and leaves nothing, not even a temporary."""
     with pytest.raises(error, match=match):
-        rml2018.split(settings, out)
+        sharding.split(settings, out)
     assert not list(out.parent.glob("*out*"))
 
 
@@ -262,14 +267,14 @@ class TestRefused:
 
     def test_nan_in_a_frame_that_is_not_read_is_no_concern(self, tmp_path):
         path = write(tmp_path / "x.h5", small(X=changed(X, 44, np.nan)))
-        assert rml2018.split(data(path), tmp_path / "out").summary["kept"]["frames"] == 4 * FRAMES
+        assert sharding.split(data(path), tmp_path / "out").details["kept"]["frames"] == 4 * FRAMES
 
     def test_modulation_or_snr_that_the_file_does_not_hold(self, tmp_path):
         path = write(tmp_path / "x.h5", small())
-        match = r"data.modulations asks for BPSK, GMSK, which .*x.h5 does not hold; it holds QPSK, 8PSK, FM"
-        refuses(data(path, modulations=("BPSK", "QPSK", "GMSK")), tmp_path / "out", match)
+        match = r"data.modulations asks for BPSK, which .*x.h5 .* holds QPSK, 8PSK, FM"
+        refuses(data(path, modulations=("BPSK", "QPSK")), tmp_path / "out", match)
         refuses(
-            data(path, snrs_db=(0, 3, 30)),
+            data(path, snrs_db=(-10, 0, 3, 30)),
             tmp_path / "out",
             r"data.snrs_db asks for 3, 30, which .* it holds -10, 0, 6",
         )
@@ -281,7 +286,13 @@ class TestRefused:
             "x.h5 is not a file; make it .* or set data.path",
             FileNotFoundError,
         )
-        refuses(data(tmp_path), tmp_path / "out", "is not a file", FileNotFoundError)
+
+    @pytest.mark.parametrize("suffix", ["h5", "pkl"])
+    def test_a_directory(self, tmp_path, suffix):
+        folder = tmp_path / f"x.{suffix}"
+        folder.mkdir()
+        match = f"x.{suffix} is a directory, not a file; set data.path"
+        refuses(data(folder), tmp_path / "out", match, FileNotFoundError)
 
     def test_no_hdf5(self, tmp_path):
         (tmp_path / "x.h5").write_bytes(b"Z" * 10_000)
@@ -298,23 +309,27 @@ class TestRefused:
             data(path), tmp_path / "out", "x.h5 cannot be read as HDF5: not such a file, or cut off"
         )
 
-    def test_full_disk_says_so_and_keeps_what_was_there(self, tmp_path):
-        """A limit on the size of files stands for the end of the disk: one shard's worth of data is above it."""
+    def test_full_disk_is_named_and_keeps_what_was_there(self, tmp_path):
+        """A limit on the size of files stands for the end of the disk: one shard's worth of data is
+        above it.
+        """
         path = write(tmp_path / "x.h5", small(X=np.ones((45, 4096, 2), np.float32)))
         out = tmp_path / "out"
         (out / "before").mkdir(parents=True)
         code = (
             "import resource; from pathlib import Path\n"
-            "from pisces.core.settings import from_json; from pisces.run import console; from pisces.sources import rml2018\n"
+            "from pisces.core.settings import from_json; from pisces.run import console; "
+            "from pisces.sources import sharding\n"
+            "from pisces.sources.settings import Selection\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-            f"data = from_json(rml2018.Selection, {to_json(data(path))!r})\n"
-            f"console.run(lambda: rml2018.split(data, Path({str(out)!r})))"
+            f"data = from_json(Selection, {to_json(data(path))!r})\n"
+            f"console.run(lambda: sharding.split(data, Path({str(out)!r})))"
         )
         ended = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
         )
         assert ended.returncode == 1
         assert (
@@ -331,7 +346,9 @@ NAMED = tuple(
 
 
 def pickled(path: Path, samples: int = SAMPLES, **changes: np.ndarray) -> Path:
-    """A file in the layout of RML2016.10a whose cells grow from 3 frames on, and in which sample 0 of every frame holds its row as I."""
+    """A file in the layout of RML2016.10a whose cells grow from 3 frames on, and in which sample 0
+    of every frame holds its row as I.
+    """
     cells = {cell: np.ones((3 + i, 2, samples), np.float32) for i, cell in enumerate(sorted(NAMED))}
     ends = np.cumsum([len(frames) for frames in cells.values()])
     for end, frames in zip(ends, cells.values(), strict=True):
@@ -354,7 +371,7 @@ class TestPickle:
         self, tmp_path
     ):
         path = pickled(tmp_path / "x.pkl")
-        found = rml2018.split(named(path), tmp_path / "out")
+        found = sharding.split(named(path), tmp_path / "out")
         assert shards.grid(tmp_path / "out") == (("8PSK", "WBFM"), (-20, 18))
         rows = {
             cell: shards.array(cell.path(tmp_path / "out"), "row")
@@ -372,13 +389,13 @@ class TestPickle:
             assert (iq.dtype, iq.shape) == (np.float32, (len(each), SAMPLES, 2))
             assert np.array_equal(iq[:, 0, 0], (each + 1e-3).astype(np.float32))
             assert (iq[:, 1, 1] == 7).all()
-        assert found.summary["file"] == {
+        assert found.details["file"] == {
             "frames": 63,
             "cells": 9,
             "frames_per_cell_min": 3,
             "frames_per_cell_max": 11,
         }
-        assert found.summary["kept"] == {
+        assert found.details["kept"] == {
             "frames": 28,
             "cells": 4,
             "frames_per_cell_min": 3,
@@ -389,8 +406,9 @@ class TestPickle:
     def test_classes_are_known_by_name_so_no_order_is_checked_or_missed(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
         for order in ("fixed", "classes_txt"):
-            found = rml2018.split(named(path, class_order=order), tmp_path / order)
-            assert found.summary["class_order"] == {}
+            found = sharding.split(named(path, class_order=order), tmp_path / order)
+            assert "class_order" not in found.details
+            assert "contradicted" not in found.headline
             assert not [warning for warning in found.warnings if "class" in warning]
         for cell in shards.cells(tmp_path / "fixed"):
             assert (
@@ -400,7 +418,7 @@ class TestPickle:
 
     def test_attributes_name_cell_and_source(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
-        rml2018.split(named(path), tmp_path / "out")
+        sharding.split(named(path), tmp_path / "out")
         digest = hashlib.sha256(path.read_bytes() + str(path.stat().st_size).encode()).hexdigest()
         attributes = shards.attributes(shards.Cell("WBFM", 18).path(tmp_path / "out"))
         assert attributes == {
@@ -413,14 +431,14 @@ class TestPickle:
     def test_limit_takes_the_first_usable_frames(self, tmp_path):
         frames = np.ones((5, 2, SAMPLES), np.float32)
         frames[[0, 2]] = 0
-        found = rml2018.split(
+        found = sharding.split(
             named(pickled(tmp_path / "x.pkl", frames=frames), frames_per_cell=2), tmp_path / "out"
         )
         assert shards.array(shards.Cell("8PSK", 18).path(tmp_path / "out"), "row").tolist() == [
             8,
             10,
         ]
-        assert found.summary["kept"]["all_zero_left_out"] == 2
+        assert found.details["kept"]["all_zero_left_out"] == 2
         assert "2 all-zero frames were left out" in found.warnings
 
     @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
@@ -434,7 +452,7 @@ class TestPickle:
             r"x.pkl holds NaN, infinity or a value beyond float32 at row 10; repair or remove it",
         )
         assert (
-            rml2018.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").summary["kept"]["cells"]
+            sharding.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").details["kept"]["cells"]
             == 4
         )
 
@@ -446,13 +464,28 @@ class TestPickle:
 
     def test_modulation_or_snr_that_the_file_does_not_hold(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
-        match = "data.modulations asks for 16QAM, which .*x.pkl does not hold; it holds 8PSK, QAM16, WBFM"
+        match = "data.modulations asks for 16QAM, .*x.pkl .* holds 8PSK, QAM16, WBFM"
         refuses(named(path, modulations=("16QAM", "8PSK")), tmp_path / "out", match)
         refuses(
             named(path, snrs_db=(0, 20)),
             tmp_path / "out",
             "data.snrs_db asks for 20, which .*x.pkl does not hold; it holds -20, 0, 18",
         )
+
+    def test_params_meant_for_another_dataset_name_the_preset_of_this_one(self, tmp_path):
+        path = pickled(tmp_path / "x.pkl")
+        remedy = rf"preset rml2016a --data {path}$"
+        match = rf"data.modulations asks for 17 .* lacks 16; it holds 8PSK, QAM16, WBFM; .*{remedy}"
+        refuses(named(path, modulations=DIGITAL), tmp_path / "out", match)
+        match = rf"data.snrs_db asks for 4 .* lacks 3; .* holds -20, 0, 18; .*{remedy}"
+        refuses(named(path, snrs_db=(18, 20, 22, 24)), tmp_path / "out", match)
+        other = write(tmp_path / "x.h5", small())
+        match = rf"data.modulations asks for 11 .* lacks 9; .*preset rml2018 --data {other}$"
+        refuses(data(other, modulations=RML2016), tmp_path / "out", match)
+
+    def test_the_named_presets_are_shipped(self):
+        for reader in sharding.READERS.values():
+            assert (ROOT / "presets" / f"{reader.preset}.yaml").is_file()
 
     def test_short_frames(self, tmp_path):
         refuses(
@@ -484,19 +517,22 @@ class TestPickle:
 class TestGnuRadio:
     def test_labels_are_recovered_and_the_order_holds(self, tmp_path):
         chosen = ("BPSK", "QPSK", "16APSK", "64QAM")
-        found = rml2018.split(
+        found = sharding.split(
             data(GNURADIO, modulations=chosen, snrs_db=(-10, 0, 6, 12, 18, 24, 30)),
             tmp_path / "out",
         )
-        assert found.summary["class_order"] == {"checked": 20, "contradicted": 0}
-        assert found.summary["snr"]["slope"] == pytest.approx(1, abs=0.05)
-        assert found.summary["snr"]["offset_db"] == pytest.approx(0, abs=0.2)
-        assert found.summary["snr"]["slope_is_one"] is True
+        assert found.details["class_order"] == {"checked": 20, "contradicted": {}}
+        assert found.headline["contradicted"] == 0
+        assert found.headline["slope"] == pytest.approx(1, abs=0.05)
+        assert found.headline["offset_db"] == pytest.approx(0, abs=0.2)
+        assert found.details["slope_is_one"] is True
         assert not found.warnings
 
     def test_some_snrs_of_many_are_the_right_rows(self, tmp_path):
-        """An offset computed from the number of chosen SNRs, not of those in the file, reads other cells."""
-        rml2018.split(data(GNURADIO, snrs_db=(6, 24), frames_per_cell=10), tmp_path / "out")
+        """An offset computed from the number of chosen SNRs, not of those in the file, reads other
+        cells.
+        """
+        sharding.split(data(GNURADIO, snrs_db=(6, 24), frames_per_cell=10), tmp_path / "out")
         with h5py.File(GNURADIO) as source:
             for cell in shards.cells(tmp_path / "out"):
                 rows = shards.array(cell.path(tmp_path / "out"), "row")

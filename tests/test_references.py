@@ -1,4 +1,4 @@
-"""Textbook estimators against theory: cumulants of ideal points, and SNRs and modulations planted in frames."""
+"""Textbook estimators against theory: cumulants of ideal points; planted SNRs and modulations."""
 
 from functools import partial
 
@@ -64,18 +64,22 @@ def test_cumulants_of_ideal_points(modulation, expected):
 
 
 def test_noise_changes_no_cumulant_and_has_none(rng):
-    """SCATTER is what a frame of noise shows instead: of 4000 frames the standard deviation is known to 1.1 %, plus 1 / symbols of bias."""
+    """SCATTER is what a frame of noise shows instead.
+
+    Of 4000 frames the standard deviation is known to 1.1 %, plus 1 / symbols of bias.
+    """
     symbols, n = 256, 4000
     noise = rng.normal(scale=np.sqrt(0.5), size=(n, symbols, 2)) @ [1, 1j]
     scatter = np.sqrt(symbols * np.mean(references.cumulants(noise) ** 2, 0))
     assert scatter == pytest.approx(references.SCATTER, rel=0.08)
-    # 100 000 symbols at 0 dB: E|x|^8 of r below 24 * 2^4 for noise of power 2, hence at most 0.05 a standard deviation of C40.
+    # 100 000 symbols at 0 dB: E|x|^8 of r is below 24 * 2^4 for noise of power 2, and hence the
+    # standard deviation of C40 at most 0.05.
     long = references.cumulants(noisy_symbols("16QAM", 0, (1, 100_000), rng))
     assert long[0] == pytest.approx(THEORY["16QAM"], abs=0.15)
 
 
 def test_oqpsk_and_what_has_no_points_are_not_named():
-    assert references.named(("OOK", "QPSK", "FM", "GMSK", "PAM4", "OQPSK")) == (
+    assert references.recognisable(("OOK", "QPSK", "FM", "GMSK", "PAM4", "OQPSK")) == (
         "OOK",
         "QPSK",
         "PAM4",
@@ -83,8 +87,11 @@ def test_oqpsk_and_what_has_no_points_are_not_named():
 
 
 @pytest.mark.parametrize("snr_db", [5, 30])
-def test_nearest_constellation_tells_apart_what_differs_by_cumulants(rng, snr_db):
-    """Five apart by 0.3 or more in C42 or C20, of 1000 symbols: ten and more standard deviations at 30 dB, four at 5 dB."""
+def test_nearest_constellation_separates_what_differs_by_cumulants(rng, snr_db):
+    """Five that are 0.3 or more apart in C42 or C20, of 1000 symbols.
+
+    That is ten and more standard deviations at 30 dB, and four at 5 dB.
+    """
     modulations = ("8ASK", "BPSK", "QPSK", "8PSK", "16QAM")
     share = 1 / (1 + 10 ** (-snr_db / 10))
     for m, modulation in enumerate(modulations):
@@ -96,7 +103,7 @@ def test_nearest_constellation_tells_apart_what_differs_by_cumulants(rng, snr_db
 
 
 def test_the_signals_power_is_allowed_for(rng):
-    """QPSK at 3 dB, without its noise taken out, has C42 = -0.44 and would pass for 32APSK (-0.59)."""
+    """QPSK at 3 dB with its noise has C42 = -0.44 and would pass for 32APSK (-0.59)."""
     share = 1 / (1 + 10**-0.3)
     x = noisy_symbols("QPSK", 3, (50, 2000), rng) * np.sqrt(share)
     modulations = ("QPSK", "8PSK", "32APSK")
@@ -116,8 +123,8 @@ def test_m2m4_recovers_a_planted_snr(rng, modulation, snr_db):
     x = noisy_symbols(modulation, snr_db, (1, 2**20), rng)
     k = references.kurtosis(modulation)
     found_db = 10 * np.log10(references.m2m4(x, np.array([k])))[0]
-    # 2 M2^2 - M4 scatters by sqrt(var(4 M2 |r|^2 - |r|^4) / N) about (2 - k) S^2; half of that, relative, is the error of S, and that of
-    # rho is 1 + rho times as large.
+    # 2 M2^2 - M4 scatters by sqrt(var(4 M2 |r|^2 - |r|^4) / N) about (2 - k) S^2. Half of that,
+    # relative, is the error of S, and that of rho is 1 + rho times as large.
     power = np.abs(x) ** 2
     scatter = np.std(4 * power.mean() * power - power**2) / 2**10 / (2 - k)
     assert found_db == pytest.approx(
@@ -126,7 +133,7 @@ def test_m2m4_recovers_a_planted_snr(rng, modulation, snr_db):
 
 
 def test_m2m4_at_its_ends():
-    """Without noise infinite; 0 for what is no less Gaussian than noise, and for OOK, of which it can tell nothing."""
+    """Without noise infinite; 0 for what is no less Gaussian than noise, and for OOK (k = 2)."""
     without_noise = np.exp(2j * np.pi * np.arange(16) / 16)[None]
     peaked = np.array([[0, 0, 0, 0, 0, 0, 0, 4]], complex)
     assert references.m2m4(without_noise, np.array([1.0])) == np.inf
@@ -143,18 +150,19 @@ def test_noise_floor_finds_the_snr_of_generated_frames(snr_db):
             for modulation in ("BPSK", "16QAM", "128APSK", "OQPSK")
         ]
     )
-    _, floor_db, _ = references.answers(iq.astype(complex), ("BPSK", "16QAM"), 8, 0.35)
+    _, floor_db, _ = references.estimate(iq.astype(complex), ("BPSK", "16QAM"), 8, 0.35)
     assert 10 * np.log10(np.mean(10 ** (floor_db / 10))) == pytest.approx(snr_db, abs=0.5)
 
 
-def test_answers_on_generated_frames():
-    """At 10 dB, 19 dB a symbol: PSK is named, and its SNR over the whole band found, not that of a symbol.
+def test_estimates_of_generated_frames():
+    """At 10 dB, 19 dB a symbol: PSK is named, and the SNR is that of the whole band.
 
-    A frame scatters by some 0.6 dB, its 120 symbols alone by 0.4 (data-aided bound); five standard errors of a median of 20 are 0.84 dB.
+    A frame scatters by some 0.6 dB, its 120 symbols alone by 0.4 (data-aided bound). Five standard
+    errors of a median of 20 are 0.84 dB.
     """
     modulations = ("4ASK", "BPSK", "QPSK", "8PSK", "16QAM")
     for m, modulation in ((1, "BPSK"), (2, "QPSK"), (3, "8PSK")):
-        chosen, _, moments_db = references.answers(
+        chosen, _, moments_db = references.estimate(
             frames(modulation, 10, range(20)).astype(complex), modulations, 8, 0.35
         )
         assert chosen.tolist() == [m] * 20
@@ -164,22 +172,25 @@ def test_answers_on_generated_frames():
 def test_m2m4_takes_the_kurtosis_of_what_was_named():
     """Called 16QAM, frames of QPSK look as if they had less noise than none."""
     iq = frames("QPSK", 5, range(20)).astype(complex)
-    right, wrong = (references.answers(iq, (m,), 8, 0.35)[2] for m in ("QPSK", "16QAM"))
+    right, wrong = (references.estimate(iq, (m,), 8, 0.35)[2] for m in ("QPSK", "16QAM"))
     assert np.median(right) == pytest.approx(5, abs=1)
     assert np.median(wrong) > 10
 
 
 def test_frames_of_sixteen_symbols_and_a_rest_do():
-    """Eight of them are left, which is enough to name QPSK more often than by chance: 0.5, and five standard errors of 100 frames."""
+    """Eight of them are left, enough to name QPSK more often than by chance.
+
+    That is 0.5, and five standard errors of 100 frames.
+    """
     iq = frames("QPSK", 30, range(100)).astype(complex)[:, :131]
-    chosen, floor_db, moments_db = references.answers(iq, ("BPSK", "QPSK"), 8, 0.35)
+    chosen, floor_db, moments_db = references.estimate(iq, ("BPSK", "QPSK"), 8, 0.35)
     assert np.mean(chosen == 1) > 0.5 + 5 * 0.5 / 10
     assert np.isfinite(floor_db).all()
     assert not np.isnan(moments_db).any()
 
 
-def test_without_constellations_only_the_noise_floor_answers():
-    chosen, floor_db, moments_db = references.answers(
+def test_without_constellations_only_the_noise_floor_is_estimated():
+    chosen, floor_db, moments_db = references.estimate(
         frames("FM", 10, range(4)).astype(complex), (), 8, 0.35
     )
     assert chosen.tolist() == [-1] * 4
@@ -192,6 +203,6 @@ def test_too_few_symbols_or_samples_a_symbol(samples, sps):
     iq = frames(DIGITAL[0], 30, range(2)).astype(complex)[:, :samples]
     with pytest.raises(
         ValueError,
-        match=rf"frames of {samples} samples at render.sps = {sps} .* 9 symbols .* correct render.sps",
+        match=rf"{samples} samples at render.sps = {sps} .* 9 symbols .* correct render.sps",
     ):
-        references.answers(iq, ("QPSK",), sps, 0.35)
+        references.estimate(iq, ("QPSK",), sps, 0.35)

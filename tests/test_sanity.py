@@ -1,20 +1,21 @@
-"""Weights made random from the heads down, training on shuffled labels, and what the checks say of maps that do or do not need a model."""
+"""Do control models lack what was learnt, and do only maps that ignore the model survive them?"""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from conftest import draw, raw_only
 from torch import nn
 from torchvision.models import ResNet, SwinTransformer, VisionTransformer
 from torchvision.models.resnet import BasicBlock
 
-from pisces.attribution import faithfulness, sanity
+from pisces.attribution import controls, sanity
 from pisces.core.seeding import generator
+from pisces.core.stats import rank_correlation
 from pisces.inputs.drawing import Drawing
 from pisces.models.branches import AttentionBranches
 from pisces.models.joint import JointModel
+from tests.conftest import draw, raw_only
 
 SIZE, WIDTH = 16, 16
 DRAWING = Drawing(raw_only(SIZE), draw("log_histogram"))
@@ -27,7 +28,9 @@ def rng():
 
 def resnet() -> nn.Module:
     net = ResNet(BasicBlock, [1, 1, 1, 1])
-    net.conv1, net.fc = nn.Conv2d(1, 64, 3, bias=False), nn.Linear(512, WIDTH)
+    net.conv1 = nn.Conv2d(1, 64, 3, bias=False)
+    # Most weights are in the last stage, which is left out.
+    net.layer4, net.fc = nn.Identity(), nn.Linear(256, WIDTH)
     return net
 
 
@@ -87,11 +90,12 @@ def moved(before: nn.Module, after: nn.Module) -> dict[str, float]:
 
 @pytest.mark.parametrize("kind", STEMS)
 def test_at_the_end_nothing_learnt_is_left(kind, rng):
-    """A permutation of k entries leaves one where it was on average, and more than 8 once in a million times; none of those tensors lacks a
-    permutation, a class token, positions and bias tables included."""
+    """A permutation of k entries leaves one where it was on average, and more than 8 once in a
+    million times; none of those tensors lacks a permutation, a class token, positions and bias
+    tables included."""
     model = learnt(kind)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    shares, copies = zip(*sanity.randomised(model, 3, rng), strict=True)
+    shares, copies = zip(*controls.randomised(model, 3, rng), strict=True)
     assert shares[-1] == 1
     assert shares == pytest.approx([1 / 3, 2 / 3, 1], abs=0.05)
     for name, share in moved(model, copies[-1]).items():
@@ -104,17 +108,16 @@ def test_at_the_end_nothing_learnt_is_left(kind, rng):
     assert all(
         torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()
     )  # the model itself stays
-    answers = [copy(images())[0] for copy in (model, *copies)]
-    assert all(not torch.allclose(answers[0], one, atol=1e-3) for one in answers[1:])
-    assert (
-        answers[-1].std(0).min() > 1e-6
-    )  # still looks at its images: an explanation of it is no map of zeros
+    own, *others = [copy(images())[0] for copy in (model, *copies)]
+    assert all(not torch.allclose(own, other, atol=1e-3) for other in others)
+    # The last still depends on its images: an explanation of it is no map of zeros.
+    assert others[-1].std(0).min() > 1e-6
 
 
 @pytest.mark.parametrize("kind", STEMS)
 def test_heads_go_first_and_the_stem_last(kind, rng):
     model = learnt(kind)
-    steps = [moved(model, copy) for _, copy in sanity.randomised(model, 4, rng)]
+    steps = [moved(model, copy) for _, copy in controls.randomised(model, 4, rng)]
     assert [step["snr_head.weight"] > 0 for step in steps] == [True] * 4
     assert [step["modulation_head.weight"] > 0 for step in steps] == [True] * 4
     assert [step[f"{STEMS[kind]}.weight"] > 0 for step in steps] == [False, False, False, True]
@@ -126,7 +129,7 @@ def test_heads_go_first_and_the_stem_last(kind, rng):
 
 def test_running_statistics_of_a_channel_stay_together(rng):
     model = learnt(resnet)
-    ((_, copy),) = sanity.randomised(model, 1, rng)
+    ((_, copy),) = controls.randomised(model, 1, rng)
     old, new = model.backbone.bn1, copy.backbone.bn1
     assert not torch.equal(old.running_mean, new.running_mean)
     pairs = [
@@ -138,7 +141,7 @@ def test_running_statistics_of_a_channel_stay_together(rng):
 
 def test_the_end_does_not_depend_on_the_steps_but_on_the_generator():
     def last(steps: int, seed: int) -> nn.Module:
-        return list(sanity.randomised(learnt(vit), steps, generator(seed, "test")))[-1][1]
+        return list(controls.randomised(learnt(vit), steps, generator(seed, "test")))[-1][1]
 
     assert not any(moved(last(2, 1), last(5, 1)).values())
     assert all(moved(last(2, 1), last(2, 2)).values())
@@ -150,7 +153,7 @@ def test_more_steps_than_modules():
         match=r"3 steps are more than the 2 modules with weights; set attribute.randomised_steps",
     ):
         next(
-            sanity.randomised(
+            controls.randomised(
                 nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), 3, generator(1, "test")
             )
         )
@@ -160,7 +163,8 @@ def test_more_steps_than_modules():
 
 
 class Plain(nn.Module):
-    """Both heads straight from the pixels, behind dropout so that training draws from torch's generator."""
+    """Both heads straight from the pixels, behind dropout so that training draws from torch's
+    generator."""
 
     def __init__(self, dropout: float = 0.1):
         super().__init__()
@@ -175,7 +179,8 @@ class Plain(nn.Module):
 
 
 def telling(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames whose pictures are their labels: bins int32 (n, 8), of which the first half says which of 2 and the rest which of 3."""
+    """Frames whose pictures are their labels: bins int32 (n, 8), of which the first half says which
+    of 2 and the rest which of 3."""
     targets = torch.stack([torch.arange(n) % 2, torch.arange(n) % 3], dim=1)
     return (
         10 + targets.repeat_interleave(4, dim=1) + torch.tensor([0] * 4 + [100] * 4)
@@ -187,17 +192,25 @@ def drawn(bins: torch.Tensor) -> tuple[torch.Tensor]:
 
 
 def fit(bins, targets, epochs: int, seed: int = 1):
-    return sanity.fit_shuffled(
-        Plain, drawn, (bins,), targets, epochs, 32, 3e-3, generator(seed, "test fit")
+    return controls.fit_shuffled(
+        Plain,
+        drawn,
+        (bins,),
+        targets=targets,
+        epochs=epochs,
+        batch_size=32,
+        lr=3e-3,
+        rng=generator(seed, "test fit"),
     )
 
 
 def test_shuffled_labels_are_not_in_the_pictures():
-    """Six pictures of 100 frames each: nothing can be known by heart but which label a picture has got by chance a little more often.
+    """Six pictures of 100 frames each: nothing can be memorised but which label a picture has
+    got by chance a little more often.
 
-    In units of the standard error of 600 answers, one picture's share scatters by sqrt(6). The best of two shares is on average
-    sqrt(2 / pi) of that above a half, the best of three 1.04 above a third: 2.0 and 2.5 units. Were the labels those of the
-    pictures, all answers would be right.
+    In units of the standard error of 600 predictions, one picture's share scatters by sqrt(6). The
+    best of two shares is on average sqrt(2 / pi) of that above a half, the best of three 1.04 above
+    a third: 2.0 and 2.5 units. Were the labels those of the pictures, all would be right.
     """
     model, accuracy = fit(*telling(600), epochs=3)
     for task, classes in (("modulation", 2), ("snr", 3)):
@@ -207,11 +220,12 @@ def test_shuffled_labels_are_not_in_the_pictures():
 
 
 def test_labels_are_shuffled_each_task_on_its_own(monkeypatch):
-    """Both labels of a frame are equal here; shuffled together they would stay so, and each keeps how often each class is there."""
+    """Both labels of a frame are equal here; shuffled together they would stay so, and each keeps
+    how often each class is there."""
     seen = []
-    cross_entropy = sanity.functional.cross_entropy
+    cross_entropy = controls.functional.cross_entropy
     monkeypatch.setattr(
-        sanity.functional,
+        controls.functional,
         "cross_entropy",
         lambda logits, labels: (seen.append(labels), cross_entropy(logits, labels))[1],
     )
@@ -222,29 +236,36 @@ def test_labels_are_shuffled_each_task_on_its_own(monkeypatch):
     assert not torch.equal(modulation, snr)
 
 
-def test_distinct_frames_are_learnt_by_heart():
-    """33 frames in batches of 32, each with pixels of its own: every label is remembered, though none has a reason."""
+def test_distinct_frames_are_memorised():
+    """33 frames in batches of 32, each with pixels of its own: every label is remembered, though
+    none has a reason."""
     bins = torch.arange(33 * 7).view(33, 7).int()
     _, accuracy = fit(bins, telling(33)[1], epochs=60)
     assert accuracy == {"modulation": 1, "snr": 1}
 
 
-def test_what_a_model_is_told_goes_with_its_frame():
-    """Waveforms of the level that is told beside them, in training and when it is asked afterwards, whatever the batch."""
+def test_the_condition_goes_with_its_frame():
+    """Waveforms of the level that comes beside them, in training and prediction, in any batch."""
     levels, seen = torch.arange(1.0, 34), []
 
-    class Told(Plain):
+    class Conditioned(Plain):
         def forward(
-            self, frames: torch.Tensor, told: torch.Tensor
+            self, frames: torch.Tensor, level: torch.Tensor
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            seen.append(
-                torch.equal(frames.amax((1, 2)), told) and frames.shape[1:] == (2, SIZE * SIZE // 2)
-            )
+            whole = frames.shape[1:] == (2, SIZE * SIZE // 2)
+            seen.append(whole and torch.equal(frames.amax((1, 2)), level))
             return super().forward(frames / 33)
 
     stored = levels[:, None, None].expand(-1, 2, SIZE * SIZE // 2), levels
-    sanity.fit_shuffled(
-        Told, lambda *given: given, stored, telling(33)[1], 2, 32, 1e-3, generator(1, "test")
+    controls.fit_shuffled(
+        Conditioned,
+        lambda *given: given,
+        stored,
+        targets=telling(33)[1],
+        epochs=2,
+        batch_size=32,
+        lr=1e-3,
+        rng=generator(1, "test"),
     )
     assert seen == [True] * 5  # two batches an epoch, and once all
 
@@ -264,23 +285,33 @@ def test_training_is_decided_by_the_generator_alone():
 
 
 def test_each_step_has_the_gradient_of_its_own_batch():
-    """At a rate of 0 all steps on the same frames have the same gradient, and five of them leave no more of it than one."""
+    """At a rate of 0 all steps on the same frames have the same gradient, and five of them leave no
+    more of it than one."""
     bins, targets = telling(20)
-    one, five = (
-        sanity.fit_shuffled(
-            lambda: Plain(0), drawn, (bins,), targets, n, 20, 0, generator(1, "test")
+
+    def after(epochs: int) -> nn.Module:
+        return controls.fit_shuffled(
+            lambda: Plain(0),
+            drawn,
+            (bins,),
+            targets=targets,
+            epochs=epochs,
+            batch_size=20,
+            lr=0,
+            rng=generator(1, "test"),
         )[0]
-        for n in (1, 5)
-    )
+
+    one, five = after(1), after(5)
     for a, b in zip(one.parameters(), five.parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-6)
     assert all(a.grad.abs().max() > 1e-3 for a in one.parameters())
 
 
 def test_no_batch_of_a_single_frame():
-    """33 frames in batches of at most 32 are 17 and 16: a batch norm of a remainder of one would not train."""
-    assert [len(batch) for batch in sanity._batches(np.arange(33), 32)] == [17, 16]
-    assert torch.cat(sanity._batches(np.arange(33), 32)).tolist() == list(range(33))
+    """33 frames in batches of at most 32 are 17 and 16: a batch norm of a remainder of one would
+    not train."""
+    assert [len(batch) for batch in controls.batches(np.arange(33), 32)] == [17, 16]
+    assert torch.cat(controls.batches(np.arange(33), 32)).tolist() == list(range(33))
 
 
 # What survives
@@ -303,33 +334,38 @@ def linear_gradient(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     ids=["brightness", "darkness", "random", "gradient"],
 )
 def test_what_ignores_the_model_survives_and_nothing_else(explain, survives, rng):
-    """Rankings of 256 pixels that have nothing to do with each other correlate by 1 / sqrt(255) = 0.06, far below one half."""
+    """Rankings of 256 pixels that have nothing to do with each other correlate by 1 / sqrt(255) =
+    0.06, far below one half."""
     model, frames = nn.Linear(SIZE * SIZE, 2), images(20)
-    ((_, copy),) = sanity.randomised(model, 1, rng)
-    correlations = faithfulness.rank_correlation(
+    ((_, copy),) = controls.randomised(model, 1, rng)
+    correlations = rank_correlation(
         explain(model, frames, rng), explain(copy, frames, rng), frames.flatten(1).numpy() > 0
     )
     result = sanity.survives(correlations, rng, 200)
     assert result.verdict == ("yes" if survives else "no")
-    assert result.ci_low <= result.mean <= result.ci_high
-    assert result.mean == pytest.approx(1) if survives else result.mean < 0.3
+    assert result.ci_low <= result.correlation <= result.ci_high
+    assert result.correlation == pytest.approx(1) if survives else result.correlation < 0.3
 
 
 @pytest.mark.parametrize(("value", "survives"), [(0.51, True), (-0.51, True), (0.49, False)])
 def test_survival_is_beyond_a_half_whatever_the_sign(value, survives, rng):
     result = sanity.survives(np.full(10, value), rng, 50)
-    assert (result.mean, result.verdict) == (pytest.approx(abs(value)), "yes" if survives else "no")
+    assert (result.correlation, result.verdict) == (
+        pytest.approx(abs(value)),
+        "yes" if survives else "no",
+    )
 
 
 def test_survival_needs_its_whole_interval(rng):
-    """A mean of 0.6 from frames as different as 1 and 0.2 is not known to be above a half; frames without a ranking do not count."""
+    """A mean of 0.6 from frames as different as 1 and 0.2 is not known to be above a half; frames
+    without a ranking do not count."""
     result = sanity.survives(np.array([1, 0.2, np.nan] * 4), rng, 500)
-    assert result.mean == pytest.approx(0.6)
-    assert (result.ci_low < 0.5 < result.ci_high, result.verdict, result.frames) == (
+    assert result.correlation == pytest.approx(0.6)
+    assert (result.ci_low < 0.5 < result.ci_high, result.verdict, result.n) == (
         True,
         "unknown",
         8,
     )
     nothing = sanity.survives(np.full(3, np.nan), rng, 50)
-    assert np.isnan(nothing.mean)
-    assert (nothing.verdict, nothing.frames) == ("unknown", 0)
+    assert np.isnan(nothing.correlation)
+    assert (nothing.verdict, nothing.n) == ("unknown", 0)

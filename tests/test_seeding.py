@@ -53,7 +53,10 @@ def test_the_scheme_stays_as_it_is():
 
 
 def test_streams_of_neighbouring_frames_are_uncorrelated():
-    """Correlations of independent streams of n normal values have a standard deviation of 1/sqrt(n); the bound is five of those."""
+    """Independent streams are not correlated.
+
+    Over n normal values that has a standard deviation of 1/sqrt(n); the bound is five of those.
+    """
     n = 4096
     streams = np.array(
         [generator(1, "noise", "QPSK", -4, row).standard_normal(n) for row in range(20)]

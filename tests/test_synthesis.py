@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from pisces.core import shards
+from pisces.core import modulations, shards
+from pisces.core.dsp import noise_power
 from pisces.core.modulations import (
     ANALOG,
     DIGITAL,
@@ -17,18 +18,12 @@ from pisces.core.modulations import (
     constellation,
 )
 from pisces.core.seeding import generator
-from pisces.sources import audit, rml2018, synthesis
-from pisces.sources.rml2018 import Selection
+from pisces.sources import sharding, synthesis
+from pisces.sources.modulators import analog, audio, gmsk, rrc_spectrum, shape_symbols
+from pisces.sources.settings import MultipathSettings, Selection, SynthesisSettings
 from pisces.sources.synthesis import (
-    MultipathSettings,
-    SynthesisSettings,
-    analog,
-    audio,
     clean_frames,
-    gmsk,
     multipath_response,
-    rrc_spectrum,
-    shape_symbols,
     synthesize_cell,
     synthesize_file,
 )
@@ -103,7 +98,8 @@ def test_shaping_keeps_the_power_of_the_symbols():
 def test_half_power_bandwidth_is_the_symbol_rate():
     spectrum = power_spectrum(clean("16QAM", 400)).mean(axis=0)
     edge = 1024 // (2 * SPS)
-    # The raised cosine is odd about its half-power point, so the mean of 9 bins is still 1/2, whatever the roll-off.
+    # The raised cosine is odd about its half-power point, so the mean of 9 bins is still 1/2,
+    # whatever the roll-off.
     at_edge = np.concatenate(
         [spectrum[edge - 4 : edge + 5], spectrum[-edge - 4 : -edge + 5]]
     ).mean()
@@ -125,14 +121,15 @@ def test_99_percent_of_the_power_is_in_band(modulation):
 
 @pytest.mark.parametrize("snr_db", [-20, 0, 10, 30])
 @pytest.mark.parametrize("modulation", ["64QAM", "AM-SSB-WC", "GMSK"])
-def test_measured_snr_is_the_asked_one(modulation, snr_db):
+def test_measured_snr_is_that_of_the_label(modulation, snr_db):
     frames = range(20)
     noisy = synthesize_cell(modulation, snr_db, frames, seed=3, **SETTINGS)
     signal = clean_frames(
         modulation, [generator(3, "synthesize", modulation, snr_db, i) for i in frames], **SETTINGS
     )
     noise = noisy * np.sqrt(1 + 10 ** (-snr_db / 10)) - signal
-    # The mean of N exponential powers has the relative deviation 1/sqrt(N): 4.34/sqrt(N) dB, taken five times.
+    # The mean of N exponential powers has the relative deviation 1/sqrt(N): 4.34/sqrt(N) dB, taken
+    # five times.
     tolerance_db = 5 * 4.34 / np.sqrt(noise.size)
     assert np.mean(np.abs(signal) ** 2, axis=1) == pytest.approx(1, abs=1e-12)
     assert -10 * np.log10(np.mean(np.abs(noise) ** 2)) == pytest.approx(snr_db, abs=tolerance_db)
@@ -143,7 +140,7 @@ def test_measured_snr_is_the_asked_one(modulation, snr_db):
 
 @pytest.mark.parametrize("channel", [None, RICIAN])
 @pytest.mark.parametrize("modulation", MODULATIONS)
-def test_noise_floor_out_of_band_tells_the_snr(modulation, channel):
+def test_noise_floor_out_of_band_gives_the_snr(modulation, channel):
     noisy = synthesize_cell(modulation, 30, range(10), seed=3, channel=channel, **SETTINGS)
     floor = power_spectrum(noisy)[:, np.abs(np.fft.fftfreq(1024)) > 0.25].mean()
     # Half of 10 x 1024 bins, of which the window leaves half independent.
@@ -173,7 +170,8 @@ def test_fourth_power_has_a_line_of_the_cumulant(modulation, cumulant):
         modulation, 20, samples=8192, rolloff=(rolloff, rolloff + 1e-9), carrier_offset_std=0.0
     )
     pulse = shape_symbols(np.eye(1, 64), sps=SPS, rolloff=rolloff, timing=0.0).real
-    # Cumulants of independent symbols add, each weighted by its pulse to the fourth: the mean over a symbol is |C40| sum(p^4)/sps.
+    # Cumulants of independent symbols add, each weighted by its pulse to the fourth: the mean over
+    # a symbol is |C40| sum(p^4)/sps.
     expected = cumulant * np.sum(pulse**4) / SPS
     # 1024 symbols with E|x|^8 < 5 leave a chance line of sqrt(5/1024) = 0.07 in one frame.
     assert np.abs(np.mean(frames**4, axis=-1)).mean() == pytest.approx(expected, abs=0.07)
@@ -184,8 +182,9 @@ def test_fourth_power_has_a_line_of_the_cumulant(modulation, cumulant):
 )
 def test_oqpsk_switches_i_and_q_half_a_symbol_apart(modulation, envelope_line, square_line):
     frames = clean(modulation, 100, samples=8192, rolloff=(0.5, 0.5 + 1e-9), carrier_offset_std=0.0)
-    # I^2 and Q^2 each carry a line at the symbol rate of rolloff/pi times their power (the integral of H(f) H(f - 1/sps)). Half
-    # a symbol apart these are opposite: they cancel in I^2 + Q^2 = |x|^2 and add up in x^2.
+    # I^2 and Q^2 each carry a line at the symbol rate of rolloff/pi times their power (the integral
+    # of H(f) H(f - 1/sps)). Half a symbol apart these are opposite: they cancel in I^2 + Q^2 =
+    # |x|^2 and add up in x^2.
     full = 0.5 / np.pi
     # 1024 symbols leave a chance line of 1/sqrt(1024) = 0.03 in one frame.
     assert np.abs(line(np.abs(frames) ** 2, 1 / SPS)).mean() == pytest.approx(
@@ -210,11 +209,13 @@ def test_gmsk_changes_its_frequency_as_the_gaussian_filter_does():
     sps, bt, timing = 64, 0.35, 0.25
     block = gmsk(np.repeat([[-1.0, 1.0]], 16, axis=1), sps=sps, bt=bt, timing=timing)
     turned = np.angle(block[0, 1:] / block[0, :-1]) / (np.pi / 2 / sps)  # 1 at the top frequency
-    # Half-power bandwidth B of a Gaussian exp(-t^2/(2 s^2)) is sqrt(ln 2)/(2 pi s); its step response is an error function.
+    # Half-power bandwidth B of a Gaussian exp(-t^2/(2 s^2)) is sqrt(ln 2)/(2 pi s); its step
+    # response is an error function.
     s = np.sqrt(np.log(2)) * sps / (2 * np.pi * bt)
     middle = np.arange(turned.size) + 0.5 - (15.5 + timing) * sps
     near = np.abs(middle) < 5 * sps
-    # A mean over one sample differs from the value in its middle by the curvature / 24, below 1/(24 s^2).
+    # A mean over one sample differs from the value in its middle by the curvature / 24, below 1/(24
+    # s^2).
     assert turned[near] == pytest.approx(erf(middle[near] / (np.sqrt(2) * s)), abs=1 / (24 * s**2))
 
 
@@ -227,10 +228,10 @@ def test_gmsk_block_is_periodic(bt):
 
 def test_cpfsk_turns_a_quarter_either_way_in_every_symbol():
     symbols = generator(7, "cpfsk").choice((-1.0, 1.0), (3, 16))
-    symbols[:, -1] *= np.where(
-        symbols.sum(axis=1) % 4, -1, 1
-    )  # so that the block leaves the last as it is
-    # A timing of -1/2, 0 or 1/2 symbol puts the edges of the symbols, half a symbol from their middles, on samples.
+    # So that the block leaves the last as it is
+    symbols[:, -1] *= np.where(symbols.sum(axis=1) % 4, -1, 1)
+    # A timing of -1/2, 0 or 1/2 symbol puts the edges of the symbols, half a symbol from their
+    # middles, on samples.
     for timing, shift in ((0.5, 0), (0.0, -SPS // 2), (-0.5, -SPS)):
         block = gmsk(symbols, sps=SPS, bt=None, timing=timing)
         assert np.abs(block) == pytest.approx(1, abs=1e-12)
@@ -244,9 +245,8 @@ def test_cpfsk_turns_a_quarter_either_way_in_every_symbol():
 def test_cpfsk_between_samples_is_cpfsk_sampled_more_often():
     symbols = generator(7, "cpfsk").choice((-1.0, 1.0), (2, 16))
     timing = np.array([[0.125 / SPS], [3.75 / SPS]])
-    often = gmsk(symbols, sps=8 * SPS, bt=None, timing=timing)[
-        :, ::8
-    ]  # where the edges are on samples
+    # Where the edges are on samples
+    often = gmsk(symbols, sps=8 * SPS, bt=None, timing=timing)[:, ::8]
     seldom = gmsk(symbols, sps=SPS, bt=None, timing=timing)
     ratio = seldom / often
     assert np.abs(ratio / ratio[:, :1] - 1).max() < 1e-12
@@ -256,8 +256,9 @@ def test_gmsk_differs_from_cpfsk_by_what_its_filter_takes_off_the_edges():
     symbols, bt = np.repeat([[-1.0, 1.0]], 16, axis=1), 8.0
     filtered, sharp = (gmsk(symbols, sps=64, bt=each, timing=0.25) for each in (bt, None))
     ratio = filtered / sharp
-    # A Gaussian of deviation s = sqrt(ln 2) / (2 pi bt) symbols moves the area s / sqrt(2 pi) times the step, here 2, from one side of an
-    # edge to the other; the rising edge and the falling one do so in opposite directions.
+    # A Gaussian of deviation s = sqrt(ln 2) / (2 pi bt) symbols moves the area s / sqrt(2 pi) times
+    # the step, here 2, from one side of an edge to the other; the rising edge and the falling one
+    # do so in opposite directions.
     moved = np.pi / 2 * 2 * 2 * np.sqrt(np.log(2)) / (2 * np.pi * bt) / np.sqrt(2 * np.pi)
     assert np.ptp(np.angle(ratio / ratio[:, :1])) == pytest.approx(moved, rel=0.01)
 
@@ -274,7 +275,8 @@ def test_audio_is_analytic_band_limited_and_of_unit_power():
     assert spectrum[:, outside].sum() < 1e-20 * spectrum.sum()
     assert np.mean(signals.real**2, axis=1) == pytest.approx(1, abs=1e-12)
     low, high = (spectrum[:, (frequency > f) & (frequency < 2 * f)].sum() for f in (0.002, 0.008))
-    # 1/f has equal power in every octave; that of the lower one, of 8 bins in 50 frames, is known to 5 %.
+    # 1/f has equal power in every octave; that of the lower one, of 8 bins in 50 frames, is known
+    # to 5 %.
     assert low / high == pytest.approx(1, abs=0.25)
 
 
@@ -325,7 +327,8 @@ def test_of_the_amplitude_modulations_of_rml2016_one_has_a_carrier():
         name: np.abs(clean(name, 50, carrier_offset_std=0.0).mean(axis=1)) ** 2
         for name in ("AM-DSB", "AM-SSB")
     }
-    # Audio of RMS 1/3 of the carrier leaves it 0.9 of the power; a frame is 1024 samples of audio from 1.5 periods on.
+    # Audio of RMS 1/3 of the carrier leaves it 0.9 of the power; a frame is 1024 samples of audio
+    # from 1.5 periods on.
     assert share["AM-DSB"].mean() == pytest.approx(0.9, abs=0.05)
     assert share["AM-SSB"].mean() < 0.1
 
@@ -352,7 +355,9 @@ def test_a_gaussian_filter_keeps_frequency_shift_keying_in_its_band(modulation, 
 
 
 def msk_power_beyond(symbol_rates: float) -> float:
-    """Share of the power of MSK beyond a frequency on either side: that of its pulses, half a cosine over two symbols."""
+    """Share of the power of MSK beyond a frequency on either side: that of its pulses, half a
+    cosine over two symbols.
+    """
     f = np.arange(0, 50, 1e-3) + 5e-4  # never at 1/4, where the quotient is 0 / 0
     density = (np.cos(2 * np.pi * f) / (1 - 16 * f**2)) ** 2
     return density[f > symbol_rates].sum() / density.sum()
@@ -361,7 +366,7 @@ def msk_power_beyond(symbol_rates: float) -> float:
 @pytest.mark.parametrize("snr_db", [-4, 0, 10, 18])
 def test_short_frames_have_the_snr_of_their_label(snr_db):
     count = 400
-    linear = [name for name in RML2016 if name in audit.LINEAR]
+    linear = [name for name in RML2016 if name in modulations.LINEAR]
     noisy = np.concatenate(
         [
             synthesize_cell(name, snr_db, range(count), seed=3, **SETTINGS | {"samples": 128})
@@ -369,11 +374,12 @@ def test_short_frames_have_the_snr_of_their_label(snr_db):
         ]
     )
     assert len(linear) == 6
-    # The window's quarter of taper leaves 0.85 of 63 bins independent; the median of m exponentials over ln 2 has the relative
-    # deviation 1 / (ln 2 sqrt(m)) and the bias 1 / (2 m ln 2). Of the mean over n frames, five deviations; signal power is 1 to
-    # 1 / sqrt(128 n), and SNR + 1 = power / noise turns relative errors of the noise into (1 + 1 / SNR) of them.
+    # The window's quarter of taper leaves 0.85 of 63 bins independent; the median of m exponentials
+    # over ln 2 has the relative deviation 1 / (ln 2 sqrt(m)) and the bias 1 / (2 m ln 2). Of the
+    # mean over n frames, five deviations; signal power is 1 to 1 / sqrt(128 n), and SNR + 1 = power
+    # / noise turns relative errors of the noise into (1 + 1 / SNR) of them.
     m, snr = 0.85 * 63, 10 ** (snr_db / 10)
-    noise = np.mean(audit.noise_power(noisy)) * (1 + 1 / snr) * snr
+    noise = np.mean(noise_power(noisy)) * (1 + 1 / snr) * snr
     power = np.mean(np.abs(noisy) ** 2) * (1 + 1 / snr) * snr
     tolerance = 5 / (np.log(2) * np.sqrt(m * len(noisy))) + 1 / (2 * m * np.log(2))
     assert noise == pytest.approx(1, rel=tolerance)
@@ -385,7 +391,7 @@ def test_short_frames_have_the_snr_of_their_label(snr_db):
 # Carrier, timing, channel
 
 
-def test_carrier_offset_has_the_asked_deviation_and_the_phase_is_uniform():
+def test_carrier_offset_has_the_given_deviation_and_the_phase_is_uniform():
     count, span = 2000, 255
     frames = clean("BPSK", count, samples=span + 1)
     # Without noise BPSK is real but for the carrier; the square removes its sign.
@@ -428,8 +434,8 @@ def test_channel_has_unit_power_its_k_factor_and_its_delay_spread(k_factor_db):
     direct = np.sqrt(k / (1 + k))
     assert np.abs(response.mean(axis=0) - direct).max() < 5 / np.sqrt((1 + k) * count)
     scattered = (response - direct) * np.sqrt(1 + k)
-    # Over a frequency step d an exponential profile correlates by 1/(1 - 2j pi d spread); a product has deviation near 1,
-    # and up to twice that with 4 paths of random delays.
+    # Over a frequency step d an exponential profile correlates by 1/(1 - 2j pi d spread); a product
+    # has deviation near 1, and up to twice that with 4 paths of random delays.
     assert abs(np.mean(scattered[:, 0] * scattered[:, 1].conj()) - 1 / (1 - 1j)) < 10 / np.sqrt(
         count
     )
@@ -438,7 +444,8 @@ def test_channel_has_unit_power_its_k_factor_and_its_delay_spread(k_factor_db):
 @pytest.mark.parametrize("modulation", ["64QAM", "OQPSK", "GMSK", "FM", "AM-SSB-WC"])
 def test_channel_filters_the_block(modulation):
     direct = clean(modulation, 3, carrier_offset_std=0.0)
-    # A delay of three samples is a linear phase; only the power of the frame, and so its scale, may differ.
+    # A delay of three samples is a linear phase; only the power of the frame, and so its scale, may
+    # differ.
     late = clean(
         modulation,
         3,
@@ -535,7 +542,7 @@ def test_pickle_to_shards_is_bit_for_bit_the_same_frames(tmp_path):
         snrs_db=(-4, 20),
         frames_per_cell=None,
     )
-    rml2018.split(chosen, tmp_path / "shards")
+    sharding.split(chosen, tmp_path / "shards")
     assert shards.grid(tmp_path / "shards") == (("8PSK", "WBFM"), (-4, 20))
     for number, cell in (
         (0, ("8PSK", -4)),

@@ -1,4 +1,4 @@
-"""Tracking: which runs a stage logs to, what they hold afterwards, and that no stage depends on it."""
+"""Tracking: which runs a stage logs to, what they hold, and that no stage depends on it."""
 
 import json
 import math
@@ -11,20 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from pisces.config.schema import Params, load_params
-from pisces.run import tracking
+from pisces.config.io import load_params
+from pisces.config.schema import Params
+from pisces.run import execution, tracking
+from pisces.run.console import RANKS
+from pisces.run.mlflow_store import MODEL_STAGES
 
 ROOT = Path(__file__).parents[1]
 ONE_STAGE = """
 from pisces.run import tracking
-from pisces.config.schema import load_params
+from pisces.config.io import load_params
 with tracking.stage("train", load_params()) as run:
     run.metrics({"loss": 1.0})
 """
 
 
 def start_python(code: str, **environment: str) -> subprocess.Popen:
-    """Runs code from the root of the repository, outside any DVC experiment unless `environment` names one."""
+    """Runs code from the root of the repository, in the DVC experiment of `environment` or none."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -38,7 +41,7 @@ def start_python(code: str, **environment: str) -> subprocess.Popen:
 
 @pytest.fixture(scope="session")
 def creators(tmp_path_factory) -> tuple[Path, list[str], list[int]]:
-    """The directory whose store two processes created at the same moment, and what they printed and returned."""
+    """The directory whose store two processes created at once, what they printed and returned."""
     root = tmp_path_factory.mktemp("store")
     environment = {"DVC_ROOT": str(root), "DVC_EXP_NAME": "twins", "DVC_EXP_BASELINE_REV": "abc"}
     processes = [start_python(ONE_STAGE, **environment) for _ in range(2)]
@@ -55,7 +58,7 @@ def experiment(creators, monkeypatch, request) -> None:
         "PISCES_SWEEP",
         "PISCES_UI_PORT",
         "DVC_STAGE",
-        *tracking.RANKS,
+        *RANKS,
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_ROOT", str(creators[0]))
@@ -129,7 +132,7 @@ def test_stages_of_one_execution_share_a_parent_and_a_child(client, params, requ
         with tracking.stage(name, params) as run:
             run.metrics({"frames": 10})
     assert len(runs(client, f"abc/{request.node.name}")) == 1
-    for name in tracking.MODEL_STAGES:
+    for name in MODEL_STAGES:
         with tracking.stage(name, params) as run:
             run.metrics({"joint": {"accuracy": 0.5}})
             assert [r.info.status for r in runs(client, f"abc/{request.node.name}")] == [
@@ -145,9 +148,9 @@ def test_stages_of_one_execution_share_a_parent_and_a_child(client, params, requ
     assert set(parent.data.metrics) == {
         f"{name}/frames" for name in ("synthesize", "split_hdf5", "render", "stratify")
     }
-    assert set(child.data.metrics) == {f"{name}/joint.accuracy" for name in tracking.MODEL_STAGES}
+    assert set(child.data.metrics) == {f"{name}/joint.accuracy" for name in MODEL_STAGES}
     assert {name for name in child.data.tags if name.startswith("dvc.stage.")} == {
-        f"dvc.stage.{name}" for name in tracking.MODEL_STAGES
+        f"dvc.stage.{name}" for name in MODEL_STAGES
     }
     assert parent.data.params == child.data.params
     assert child.data.params["train.lr"] == str(params.train.lr)
@@ -177,10 +180,14 @@ def test_an_experiment_run_again_under_its_name_with_other_params_is_another_par
 
 
 def test_stages_under_one_dvc_process_have_one_key_and_others_have_their_own(tmp_path):
-    code = "import sys; sys.path.insert(0, '.'); from pisces.run import tracking; print(tracking._execution('train').key)"
+    code = (
+        "import sys; sys.path.insert(0, '.'); from pisces.run import execution; "
+        "print(execution.current('train').key)"
+    )
     dvc = tmp_path / "dvc"
     dvc.write_text(
-        f"import subprocess, sys\nfor _ in range(2): subprocess.run([sys.executable, '-c', {code!r}], check=True)\n"
+        "import subprocess, sys\n"
+        f"for _ in range(2): subprocess.run([sys.executable, '-c', {code!r}], check=True)\n"
     )
     command = f"import subprocess, sys; subprocess.run([sys.executable, {str(dvc)!r}], check=True)"
     under_dvc, by_hand = start_python(command, DVC_STAGE="train"), start_python(command)
@@ -258,7 +265,7 @@ def test_the_note_says_what_differs_from_the_committed_params(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_EXP_BASELINE_REV")
     monkeypatch.setattr(
-        tracking, "_execution", lambda _: tracking.Execution(request.node.name, "scratch")
+        execution, "current", lambda _: execution.Execution(request.node.name, "scratch")
     )
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     shutil.copy(ROOT / "params.yaml", "params.yaml")
@@ -279,7 +286,8 @@ def test_the_note_says_what_differs_from_the_committed_params(
     assert [tag["mlflow.note.content"] for tag in tags] == [
         "no committed params.yaml to compare with",
         "committed params",
-        f"data.frames_per_cell {params.data.frames_per_cell} -> null, train.lr {params.train.lr} -> 0.0003",
+        f"data.frames_per_cell {params.data.frames_per_cell} -> null, "
+        f"train.lr {params.train.lr} -> 0.0003",
     ]
     head = subprocess.run(
         [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
@@ -289,13 +297,16 @@ def test_the_note_says_what_differs_from_the_committed_params(
 
 def test_the_note_names_keys_that_came_or_went():
     assert (
-        tracking._describe({"train": {"new": 1}}, {"train": {"old": None}})
+        execution.describe({"train": {"new": 1}}, {"train": {"old": None}})
         == "train.old null -> absent, train.new absent -> 1"
     )
 
 
 def test_off_imports_no_mlflow(tmp_path):
-    code = f"{ONE_STAGE}    run.artifact(__import__('pathlib').Path('params.yaml'))\nimport sys; print('mlflow' in sys.modules)"
+    code = (
+        f"{ONE_STAGE}    run.artifact(__import__('pathlib').Path('params.yaml'))\n"
+        "import sys; print('mlflow' in sys.modules)"
+    )
     process = start_python(code, PISCES_TRACKING="off", DVC_ROOT=str(tmp_path))
     assert process.communicate() == ("False\n", "")
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
-"""How well an attribution says what an answer hangs on, whatever the method: one scale for all of them, and for PIS.
+"""How faithful an attribution is to the model, whatever the method: one scale for all, and for PIS.
 
-A map scores pixels. Its worth shows when the pixels that it scores highest are taken out, by the code that takes those of a mask out.
+A map scores pixels. Its worth shows when the pixels that it scores highest are masked, by the code
+that masks those of PIS.
 """
 
 from collections import defaultdict
@@ -10,78 +11,104 @@ from functools import partial
 import numpy as np
 import torch
 from captum import metrics
-from scipy.stats import rankdata
 
+from pisces.attribution.head import Context
+from pisces.attribution.methods import RANDOM
 from pisces.core.seeding import generator
+from pisces.core.stats import bootstrap_mean
 from pisces.evaluation.inference import BATCH
 from pisces.pis.masks import exact_size
 
-CHANCE = "random"
-"""The method that every other is compared with."""
-BOOTSTRAP_CHUNK = 1 << 20  # draws held at a time
-PUT_OUT_PERCENT = 10
+CURVES = ("deletion", "insertion")
+PERTURBED_PERCENT = 10
 """Of the lit pixels of an image, in each perturbation of `infidelity`."""
 
 Forward = Callable[..., torch.Tensor]
 """(images, *context) -> logits (n, classes)."""
-Without = Callable[[np.ndarray, np.ndarray], torch.Tensor]
-"""Lists of pixels, as in `inference.remove_pixels` -> logits (n, classes) of the frames without them."""
+PredictMasked = Callable[[np.ndarray, np.ndarray], torch.Tensor]
+"""Pixel lists, as in `inputs.pixels.mask_pixels` -> logits (n, classes) of frames without them."""
+Explain = Callable[[torch.Tensor, torch.Tensor, Context], torch.Tensor]
+"""(images, targets, context) -> maps like the images."""
+
+
+# Deletion and insertion
 
 
 def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """Pixel numbers by falling score, int64 (n, pixels): lit pixels first, dark ones, which have nothing to give up, last.
+    """Pixel numbers by falling score, the lit pixels first and the dark ones last.
 
-    All arrays are (n, pixels). `ties` holds random numbers, by which equal scores are ordered, the smaller first, as in the masks of PIS:
-    where the scores are the counts themselves, the beginnings are its exact masks `top`.
+    Where the scores are the counts themselves, the beginnings are the exact masks `top` of PIS.
+
+    Args:
+        scores: (n, pixels).
+        counts: points in each pixel, (n, pixels).
+        ties: random numbers (n, pixels) that order equal scores, the smaller first.
+
+    Returns:
+        int64 (n, pixels).
     """
     return np.lexsort((ties, -scores, counts == 0))
 
 
 @torch.no_grad()
 def curves(
-    forward_without: Without,
+    predict_masked: PredictMasked,
     counts: torch.Tensor,
     order: np.ndarray,
     levels_percent: tuple[float, ...],
     targets: torch.Tensor,
 ) -> dict[str, np.ndarray]:
-    """What is left of the answer when the first pixels of `order` (n, pixels) go, and what they say alone, at rising levels.
+    """Probability of a class as more and more pixels are masked, and as more and more are shown.
 
-    Each array is (n, levels + 1), with level 0 first. `deletion` is the softmax probability of the class `targets` (n,) once the first
-    round(level % of the lit pixels of all views) are emptied, and `insertion` once all others are: the deletion and insertion metrics
-    of Petsiuk, Das and Saenko (BMVC 2018), with a dark image to end at and to start from. `deletion_answer` and `insertion_answer` are the
-    most probable classes, int64, from which accuracies follow as in PIS. Dark pixels, of counts (n, pixels) 0, must come last in `order`.
+    The deletion and insertion metrics of Petsiuk, Das and Saenko ("RISE", BMVC 2018), with a dark
+    image to end at and to start from. At a level, the first round(level % of the lit pixels of all
+    views) of a frame are masked (deletion), or all others (insertion).
+
+    Args:
+        predict_masked: what the model predicts without some pixels.
+        counts: points in each pixel of all views, (n, pixels).
+        order: pixel numbers (n, pixels); dark pixels must come last.
+        levels_percent: rising; level 0 is put before them.
+        targets: classes (n,) whose softmax probability is taken.
+
+    Returns:
+        `deletion` and `insertion`, each (n, levels + 1) within 0..1.
     """
     lit = (counts > 0).sum(1).cpu().numpy()
-    found = defaultdict(list)
+    none = np.zeros_like(lit)
+    columns = defaultdict(list)
+
     for level in (0, *levels_percent):
-        taken = np.array([exact_size(n, level) for n in lit])
-        for name, start, stop in (
-            ("deletion", np.zeros_like(lit), taken),
-            ("insertion", taken, lit),
-        ):
-            probability = forward_without(*_stretch(order, start, stop)).float().softmax(1)
-            found[name].append(probability.gather(1, targets[:, None])[:, 0].cpu().numpy())
-            found[f"{name}_answer"].append(probability.argmax(1).cpu().numpy())
-    return {name: np.stack(columns, axis=1) for name, columns in found.items()}
+        first = np.array([exact_size(n, level) for n in lit])
+        for name, start, stop in (("deletion", none, first), ("insertion", first, lit)):
+            logits = predict_masked(*_stretch(order, start, stop))
+            probability = logits.float().softmax(1)
+            of_target = probability.gather(1, targets[:, None])[:, 0]
+            columns[name].append(of_target.cpu().numpy())
+
+    return {name: np.stack(levels, axis=1) for name, levels in columns.items()}
 
 
 def _stretch(
     order: np.ndarray, start: np.ndarray, stop: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`order[i, start[i]:stop[i]]` of every frame one after the other, and where each begins."""
+    """`order[i, start[i]:stop[i]]` of all frames one after the other, and where each begins."""
     place = np.arange(order.shape[1])
     inside = (start[:, None] <= place) & (place < stop[:, None])
-    return order[inside], np.concatenate([[0], np.cumsum(stop - start)])
+    offsets = np.concatenate([[0], np.cumsum(stop - start)])
+    return order[inside], offsets
 
 
 def area(curve: np.ndarray, levels_percent: tuple[float, ...]) -> np.ndarray:
-    """Mean height (n,) of curves (n, levels + 1) from level 0 to the last one, by the trapezoidal rule.
+    """Mean height (n,) of curves (n, levels + 1) from level 0 to the last, by the trapezoidal rule.
 
     Of a `deletion` curve less is better, of an `insertion` curve more.
     """
     levels = np.array([0, *levels_percent])
     return np.trapezoid(curve, levels, axis=1) / levels[-1]
+
+
+# Infidelity and sensitivity
 
 
 def infidelity(
@@ -91,151 +118,154 @@ def infidelity(
     targets: torch.Tensor,
     samples: int,
     rngs: Sequence[np.random.Generator],
-    *context: torch.Tensor,
+    context: Context = (),
 ) -> np.ndarray:
-    """Mean squared difference (n,), in squared logits, between what a map foretells and what happens when lit pixels are put out.
+    """Mean squared difference between the drop of a logit and the drop that a map predicts.
 
-    Each of the `samples` perturbations sets a random tenth of the lit pixels (channels count apart) of an image to 0, one at least. The map
-    foretells that the logit of the target falls by the sum of its scores there, times a factor that is fitted to each image, so
-    that maps in other units compare: infidelity after Yeh et al. (NeurIPS 2019), normalised as in captum. The factor may be negative: a
-    map and its negative score alike. A map of zeros foretells nothing and has the mean square of the changes themselves.
+    A perturbation sets a random tenth of the lit pixels of an image to 0, one pixel at least, and
+    channels count apart. The map predicts that the logit falls by the sum of its scores there,
+    times a factor fitted to each image. So maps in other units compare, as does a map with its
+    negative. A map of zeros predicts no drop: its infidelity is the mean square of the drops.
 
-    `images` and `maps` are (n, channels, size, size), `targets` (n,), `rngs` one a frame, and `context` what frames carry beside their
-    image. In the same state they draw the same perturbations whatever the map, so that methods are compared on equal ones.
+    Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019; normalised as
+    in captum.
+
+    Args:
+        forward: the head that is explained.
+        images: (n, channels, size, size).
+        maps: like the images.
+        targets: classes (n,).
+        samples: perturbations of each image.
+        rngs: one a frame. In the same state they draw the same perturbations whatever the map, so
+            that methods are compared on equal ones.
+        context: what frames carry beside their image.
+
+    Returns:
+        (n,) in squared logits, 0 or more.
     """
-    frames, found = max(1, BATCH // samples), []
-    for part in (slice(start, start + frames) for start in range(0, len(images), frames)):
+    found = []
+    frames = max(1, BATCH // samples)
+    for start in range(0, len(images), frames):
+        part = slice(start, start + frames)
         found.append(
             metrics.infidelity(
                 forward,
-                partial(_put_out, rngs[part]),
+                partial(_perturb, rngs[part]),
                 images[part],
                 maps[part],
-                additional_forward_args=tuple(one[part] for one in context),
+                additional_forward_args=tuple(column[part] for column in context),
                 target=targets[part],
                 n_perturb_samples=samples,
                 normalize=True,
             )
         )
-    # Captum takes a square apart into three sums, which rounding may leave below 0.
+    # Captum expands the square into three sums, which rounding may leave below 0.
     return torch.cat(found).clamp_min(0).cpu().numpy()
 
 
-def _put_out(
+def _perturb(
     rngs: Sequence[np.random.Generator], images: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which pixels go, 1 or 0, and images without them, for images (frames * samples, ...), the samples of a frame together."""
-    repeated = images.view(len(rngs), -1, images[0].numel())  # (frames, samples, pixels)
-    taken = torch.zeros_like(repeated)
-    for frame, rng, image in zip(taken, rngs, repeated[:, 0].cpu().numpy(), strict=True):
+    """Which pixels are masked, 1 or 0, and images without them.
+
+    Images are (frames * samples, ...), the samples of a frame together.
+    """
+    by_frame = images.view(len(rngs), -1, images[0].numel())  # (frames, samples, pixels)
+    masked = torch.zeros_like(by_frame)
+
+    for mask, rng, image in zip(masked, rngs, by_frame[:, 0].cpu().numpy(), strict=True):
         lit = np.flatnonzero(image)
-        at_random = rng.permuted(np.tile(lit, (len(frame), 1)), axis=1)  # (samples, lit)
-        chosen = at_random[:, : max(1, exact_size(len(lit), PUT_OUT_PERCENT))]
-        frame.scatter_(1, torch.from_numpy(chosen).to(images.device), 1.0)
-    taken = taken.view_as(images)
-    return taken, images * (1 - taken)
+        shuffled = rng.permuted(np.tile(lit, (len(mask), 1)), axis=1)  # (samples, lit)
+        n = max(1, exact_size(len(lit), PERTURBED_PERCENT))
+        mask.scatter_(1, torch.from_numpy(shuffled[:, :n]).to(images.device), 1.0)
+
+    masked = masked.view_as(images)
+    return masked, images * (1 - masked)
 
 
 def sensitivity(
-    explain: Callable[..., torch.Tensor],
+    explain: Explain,
     images: torch.Tensor,
     targets: torch.Tensor,
     radius: float,
     samples: int,
     rngs: Sequence[np.random.Generator],
-    *context: torch.Tensor,
+    context: Context = (),
 ) -> np.ndarray:
-    """Largest change (n,) of a map, over its norm, when every pixel value of its image changes by up to `radius`; 0 is steady.
+    """Largest change of a map, over its norm, when every pixel value of its image changes a little.
 
-    Largest of `samples` uniform draws, dark pixels included; norms are Euclidean, and that of a map of zeros counts as 1: max-sensitivity
-    of Yeh et al. (NeurIPS 2019), as in captum. `explain(images (k, channels, size, size), targets (k,), *context)` gives maps of that
-    shape for n * samples images at once, and `rngs` are one a frame. An explanation that needs gradients must turn them on, and one that
-    draws must draw the same each time, or its own scatter is measured.
+    Norms are Euclidean, and that of a map of zeros counts as 1: max-sensitivity of Yeh et al.
+    (NeurIPS 2019), as in captum.
+
+    Args:
+        explain: makes maps of n * samples images at once. One that needs gradients must turn them
+            on. One that draws must draw the same each time, or its own scatter is measured.
+        images: (n, channels, size, size).
+        targets: classes (n,).
+        radius: largest change of a pixel value, of dark pixels too.
+        samples: uniform draws, of which the largest change counts.
+        rngs: one a frame.
+        context: what frames carry beside their image.
+
+    Returns:
+        (n,), 0 where the map is steady.
     """
 
     def explained(given: torch.Tensor | tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        given = (
-            given[0] if isinstance(given, tuple) else given
-        )  # captum wraps the images as they are, and no others
-        maps = explain(
-            given,
-            *(one.repeat_interleave(len(given) // len(one), 0) for one in (targets, *context)),
-        )
+        # Captum wraps the unchanged images in a tuple, and no others.
+        shaken = given[0] if isinstance(given, tuple) else given
+        times = len(shaken) // len(images)
+        repeated = tuple(column.repeat_interleave(times, 0) for column in context)
+        maps = explain(shaken, targets.repeat_interleave(times, 0), repeated)
         return (maps.contiguous(),)  # captum flattens them by a view
 
     shake = partial(_shake, rngs, radius)
-    return (
-        metrics.sensitivity_max(explained, images, shake, n_perturb_samples=samples).cpu().numpy()
-    )
+    largest = metrics.sensitivity_max(explained, images, shake, n_perturb_samples=samples)
+    return largest.cpu().numpy()
 
 
 def _shake(
     rngs: Sequence[np.random.Generator], radius: float, images: torch.Tensor
 ) -> torch.Tensor:
+    """Images (frames * samples, ...), the samples of a frame together, plus uniform noise."""
     shape = (len(images) // len(rngs), *images.shape[1:])
-    noise = np.concatenate([rng.uniform(-radius, radius, shape).astype(np.float32) for rng in rngs])
-    return images + torch.from_numpy(noise).to(images.device)
+    noise = [rng.uniform(-radius, radius, shape).astype(np.float32) for rng in rngs]
+    return images + torch.from_numpy(np.concatenate(noise)).to(images.device)
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray, lit: np.ndarray) -> np.ndarray:
-    """Spearman's correlation (n,) of two rankings of the lit pixels of each frame, equal scores sharing their middle rank.
-
-    All arrays are (n, pixels), `lit` of bool. NaN where a ranking is constant, or fewer than two pixels are lit.
-    """
-    return np.array([_spearman(a[at], b[at]) for a, b, at in zip(one, other, lit, strict=True)])
-
-
-def _spearman(one: np.ndarray, other: np.ndarray) -> float:
-    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return np.nan
-    a, b = (rank - rank.mean() for rank in (rankdata(one), rankdata(other)))
-    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+# Intervals
 
 
 def summarise(
     values: dict[str, np.ndarray], resamples: int, rng: np.random.Generator
 ) -> dict[str, dict[str, float]]:
-    """Method -> mean of its values (n,), one a frame, and what that is above chance, each with its interval; see `mean`.
+    """Means of one measure over frames, and their differences to the random baseline.
 
-    Keys: `frames`, `mean`, `ci_low`, `ci_high`, `difference`, `difference_ci_low`, `difference_ci_high`. The difference to the method
-    "random" is taken frame by frame, and from frames that have a value of both. All methods see the same resamples.
+    Args:
+        values: method -> (n,), one a frame, NaN where a frame has none. The difference is taken
+            frame by frame, from frames that have a value of both.
+        resamples: of the bootstrap.
+        rng: decides the resamples, which are the same for all methods.
+
+    Returns:
+        Method -> `frames`, `mean`, `ci_low`, `ci_high`, `difference`, `difference_ci_low`,
+        `difference_ci_high`; the intervals are of 95 %, see `stats.bootstrap_mean`.
 
     Raises:
         ValueError: when the method "random" is not among them.
     """
-    if CHANCE not in values:
-        raise ValueError(
-            f"there is no {CHANCE!r} among {', '.join(values)} to compare with; add its values"
-        )
+    if RANDOM not in values:
+        raise ValueError(f"there is no {RANDOM!r} among {', '.join(values)} to compare with")
     seed = int(rng.integers(2**63))
+
     result = {}
-    for method, column in values.items():
-        own, above = (
-            mean(one, resamples, generator(seed, "resamples"))
-            for one in (column, column - values[CHANCE])
-        )
-        renamed = {
-            "mean": "difference",
-            "ci_low": "difference_ci_low",
-            "ci_high": "difference_ci_high",
+    for method, of_method in values.items():
+        mean = bootstrap_mean(of_method, resamples, generator(seed, "resamples"))
+        paired = of_method - values[RANDOM]
+        difference = bootstrap_mean(paired, resamples, generator(seed, "resamples"))
+        result[method] = mean | {
+            "difference": difference["mean"],
+            "difference_ci_low": difference["ci_low"],
+            "difference_ci_high": difference["ci_high"],
         }
-        result[method] = own | {new: above[old] for old, new in renamed.items()}
     return result
-
-
-def mean(values: np.ndarray, resamples: int, rng: np.random.Generator) -> dict[str, float]:
-    """`mean` of values (n,) over frames with its 95 % percentile-bootstrap interval `ci_low`, `ci_high`, and how many `frames` it is of.
-
-    A NaN, where a frame has no value, is left out; without any value all but `frames` are NaN.
-    """
-    values = values[~np.isnan(values)]
-    n = len(values)
-    if not n:
-        return {"frames": 0, "mean": np.nan, "ci_low": np.nan, "ci_high": np.nan}
-    rows = max(1, BOOTSTRAP_CHUNK // n)
-    draws = (
-        rng.integers(n, size=(min(rows, resamples - done), n)) for done in range(0, resamples, rows)
-    )
-    resampled = np.concatenate([values[drawn].mean(axis=1) for drawn in draws])
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return {"frames": n, "mean": float(values.mean()), "ci_low": float(low), "ci_high": float(high)}

@@ -1,277 +1,323 @@
-"""How much each pixel of an image made a model say so: maps by four methods, and two references to hold them against.
+"""Attribution methods: how much each pixel of an image speaks for a class.
 
-A map has the shape of the image, (channels, size, size); the larger a value, the more the pixel speaks for the class asked about.
-What takes the place of a pixel is always black, as in the perturbations of `pisces.pis.score`.
+A map has the shape of the image, (channels, size, size); the larger a value, the more the pixel
+speaks for the class. A pixel that is taken away is black, as in the perturbations of `pisces.pis`.
 
-The image of a model of raw IQ, which sees none, is the points in each pixel, and the model hears each sample as far as the pixels that it
-lies in are lit. What frames carry beside their image, to that end, is a context: see `inputs.base.Probe`; for a model conditioned on the
-true SNR the labels (n,) come last in it.
+A model of raw IQ sees no image. What is explained is then how many points lie in each pixel, and a
+sample is as loud as the pixels that it lies in are lit: see `Input.from_images`.
+
+A new method is a class like `Method` and one entry in `METHODS`.
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients, LayerGradCam, Occlusion
-from torch import nn
+from captum import attr
 from torch.nn import functional
 
-from pisces.attribution import gradcam_layers
+from pisces.attribution import gradcam_layers, rise
+from pisces.attribution.head import Context, Head, frames_at_once
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.seeding import generator
-from pisces.pis.masks import pixels_of
+from pisces.pis.regions import pixels_of
 
-TASKS = ("modulation", "snr")
-SPATIAL = ("grad_cam",)
-"""Methods that read a map of the image within the model, of which a model of raw IQ has none."""
-VALUES = 2**20
-"""Values that go through the model at once, of all images or frames together; what it holds for a backward pass is some 100 times that."""
-
-Method = Callable[..., torch.Tensor]
-"""(head, images, targets, *context) -> maps."""
+BRIGHTNESS, RANDOM = "brightness", "random"
+REFERENCES = (BRIGHTNESS, RANDOM)
+"""What the methods are compared with: the ranking that PIS uses, and the random baseline."""
 
 
-def unaltered(images: torch.Tensor) -> torch.Tensor:
-    """Inputs of a model that sees the images themselves."""
-    return images
+class Method(Protocol):
+    """A way to attribute a prediction to pixels; objects of it hold their settings."""
 
+    name: ClassVar[str]
+    needs_map: ClassVar[bool]
+    """Whether a layer of the model must be a map of the image, which models of raw IQ lack."""
 
-class Head(nn.Module):
-    """One head of a model, which it puts in evaluation mode: images (n, channels, size, size) and context -> its scores (n, classes).
+    @classmethod
+    def from_settings(cls, settings: AttributionSettings, seed: int, /) -> Self:
+        """The method as params set it up; `seed` decides what it draws, whatever the batch."""
+        ...
 
-    Counts the frames that went forward through the model, and those for which a gradient came back, so that the cost of
-    a method can be told in passes.
-    """
-
-    def __init__(
-        self, model: nn.Module, task: str, from_images: Callable[..., torch.Tensor] = unaltered
-    ):
-        super().__init__()
-        if task not in TASKS:
-            raise ValueError(
-                f"there is no head for {task!r}; the model has one each for {' and '.join(TASKS)}"
-            )
-        self.model = model.eval()
-        self.task = task
-        self.from_images = from_images
-        self.recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-        self.forward_frames = 0
-        self.backward_frames = 0
-
-    def forward(self, images: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
-        condition = ()
-        if getattr(self.model, "is_oracle", False):
-            *context, snr_db = context
-            condition = (snr_db,)
-        # cuDNN's recurrent layers refuse the way back in evaluation mode; torch's own do not.
-        needs_own = self.recurrent and images.requires_grad
-        own = torch.backends.cudnn.flags(enabled=False) if needs_own else nullcontext()
-        with own:
-            heads = self.model(self.from_images(images, *context), *condition)
-        scores = heads[TASKS.index(self.task)]
-        self.forward_frames += len(images)
-        if scores.requires_grad:
-            scores.register_hook(self._count_backward)
-        return scores
-
-    def _count_backward(self, gradient: torch.Tensor) -> None:
-        self.backward_frames += len(gradient)
+    def attribute(
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context, /
+    ) -> torch.Tensor:
+        """Maps (n, channels, size, size) of few enough frames; see `attribute` of this module."""
+        ...
 
 
 def attribute(
-    name: str,
+    method: Method,
     head: Head,
     images: torch.Tensor,
     targets: torch.Tensor,
-    settings: AttributionSettings,
-    rng: np.random.Generator,
-    *context: torch.Tensor,
+    context: Context = (),
 ) -> torch.Tensor:
-    """Maps float32 (n, channels, size, size) of the method `name` for the classes `targets` int64 (n,) of images (n, channels, size, size).
+    """Maps of one method, of any number of frames; no frame depends on those beside it.
 
-    Frames do not depend on those beside them: with a generator of the same name for each batch, the batch size does not matter.
+    Args:
+        method: an object of a class of `METHODS`.
+        head: the head of the model that is explained.
+        images: what is explained, (n, channels, size, size).
+        targets: the classes that pixels speak for, int64 (n,).
+        context: what the frames carry beside their images.
+
+    Returns:
+        Maps float32 (n, channels, size, size), without a gradient.
 
     Raises:
-        ValueError: for a method that there is not, and for settings that do not fit the model or the image.
+        ValueError: for settings that do not fit the model or the image.
+
+    >>> import torch
+    >>> from pisces.models import Architecture, build
+    >>> model = build(Architecture("resnet18", "plain", "standard"), (1, 32, 32), 4, (0, 10, 20))
+    >>> images = torch.rand(2, 1, 32, 32)
+    >>> maps = attribute(Occlusion(0.25, 0.25), Head(model, "snr"), images, torch.tensor([0, 2]))
+    >>> maps.shape
+    torch.Size([2, 1, 32, 32])
     """
-    known = methods(settings, int(rng.integers(2**63)))
-    if name not in known:
-        raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(known)}")
-    frames = _frames_at_once(images, *context)
-    parts = zip(*(one.split(frames) for one in (images.detach(), targets, *context)), strict=True)
-    return torch.cat([known[name](head, *part).detach().float() for part in parts])
+    frames = frames_at_once(images, context)
+    columns = (images.detach(), targets, *context)
+    parts = zip(*(column.split(frames) for column in columns), strict=True)
+
+    maps = []
+    for some_images, some_targets, *some_context in parts:
+        found = method.attribute(head, some_images, some_targets, tuple(some_context))
+        maps.append(found.detach().float())
+    return torch.cat(maps)
 
 
-def methods(settings: AttributionSettings, seed: int) -> dict[str, Method]:
-    """Every method by name, for a number of images that can go through the model at once."""
-    return {
-        "grad_cam": partial(grad_cam, layer=settings.layer),
-        "integrated_gradients": partial(integrated_gradients, steps=settings.ig_steps),
-        "occlusion": partial(occlusion, window=settings.window, stride=settings.stride),
-        "rise": partial(
-            rise,
-            masks=settings.rise_masks,
-            cells=settings.rise_cells,
-            keep=settings.rise_keep,
-            seed=seed,
-        ),
-        "brightness": brightness,
-        "random": partial(random, seed=seed),
-    }
+@dataclass(frozen=True)
+class GradCam:
+    """Where the map of a layer speaks for the class, the same for all channels.
 
-
-def grad_cam(
-    head: Head, images: torch.Tensor, targets: torch.Tensor, *, layer: str
-) -> torch.Tensor:
-    """Where the map of `layer` speaks for the class (Selvaraju et al., ICCV 2017, equations 1 and 2), the same for all channels.
-
-    Bilinear between the centres of the cells, of which one is all that it resolves. Only of a model that sees the image: without a context.
+    Bilinear between the centres of the map's cells, of which one is all that it resolves. Only of
+    models that see the image, hence without a context. Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
-    model, module = gradcam_layers.readable(head.model, images, layer)
-    twin = Head(model, head.task)
-    coarse = LayerGradCam(twin, module).attribute(
-        images, target=targets, relu_attributions=True
-    )  # (n, 1, rows, columns)
-    head.forward_frames += twin.forward_frames
-    head.backward_frames += twin.backward_frames
-    fine = functional.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False)
-    return fine.expand_as(images)
+
+    name: ClassVar[str] = "grad_cam"
+    needs_map: ClassVar[bool] = True
+
+    layer: str  # of the backbone, or auto: see gradcam_layers.readable
+
+    @classmethod
+    def from_settings(cls, settings: AttributionSettings, _seed: int) -> Self:
+        return cls(settings.layer)
+
+    def attribute(
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, _context: Context
+    ) -> torch.Tensor:
+        model, module = gradcam_layers.readable(head.model, images, self.layer)
+        twin = Head(model, head.task)
+        layer = attr.LayerGradCam(twin, module)
+        coarse = layer.attribute(images, target=targets, relu_attributions=True)
+        head.forward_frames += twin.forward_frames
+        head.backward_frames += twin.backward_frames
+
+        side = images.shape[2:]  # (n, 1, rows, columns) -> (n, 1, size, size)
+        fine = functional.interpolate(coarse, side, mode="bilinear", align_corners=False)
+        return fine.expand_as(images)
 
 
-def integrated_gradients(
-    head: Head, images: torch.Tensor, targets: torch.Tensor, *context: torch.Tensor, steps: int
-) -> torch.Tensor:
-    """The image times the gradient's mean on the straight way to it from a dark one (Sundararajan, Taly and Yan, ICML 2017, section 3).
+@dataclass(frozen=True)
+class IntegratedGradients:
+    """The image times the mean gradient on the straight path to it from a dark image.
 
-    By Gauss-Legendre quadrature in `steps` points. The values of an image nearly add up to its score less that of a dark image: exactly
-    so for endless steps.
+    By Gauss-Legendre quadrature. The values of an image add up to its logit less that of a dark
+    image, the more nearly the more steps. Sundararajan, Taly and Yan, "Axiomatic attribution for
+    deep networks", ICML 2017.
     """
-    together = _frames_at_once(images, *context)
-    return IntegratedGradients(head).attribute(
-        images, 0.0, targets, context, n_steps=steps, internal_batch_size=together
-    )
+
+    name: ClassVar[str] = "integrated_gradients"
+    needs_map: ClassVar[bool] = False
+
+    steps: int  # points of the path
+
+    @classmethod
+    def from_settings(cls, settings: AttributionSettings, _seed: int) -> Self:
+        return cls(settings.ig_steps)
+
+    def attribute(
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
+    ) -> torch.Tensor:
+        return attr.IntegratedGradients(head).attribute(
+            images,
+            baselines=0.0,
+            target=targets,
+            additional_forward_args=context,
+            n_steps=self.steps,
+            internal_batch_size=frames_at_once(images, context),
+        )
 
 
-def occlusion(
-    head: Head,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    *context: torch.Tensor,
-    window: float,
-    stride: float,
-) -> torch.Tensor:
-    """How much the score falls when a square of one channel goes dark (Zeiler and Fergus, ECCV 2014, section 4.2).
+@dataclass(frozen=True)
+class Occlusion:
+    """How much the logit falls when a square of one channel goes dark.
 
-    `window` and `stride` are its side and the way to the next one, over the side of the image, and 1 px at least. The last
-    windows of a row or column are cut at the border; a pixel has the mean of the windows that cover it.
+    Windows at the end of a row or column are cut at the border, and a pixel has the mean of the
+    windows that cover it. Zeiler and Fergus, "Visualizing and understanding convolutional
+    networks", ECCV 2014.
     """
-    side, step = (pixels_of(share, images.shape[-1]) for share in (window, stride))
-    together = max(1, _frames_at_once(images, *context) // len(images))
-    return Occlusion(head).attribute(
-        images,
-        (1, side, side),
-        (1, step, step),
-        0.0,
-        targets,
-        context,
-        perturbations_per_eval=together,
-    )
+
+    name: ClassVar[str] = "occlusion"
+    needs_map: ClassVar[bool] = False
+
+    window: float  # side of the square, over that of the image; 1 px at least
+    stride: float  # from one window to the next, over the side of the image; 1 px at least
+
+    @classmethod
+    def from_settings(cls, settings: AttributionSettings, _seed: int) -> Self:
+        return cls(settings.window, settings.stride)
+
+    def attribute(
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
+    ) -> torch.Tensor:
+        side = pixels_of(self.window, images.shape[-1])
+        step = pixels_of(self.stride, images.shape[-1])
+        windows_at_once = max(1, frames_at_once(images, context) // len(images))
+        return attr.Occlusion(head).attribute(
+            images,
+            sliding_window_shapes=(1, side, side),
+            strides=(1, step, step),
+            baselines=0.0,
+            target=targets,
+            additional_forward_args=context,
+            perturbations_per_eval=windows_at_once,
+        )
 
 
-def rise(
-    head: Head,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    *context: torch.Tensor,
-    masks: int,
-    cells: int,
-    keep: float,
-    seed: int,
-) -> torch.Tensor:
-    """Mean probability of the class over random masks, each weighted by how much of the pixel it lets through.
+@dataclass(frozen=True)
+class Rise:
+    """Mean probability of the class over random masks, weighted by what each lets through.
 
-    Petsiuk, Das and Saenko (BMVC 2018), equation 6, save that the expectation of the masks is taken from the masks drawn, pixel by
-    pixel, and not as the nominal `keep`. That some pixels are let through more often by chance then cancels, so that fewer masks do, and
-    a model that always says the same has a flat map. All frames of a `seed` share the masks.
+    Petsiuk, Das and Saenko, "RISE", BMVC 2018, save for one thing: the expectation of the masks is
+    taken from those drawn, pixel by pixel, and not as the nominal `keep`. That some pixels are let
+    through more often by chance then cancels: fewer masks do, and a constant model has a flat map.
+    All frames share the masks.
     """
-    grids, shifts = _rise_draw(masks, *images.shape[1:3], cells, keep, rng=generator(seed, "rise"))
-    together = max(1, _frames_at_once(images, *context) // len(images))
-    weighted, weight = torch.zeros_like(images), torch.zeros_like(images[0])
-    for some in zip(grids.split(together), shifts.split(together), strict=True):
-        passes = _rise_masks(*some, images.shape[-1]).to(images.device)
-        weighted += _rise_step(head, images, targets, passes, *context)
-        weight += passes.sum(0)
-    return weighted / weight.clamp_min(
-        torch.finfo(weight.dtype).tiny
-    )  # what no mask lets through has 0
+
+    name: ClassVar[str] = "rise"
+    needs_map: ClassVar[bool] = False
+
+    masks: int
+    cells: int  # along each side of a mask
+    keep: float  # chance of a cell to stay, 0..1
+    seed: int
+
+    @classmethod
+    def from_settings(cls, settings: AttributionSettings, seed: int) -> Self:
+        return cls(settings.rise_masks, settings.rise_cells, settings.rise_keep, seed)
+
+    def attribute(
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
+    ) -> torch.Tensor:
+        channels, size = images.shape[1:3]
+        rng = generator(self.seed, "rise")
+        drawn = rise.draw_grids(self.masks, channels, size, self.cells, self.keep, rng=rng)
+        return rise.mean_under_masks(head, images, targets, context, drawn)
 
 
-@torch.no_grad()
-def _rise_step(
-    head: Head,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    passes: torch.Tensor,
-    *context: torch.Tensor,
-) -> torch.Tensor:
-    """Sum over the masks `passes` (masks, channels, size, size) of the probability that each leaves, times the mask."""
-    masked = (passes[:, None] * images).flatten(0, 1)  # (masks * n, channels, size, size)
-    repeated = (one.repeat(len(passes), *[1] * (one.ndim - 1)) for one in context)
-    probability = head(masked, *repeated).float().softmax(1).view(len(passes), len(images), -1)
-    chosen = probability.gather(2, targets.expand(len(passes), -1)[..., None])[..., 0]  # (masks, n)
-    return torch.einsum("mn,mchw->nchw", chosen, passes)
-
-
-def _rise_draw(
-    masks: int, channels: int, size: int, cells: int, keep: float, *, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Grids float32 (masks, channels, cells, cells), 1 with the chance `keep` and else 0; shifts int64 (masks, channels, 2) in pixels."""
-    grids = (rng.random((masks, channels, cells, cells)) < keep).astype(np.float32)
-    shifts = rng.integers(_cell(size, cells), size=(masks, channels, 2), endpoint=True)
-    return torch.from_numpy(grids), torch.from_numpy(shifts)
-
-
-def _rise_masks(grids: torch.Tensor, shifts: torch.Tensor, size: int) -> torch.Tensor:
-    """Masks (masks, channels, size, size) within 0..1: grids drawn out bilinearly to one cell more than the image, from a shift on.
-
-    After Petsiuk, Das and Saenko (BMVC 2018). A cell is rounded up to whole pixels, so that the drawn-out grid always covers the image.
-    """
-    cells = grids.shape[-1]
-    large = functional.interpolate(
-        grids, (cells + 1) * _cell(size, cells), mode="bilinear", align_corners=False
-    )
-    row, column = (shifts[..., None] + torch.arange(size)).unbind(2)  # (masks, channels, size) each
-    rows = large.gather(2, row[..., None].expand(-1, -1, -1, large.shape[-1]))
-    return rows.gather(3, column[..., None, :].expand(-1, -1, size, -1))
-
-
-def _cell(size: int, cells: int) -> int:
-    return -(-size // cells)
-
-
-def brightness(_head: Head, images: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True)
+class Brightness:
     """The image itself, by which PIS ranks pixels."""
-    return images
+
+    name: ClassVar[str] = BRIGHTNESS
+    needs_map: ClassVar[bool] = False
+
+    @classmethod
+    def from_settings(cls, _settings: AttributionSettings, _seed: int) -> Self:
+        return cls()
+
+    def attribute(
+        self, _head: Head, images: torch.Tensor, _targets: torch.Tensor, _context: Context
+    ) -> torch.Tensor:
+        return images
 
 
-def random(_head: Head, images: torch.Tensor, *_: torch.Tensor, seed: int) -> torch.Tensor:
-    """Uniform noise, of each frame from a generator named by the pixels that are lit in it."""
-    lit = np.packbits((images != 0).flatten(1).cpu().numpy(), axis=1)
-    noise = [
-        generator(seed, "random", frame.tobytes().hex()).random(images.shape[1:], dtype=np.float32)
-        for frame in lit
-    ]
-    return torch.from_numpy(np.stack(noise)).to(images.device)
+@dataclass(frozen=True)
+class RandomBaseline:
+    """Uniform noise, of each frame from a generator named by the pixels that are lit in it.
+
+    So the noise belongs to the frame, and is the same in every batch.
+    """
+
+    name: ClassVar[str] = RANDOM
+    needs_map: ClassVar[bool] = False
+
+    seed: int
+
+    @classmethod
+    def from_settings(cls, _settings: AttributionSettings, seed: int) -> Self:
+        return cls(seed)
+
+    def attribute(
+        self, _head: Head, images: torch.Tensor, _targets: torch.Tensor, _context: Context
+    ) -> torch.Tensor:
+        lit = (images != 0).flatten(1).cpu().numpy()
+        noise = [self._noise(frame, images.shape[1:]) for frame in np.packbits(lit, axis=1)]
+        return torch.from_numpy(np.stack(noise)).to(images.device)
+
+    def _noise(self, lit_bits: np.ndarray, shape: torch.Size) -> np.ndarray:
+        rng = generator(self.seed, "random", lit_bits.tobytes().hex())
+        return rng.random(shape, dtype=np.float32)
 
 
-def per_pixel(attributions: torch.Tensor, views: int) -> torch.Tensor:
-    """Values (n, views * size * size) of the pixels of each view, its channels added up, from maps (n, channels, size, size)."""
-    n, channels, *side = attributions.shape
-    return attributions.reshape(n, views, channels // views, *side).sum(2).flatten(1)
+_METHODS: tuple[type[Method], ...] = (
+    GradCam,
+    IntegratedGradients,
+    Occlusion,
+    Rise,
+    Brightness,
+    RandomBaseline,
+)
+METHODS = {method.name: method for method in _METHODS}
+"""Name, as in `attribute.methods` -> class."""
 
 
-def _frames_at_once(images: torch.Tensor, *context: torch.Tensor) -> int:
-    seen = context[:3] or (images,)  # a model of raw IQ holds nothing of the size of an image
-    return max(1, VALUES // sum(one[0].numel() for one in seen))
+def build(name: str, settings: AttributionSettings, seed: int) -> Method:
+    """The method of that name.
+
+    Args:
+        name: a key of `METHODS`.
+        settings: how the methods are set up.
+        seed: `base.seed`; what the method draws hangs on it and on its name alone.
+
+    Raises:
+        ValueError: when there is no such method.
+    """
+    if name not in METHODS:
+        raise ValueError(
+            f"there is no attribution method {name!r}; "
+            f"attribute.methods may name {', '.join(METHODS)}"
+        )
+    own_seed = int(generator(seed, "attribute", name).integers(2**63))
+    return METHODS[name].from_settings(settings, own_seed)
+
+
+def applicable(names: tuple[str, ...], spatial: bool) -> tuple[str, ...]:
+    """Those of the methods `names` that can explain a model.
+
+    Args:
+        names: as `attribute.methods`.
+        spatial: whether layers of the model are maps of the image, as the input says.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    found = tuple(name for name in names if spatial or not METHODS[name].needs_map)
+    if not found:
+        raise ValueError(
+            f"attribute.methods = {list(names)} cannot explain a model of raw IQ, in which no "
+            "layer is a map of the constellation; add integrated_gradients, occlusion or rise"
+        )
+    return found
+
+
+def pixel_scores(maps: torch.Tensor, views: int) -> torch.Tensor:
+    """A number for each pixel of each view, its channels added up.
+
+    Maps (n, channels, size, size), a view's channels together -> (n, views * size * size).
+    """
+    n, channels, *side = maps.shape
+    return maps.reshape(n, views, channels // views, *side).sum(2).flatten(1)

@@ -1,155 +1,164 @@
-"""Whether an attribution depends on what the model has learnt: two tests that a picture of its input alone cannot pass.
+"""Whether attributions depend on what the model has learnt.
 
-After Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): maps of the trained model are compared with those of the same
-model whose weights are made random (model parameter randomisation test) and with those of one trained on shuffled labels
-(data randomisation test). A pattern that stays through either was never learnt.
+A map that only shows its input passes neither test of Adebayo et al., "Sanity checks for saliency
+maps" (NeurIPS 2018): a pattern that is the same in a control model was never learnt.
 """
 
-import copy
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
+import pandas as pd
 from torch import nn
-from torch.nn import functional
 
-from pisces.attribution import faithfulness
-from pisces.evaluation.inference import BATCH
-from pisces.training.schedules import optimizer
+from pisces.attribution import patterns
+from pisces.attribution.controls import ControlModel
+from pisces.attribution.methods import RANDOM, Method
+from pisces.attribution.patterns import Pattern
+from pisces.attribution.scenes import ExplainedModel, Scene, attributed_scores, make_scene
+from pisces.attribution.settings import AttributionSettings
+from pisces.core.progress import progress
+from pisces.core.seeding import generator
+from pisces.core.stats import bootstrap_mean, rank_correlation
+from pisces.core.tasks import HEADS
+from pisces.pis.store import PerturbationPlan
 
-Inputs = tuple[torch.Tensor, ...]
 THRESHOLD = 0.5
-"""Of the mean absolute rank correlation. Its square, a quarter, is the share of the variance of one ranking that the other explains."""
+"""Of the mean absolute rank correlation: then one ranking explains a quarter of the variance of
+the other, the square of it."""
 
 
-def randomised(
-    model: nn.Module, steps: int, rng: np.random.Generator
-) -> Iterator[tuple[float, nn.Module]]:
-    """Copies of a model with ever more of its weights made random, from the heads down to the stem, each with the share so far.
+@dataclass(frozen=True)
+class Survival:
+    """How much of a pattern is left in a control model."""
 
-    Cascading randomisation (Adebayo et al., NeurIPS 2018): the modules that own parameters are taken from the last registered
-    one back, in `steps` about equal groups, and the share counts modules. At 1 nothing learnt is left. `model` itself stays as it is.
-
-    A tensor is made random by permuting its entries. That serves every parameter alike, a class token or a table of position biases as
-    well as a convolution; `reset_parameters` is known to some modules only, and gives norms constants and the others a scale that
-    torchvision does not start from. The distribution of a tensor's values is kept, and so is the scale of the signals (in a trained
-    ResNet-18 of this project the logits of different frames still differ by 0.05, after `reset_parameters` by 0.002); which value stands
-    where, all that tells one pixel from another, is lost. A tensor of equal values or of a single one stays: it shifts or scales
-    everything alike. The running mean and variance of a batch norm were learnt too, and are permuted with its weights, both the same way.
-
-    Raises:
-        ValueError: when there are more steps than modules with weights.
-    """
-    owners = [
-        name
-        for name, module in model.named_modules()
-        if next(module.parameters(recurse=False), None) is not None
-    ][::-1]
-    if steps > len(owners):
-        raise ValueError(
-            f"{steps} steps are more than the {len(owners)} modules with weights; set attribute.randomised_steps to fewer"
-        )
-    done = 0
-    for group in np.array_split(owners, steps):
-        model = copy.deepcopy(model)
-        for name in group:
-            _permute(model.get_submodule(str(name)), rng)
-        done += len(group)
-        yield done / len(owners), model
-
-
-@torch.no_grad()
-def _permute(module: nn.Module, rng: np.random.Generator) -> None:
-    """Permutes the entries of each tensor that the module itself learnt, in place."""
-    tensors = [[parameter] for parameter in module.parameters(recurse=False)]
-    if getattr(module, "running_mean", None) is not None:
-        tensors.append([module.running_mean, module.running_var])
-    for alike in tensors:
-        permutation = torch.from_numpy(rng.permutation(alike[0].numel())).to(alike[0].device)
-        for tensor in alike:
-            tensor.copy_(tensor.flatten()[permutation].view(tensor.shape))
-
-
-def fit_shuffled(
-    fresh_model: Callable[[], nn.Module],
-    prepare: Callable[..., Inputs],
-    stored: Inputs,
-    targets: torch.Tensor,
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    rng: np.random.Generator,
-) -> tuple[nn.Module, dict[str, float]]:
-    """A model trained on shuffled labels, in evaluation mode, and its accuracies on them, for "modulation" and "snr".
-
-    What it learns of its frames, it learns by heart, as far as the epochs suffice (Zhang et al., "Understanding deep learning requires
-    rethinking generalization", ICLR 2017): the labels `targets` int64 (n, 2) of the frames `stored` are permuted over frames, each task on
-    its own, so that nothing in a frame tells them. Adam on the sum of the cross-entropies of both heads, for `epochs` passes over
-    batches of about equal size. `fresh_model` builds a model, whose initial weights come from `rng` like everything random here, and
-    `prepare` turns what is stored of frames, tensors of n rows each, into what the model is asked.
-    """
-    device = stored[0].device
-    shuffled = torch.stack(
-        [labels[torch.from_numpy(rng.permutation(len(labels)))] for labels in targets.cpu().T],
-        dim=1,
-    ).to(device)
-    with torch.random.fork_rng():
-        torch.manual_seed(int(rng.integers(2**63)))
-        model = fresh_model().to(device).train()
-        adam = optimizer("adam", model.parameters(), lr)
-        for _ in range(epochs):
-            for batch in _batches(rng.permutation(len(targets)), batch_size):
-                answers = model(*prepare(*(one[batch] for one in stored)))
-                loss = sum(
-                    functional.cross_entropy(logits, labels)
-                    for logits, labels in zip(answers, shuffled[batch].T, strict=True)
-                )
-                adam.zero_grad()
-                loss.backward()
-                adam.step()
-    right = _answers(model.eval(), prepare, stored) == shuffled
-    return model, dict(zip(("modulation", "snr"), right.float().mean(0).tolist(), strict=True))
-
-
-def _batches(frames: np.ndarray, batch_size: int) -> list[torch.Tensor]:
-    """Of about equal size, as a batch norm cannot train on a remainder of one frame."""
-    return [
-        torch.from_numpy(part) for part in np.array_split(frames, -(-len(frames) // batch_size))
-    ]
-
-
-@torch.inference_mode()
-def _answers(model: nn.Module, prepare: Callable[..., Inputs], stored: Inputs) -> torch.Tensor:
-    """The most probable classes (n, 2) of stored frames."""
-    parts = zip(*(one.split(BATCH) for one in stored), strict=True)
-    return torch.cat(
-        [torch.stack([one.argmax(1) for one in model(*prepare(*part))], dim=1) for part in parts]
-    )
-
-
-class Survival(NamedTuple):
-    """Mean absolute rank correlation with its 95 % interval, and of how many frames."""
-
-    mean: float
-    ci_low: float
+    correlation: float  # mean absolute rank correlation, 0..1
+    ci_low: float  # its 95 % interval
     ci_high: float
-    frames: int
+    n: int  # frames, or masks, behind it
 
     @property
     def verdict(self) -> str:
-        """`yes`: the whole interval is above `THRESHOLD`, the pattern survives; `no`: below; `unknown`: it holds it, or there is none."""
+        """`yes`: the whole interval is above `THRESHOLD`; `no`: below it; else `unknown`."""
         if self.ci_low > THRESHOLD:
             return "yes"
         return "no" if self.ci_high < THRESHOLD else "unknown"
 
 
 def survives(correlations: np.ndarray, rng: np.random.Generator, resamples: int) -> Survival:
-    """Whether the pattern of maps outlives the learning it should come from.
+    """Whether the pattern of maps outlives the learning that it should come from.
 
-    `correlations` (n,) are those of each frame between the maps of a trained model and of one that has lost or never had the knowledge,
-    see `faithfulness.rank_correlation`; their signs do not matter, as a pattern turned upside down is the same pattern. A NaN, from a
-    map that ranks nothing, is left out, and `frames` counts the others; where all are NaN, so are the numbers.
+    Args:
+        correlations: (n,), of each frame, between the maps of a trained model and of a control
+            model. Their signs do not matter: a pattern turned upside down is the same pattern. A
+            NaN, from a map that ranks nothing, is left out.
+        rng: what resamples the frames.
+        resamples: of the bootstrap.
+
+    Returns:
+        NaN but for `n` where all are NaN.
     """
-    strength = faithfulness.mean(np.abs(correlations), resamples, rng)
-    return Survival(*(strength[name] for name in ("mean", "ci_low", "ci_high", "frames")))
+    mean = bootstrap_mean(np.abs(correlations), resamples, rng)
+    return Survival(mean["mean"], mean["ci_low"], mean["ci_high"], int(mean["frames"]))
+
+
+def check(
+    explained: ExplainedModel,
+    chosen: tuple[Method, ...],
+    settings: AttributionSettings,
+    checked: np.ndarray,
+    controls: Iterator[ControlModel],
+    own_pattern: Pattern,
+    plan: PerturbationPlan,
+) -> pd.DataFrame:
+    """Compares the maps of the model with those of control models.
+
+    Args:
+        explained: the model.
+        chosen: the methods; the random baseline is left out, as it depends on no model.
+        settings: `resamples` behind the intervals, and how many controls there are.
+        checked: frames (n, 3).
+        controls: the control models, used one after the other.
+        own_pattern: that of the model itself.
+        plan: what the masks of the pattern take.
+
+    Returns:
+        One row a (task, method, check, share). `correlation` is the mean absolute rank correlation
+        over the lit pixels of each frame, with its 95 % interval and the number `n` of frames in
+        which both maps rank anything; `survives` is the verdict of `Survival`. `null` is the same
+        correlation between the model's own maps of different frames: what is alike in all maps of
+        a method. `fit` is the accuracy of a model trained on shuffled labels on these. The method
+        `pis` compares patterns: its interval is from resampled masks, which its `n` counts.
+    """
+    scene = make_scene(explained, checked)
+    compared = [method for method in chosen if method.name != RANDOM]
+    own = _scores(explained, compared, explained.model, scene)
+    null = {key: _between_frames(scores, scene) for key, scores in own.items()}
+
+    rows = []
+    for control in progress(controls, "attribute, sanity checks", settings.randomised_steps + 1):
+        other = _scores(explained, compared, control.model, scene)
+        for (task, method), scores in own.items():
+            correlations = rank_correlation(scores, other[task, method], scene.lit)
+            rng = _rng(explained, task, method, control)
+            survival = survives(correlations, rng, settings.resamples)
+            beside = {"null": null[task, method], "fit": control.fit.get(task, np.nan)}
+            rows.append(_row(task, method, control, survival) | beside)
+
+        if control.share == 1:
+            masks = own_pattern.masks
+            other_pattern = patterns.pattern(explained, control.model, plan, masks)
+            for task in HEADS:
+                rng = _rng(explained, task, "pis", control)
+                resamples = settings.resamples
+                survival = pattern_survives(own_pattern, other_pattern, task, rng, resamples)
+                rows.append(_row(task, "pis", control, survival))
+    return pd.DataFrame(rows)
+
+
+def pattern_survives(
+    own: Pattern, other: Pattern, task: str, rng: np.random.Generator, resamples: int
+) -> Survival:
+    """As `survives`, for the costs of masks; unknown for few masks, see `patterns.correlate`."""
+    head = HEADS.index(task)
+    found = patterns.correlate(own.drops[:, head], other.drops[:, head], resamples, rng)
+    return Survival(*found, len(own.masks))
+
+
+def _scores(
+    explained: ExplainedModel, compared: list[Method], model: nn.Module, scene: Scene
+) -> dict[tuple[str, str], np.ndarray]:
+    """(task, method) -> scores (n, pixels) by a model of what the explained one predicts."""
+    return {
+        (task, method.name): attributed_scores(explained, method, model, scene, task)
+        for task in HEADS
+        for method in compared
+    }
+
+
+def _row(task: str, method: str, control: ControlModel, survival: Survival) -> dict[str, Any]:
+    return {
+        "task": task,
+        "method": method,
+        "check": control.check,
+        "share": control.share,
+        "correlation": survival.correlation,
+        "ci_low": survival.ci_low,
+        "ci_high": survival.ci_high,
+        "n": survival.n,
+        "survives": survival.verdict,
+    }
+
+
+def _rng(
+    explained: ExplainedModel, task: str, method: str, control: ControlModel
+) -> np.random.Generator:
+    share = str(control.share)
+    return generator(explained.seed, "survival", task, method, control.check, share)
+
+
+def _between_frames(scores: np.ndarray, scene: Scene) -> float:
+    """Mean absolute rank correlation of each frame's scores with those of the next frame."""
+    found = np.abs(rank_correlation(scores, np.roll(scores, 1, axis=0), scene.lit))
+    return np.nan if np.isnan(found).all() else float(np.nanmean(found))

@@ -1,11 +1,11 @@
-"""How attributions are made and judged: the section `attribute` of params.yaml, as the library takes it."""
+"""How attributions are made and judged: the section `attribute` of params.yaml."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """Methods, measures and sanity checks; see `attribution.methods`, `attribution.faithfulness` and `attribution.sanity`."""
+    """Of methods, measures and sanity checks; see the modules of these names."""
 
     methods: tuple[str, ...]
     frames_per_cell: int  # test frames of each (modulation, SNR)

@@ -1,1 +1,1 @@
-"""core"""
+"""What every other package may use: names of classes, files, random streams, statistics."""

@@ -12,9 +12,10 @@ def to_complex(frames: np.ndarray) -> np.ndarray:
 def noise_power(iq: np.ndarray) -> np.ndarray:
     """Power of white noise over the whole band, from complex frames (n, samples): float64 (n,).
 
-    The periodogram's median over |f| > 0.25 cycles a sample, over ln 2 (the median of an exponential). About 500 bins tell it
-    to 0.3 dB a frame. Tapered ends (Tukey, a quarter of the frame) keep the jump between a frame's last and first sample
-    from leaking out of band, which without a taper hides noise more than 30 dB under the signal.
+    The periodogram's median over |f| > 0.25 cycles a sample, over ln 2 (the median of an
+    exponential). About 500 bins tell it to 0.3 dB a frame. Tapered ends (Tukey, a quarter of the
+    frame) keep the jump between a frame's last and first sample from leaking out of band. Without
+    a taper it hides noise more than 30 dB under the signal.
     """
     samples = iq.shape[-1]
     window = tukey(samples, 0.25)
@@ -24,14 +25,15 @@ def noise_power(iq: np.ndarray) -> np.ndarray:
 
 
 def measured_snr(iq: np.ndarray) -> np.ndarray:
-    """Linear SNR over the whole band of complex frames (n, samples): float64 (n,), negative where chance has it so.
+    """Linear SNR over the whole band of complex frames (n, samples), none all zero: float64 (n,).
 
-    Frames must not be all zero.
+    It is negative where the estimate of the noise exceeds the power of the frame.
     """
     noise = noise_power(iq)
     return np.mean(np.abs(iq) ** 2, axis=-1) / noise - 1
 
 
 def to_db(power: np.ndarray) -> np.ndarray:
+    """Decibels of linear powers, of any shape; -inf of zero."""
     with np.errstate(divide="ignore"):
         return 10 * np.log10(power)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, file or directory as the caller makes it, renamed to `target` on success.
+    """A temporary path beside `target`, renamed to `target` on success.
 
-    Whatever goes wrong, `target` is left as it was and the temporary is removed.
+    The caller makes a file or a directory of it. Whatever goes wrong, `target` is left as it was,
+    and the temporary is removed.
 
     Raises:
         OSError: with a message that names `target`, when the disk is full or cannot be written.
@@ -30,15 +31,13 @@ def staged(target: Path) -> Iterator[Path]:
         temporary = Path(folder) / target.name
         try:
             yield temporary
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # h5py raises RuntimeError where closing a file fails
+        # h5py raises RuntimeError where closing a file fails.
+        except (OSError, RuntimeError) as error:
             raise _explain(error, target) from error
+
         if target.is_dir() and temporary.exists():
-            os.replace(
-                target, Path(folder) / f"{target.name}.old"
-            )  # removing it in place could be cut short
+            # Removing it in place could be cut short.
+            os.replace(target, Path(folder) / f"{target.name}.old")
         os.replace(temporary, target)
 
 
@@ -49,15 +48,14 @@ def _explain(error: Exception, target: Path) -> Exception:
         errno.EDQUOT: "the disk quota is used up",
         errno.EFBIG: "the file is larger than allowed here",
     }
+    text = str(error)
     for code, reason in reasons.items():
         # HDF5 reports a failed write without an errno, only in its text.
-        if (
-            getattr(error, "errno", None) == code
-            or os.strerror(code) in str(error)
-            or f"errno = {code}," in str(error)
-        ):
+        is_named = os.strerror(code) in text or f"errno = {code}," in text
+        if is_named or getattr(error, "errno", None) == code:
             return OSError(
-                f"could not write {target}: {reason}; make room and run again, nothing half-written was left"
+                f"could not write {target}: {reason}; "
+                "make room and run again, nothing half-written was left"
             )
     return error
 
@@ -69,7 +67,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
+    """The object that a JSON file holds."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -82,6 +82,15 @@ def write_csv(path: Path, rows: "pandas.DataFrame") -> None:
     """Writes a table without its index, floats to six significant digits."""
     with staged(path) as temporary:
         rows.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def write_tables(folder: Path, tables: "Mapping[str, pandas.DataFrame]") -> list[Path]:
+    """Writes each table to `<folder>/<name>.csv`; returns the paths."""
+    paths = []
+    for name, rows in tables.items():
+        paths.append(folder / f"{name}.csv")
+        write_csv(paths[-1], rows)
+    return paths
 
 
 def sha256(*paths: Path) -> str:

@@ -1,4 +1,7 @@
-"""Modulations of RML2018.01A (24) and RML2016.10a (11): names, the one class order, families, ideal constellation points."""
+"""Modulations of RML2018.01A (24) and RML2016.10a (11).
+
+Their names, the one class order, families, and ideal constellation points.
+"""
 
 from collections.abc import Callable
 
@@ -19,33 +22,9 @@ MODULATIONS = ("OOK", *DIGITAL[:-1], *ANALOG, "GMSK", "OQPSK")
 """All 24 in the order of the columns of `Y` (DeepSig's classes-fixed.json)."""
 
 CLASSES_TXT = (
-    *(
-        "32PSK",
-        "16APSK",
-        "32QAM",
-        "FM",
-        "GMSK",
-        "32APSK",
-        "OQPSK",
-        "8ASK",
-        "BPSK",
-        "8PSK",
-        "AM-SSB-SC",
-        "4ASK",
-    ),
-    *(
-        "16PSK",
-        "64APSK",
-        "128QAM",
-        "128APSK",
-        "AM-DSB-SC",
-        "AM-SSB-WC",
-        "64QAM",
-        "QPSK",
-        "256QAM",
-        "AM-DSB-WC",
-    ),
-    *("OOK", "16QAM"),
+    *("32PSK", "16APSK", "32QAM", "FM", "GMSK", "32APSK", "OQPSK", "8ASK"),
+    *("BPSK", "8PSK", "AM-SSB-SC", "4ASK", "16PSK", "64APSK", "128QAM", "128APSK"),
+    *("AM-DSB-SC", "AM-SSB-WC", "64QAM", "QPSK", "256QAM", "AM-DSB-WC", "OOK", "16QAM"),
 )
 """The order in the `classes.txt` shipped with the data. It is wrong (radioML/dataset, issue 25)."""
 
@@ -53,17 +32,8 @@ CLASS_ORDERS = {"fixed": MODULATIONS, "classes_txt": CLASSES_TXT}
 """What the columns of `Y` may stand for, by the name that `data.class_order` has for it."""
 
 RML2016 = (
-    "8PSK",
-    "AM-DSB",
-    "AM-SSB",
-    "BPSK",
-    "CPFSK",
-    "GFSK",
-    "PAM4",
-    "QAM16",
-    "QAM64",
-    "QPSK",
-    "WBFM",
+    *("8PSK", "AM-DSB", "AM-SSB", "BPSK", "CPFSK", "GFSK"),
+    *("PAM4", "QAM16", "QAM64", "QPSK", "WBFM"),
 )
 """The 11 of RML2016.10a under the names that it gives them."""
 
@@ -87,19 +57,28 @@ FAMILIES = {
     "QAM": ("16QAM", "32QAM", "64QAM", "128QAM", "256QAM", "QAM16", "QAM64"),
     "Analog": (*ANALOG, "AM-DSB", "AM-SSB", "WBFM", "GMSK", "GFSK", "CPFSK"),
 }
-"""For small multiples in plots; GMSK, GFSK and CPFSK have no constellation of their own and sit with FM."""
+"""For small multiples in plots.
+
+GMSK, GFSK and CPFSK have no constellation of their own and sit with FM.
+"""
 
 
 def constellation(modulation: str) -> np.ndarray:
     """Ideal symbols of a linear modulation: complex128 (order,), unit mean power.
 
-    OOK carries its mean (points 0 and sqrt 2), all others have zero mean: the levels of ASK
-    are -3, -1, 1, 3 and so on. APSK rings: DVB-S2 rate 3/4 for 16 and 32 (ETSI EN 302 307-1, tables 9 and 10), DVB-S2X
-    rate 4/5 for 64 and 135/180 for 128 (EN 302 307-2, table 13), with the points of a ring evenly spaced.
-    32QAM and 128QAM are crosses: a square grid without its corners.
+    OOK carries its mean (points 0 and sqrt 2), all others have zero mean: the levels of ASK are -3,
+    -1, 1, 3 and so on. 32QAM and 128QAM are crosses: a square grid without its corners.
+
+    APSK rings are those of DVB-S2 rate 3/4 for 16 and 32 (ETSI EN 302 307-1, tables 9 and 10), and
+    of DVB-S2X rate 4/5 for 64 and 135/180 for 128 (EN 302 307-2, table 13). The points of a ring
+    are evenly spaced.
 
     Raises:
-        ValueError: for a modulation that has no constellation (analog, frequency shift keying) or is unknown.
+        ValueError: for a modulation that has no constellation (analog, frequency shift keying) or
+            is unknown.
+
+    >>> constellation("BPSK").real.tolist()
+    [1.0, -1.0]
     """
     if modulation not in _POINTS:
         raise ValueError(
@@ -119,14 +98,16 @@ def _ask(order: int) -> np.ndarray:
 
 def _psk(order: int) -> np.ndarray:
     phase = 2 * np.pi * np.arange(order) / order
-    return np.exp(1j * (phase + (np.pi / 4 if order == 4 else 0)))
+    offset = np.pi / 4 if order == 4 else 0
+    return np.exp(1j * (phase + offset))
 
 
 def _apsk(sizes: tuple[int, ...], radii: tuple[float, ...]) -> np.ndarray:
-    """Concentric rings, each turned by half its own spacing so that neighbouring rings interleave."""
-    rings = [
-        r * np.exp(2j * np.pi * (np.arange(n) + 0.5) / n) for n, r in zip(sizes, radii, strict=True)
-    ]
+    """Concentric rings, each turned by half its own spacing so that neighbours interleave."""
+    rings = []
+    for points, radius in zip(sizes, radii, strict=True):
+        place = np.arange(points) + 0.5
+        rings.append(radius * np.exp(2j * np.pi * place / points))
     return np.concatenate(rings)
 
 

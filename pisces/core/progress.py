@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -16,10 +16,13 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, leave=False)
         return
-    total = total if total is not None else len(items) if hasattr(items, "__len__") else None
+
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    of_total = f" of {total}" if total else ""
     last = time.monotonic()
     for done, item in enumerate(items):
         if time.monotonic() - last > SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
+            print(f"{what}: {done}{of_total}", file=sys.stderr, flush=True)
         yield item

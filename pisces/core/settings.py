@@ -1,4 +1,4 @@
-"""Frozen dataclasses of settings as JSON, in files that outlive the run: attributes of shards, the card of a model."""
+"""Frozen dataclasses of settings as JSON, for attributes of shards and the card of a model."""
 
 import json
 from dataclasses import asdict

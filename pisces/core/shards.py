@@ -1,10 +1,12 @@
-"""The per-(modulation, SNR) HDF5 files: written whole or not at all, read in slices without loading.
+"""The HDF5 files of a data set, one a (modulation, SNR), which are read in slices without loading.
 
-A directory of shards is `<root>/<MODULATION>/SNR_<dB>.h5`. Every dataset in a shard is contiguous and little-endian, so it
-can be mapped into memory: reading a slice costs the bytes of the slice, in any order, whatever the size of the file.
+A directory of shards is `<root>/<MODULATION>/SNR_<dB>.h5`. Every dataset in a shard is contiguous
+and little-endian, so it can be mapped into memory. Reading a slice costs the bytes of the slice, in
+any order, whatever the size of the file.
 """
 
 from collections.abc import Mapping
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +23,29 @@ class Cell(NamedTuple):
     snr_db: int
 
     def path(self, root: Path) -> Path:
+        """Of its shard in a directory of shards."""
         return root / self.modulation / f"SNR_{self.snr_db}.h5"
 
 
 def create(
     path: Path, datasets: Mapping[str, tuple[tuple[int, ...], Any]], attributes: Mapping[str, Any]
 ) -> dict[str, np.memmap]:
-    """Makes a shard with room for `datasets` (name -> shape, dtype); returns what `array` gives for each, to be filled by `write`."""
+    """Makes a shard with room for rows, which `write` fills.
+
+    Args:
+        path: of the file.
+        datasets: name -> shape and dtype.
+        attributes: of the shard.
+
+    Returns:
+        For each dataset what `array` gives.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+
     reserved = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     reserved.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     reserved.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs.update(attributes)
         for name, (shape, dtype) in datasets.items():
@@ -40,11 +54,17 @@ def create(
 
 
 def write(shard: Mapping[str, np.memmap], start: int, rows: Mapping[str, np.ndarray]) -> None:
-    """Fills the rows from `start` on of the named datasets that `create` gave: past HDF5, which takes as long as small rows do."""
+    """Fills rows of datasets, past HDF5, which takes as long as small rows do.
+
+    Args:
+        shard: datasets, as `create` gave them.
+        start: the first row to fill.
+        rows: name of a dataset -> its new rows, (n, ...).
+    """
     for name, new in rows.items():
         target = shard[name]
-        rest = memoryview(np.ascontiguousarray(new, target.dtype)).cast("B")
-        with open(target.filename, "r+b", buffering=0) as file:
+        rest = np.ascontiguousarray(new, target.dtype).data.cast("B")
+        with open(str(target.filename), "r+b", buffering=0) as file:
             file.seek(target.offset + start * target.strides[0])
             while rest:
                 rest = rest[file.write(rest) :]
@@ -52,13 +72,9 @@ def write(shard: Mapping[str, np.memmap], start: int, rows: Mapping[str, np.ndar
 
 def save(path: Path, datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
     """Makes a whole shard at once."""
-    write(
-        create(
-            path, {name: (array.shape, array.dtype) for name, array in datasets.items()}, attributes
-        ),
-        0,
-        datasets,
-    )
+    layout = {name: (array.shape, array.dtype) for name, array in datasets.items()}
+    shard = create(path, layout, attributes)
+    write(shard, 0, datasets)
 
 
 def array(path: Path, name: str) -> np.memmap:
@@ -71,36 +87,47 @@ def array(path: Path, name: str) -> np.memmap:
     with _open(path) as file:
         if name not in file:
             raise ValueError(
-                f"{path} holds no dataset {name!r} but {', '.join(file)}; make it again with dvc repro --force"
+                f"{path} holds no dataset {name!r} but {', '.join(file)}; "
+                "make it again with dvc repro --force"
             )
         dataset = file[name]
         offset, shape, dtype = dataset.id.get_offset(), dataset.shape, dataset.dtype
-    if offset is None or offset + np.prod(shape) * dtype.itemsize > path.stat().st_size:
+
+    size = np.prod(shape) * dtype.itemsize
+    if offset is None or offset + size > path.stat().st_size:
         raise ValueError(f"{path} is cut off within {name!r}; make it again with dvc repro --force")
     return np.memmap(path, dtype, "c", offset, shape)
 
 
 def read(source: np.memmap, start: int, out: np.ndarray) -> None:
-    """Fills `out` with the rows from `start` on of what `array` gave: in sequence faster than through the map's page faults.
+    """Fills an array with rows of a dataset; in sequence faster than page faults of the map are.
+
+    Args:
+        source: the dataset, as `array` gives it.
+        start: the first row.
+        out: what is filled, (n, ...), contiguous.
 
     Raises:
         OSError: when the file has become shorter.
     """
-    with open(source.filename, "rb", buffering=0) as file:
+    with open(str(source.filename), "rb", buffering=0) as file:
         file.seek(source.offset + start * source.strides[0])
-        if file.readinto(memoryview(out).cast("B")) != out.nbytes:
+        if file.readinto(out.data.cast("B")) != out.nbytes:
             raise OSError(
-                f"{source.filename} was cut off while it was read; make it again with dvc repro --force"
+                f"{source.filename} was cut off while it was read; "
+                "make it again with dvc repro --force"
             )
 
 
 def attributes(path: Path) -> dict[str, Any]:
     """Attributes of a shard as plain Python values; errors as `array`."""
     with _open(path) as file:
-        return {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in file.attrs.items()
-        }
+        stored = dict(file.attrs)
+    return {name: _plain(value) for name, value in stored.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def cells(root: Path) -> list[Cell]:
@@ -109,10 +136,10 @@ def cells(root: Path) -> list[Cell]:
     Raises:
         FileNotFoundError: when there is none.
     """
-    found = [
-        Cell(path.parent.name, int(path.stem.removeprefix("SNR_")))
-        for path in root.glob("*/SNR_*.h5")
-    ]
+    found = []
+    for path in root.glob("*/SNR_*.h5"):
+        snr_db = int(path.stem.removeprefix("SNR_"))
+        found.append(Cell(path.parent.name, snr_db))
     if not found:
         raise FileNotFoundError(
             f"{root} holds no shards (<MODULATION>/SNR_<dB>.h5); make them with dvc repro"
@@ -127,14 +154,15 @@ def grid(root: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         FileNotFoundError: when there are no shards, or one is missing from the grid.
     """
     found = set(cells(root))
-    modulations = tuple(m for m in NAMES if m in {cell.modulation for cell in found})
+    named = {cell.modulation for cell in found}
+    modulations = tuple(name for name in NAMES if name in named)
     snrs_db = tuple(sorted({cell.snr_db for cell in found}))
-    for modulation in modulations:
-        for snr_db in snrs_db:
-            if (modulation, snr_db) not in found:
-                raise FileNotFoundError(
-                    f"{Cell(modulation, snr_db).path(root)} is missing; make it again with dvc repro --force"
-                )
+
+    for cell in starmap(Cell, product(modulations, snrs_db)):
+        if cell not in found:
+            raise FileNotFoundError(
+                f"{cell.path(root)} is missing; make it again with dvc repro --force"
+            )
     return modulations, snrs_db
 
 

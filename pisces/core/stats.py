@@ -94,7 +94,7 @@ def bootstrap_mean(
     if n == 0:
         return {"frames": 0, "mean": np.nan, "ci_low": np.nan, "ci_high": np.nan}
 
-    resampled = np.empty(resamples)
+    resampled = np.empty(resamples, values[:1].mean().dtype)  # float32 means stay so
     step = max(1, DRAWS_AT_ONCE // n)
     for start in range(0, resamples, step):
         stop = min(start + step, resamples)

@@ -1,4 +1,8 @@
-"""YAML as DVC writes it: numbers by YAML 1.2, so that `1e-05` is one, no aliases, and no key twice."""
+"""YAML as DVC reads it: the core schema of YAML 1.2, no aliases, and no key twice.
+
+PyYAML by itself follows YAML 1.1, where `1e-05` is a text, `no` is false, `010` is 8 and `1:30` is
+90. Here a plain word is a text unless it is null, true, false or a number.
+"""
 
 import re
 from pathlib import Path
@@ -6,16 +10,21 @@ from typing import Any
 
 import yaml
 
-FLOAT = re.compile(
-    r"""[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$
-      |[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$""",
-    re.VERBOSE,
-)
-"""YAML 1.2, section 10.3.2; PyYAML's own, of YAML 1.1, takes `1e-05` for a text."""
+CORE_SCHEMA = {
+    "null": (r"(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    "bool": (r"(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    "int": (r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", list("-+0123456789")),
+    "float": (
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        list("-+.0123456789"),
+    ),
+}
+"""Tag -> pattern and first characters: YAML 1.2.2, section 10.3.2."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the floats of YAML 1.2, which refuses aliases and repeated keys."""
+    """PyYAML's safe loader with the core schema, which refuses aliases and repeated keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -27,9 +36,14 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float):
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key!r} cannot be a key; write a plain word",
+                    problem_mark=key_node.start_mark,
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key!r} stands twice; remove one of them",
@@ -38,12 +52,15 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = self.construct_scalar(node)
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+
+_Loader.yaml_implicit_resolvers = {}  # of its own: those of its parent are of YAML 1.1
+for _tag, (_pattern, _first) in CORE_SCHEMA.items():  # int before float: the first match counts
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def parse(text: str) -> Any:
@@ -66,7 +83,8 @@ def read(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} does not exist; run from the root of the repository")
     try:
         content = parse(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        # PyYAML lets through what its constructors raise for a value of the wrong explicit tag.
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold sections with keys, not {type(content).__name__}")

@@ -1,7 +1,10 @@
-"""Stored frames + an index -> batches on the device. Nothing is held in memory: a batch costs the bytes of its frames."""
+"""Stored frames + an index -> batches on the device.
+
+Nothing is held in memory: a batch costs the bytes of its frames.
+"""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,11 +22,15 @@ class Batch(NamedTuple):
 
 
 class Loader(Protocol):
-    """Makes batches in two steps: `gather` reads, on any thread; `prepare` computes, where the model is."""
+    """Makes batches in two steps, so that one batch is read while another is computed on."""
 
-    def gather(self, index: np.ndarray) -> Any: ...
+    def gather(self, index: np.ndarray) -> Any:
+        """Reads what frames (n, 3) need, on any thread."""
+        ...
 
-    def prepare(self, gathered: Any) -> Batch: ...
+    def prepare(self, gathered: Any) -> Batch:
+        """Makes a batch of it where the model is."""
+        ...
 
 
 class StoredFrames:
@@ -44,14 +51,14 @@ class StoredFrames:
 def batches(
     loader: Loader, index: np.ndarray, batch_size: int, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
-    """The frames of an index in its order, batch by batch; the next ones are read while a batch is in use.
+    """The frames of an index, batch by batch; the next is read while one is in use.
 
     Args:
         loader: reads and prepares the frames.
         index: int64 (n, 3).
         batch_size: frames a batch, of all processes together.
-        share: (first, step): of each batch only every `step`-th frame from `first` on, which is what one of several
-            processes takes of it.
+        share: (first, step): of each batch only every `step`-th frame from `first` on. That is what
+            one of several processes takes of it.
 
     Returns:
         Batches on the device, in the order of the index.
@@ -59,8 +66,9 @@ def batches(
     first, step = share
     starts = range(0, len(index), batch_size)
     parts = [index[start : start + batch_size][first::step] for start in starts]
+
     with ThreadPoolExecutor(1) as reader:
-        coming = None
+        coming: Future[Any] | None = None
         for part in parts:
             ready, coming = coming, reader.submit(loader.gather, part)
             if ready is not None:

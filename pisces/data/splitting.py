@@ -1,4 +1,7 @@
-"""Train, validation and test parts, stratified on the joint class: every cell is split by itself, in the same shares."""
+"""Train, validation and test parts, stratified on the joint class of modulation and SNR.
+
+Every cell is split by itself, in the same shares.
+"""
 
 import hashlib
 from pathlib import Path
@@ -16,11 +19,19 @@ Shares = tuple[float, float, float] | tuple[int, int, int]
 
 
 def split(root: Path, shares: Shares, seed: int) -> dict[str, np.ndarray]:
-    """Part -> int64 (n, 3): modulation index, SNR index, row in the shard, of the frames of the shards in `root`.
+    """Which frames belong to which part.
 
-    Ratios take every frame, numbers as many as they say and by chance. Each cell is permuted by a generator of its own, so that adding
-    a modulation or an SNR moves no frame of another cell from part to part. (scikit-learn's stratified splits draw all cells from one
-    stream and lack that.)
+    Ratios take every frame, numbers as many as they say and by chance. Each cell is permuted by a
+    generator of its own, so a further modulation or SNR moves no frame of another cell from part to
+    part. (scikit-learn's stratified splits draw all cells from one stream and lack that.)
+
+    Args:
+        root: directory of shards.
+        shares: of each cell.
+        seed: of the permutations.
+
+    Returns:
+        Part -> int64 (n, 3): modulation index, SNR index, row in the shard, in that order.
 
     Raises:
         ValueError: for a cell too small to give each part a frame, or its number of them.
@@ -31,43 +42,64 @@ def split(root: Path, shares: Shares, seed: int) -> dict[str, np.ndarray]:
         for s, snr_db in enumerate(snrs_db):
             path = Cell(modulation, snr_db).path(root)
             n = len(shards.array(path, "row"))
-            ends = np.cumsum(part_sizes(n, shares, str(path)))
+            *cuts, end = np.cumsum(part_sizes(n, shares, str(path)))
+
             order = generator(seed, "stratify", modulation, snr_db).permutation(n)
-            for part, rows in zip(PARTS, np.split(order[: ends[-1]], ends[:-1]), strict=True):
-                parts[part].append(
-                    np.column_stack([np.full(len(rows), m), np.full(len(rows), s), np.sort(rows)])
-                )
+            for part, rows in zip(PARTS, np.split(order[:end], cuts), strict=True):
+                cell = np.tile([m, s], (len(rows), 1))
+                parts[part].append(np.column_stack([cell, np.sort(rows)]))
     return {part: np.concatenate(blocks).astype(np.int64) for part, blocks in parts.items()}
 
 
 def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int, int]:
-    """Frames for train, validation and test out of `n`; of ratios the last two are rounded, and train has the rest."""
-    setting = f"stratify.train/validation/test = {'/'.join(f'{share:g}' for share in shares)}"
+    """Frames of a cell for train, validation and test.
+
+    Of ratios the last two are rounded, halves up, and train has the rest.
+
+    Args:
+        n: frames of the cell.
+        shares: as for `split`.
+        name: of the cell, for messages.
+
+    Returns:
+        Three numbers.
+
+    Raises:
+        ValueError: as `split`.
+    """
+    given = "/".join(f"{share:g}" for share in shares)
+    setting = f"stratify.train/validation/test = {given}"
     if isinstance(shares[0], int):
-        if sum(shares) > n:
+        taken = sum(shares)
+        if taken > n:
             raise ValueError(
-                f"{name} has {n} frames, and {setting} takes {sum(shares)}; lower the numbers or raise data.frames_per_cell"
+                f"{name} has {n} frames, and {setting} takes {taken}; "
+                "lower the numbers or raise data.frames_per_cell"
             )
-        return shares
+        train, validation, test = (int(share) for share in shares)
+        return train, validation, test
+
     validation, test = (int(n * ratio + 0.5) for ratio in shares[1:])
     sizes = (n - validation - test, validation, test)
     if min(sizes) < 1:
+        split_into = "/".join(map(str, sizes))
         raise ValueError(
-            f"{name} has {n} frames, which {setting} splits into {'/'.join(map(str, sizes))}; every part needs at least one: raise "
-            "data.frames_per_cell or the smallest ratio"
+            f"{name} has {n} frames, which {setting} splits into {split_into}; "
+            "every part needs at least one: raise data.frames_per_cell or the smallest ratio"
         )
     return sizes
 
 
 def unused(root: Path, parts: dict[str, np.ndarray]) -> int:
     """Frames of the shards in `root` that are in no part."""
-    return sum(len(shards.array(cell.path(root), "row")) for cell in shards.cells(root)) - sum(
-        len(parts[part]) for part in PARTS
-    )
+    there = sum(len(shards.array(cell.path(root), "row")) for cell in shards.cells(root))
+    return there - sum(len(parts[part]) for part in PARTS)
 
 
 def verify(parts: dict[str, np.ndarray]) -> dict[str, int | str]:
-    """Checks that the parts share no frame and hold every joint class, and returns counts and a checksum for the metrics.
+    """Counts and a checksum of parts that share no frame and hold every joint class.
+
+    They are `joint_classes`, the frames of each part, and `sha256` over all parts.
 
     Raises:
         ValueError: when a frame is in two parts or a joint class is missing from one.
@@ -75,20 +107,22 @@ def verify(parts: dict[str, np.ndarray]) -> dict[str, int | str]:
     everything = np.concatenate([parts[part] for part in PARTS])
     if len(np.unique(everything, axis=0)) != len(everything):
         raise ValueError("a frame is in two parts of the split")
+
     classes = {part: len(np.unique(parts[part][:, :2], axis=0)) for part in PARTS}
     joint = len(np.unique(everything[:, :2], axis=0))
     for part, found in classes.items():
         if found != joint:
             raise ValueError(f"the {part} part holds {found} of {joint} joint classes")
-    checksum = hashlib.sha256(
-        b"".join(np.ascontiguousarray(parts[part]).tobytes() for part in PARTS)
-    ).hexdigest()
-    return (
-        {"joint_classes": joint} | {part: len(parts[part]) for part in PARTS} | {"sha256": checksum}
-    )
+
+    digest = hashlib.sha256()
+    for part in PARTS:
+        digest.update(np.ascontiguousarray(parts[part]).tobytes())
+    counts = {part: len(parts[part]) for part in PARTS}
+    return {"joint_classes": joint, **counts, "sha256": digest.hexdigest()}
 
 
 def write_splits(path: Path, parts: dict[str, np.ndarray]) -> None:
+    """Writes the parts, for `read_splits`."""
     write_npz(path, parts)
 
 
@@ -105,11 +139,14 @@ def read_splits(path: Path) -> dict[str, np.ndarray]:
 
 
 def first_of_each_cell(index: np.ndarray, limit: int | None) -> np.ndarray:
-    """At most `limit` frames of each joint class of `index` (n, 3), keeping their order; None keeps all."""
+    """At most `limit` frames of each joint class of an index (n, 3), in its order; None: all."""
     if limit is None:
         return index
+
     _, cell, sizes = np.unique(index[:, :2], axis=0, return_inverse=True, return_counts=True)
     by_cell = np.argsort(cell, kind="stable")
+    first = np.cumsum(sizes) - sizes  # place of the first frame of each cell in `by_cell`
+
     rank = np.empty(len(index), int)
-    rank[by_cell] = np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rank[by_cell] = np.arange(len(index)) - np.repeat(first, sizes)
     return index[rank < limit]

@@ -1,4 +1,4 @@
-"""What a trained model says: of whole frames, and of constellations with pixels taken out, through the same code."""
+"""What a trained model predicts: for frames of a data set, and for frames from anywhere."""
 
 import numpy as np
 import torch
@@ -9,55 +9,79 @@ from pisces.core.progress import progress
 from pisces.data.datasets import StoredFrames, batches
 from pisces.inputs.base import FrameStore
 from pisces.models import denoiser
+from pisces.models.classifier import Classifier
 from pisces.models.modelfile import TrainedModel
 
 BATCH = 256
 
+BYPASSED = "tested with the denoiser bypassed"
+"""`note` on predictions of a model whose denoiser is out of the way."""
+
 
 def device() -> torch.device:
     """CUDA or MPS where there is one, else the CPU."""
-    return (
-        torch.accelerator.current_accelerator()
-        if torch.accelerator.is_available()
-        else torch.device("cpu")
-    )
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator or torch.device("cpu")
 
 
 def bypass_denoiser(trained: TrainedModel) -> None:
-    """From now on the model's classifier sees frames as they are where it was trained on denoised ones.
+    """Lets the classifier see frames as they are, where it was trained on denoised ones.
 
     Raises:
-        ValueError: when it has no denoiser.
+        ValueError: when the model has no denoiser.
     """
     if not trained.model.has_denoiser:
         raise ValueError(
-            f"evaluate.bypass_denoiser = true, but this {trained.architecture.model} has no denoiser; set it to false"
+            f"evaluate.bypass_denoiser = true, but this {trained.architecture.model} has no "
+            "denoiser; set it to false"
         )
     trained.model.bypass = True
 
 
 def snr_source(trained: TrainedModel) -> str:
     """What `snr_estimate_db` of a model comes from, in words."""
-    return (
-        "estimated noise fraction"
-        if getattr(trained.model, "has_noise_estimate", False)
-        else "mean of the SNR head"
-    )
+    if trained.model.has_noise_estimate:
+        return "estimated noise fraction"
+    return "mean of the SNR head"
 
 
 @torch.inference_mode()
 def predict(
     model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (n, modulations) and (n, snrs), without gradients; see `models.predict`."""
+    """Logits (n, modulations) and (n, snrs), without gradients.
+
+    Args:
+        model: as `models.build` makes it.
+        inputs: (n, ...), images or frames, whichever the model takes.
+        snr_db: (n,), labels, which only a model conditioned on the true SNR takes.
+    """
     return models.predict(model, inputs, snr_db)
 
 
 def predict_iq(trained: TrainedModel, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (n, modulations) and (n, snrs) for frames from anywhere, float32 (n, samples, 2), I then Q, on the device of the model.
+    """Logits (n, modulations) and (n, snrs) for frames from anywhere.
+
+    Args:
+        trained: a model, as `modelfile.load` gives it.
+        frames: float32 (n, samples, 2), I then Q, of any power, on the device of the model.
 
     Raises:
-        ValueError: for frames that the model cannot take, and for a model conditioned on the true SNR, which needs labels.
+        ValueError: for frames that the model cannot take, and for a model conditioned on the true
+            SNR, which needs labels.
+
+    >>> import torch
+    >>> from pisces import models
+    >>> from pisces.inputs.waveform import Waveform
+    >>> from pisces.models import Architecture
+    >>> architecture = Architecture("mcnet", "plain", "standard")
+    >>> model = models.build(architecture, (2, 128), modulations=2, snrs_db=(0, 10, 20)).eval()
+    >>> trained = TrainedModel(model, architecture, Waveform(128), ("BPSK", "QPSK"), (0, 10, 20))
+    >>> modulation, snr = predict_iq(trained, torch.randn(5, 128, 2))
+    >>> modulation.shape, snr.shape
+    (torch.Size([5, 2]), torch.Size([5, 3]))
+    >>> names = [trained.modulations[m] for m in modulation.argmax(1)]
+    >>> probability = modulation.softmax(1)  # of each modulation
     """
     stored = trained.input.encode(frames)
     with torch.inference_mode():
@@ -67,27 +91,36 @@ def predict_iq(trained: TrainedModel, frames: torch.Tensor) -> tuple[torch.Tenso
 def predict_frames(
     trained: TrainedModel, data: FrameStore, index: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What the model says of the frames of `index` (n, 3).
+    """What the model predicts for frames of a data set, with what they really are.
 
-    `modulation_true`, `modulation_pred` (names) and `snr_true_db`, `snr_pred_db` (int64), each (n,); `modulation_prob` and
-    `snr_prob` float32 (n, classes), whose columns `modulations` and `snrs_db` name; `snr_estimate_db` float32 (n,), from the noise
-    fraction where the model estimates one, else the mean under `snr_prob`; `frame`, the index itself.
+    Args:
+        trained: a model, which is moved to `device()`.
+        data: the frames in the form that the model takes, as `trained.input.open` gives them.
+        index: int64 (n, 3): modulation, SNR, row in the shard.
+
+    Returns:
+        - `modulation_true`, `modulation_pred`: names (n,).
+        - `snr_true_db`, `snr_pred_db`: labels, int64 (n,).
+        - `modulation_prob`, `snr_prob`: float32 (n, classes), whose columns `modulations` and
+          `snrs_db` name.
+        - `snr_estimate_db`: float32 (n,), and `snr_source`, what it comes from: the noise fraction
+          where the model estimates one, else the mean under `snr_prob`.
+        - `frame`: the index itself.
+        - `note`: what a caption must mention, `BYPASSED` or empty.
     """
     where = device()
-    model = trained.model.to(where, memory_format=torch.channels_last)
-    steps = progress(
-        batches(StoredFrames(data, where), index, BATCH),
-        f"evaluate, {BATCH} frames each",
-        -(-len(index) // BATCH),
-    )
-    classes = torch.tensor(data.snrs_db, dtype=torch.float32, device=where)
-    answers = [
-        _answers(model, trained.input.tensors(batch.stored), classes[batch.snr], classes)
-        for batch in steps
-    ]
-    modulation_prob, snr_prob, estimate_db = (
-        torch.cat(part).cpu().numpy() for part in zip(*answers, strict=True)
-    )
+    model = trained.model.to(where).to(memory_format=torch.channels_last)
+    classes_db = torch.tensor(data.snrs_db, dtype=torch.float32, device=where)
+
+    steps = batches(StoredFrames(data, where), index, BATCH)
+    total = -(-len(index) // BATCH)
+    parts = []
+    for batch in progress(steps, f"evaluate, {BATCH} frames each", total):
+        inputs = trained.input.tensors(batch.stored)
+        parts.append(_probabilities(model, inputs, classes_db[batch.snr], classes_db))
+    columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
+    modulation_prob, snr_prob, estimate_db = columns
+
     modulations, snrs_db = np.array(data.modulations), np.array(data.snrs_db)
     return {
         "modulation_true": modulations[index[:, 0]],
@@ -100,15 +133,17 @@ def predict_frames(
         "modulations": modulations,
         "snrs_db": snrs_db,
         "frame": index,
+        "snr_source": np.array(snr_source(trained)),
+        "note": np.array(BYPASSED if trained.model.bypass else ""),
     }
 
 
 @torch.inference_mode()
-def _answers(
-    model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor, classes: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """Probabilities of both heads and the estimated SNR in dB (n,); `classes` (snrs,) in dB."""
+def _probabilities(
+    model: Classifier, inputs: torch.Tensor, snr_db: torch.Tensor, classes_db: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Probabilities (n, classes) of both heads and the estimated SNR in dB (n,)."""
     modulation, snr = (logits.float().softmax(1) for logits in predict(model, inputs, snr_db))
-    if getattr(model, "has_noise_estimate", False):
+    if model.has_noise_estimate:
         return modulation, snr, denoiser.snr_db(model.estimate(inputs))
-    return modulation, snr, snr @ classes
+    return modulation, snr, snr @ classes_db

@@ -1,32 +1,63 @@
-"""References without parameters: what textbook estimators say of a frame, blind to its carrier's phase, timing and SNR.
+"""Classifiers and SNR estimators without parameters: cumulants, the noise floor, M2M4.
 
-All take frames of one sample a symbol, `x` complex (n, symbols), with the share of the power that is signal, as the noise floor tells it.
+What textbooks offer, blind to carrier phase, symbol timing and SNR: a model has to beat them.
 """
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from pisces.core.dsp import measured_snr, to_db
+from pisces.core import shards
+from pisces.core.dsp import measured_snr, to_complex, to_db
 from pisces.core.modulations import LINEAR, constellation
+from pisces.core.progress import progress
+from pisces.core.shards import Cell
 from pisces.inputs import views
 
 SCATTER = np.sqrt([2, 24, 4])
-"""Of |C20|, |C40|, C42 of circular Gaussian noise of unit power, times sqrt(symbols): variances of x^2, x^4, and |x|^4 - 4 |x|^2."""
+"""Spread of |C20|, |C40| and C42 of unit-power circular Gaussian noise, times sqrt(symbols).
+
+The standard deviations are those of the means of x^2, x^4 and |x|^4 - 4 |x|^2.
+"""
+
+NO_MODULATION = -1
+"""Number of the modulation where there is none to choose from."""
 
 
-def named(modulations: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of which one sample a symbol shows a constellation: linear ones, without OQPSK, whose I and Q are half a symbol apart."""
+class Estimates(NamedTuple):
+    """Estimates of the references for n frames, each (n,)."""
+
+    modulation: np.ndarray
+    """Number in the modulations given, int64, by cumulants; `NO_MODULATION` without any."""
+    noise_floor_db: np.ndarray
+    """SNR over the whole band; -inf where no signal stands out."""
+    m2m4_db: np.ndarray
+    """SNR over the whole band, by M2M4 with the kurtosis of `modulation`; may be -inf and inf."""
+
+
+def recognisable(modulations: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of which one sample a symbol shows a constellation: the linear ones without OQPSK.
+
+    I and Q of OQPSK are half a symbol apart.
+    """
     return tuple(m for m in modulations if m in LINEAR and m != "OQPSK")
 
 
 def cumulants(x: np.ndarray) -> np.ndarray:
-    """|C20|, |C40| and C42 of each row of complex (n, symbols): float64 (n, 3). Neither phase nor circular Gaussian noise changes them.
+    """|C20|, |C40| and C42 of each row of complex (n, symbols): float64 (n, 3).
 
-    Swami and Sadler, IEEE Trans. Commun. 48 (2000) 416: C20 = E x^2, C40 = E x^4 - 3 (E x^2)^2, C42 = E|x|^4 - |E x^2|^2 - 2 (E|x|^2)^2.
+    Neither a phase nor circular Gaussian noise changes them. C20 = E x^2,
+    C40 = E x^4 - 3 (E x^2)^2, C42 = E|x|^4 - |E x^2|^2 - 2 (E|x|^2)^2
+    (Swami and Sadler, IEEE Trans. Commun. 48 (2000) 416).
     """
-    second, fourth, power = np.mean(x**2, -1), np.mean(x**4, -1), np.abs(x) ** 2
-    c42 = np.mean(power**2, -1) - np.abs(second) ** 2 - 2 * np.mean(power, -1) ** 2
-    return np.stack([np.abs(second), np.abs(fourth - 3 * second**2), c42], -1)
+    power = np.abs(x) ** 2
+    c20 = np.mean(x**2, -1)
+    c40 = np.mean(x**4, -1) - 3 * c20**2
+    c42 = np.mean(power**2, -1) - np.abs(c20) ** 2 - 2 * np.mean(power, -1) ** 2
+    return np.stack([np.abs(c20), np.abs(c40), c42], -1)
 
 
 def kurtosis(modulation: str) -> float:
@@ -37,53 +68,116 @@ def kurtosis(modulation: str) -> float:
 def nearest_constellation(
     x: np.ndarray, signal: np.ndarray, modulations: tuple[str, ...]
 ) -> np.ndarray:
-    """Number in `modulations` of the constellation whose cumulants lie nearest: int64 (n,), the first among equals (8PSK to 32PSK).
+    """The constellation whose cumulants lie nearest to those of each frame.
 
-    `x` of unit power, of which `signal` (n,) is signal. Each cumulant counts by how much it scatters in noise, so that the theoretical
-    values, shrunk to the signal's power, are compared: dividing the measured ones by it would blow up their noise instead.
+    Each cumulant counts by how much it scatters in noise. The theoretical values are shrunk to the
+    power of the signal: dividing the measured ones by it would blow up their noise instead.
+
+    Args:
+        x: complex (n, symbols) of unit power, one sample a symbol.
+        signal: (n,), the share of that power that is signal, 0..1.
+        modulations: names to choose from, all of them `recognisable`.
+
+    Returns:
+        Number in `modulations`, int64 (n,): the first among equals, as 8PSK to 32PSK are.
     """
     ideal = np.stack([cumulants(constellation(m)) for m in modulations])
     shrunk = ideal * signal[:, None, None] ** [1, 2, 2]  # (n, modulations, 3)
-    return np.sum(((cumulants(x)[:, None] - shrunk) / SCATTER) ** 2, -1).argmin(-1)
+    error = (cumulants(x)[:, None] - shrunk) / SCATTER
+    return np.sum(error**2, -1).argmin(-1)
 
 
 def m2m4(x: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Linear SNR a symbol from the second and fourth moment, for constellations of kurtosis `k` (n,): float64 (n,).
+    """Linear SNR a symbol from the second and fourth moment: float64 (n,).
 
-    Pauluzzi and Beaulieu, IEEE Trans. Commun. 48 (2000) 1681: with M4 = k S^2 + 4 S V + 2 V^2 and M2 = S + V. It is 0 where the frame is no
-    less Gaussian than noise, or the constellation itself is (OOK, k = 2), and infinite where no noise is needed.
+    With signal power S and noise power V, M2 = S + V and M4 = k S^2 + 4 S V + 2 V^2
+    (Pauluzzi and Beaulieu, IEEE Trans. Commun. 48 (2000) 1681). It is 0 where the frame is no less
+    Gaussian than noise, or the constellation itself is (OOK, k = 2); infinite without noise.
+
+    Args:
+        x: complex (n, symbols), one sample a symbol.
+        k: (n,), the `kurtosis` of the constellation of each frame.
     """
     power = np.abs(x) ** 2
     second, fourth = np.mean(power, -1), np.mean(power**2, -1)
-    signal = np.sqrt(np.maximum(2 * second**2 - fourth, 0) / np.where(k < 2 - 1e-9, 2 - k, np.inf))
+
+    gaussian = k >= 2 - 1e-9
+    divisor = np.where(gaussian, np.inf, 2 - k)
+    signal = np.sqrt(np.maximum(2 * second**2 - fourth, 0) / divisor)
     noise = second - signal
     return np.divide(signal, noise, out=np.full_like(signal, np.inf), where=noise > 0)
 
 
-def answers(
-    iq: np.ndarray, modulations: tuple[str, ...], sps: int, rolloff: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the three references say of complex frames (n, samples), each (n,).
+def estimate(iq: np.ndarray, modulations: tuple[str, ...], sps: int, rolloff: float) -> Estimates:
+    """Estimates of the three references for frames.
 
-    The number in `modulations`, all of them `named`, by cumulants (-1 where there are none); the SNR in dB over the whole band by the
-    noise floor and by M2M4, -inf and inf where the estimate has it so. M2M4 takes the kurtosis that goes with the first answer.
+    Args:
+        iq: complex (n, samples).
+        modulations: names to choose from, all of them `recognisable`.
+        sps: samples a symbol, 3 or more, so that some band holds no signal.
+        rolloff: of the matched filter, 0..1.
 
     Raises:
         ValueError: where a frame leaves too few symbols, or `sps` no band without signal.
     """
     symbols = iq.shape[1] // sps
-    if symbols <= 2 * views.EDGE or sps < 3:
+    least = 2 * views.EDGE + 1
+    if symbols < least or sps < 3:
         raise ValueError(
-            f"frames of {iq.shape[1]} samples at render.sps = {sps} are too little for the stage limits, which needs {2 * views.EDGE + 1} "
-            "symbols or more, and 3 or more samples each; correct render.sps, or leave the stage out"
+            f"frames of {iq.shape[1]} samples at render.sps = {sps} are too little for the stage "
+            f"limits, which needs {least} symbols or more, and 3 or more samples each; "
+            "correct render.sps, or leave the stage out"
         )
+
     snr = np.maximum(measured_snr(iq), 0)
-    whole = torch.from_numpy(iq[:, : symbols * sps].astype(np.complex64))
-    x = (
-        views.symbol(whole, sps, rolloff).numpy().astype(complex)
-    )  # (n, samples) -> (n, symbols - 2 EDGE)
     if not modulations:
-        return np.full(len(iq), -1), to_db(snr), np.full(len(iq), -np.inf)
-    chosen = nearest_constellation(x, sps * snr / (1 + sps * snr), modulations)
-    by_moments = m2m4(x, np.array([kurtosis(m) for m in modulations])[chosen])
-    return chosen, to_db(snr), to_db(by_moments / sps)
+        nothing = np.full(len(iq), NO_MODULATION)
+        return Estimates(nothing, to_db(snr), np.full(len(iq), -np.inf))
+
+    whole = torch.from_numpy(iq[:, : symbols * sps].astype(np.complex64))
+    taken = views.symbol(whole, sps, rolloff)  # (n, samples) -> (n, symbols - 2 EDGE)
+    x = taken.numpy().astype(complex)
+
+    snr_a_symbol = sps * snr
+    chosen = nearest_constellation(x, snr_a_symbol / (1 + snr_a_symbol), modulations)
+    kurtoses = np.array([kurtosis(m) for m in modulations])
+    by_moments = m2m4(x, kurtoses[chosen])
+    return Estimates(chosen, to_db(snr), to_db(by_moments / sps))
+
+
+def predict_frames(
+    root: Path, predictions: Mapping[str, np.ndarray], *, sps: int, rolloff: float
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Estimates of the references for the frames that a model was tested on.
+
+    Args:
+        root: IQ shards that hold the frames.
+        predictions: as `inference.predict_frames` makes them; which frames, and which classes.
+        sps: samples a symbol.
+        rolloff: of the matched filter.
+
+    Returns:
+        Names of modulations by cumulants (n,), empty where there is none; and the estimates of
+        the SNR in dB (n,) by `noise floor` and `m2m4`, clipped to the range of the labels.
+    """
+    modulations, snrs_db = predictions["modulations"], predictions["snrs_db"]
+    frame = predictions["frame"]
+    candidates = recognisable(tuple(modulations.tolist()))
+    names = np.array([*candidates, ""])  # NO_MODULATION is the last
+
+    named = np.full(len(frame), "", modulations.dtype)
+    estimates_db = {series: np.empty(len(frame)) for series in ("noise floor", "m2m4")}
+    cells, cell_of = np.unique(frame[:, :2], axis=0, return_inverse=True)
+
+    for number, (m, s) in enumerate(progress(cells, "limits, references")):
+        at = np.flatnonzero(cell_of.ravel() == number)
+        stored = shards.array(Cell(str(modulations[m]), int(snrs_db[s])).path(root), "iq")
+        found = estimate(to_complex(stored[frame[at, 2]]), candidates, sps, rolloff)
+
+        named[at] = names[found.modulation]
+        estimates_db["noise floor"][at] = found.noise_floor_db
+        estimates_db["m2m4"][at] = found.m2m4_db
+
+    lowest, highest = snrs_db.min(), snrs_db.max()
+    clipped = {series: one.clip(lowest, highest) for series, one in estimates_db.items()}
+    return named, clipped

@@ -1,4 +1,4 @@
-"""What a model looks at, one module a kind of input: the only rooms that know which kind it is.
+"""What a model is given of a frame, one module a kind of input: only they know which kind it is.
 
 A further kind is a class like `inputs.base.Input` and one line in `INPUTS`.
 """
@@ -13,7 +13,7 @@ INPUTS = {
     "constellation": "pisces.inputs.drawing:Drawing",
     "iq": "pisces.inputs.waveform:Waveform",
 }
-"""Name, as in `train.input` -> module and class, which is imported when it is asked for."""
+"""Name, as in `train.input` and the card of a model -> module and class, imported when needed."""
 
 
 def kind_of(name: str) -> "type[Input]":

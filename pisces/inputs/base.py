@@ -1,8 +1,13 @@
 """What every kind of input does: the protocol between stored frames, models and masks.
 
-Frames of a data set are addressed by an index, int64 (n, 3): modulation index, SNR index, row in the shard.
+A kind of input is three classes: the `Input` itself, the `FrameStore` that it opens, and a
+`Prober`, whose `Probe`s show the model frames with chosen pixels of their constellations masked.
+
+Frames of a data set are addressed by an index, int64 (n, 3): modulation index, SNR index, row in
+the shard.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -18,7 +23,7 @@ CONSTELLATIONS, IQ_SHARDS = "constellations", "split_hdf5"
 """Folders of a data set, below its root."""
 
 
-class FrameStore:
+class FrameStore(ABC):
     """Random access to the frames of a directory of shards, in whatever form it holds them."""
 
     def __init__(self, root: Path):
@@ -35,39 +40,41 @@ class FrameStore:
 
     def every_frame(self) -> np.ndarray:
         """The index (n, 3) of all frames."""
-        cells = [
-            [m, s, row]
-            for m, rows in enumerate(self._rows)
-            for s, cell in enumerate(rows)
-            for row in range(len(cell))
-        ]
-        return np.array(cells, np.int64)
+        cells = []
+        for m, by_snr in enumerate(self._rows):
+            for s, rows in enumerate(by_snr):
+                n = len(rows)
+                cells.append(np.column_stack([np.full(n, m), np.full(n, s), np.arange(n)]))
+        return np.concatenate(cells)
 
     def identity(self, frame: np.ndarray) -> tuple[str, int, int]:
-        """(modulation, SNR in dB, row in the source file) of one frame of an index: what its random choices hang on."""
+        """What the random choices of one frame (3,) of an index depend on.
+
+        That is its modulation, its SNR in dB and its row in the source file.
+        """
         m, s, row = frame
         return self.modulations[m], self.snrs_db[s], int(self._rows[m][s][row])
 
     @property
+    @abstractmethod
     def properties(self) -> dict[str, Any]:
-        """What an input must agree with to take these frames: name -> value, as in `Input.requirements`."""
-        raise NotImplementedError
+        """What an input must agree with to take these frames: name -> value, as `requirements`."""
 
+    @abstractmethod
     def gather(self, index: np.ndarray) -> Any:
         """What the shards hold of the frames of an index (n, 3), read on any thread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, gathered: Any, device: torch.device) -> torch.Tensor:
-        """What `gather` gave, as one tensor (n, ...) on the device: the stored form of frames."""
-        raise NotImplementedError
+        """The stored form of frames: what `gather` gave, as one tensor (n, ...) on the device."""
 
+    @abstractmethod
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """The stored form of frames float32 (n, samples, 2) that are in no shard."""
-        raise NotImplementedError
 
 
 class Probe(Protocol):
-    """Frames about which a model is asked with chosen pixels of their constellations masked."""
+    """Some frames, for predictions with chosen pixels of their constellations masked."""
 
     counts: torch.Tensor
     """Points in each pixel of all views, float32 (n, pixels)."""
@@ -75,7 +82,17 @@ class Probe(Protocol):
     def without(
         self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
     ) -> torch.Tensor:
-        """Model inputs (len(frames), ...) for the frames of these numbers; pixel lists as in `pixels.mask_pixels`."""
+        """Model inputs of frames with some pixels masked.
+
+        Args:
+            frames: places in the probe; one may come several times.
+            pixels: pixel numbers of all frames, one list after the other.
+            offsets: int (len(frames) + 1,): the list of frame i is
+                `pixels[offsets[i]:offsets[i + 1]]`.
+
+        Returns:
+            Inputs (len(frames), *shape).
+        """
         ...
 
     @property
@@ -95,7 +112,7 @@ class Prober(Protocol):
     store: FrameStore
     """What a model is trained on."""
     note: str
-    """What happens where a pixel is masked, in words for a caption; empty where it simply goes dark."""
+    """What masking a pixel does, in words for a caption; empty where it simply goes dark."""
 
     def probe(self, index: np.ndarray, device: torch.device) -> Probe:
         """The frames of an index (n, 3)."""
@@ -103,12 +120,20 @@ class Prober(Protocol):
 
 
 class Input(Protocol):
-    """What a model looks at, with all settings that say how it is made from frames."""
+    """What a model is given of a frame, with all settings that say how it is made.
+
+    The implementations are frozen dataclasses, one a module, and named in `inputs.INPUTS`. Nothing
+    outside `pisces.inputs` asks which of them it holds.
+    """
 
     name: ClassVar[str]
-    """Its key in `INPUTS`."""
-    sees_images: ClassVar[bool]
-    """Whether the model is given the picture itself, so that layers may be maps of it and dark pixels speak, too."""
+    """Its key in `INPUTS`, and the `kind` of its card."""
+    spatial: ClassVar[bool]
+    """Whether the model is given the constellation as an image.
+
+    Its layers may then be maps of the constellation, and a dark pixel is something that it is
+    shown.
+    """
 
     @classmethod
     def for_data(cls, data: Path, draw: DrawSettings) -> Self:
@@ -117,16 +142,23 @@ class Input(Protocol):
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
-        """The input that `card` described; raises KeyError, TypeError or ValueError when it is none."""
+        """The input that `card` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: when the card describes none of this kind.
+        """
         ...
 
     def card(self) -> dict[str, Any]:
-        """What the model file must say to make this input again, as plain JSON."""
+        """What the model file must say to make this input again, as plain JSON.
+
+        Its `kind` is the name of the input, and leads to the class that reads the rest.
+        """
         ...
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example, the batch left out."""
+        """Of one example, the batch left out: images (channels, size, size) or (2, samples)."""
         ...
 
     @property
@@ -135,15 +167,31 @@ class Input(Protocol):
         ...
 
     def open(self, data: Path) -> FrameStore:
-        """The frames of the data set below `data` in the form that this input takes."""
+        """The frames of the data set below `data`, in the form that this input takes."""
         ...
 
     def prober(self, data: Path, fill: str, seed: int) -> Prober:
-        """The same frames for probes; `fill` and `seed` say what takes the place of samples behind masked pixels."""
+        """The frames of the data set below `data`, for probes.
+
+        Args:
+            data: root of the data set, which must hold constellations.
+            fill: what takes the place of samples behind masked pixels, a key of `waveform.FILLS`.
+            seed: of random fills.
+
+        Returns:
+            A prober of the same frames as `open` gives.
+
+        Raises:
+            ValueError: when the constellations were not rendered from the frames.
+        """
         ...
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """The stored form of frames float32 (n, samples, 2) from anywhere."""
+        """The stored form of frames float32 (n, samples, 2) from anywhere, I then Q.
+
+        Raises:
+            ValueError: for frames that this input cannot take.
+        """
         ...
 
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
@@ -151,7 +199,10 @@ class Input(Protocol):
         ...
 
     def from_images(self, images: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
-        """Model inputs of images that an attribution has altered, with the context of their probe."""
+        """Model inputs (n, *shape) of images that an attribution has altered; differentiable.
+
+        `images` (n, channels, size, size) and `context` come from a `Probe`.
+        """
         ...
 
 
@@ -159,7 +210,8 @@ def check_same_frames(constellations: FrameStore, iq: FrameStore) -> None:
     """Raises ValueError unless the constellations were rendered from these IQ frames."""
     if (iq.modulations, iq.snrs_db) != (constellations.modulations, constellations.snrs_db):
         raise ValueError(
-            f"{constellations.root} and {iq.root} hold other modulations or SNRs; make both again with dvc repro render"
+            f"{constellations.root} and {iq.root} hold other modulations or SNRs; "
+            "make both again with dvc repro render"
         )
     for modulation in constellations.modulations:
         for snr_db in constellations.snrs_db:
@@ -167,7 +219,8 @@ def check_same_frames(constellations: FrameStore, iq: FrameStore) -> None:
             source, rendered = cell.path(iq.root), cell.path(constellations.root)
             if not np.array_equal(shards.array(source, "row"), shards.array(rendered, "row")):
                 raise ValueError(
-                    f"{rendered} was not rendered from {source}: their rows differ; make it again with dvc repro render"
+                    f"{rendered} was not rendered from {source}: their rows differ; "
+                    "make it again with dvc repro render"
                 )
 
 
@@ -177,7 +230,7 @@ def rows_of(cells: list[list[np.ndarray]], index: np.ndarray) -> np.ndarray:
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """To a CUDA device without waiting for it."""
+    """The array as a tensor on the device; to a CUDA device without waiting for it."""
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
@@ -185,5 +238,5 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _mapped(path: Path, dataset: str) -> np.ndarray:
-    """Still a map of the file, but of the plain type, whose rows NumPy gives out several times faster."""
+    """Still a map of the file, but of the plain type, whose rows NumPy reads faster."""
     return np.asarray(shards.array(path, dataset))

@@ -1,6 +1,7 @@
 """The input `constellation`: pixel numbers of points -> images, drawn where the model is.
 
-`render` says what is binned and `draw` how bins become an image, so that another drawing bins nothing again.
+`render` says what is binned and `draw` how bins become an image, so that another drawing bins
+nothing again.
 """
 
 import json
@@ -15,25 +16,37 @@ from torch.nn import functional
 
 from pisces.core.settings import from_json
 from pisces.inputs import binning
-from pisces.inputs.base import CONSTELLATIONS, FrameStore, rows_of, to_device
+from pisces.inputs.base import (
+    CONSTELLATIONS,
+    FrameStore,
+    Input,
+    Probe,
+    Prober,
+    rows_of,
+    to_device,
+)
 from pisces.inputs.pixels import mask_pixels
+from pisces.inputs.rendering import bins_of, read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
 
 
 class BinStore(FrameStore):
-    """A directory of constellation shards. The stored form: pixel numbers, counted on through the views, int32 (n, points)."""
+    """A directory of constellation shards.
+
+    The stored form: pixel numbers, counted on through the views, int32 (n, points of all views).
+    """
 
     def __init__(self, root: Path):
         super().__init__(root)
-        self.render = binning.settings(root)
-        self._bins = [self._every_cell(f"{view}/bins") for view in self.render.views]
+        self.render = read_settings(root)
+        self._bins = [self._every_cell(bins_of(view)) for view in self.render.views]
 
     @property
     def properties(self) -> dict[str, Any]:
-        return render_properties(self.render)
+        return _named(self.render)
 
     def gather(self, index: np.ndarray) -> list[np.ndarray]:
-        """Pixel numbers uint16 (n, points of the view) of the frames of an index (n, 3), a view each."""
+        """Of the frames of an index (n, 3): uint16 (n, points of the view), a view each."""
         return [rows_of(cells, index) for cells in self._bins]
 
     def prepare(self, gathered: list[np.ndarray], device: torch.device) -> torch.Tensor:
@@ -48,23 +61,37 @@ class BinStore(FrameStore):
         return self.prepare(self.gather(index), torch.device("cpu")).numpy()
 
 
-def render_properties(render: RenderSettings) -> dict[str, Any]:
-    """What model and data must have in common."""
+def _named(render: RenderSettings) -> dict[str, Any]:
+    """What model and data must have in common, under the names of params.yaml."""
     return {f"render.{field.name}": getattr(render, field.name) for field in fields(render)}
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the bins of `render` become an image.
+class Drawing(Input):
+    """Constellation images: the bins of `render`, drawn as `draw` says; see `base.Input`.
 
-    Methods of `draw`: `histogram` (the counts), `log_histogram` (log(1 + counts)), `max_normalized` (counts over the largest of
-    the image: hides the SNR, kept for comparison), `gaussian` (counts smoothed by a Gaussian) and `enhanced` (log of counts smoothed
-    by three exponential decays exp(-distance / decay_px), a channel each; after Peng et al., "Modulation classification based
-    on signal constellation diagrams and deep learning", IEEE TNNLS 30 (2019), section III).
+    Methods of `draw`: `histogram` (the counts), `log_histogram` (log(1 + counts)), `max_normalized`
+    (counts over the largest of the image: hides the SNR, kept for comparison), `gaussian` (counts
+    smoothed by a Gaussian) and `enhanced` (log of counts smoothed by three exponential decays
+    exp(-distance / decay_px), a channel each). The last is after Peng et al., "Modulation
+    classification based on signal constellation diagrams and deep learning", IEEE TNNLS 30 (2019),
+    section III.
+
+    >>> import torch
+    >>> from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
+    >>> extent = Extent(raw=2.5, symbol=2.0, noise=80.0, differential=3.0)
+    >>> render = RenderSettings(("raw", "differential"), 32, extent, sps=8, rolloff=0.35, delay=4)
+    >>> drawing = Drawing(render, DrawSettings("histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0)))
+    >>> frames = torch.tensor([1.0, 0.0]).repeat(3, 1024, 1)  # (frames, samples, I and Q)
+    >>> images = drawing.tensors(drawing.encode(frames))
+    >>> images.shape  # (frames, views, rows, columns)
+    torch.Size([3, 2, 32, 32])
+    >>> images.amax((2, 3))[0].tolist()  # one point, over and over; `delay` fewer
+    [1024.0, 1020.0]
     """
 
     name: ClassVar[str] = "constellation"
-    sees_images: ClassVar[bool] = True
+    spatial: ClassVar[bool] = True
 
     render: RenderSettings
     draw: DrawSettings
@@ -76,48 +103,56 @@ class Drawing:
 
     @property
     def channels(self) -> int:
-        return len(self.render.views) * (
-            len(self.draw.decay_px) if self.draw.method == "enhanced" else 1
-        )
+        """Of all views together."""
+        a_view = len(self.draw.decay_px) if self.draw.method == "enhanced" else 1
+        return len(self.render.views) * a_view
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of an image, batch left out."""
+        """Channels, rows, columns."""
         return self.channels, self.render.size, self.render.size
 
     @property
     def requirements(self) -> dict[str, Any]:
-        return render_properties(self.render)
+        return _named(self.render)
 
     @classmethod
     def for_data(cls, data: Path, draw: DrawSettings) -> Self:
-        return cls(binning.settings(data / CONSTELLATIONS), draw)
+        return cls(read_settings(data / CONSTELLATIONS), draw)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
-        kinds = {"render": RenderSettings, "draw": DrawSettings}
-        return cls(
-            **{name: from_json(kind, json.dumps(card[name])) for name, kind in kinds.items()}
-        )
+        render = from_json(RenderSettings, json.dumps(card["render"]))
+        return cls(render, from_json(DrawSettings, json.dumps(card["draw"])))
 
     def card(self) -> dict[str, Any]:
-        return {"render": asdict(self.render), "draw": asdict(self.draw)}
+        return {"kind": self.name, "render": asdict(self.render), "draw": asdict(self.draw)}
 
-    def open(self, data: Path) -> "BinStore":
+    def open(self, data: Path) -> BinStore:
         return BinStore(data / CONSTELLATIONS)
 
-    def prober(self, data: Path, fill: str, seed: int) -> "DrawingProber":  # noqa: ARG002, where a pixel is masked it is dark
+    def prober(self, data: Path, fill: str, seed: int) -> "DrawingProber":  # noqa: ARG002
+        """`fill` and `seed` say nothing here: a masked pixel is dark."""
         return DrawingProber(self, self.open(data))
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """Pixel numbers int32 (n, points) of frames float32 (n, samples, 2); errors as in `binning.bin_frames`."""
+        """Pixel numbers int32 (n, points) of frames float32 (n, samples, 2).
+
+        Raises:
+            ValueError: as `binning.bin_frames`.
+        """
         return binning.encode(frames, self.render)
 
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Images (n, channels, size, size) of pixel numbers (n, points)."""
         return self(self.count(stored)).contiguous(memory_format=torch.channels_last)
 
-    def from_images(self, images: torch.Tensor) -> torch.Tensor:
+    def from_images(
+        self,
+        images: torch.Tensor,
+        *context: torch.Tensor,  # noqa: ARG002
+    ) -> torch.Tensor:
+        """The images themselves, which are the input; there is no context."""
         return images
 
     def count(self, bins: torch.Tensor) -> torch.Tensor:
@@ -140,20 +175,17 @@ class Drawing:
                 return _smooth(image, (kernel / kernel.sum())[None])
             case "enhanced":
                 distance = _distance(4 * max(self.draw.decay_px), image.device)
-                kernels = torch.stack(
-                    [torch.exp(-distance / decay) for decay in self.draw.decay_px]
-                )
-                return _smooth(image, kernels).log1p()
+                decays = [torch.exp(-distance / decay_px) for decay_px in self.draw.decay_px]
+                return _smooth(image, torch.stack(decays)).log1p()
         raise ValueError(f"draw.method {self.draw.method!r} is unknown")
 
 
-class DrawingProbe:
-    """Frames as a model of constellations sees them, with pixels taken out of their counts; see `base.Probe`."""
+class DrawingProbe(Probe):
+    """Frames as a model of constellations is given them, with pixels emptied; see `base.Probe`."""
 
     def __init__(self, drawing: Drawing, bins: torch.Tensor):
         self.drawing = drawing
         self.counts = drawing.count(bins)
-        self.context: tuple[torch.Tensor, ...] = ()
 
     def without(
         self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
@@ -165,14 +197,19 @@ class DrawingProbe:
     def images(self) -> torch.Tensor:
         return self.drawing(self.counts)
 
+    @property
+    def context(self) -> tuple[torch.Tensor, ...]:
+        return ()
 
-class DrawingProber:
+
+class DrawingProber(Prober):
     """Probes of a data set for a model of constellations; see `base.Prober`."""
 
     note = ""
 
     def __init__(self, drawing: Drawing, store: BinStore):
-        self.drawing, self.store = drawing, store
+        self.drawing = drawing
+        self.store: BinStore = store
 
     def probe(self, index: np.ndarray, device: torch.device) -> DrawingProbe:
         bins = torch.from_numpy(self.store.bins(index)).to(device)
@@ -186,8 +223,10 @@ def _distance(reach_px: float, device: torch.device) -> torch.Tensor:
 
 
 def _smooth(image: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-    """(n, views, size, size) with (k, side, side) -> (n, views * k, size, size), a view's k together; beyond the border lies zero."""
-    smooth = functional.conv2d(
-        image.flatten(0, 1)[:, None], kernels[:, None], padding=kernels.shape[-1] // 2
-    )
+    """Every view with every kernel, a view's together; beyond the border lies zero.
+
+    (n, views, size, size) with (k, side, side) -> (n, views * k, size, size).
+    """
+    each = image.flatten(0, 1)[:, None]  # (n * views, 1, size, size)
+    smooth = functional.conv2d(each, kernels[:, None], padding=kernels.shape[-1] // 2)
     return smooth.view(len(image), -1, *image.shape[2:])

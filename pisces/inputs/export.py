@@ -1,4 +1,4 @@
-"""Constellations as folders of PNG files, for tools that want those."""
+"""Constellations as folders of PNG files, for tools that take those."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +11,30 @@ from pisces.core import shards
 from pisces.core.files import staged
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
-from pisces.inputs.binning import CHUNK, read_bins
 from pisces.inputs.drawing import Drawing
+from pisces.inputs.rendering import read_bins
+
+BATCH = 256  # frames drawn at a time
 
 
 def export_png(root: Path, target: Path, drawing: Drawing, frames_per_cell: int | None) -> int:
-    """Writes `<MODULATION>/SNR_<dB>/<frame>.png` under `target`, for tools that want folders; returns the number of files.
+    """Writes `<MODULATION>/SNR_<dB>/<frame>.png`, on one grey scale for all frames.
 
-    The drawing has a single view. Grey values are on one scale for all frames, so that brightness compares: 255 stands for a
-    pixel that holds every point of the frame (`histogram` clips at 255 points). `enhanced` gives RGB.
+    255 stands for a pixel that holds every point of the frame; `histogram` and `gaussian` clip at
+    255 points. `enhanced` gives RGB.
+
+    Args:
+        root: directory of constellation shards.
+        target: directory to make.
+        drawing: of a single view.
+        frames_per_cell: the first ones of each cell; None for all.
+
+    Returns:
+        The number of files.
     """
+    cells = progress(shards.cells(root), "export")
     with staged(target) as folder:
-        return sum(
-            _export_cell(root, folder, cell, drawing, frames_per_cell)
-            for cell in progress(shards.cells(root), "export")
-        )
+        return sum(_export_cell(root, folder, cell, drawing, frames_per_cell) for cell in cells)
 
 
 def _export_cell(root: Path, folder: Path, cell: Cell, drawing: Drawing, limit: int | None) -> int:
@@ -33,20 +42,28 @@ def _export_cell(root: Path, folder: Path, cell: Cell, drawing: Drawing, limit: 
     bins = read_bins(root, cell, view)[:limit]
     out = folder / cell.modulation / f"SNR_{cell.snr_db}"
     out.mkdir(parents=True)
-    full_scale = {"histogram": 255.0, "gaussian": 255.0, "max_normalized": 1.0}.get(
-        drawing.draw.method, np.log1p(bins.shape[1])
-    )
+
+    scale = 255 / _full_scale(drawing.draw.method, bins.shape[1])
     for frame, image in enumerate(_draw_all(bins, drawing)):
-        grey = (
-            (image * (255 / full_scale)).clip(0, 255).round().astype(np.uint8)
-        )  # (channels, size, size)
-        Image.fromarray(grey[0] if len(grey) == 1 else grey.transpose(1, 2, 0)).save(
-            out / f"{frame:05d}.png"
-        )
+        grey = (image * scale).clip(0, 255).round().astype(np.uint8)  # (channels, size, size)
+        pixels = grey[0] if len(grey) == 1 else grey.transpose(1, 2, 0)
+        Image.fromarray(pixels).save(out / f"{frame:05d}.png")
     return len(bins)
 
 
+def _full_scale(method: str, points: int) -> float:
+    """The value that is white, for frames of so many points."""
+    match method:
+        case "histogram" | "gaussian":
+            return 255.0
+        case "max_normalized":
+            return 1.0
+        case _:
+            return float(np.log1p(points))
+
+
 def _draw_all(bins: np.ndarray, drawing: Drawing) -> Iterator[np.ndarray]:
-    for start in range(0, len(bins), CHUNK):
-        chunk = torch.from_numpy(bins[start : start + CHUNK].astype(np.int32))
+    """Images (channels, size, size) of pixel numbers (n, points)."""
+    for start in range(0, len(bins), BATCH):
+        chunk = torch.from_numpy(bins[start : start + BATCH].astype(np.int32))
         yield from drawing(drawing.count(chunk)).numpy()

@@ -1,15 +1,16 @@
-"""What is binned, and how bins become an image: the sections `render` and `draw` of params.yaml, as the library takes them."""
+"""What is binned, and how bins become an image: the sections `render` and `draw` of params.yaml."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-View = Literal["raw", "symbol", "noise", "differential"]
+ViewName = Literal["raw", "symbol", "noise", "differential"]
+"""A key of `views.VIEWS`."""
 Method = Literal["log_histogram", "histogram", "max_normalized", "gaussian", "enhanced"]
 
 
 @dataclass(frozen=True)
 class Extent:
-    """The image of a view spans -extent..extent on both axes."""
+    """The image of a view spans -extent..extent on both axes; one of each `ViewName`."""
 
     raw: float  # RMS of the frame
     symbol: float  # RMS of the symbols
@@ -19,9 +20,9 @@ class Extent:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """Which points of a frame are counted, in which pixels; see `inputs.views` and `inputs.binning`."""
+    """Which points of a frame are counted, and in which pixels; see `inputs.binning`."""
 
-    views: tuple[View, ...]
+    views: tuple[ViewName, ...]
     size: int  # pixels along each side, even
     extent: Extent
     sps: int  # samples a symbol of the data
@@ -35,6 +36,4 @@ class DrawSettings:
 
     method: Method
     sigma_px: float  # standard deviation of the `gaussian` kernel
-    decay_px: tuple[
-        float, float, float
-    ]  # decay lengths of the kernels of `enhanced`, one a channel
+    decay_px: tuple[float, float, float]  # of the kernels of `enhanced`, one a channel

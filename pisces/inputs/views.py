@@ -1,14 +1,21 @@
-"""Constellation views of a frame: the same samples looked at so that timing, noise or changes of phase become visible.
+"""Views of a frame: sets of points that make timing, noise or changes of phase visible.
 
-Each view turns frames, complex64 (n, samples), into points of the complex plane, complex64 (n, points), in a unit of its own
-that no other frame decides. All of it is linear algebra and FFTs on whole batches, wherever the frames lie.
+Each view turns frames, complex64 (n, samples), into points of the complex plane, complex64 (n,
+points), in a unit of its own that no other frame decides. All of it is linear algebra and FFTs on
+whole batches, on any device.
+
+A further view is two functions in `VIEWS`, a name in `inputs.settings.ViewName` and an extent.
 """
 
+from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import signal
+
+from pisces.inputs.settings import RenderSettings
 
 EDGE = 4
 """Symbols left out at either end of a frame, where the matched filter lacks half of its input."""
@@ -18,129 +25,238 @@ STOP_BAND_DB = 80.0
 """Attenuation of the signal's band in the `noise` view: below `FLOOR_DB`."""
 
 
-def symbol(iq: torch.Tensor, sps: int, rolloff: float) -> torch.Tensor:
-    """One sample a symbol, at the instant where the eye is open, over their RMS: (n, samples) -> (n, samples / sps - 2 EDGE).
+class View(NamedTuple):
+    """How a view is made; either function raises ValueError for frames that are too short."""
 
-    Root-raised-cosine matched filter, then timing by the square law: the power of the filtered signal beats at the symbol rate,
-    and the phase of that line is the timing (Oerder and Meyr, IEEE Trans. Commun. 36 (1988), eq. 5). The line has no strength
-    where I and Q are half a symbol apart (OQPSK): the timing is then arbitrary. Interpolation is exact, by a phase ramp over the
+    points: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
+    """Frames over their RMS, complex64 (n, samples) -> points, complex64 (n, points)."""
+    samples: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
+    """The same frames -> numbers of the samples that each point stands for, int64 (n, points,
+    samples a point), or (points, samples a point) where they are those of every frame."""
+
+
+def points_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    """The points of a view.
+
+    Args:
+        view: a key of `VIEWS`.
+        iq: frames over their RMS, complex64 (n, samples).
+        render: how the view is made.
+
+    Returns:
+        complex64 (n, points).
+
+    Raises:
+        ValueError: where the view cannot be made of frames of this length.
+    """
+    return VIEWS[view].points(iq, render)
+
+
+def samples_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    """Which samples each point of a view stands for.
+
+    `raw`: the sample itself. `symbol`: the sps samples nearest to its instant. `noise`: the sample
+    in the middle of the filter. `differential`: the two factors. Filters reach further, but weigh
+    these most.
+
+    Args:
+        view: a key of `VIEWS`.
+        iq: frames, complex64 (n, samples).
+        render: how the view is made.
+
+    Returns:
+        Numbers of samples, int64 (n, points, samples a point).
+
+    Raises:
+        ValueError: as `points_of`.
+    """
+    return VIEWS[view].samples(iq, render).expand(len(iq), -1, -1)
+
+
+def _every_sample(iq: torch.Tensor) -> torch.Tensor:
+    return torch.arange(iq.shape[1], device=iq.device)
+
+
+def _raw_points(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
+    return iq
+
+
+def _raw_samples(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
+    return _every_sample(iq)[:, None]
+
+
+def _symbol_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    return symbol(iq, render.sps, render.rolloff)
+
+
+def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    _, timing = _matched_band(iq, render.sps, render.rolloff)
+    # Of symbol 0, (n, 1); rounded once, so that no two symbols share a sample.
+    first = ((timing - 0.5) * render.sps).ceil().long()
+
+    left_out = EDGE * render.sps
+    inner = _every_sample(iq)[left_out:-left_out]
+    return (first + inner).unflatten(1, (-1, render.sps))
+
+
+def _noise_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    return noise(iq, render.sps)
+
+
+def _noise_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    reach = len(_high_pass(render.sps)) // 2
+    return _every_sample(iq)[reach:-reach, None]
+
+
+def _differential_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    return differential(iq, render.delay)
+
+
+def _differential_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    every = _every_sample(iq)
+    return torch.stack([every[render.delay :], every[: -render.delay]], 1)
+
+
+VIEWS = {
+    "raw": View(_raw_points, _raw_samples),
+    "symbol": View(_symbol_points, _symbol_samples),
+    "noise": View(_noise_points, _noise_samples),
+    "differential": View(_differential_points, _differential_samples),
+}
+"""Name, as in `render.views` -> how the view is made."""
+
+
+def symbol(iq: torch.Tensor, sps: int, rolloff: float) -> torch.Tensor:
+    """One sample a symbol, at the instant where the eye is open, over their RMS.
+
+    Root-raised-cosine matched filter, then timing by the square law: the power of the filtered
+    signal beats at the symbol rate, and the phase of that line is the timing (Oerder and Meyr, IEEE
+    Trans. Commun. 36 (1988), eq. 5). The line has no strength where I and Q are half a symbol apart
+    (OQPSK): the timing is then arbitrary. Interpolation is exact, by a phase ramp over the
     spectrum.
+
+    Args:
+        iq: frames, complex64 (n, samples), of any power.
+        sps: samples a symbol.
+        rolloff: of the matched filter, 0 to 1.
+
+    Returns:
+        Symbols of unit mean power, complex64 (n, samples / sps - 2 * EDGE), turned by the carrier's
+        phase.
 
     Raises:
         ValueError: when the samples are not a whole number of symbols, or too few of them.
+
+    >>> import torch
+    >>> from pisces.sources.synthesis import synthesize_cell
+    >>> iq = synthesize_cell(
+    ...     "QPSK", 30, range(5), seed=1, samples=1024, sps=8, rolloff=(0.35, 0.35),
+    ...     carrier_offset_std=0.0, gmsk_bt=0.35,
+    ... )
+    >>> symbols = symbol(torch.from_numpy(iq), sps=8, rolloff=0.35)
+    >>> symbols.shape
+    torch.Size([5, 120])
+    >>> bool(symbols.abs().std() < 0.1)  # QPSK: four points on one circle
+    True
     """
     band, timing = _matched_band(iq, sps, rolloff)
     symbols = band.shape[1] // 2
     ramp = torch.arange(-symbols, symbols, device=iq.device) / symbols
+
+    # Sampled at the symbol rate, the two halves of the band fall on each other.
     lower, upper = (band * torch.exp(2j * torch.pi * timing * ramp)).split(symbols, 1)
     points = torch.fft.ifft(lower + upper)[:, EDGE:-EDGE]
     return points / _rms(points)
 
 
 def _matched_band(iq: torch.Tensor, sps: int, rolloff: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spectrum after the matched filter, (n, 2 * symbols) from minus to plus one symbol rate, and timing (n, 1) in symbols, -1/2..1/2."""
+    """The occupied band after the matched filter, and the timing.
+
+    The spectrum is (n, 2 * symbols) from minus to plus one symbol rate, beyond which there is no
+    signal; the timing (n, 1) in symbols, -1/2..1/2.
+    """
     samples = iq.shape[1]
     symbols = samples // sps
     if samples % sps or symbols <= 2 * EDGE:
         raise ValueError(
-            f"frames of {samples} samples are not a whole number, above {2 * EDGE}, of symbols of render.sps = {sps} samples; "
-            "correct it, or leave symbol out of render.views"
+            f"frames of {samples} samples are not a whole number, above {2 * EDGE}, of symbols of "
+            f"render.sps = {sps} samples; correct it, or leave symbol out of render.views"
         )
-    # Nothing lies beyond one symbol rate: that band is all that has to be kept, (n, 2 * symbols) from -1/sps to 1/sps.
     spectrum = torch.fft.fft(iq)
-    band = torch.cat([spectrum[:, -symbols:], spectrum[:, :symbols]], 1) * _matched(
-        symbols, rolloff
-    ).to(iq.device)
-    lower, upper = band.split(
-        symbols, 1
-    )  # a symbol rate apart, so a product of the two is the line at the symbol rate
-    return band, -torch.angle((upper * lower.conj()).sum(1, keepdim=True)) / (2 * torch.pi)
+    occupied = torch.cat([spectrum[:, -symbols:], spectrum[:, :symbols]], 1)
+    band = occupied * _matched(symbols, rolloff).to(iq.device)
+
+    # The halves are a symbol rate apart: their product is the line of the power at that rate.
+    lower, upper = band.split(symbols, 1)
+    line = (upper * lower.conj()).sum(1, keepdim=True)
+    return band, -torch.angle(line) / (2 * torch.pi)
 
 
 @cache
 def _matched(symbols: int, rolloff: float) -> torch.Tensor:
-    """Root-raised-cosine response at 2 * `symbols` frequencies from minus to plus one symbol rate."""
+    """Root-raised-cosine response at 2 * `symbols` frequencies, -1 to 1 symbol rates."""
     rate = np.abs(np.arange(-symbols, symbols) / symbols)
-    return torch.from_numpy(
-        np.cos(np.pi / 2 * np.clip((rate - 0.5) / rolloff + 0.5, 0, 1)).astype(np.float32)
-    )
+    through_edge = np.clip((rate - 0.5) / rolloff + 0.5, 0, 1)
+    return torch.from_numpy(np.cos(np.pi / 2 * through_edge).astype(np.float32))
 
 
 def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
-    """What lies outside the signal's band, with its angle kept and its level as radius: (n, samples) -> (n, samples - taps + 1).
+    """What lies outside the signal's band, with its angle kept and its level as radius.
 
-    The level is in dB above `FLOOR_DB`, where 0 dB is the power of the frame, scaled as if the noise was white: the points of
-    white noise at -30 dB lie around radius -30 - `FLOOR_DB`. Whatever is lower than `FLOOR_DB` lies at the centre.
+    The level is in dB above `FLOOR_DB`, where 0 dB is the power of the frame, scaled as if the
+    noise was white: the points of white noise at -30 dB lie around radius -30 - `FLOOR_DB`.
+    Whatever is lower than `FLOOR_DB` lies at the centre. Frames (n, samples) give (n, samples -
+    taps + 1) points.
 
     Raises:
-        ValueError: when the signal's band is (nearly) the whole band, or the frames are shorter than the filter.
+        ValueError: when the signal's band is (nearly) the whole band, or the frames are shorter
+        than the filter.
     """
     if sps < 3:
         raise ValueError(
-            f"render.sps = {sps} leaves no band without signal; noise needs 3 or more: leave it out of render.views"
+            f"render.sps = {sps} leaves no band without signal; noise needs 3 or more: "
+            "leave it out of render.views"
         )
     taps = _high_pass(sps)
     if iq.shape[1] < len(taps):
         raise ValueError(
-            f"frames of {iq.shape[1]} samples are shorter than the {len(taps)} taps that noise needs at render.sps = {sps}; "
-            "leave it out of render.views"
+            f"frames of {iq.shape[1]} samples are shorter than the {len(taps)} taps that noise "
+            f"needs at render.sps = {sps}; leave it out of render.views"
         )
     response = torch.fft.fft(torch.from_numpy(taps).to(iq.device), iq.shape[1])
-    outside = torch.fft.ifft(torch.fft.fft(iq) * response)[
-        :, len(taps) - 1 :
-    ]  # without what the circular filter wraps around
+    filtered = torch.fft.ifft(torch.fft.fft(iq) * response)
+    outside = filtered[:, len(taps) - 1 :]  # the circular filter wraps around before
     level_db = 20 * torch.log10(outside.abs() / (_rms(iq) * float(np.linalg.norm(taps))))
     return torch.polar((level_db - FLOOR_DB).clamp_min(0), outside.angle())
 
 
 @cache
 def _high_pass(sps: int) -> np.ndarray:
-    """Linear-phase taps (odd number,): stop band to 3/4 of a symbol rate, the edge at a roll-off of 1/2; pass band from 5/4."""
-    count, beta = signal.kaiserord(
-        STOP_BAND_DB, width=1 / sps
-    )  # relative to half of the sample rate
-    return signal.firwin(count | 1, 2 / sps, window=("kaiser", beta), pass_zero=False).astype(
-        np.float32
-    )
+    """Linear-phase taps, an odd number of them, that pass what is outside the signal's band.
+
+    Stop band to 3/4 of a symbol rate, the edge at a roll-off of 1/2; pass band from 5/4.
+    """
+    # Both frequencies are relative to half of the sample rate.
+    count, beta = signal.kaiserord(STOP_BAND_DB, width=1 / sps)
+    taps = signal.firwin(count | 1, 2 / sps, window=("kaiser", beta), pass_zero=False)
+    return taps.astype(np.float32)
 
 
 def differential(iq: torch.Tensor, delay: int) -> torch.Tensor:
-    """x[n] conj(x[n - delay]) over its RMS: (n, samples) -> (n, samples - delay). It turns with the carrier offset, not the phase.
+    """x[n] conj(x[n - delay]) over its RMS: (n, samples) -> (n, samples - delay).
+
+    It turns with the carrier's offset, and is blind to its phase.
 
     Raises:
         ValueError: when no sample is left.
     """
     if delay >= iq.shape[1]:
         raise ValueError(
-            f"render.delay = {delay} is no less than the {iq.shape[1]} samples of a frame; make it smaller"
+            f"render.delay = {delay} is no less than the {iq.shape[1]} samples of a frame; "
+            "make it smaller"
         )
     points = iq[:, delay:] * iq[:, :-delay].conj()
     return points / _rms(points)
-
-
-def samples_of(view: str, iq: torch.Tensor, sps: int, rolloff: float, delay: int) -> torch.Tensor:
-    """Numbers of the samples that each point of a view stands for: frames (n, samples) -> int64 (n, points, samples a point).
-
-    `raw`: the sample itself; `symbol`: the sps samples nearest to its instant; `noise`: the sample in the middle of the
-    filter; `differential`: the two factors. Filters reach further, but weigh these most.
-    """
-    n, samples = iq.shape
-    every = torch.arange(samples, device=iq.device)
-    match view:
-        case "raw":
-            behind = every[:, None]
-        case "symbol":
-            timing = _matched_band(iq, sps, rolloff)[1]
-            first = (
-                ((timing - 0.5) * sps).ceil().long()
-            )  # of symbol 0, (n, 1); rounded once, so that no two symbols share a sample
-            behind = (first + every[EDGE * sps : samples - EDGE * sps]).unflatten(1, (-1, sps))
-        case "noise":
-            reach = len(_high_pass(sps)) // 2
-            behind = every[reach : samples - reach, None]
-        case _:
-            behind = torch.stack([every[delay:], every[:-delay]], 1)
-    return behind.expand(n, -1, -1)
 
 
 def _rms(points: torch.Tensor) -> torch.Tensor:

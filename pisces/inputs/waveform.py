@@ -1,4 +1,4 @@
-"""The input `iq`: the frame itself over its RMS, and what is left of it when points of its constellation are masked."""
+"""The input `iq`: the frame over its RMS, and the same frame without what some pixels stand for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,9 @@ from pisces.inputs.base import (
     CONSTELLATIONS,
     IQ_SHARDS,
     FrameStore,
+    Input,
+    Probe,
+    Prober,
     check_same_frames,
     rows_of,
     to_device,
@@ -38,7 +41,7 @@ class IqStore(FrameStore):
 
     @property
     def properties(self) -> dict[str, Any]:
-        return {"frames of so many samples:": self.samples}
+        return _named(self.samples)
 
     def gather(self, index: np.ndarray) -> np.ndarray:
         """float32 (n, samples, 2), I then Q, as they are in the shards."""
@@ -51,17 +54,23 @@ class IqStore(FrameStore):
         return normalise(frames)
 
 
+def _named(samples: int) -> dict[str, Any]:
+    """What model and data must have in common, in words."""
+    return {"frames of so many samples:": samples}
+
+
 @dataclass(frozen=True)
-class Waveform:
-    """The input of a model that takes frames of so many samples; see `base.Input`."""
+class Waveform(Input):
+    """The frame itself, of so many samples, over its RMS; see `base.Input`."""
 
     name: ClassVar[str] = "iq"
-    sees_images: ClassVar[bool] = False
+    spatial: ClassVar[bool] = False
 
     samples: int
 
     @classmethod
-    def for_data(cls, data: Path, draw: DrawSettings) -> Self:  # noqa: ARG003, nothing is drawn
+    def for_data(cls, data: Path, draw: DrawSettings) -> Self:  # noqa: ARG003
+        """`draw` says nothing here."""
         return cls(IqStore(data / IQ_SHARDS).samples)
 
     @classmethod
@@ -69,7 +78,7 @@ class Waveform:
         return cls(card["samples"])
 
     def card(self) -> dict[str, Any]:
-        return {"samples": self.samples}
+        return {"kind": self.name, "samples": self.samples}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,7 +87,7 @@ class Waveform:
 
     @property
     def requirements(self) -> dict[str, Any]:
-        return {"frames of so many samples:": self.samples}
+        return _named(self.samples)
 
     def open(self, data: Path) -> IqStore:
         return IqStore(data / IQ_SHARDS)
@@ -87,11 +96,16 @@ class Waveform:
         return WaveformProber(self.open(data), BinStore(data / CONSTELLATIONS), fill, seed)
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """`normalise` of frames float32 (n, samples, 2); ValueError for another number of samples."""
+        """`normalise` of frames float32 (n, samples, 2).
+
+        Raises:
+            ValueError: for another number of samples, and as `normalise`.
+        """
         if frames.shape[1:] != (self.samples, 2):
             raise ValueError(
-                f"the model takes frames of shape (n, {self.samples}, 2), I then Q, not {tuple(frames.shape)}; "
-                "cut them to that length, and move the axis of I and Q to the end"
+                f"the model takes frames of shape (n, {self.samples}, 2), I then Q, "
+                f"not {tuple(frames.shape)}; cut them to that length, and move the axis of I and Q "
+                "to the end"
             )
         return normalise(frames)
 
@@ -100,28 +114,28 @@ class Waveform:
         return stored
 
     def from_images(self, images: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
-        """Frames each sample of which is multiplied by the share that is left of every pixel it lies in.
+        """Frames each sample of which is multiplied by what is left of every pixel it lies in.
 
         Args:
             images: points that are left in the pixels of each view, (n, views, size, size).
-            context: frames (n, 2, samples); the pixel and the sample, int64 (n, pairs), that belong to each other; and the
-                points (n, pixels) that there were.
+            context: four tensors: frames (n, 2, samples); the pixel and the sample that belong to
+                each other, int64 (n, pairs) each; and the points (n, pixels) that there were.
 
         Returns:
             Frames (n, 2, samples): a sample in a dark pixel is 0, as in `WaveformProbe`.
         """
         frames, pixels, samples, points = context
         left = images.flatten(1) / points.clamp_min(1)
-        left = functional.pad(
-            left, (0, 1), value=1.0
-        )  # of a point beyond the extent, which no pixel can hide
+        # A point beyond the extent is in no pixel, so it is always left.
+        left = functional.pad(left, (0, 1), value=1.0)
         return frames * gains(left.gather(1, pixels), samples, frames.shape[2])[:, None]
 
 
-class WaveformProbe:
-    """Frames as a model of raw IQ sees them, with the samples behind masked pixels gone; see `base.Probe`.
+class WaveformProbe(Probe):
+    """Frames as a model of raw IQ is given them, without the samples behind masked pixels.
 
-    A sample that is gone is silence or, with `order` (n, samples), random permutations, another one of its frame: see `resample`.
+    Such samples are silenced or, with `order` (n, samples), replaced by others of their frame: see
+    `resample`. See also `base.Probe`.
     """
 
     def __init__(
@@ -131,6 +145,13 @@ class WaveformProbe:
         render: RenderSettings,
         order: torch.Tensor | None,
     ):
+        """
+        Args:
+            frames: float32 (n, samples, 2), I then Q.
+            bins: their pixel numbers, counted on through the views, (n, points).
+            render: what the bins were made with.
+            order: random permutations of the samples, int64 (n, samples); None for silence.
+        """
         points, self.samples = samples_behind(frames, render)
         self.frames, self.order, self.render = normalise(frames), order, render
         self.pixels = bins.long().gather(1, points)
@@ -140,11 +161,10 @@ class WaveformProbe:
     def without(
         self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
     ) -> torch.Tensor:
+        # One number more than pixels: that of points beyond the extent, which is in no list.
         masked = listed(pixels, offsets, self.size + 1).to(self.frames.device)
-        masked = masked.gather(1, self.pixels[frames])  # (n, pixels + 1) -> (n, pairs)
-        kept = (
-            gains((~masked).float(), self.samples[frames], self.frames.shape[2]) > 0
-        )  # (n, samples)
+        visible = ~masked.gather(1, self.pixels[frames])  # (n, pixels + 1) -> (n, pairs)
+        kept = gains(visible.float(), self.samples[frames], self.frames.shape[2]) > 0
         if self.order is None:
             return self.frames[frames] * kept[:, None]
         return resample(self.frames[frames], kept, self.order[frames])
@@ -159,7 +179,7 @@ class WaveformProbe:
         return self.frames, self.pixels, self.samples, self.counts
 
 
-class WaveformProber:
+class WaveformProber(Prober):
     """Probes of a data set for a model of raw IQ; see `base.Prober`.
 
     Raises:
@@ -168,7 +188,8 @@ class WaveformProber:
 
     def __init__(self, store: IqStore, constellations: BinStore, fill: str, seed: int):
         check_same_frames(constellations, store)
-        self.store, self.constellations, self.fill, self.seed = store, constellations, fill, seed
+        self.store: IqStore = store
+        self.constellations, self.fill, self.seed = constellations, fill, seed
         self.note = f"model of raw IQ: samples behind the pixels taken are {FILLS[fill]}"
 
     def probe(self, index: np.ndarray, device: torch.device) -> WaveformProbe:
@@ -177,20 +198,23 @@ class WaveformProber:
         return WaveformProbe(frames, bins, self.constellations.render, self._order(index, device))
 
     def _order(self, index: np.ndarray, device: torch.device) -> torch.Tensor | None:
-        """In which order samples of each frame fill the gaps, (n, samples); None where gaps are silence."""
+        """In which order samples fill the gaps of each frame, (n, samples); None for silence."""
         if self.fill != "resample":
             return None
-        identities = [self.constellations.identity(frame) for frame in index]
-        rngs = [generator(self.seed, "resample", *identity) for identity in identities]
-        orders = np.stack([rng.permutation(self.store.samples) for rng in rngs])
-        return torch.from_numpy(orders).to(device)
+        orders = []
+        for frame in index:
+            rng = generator(self.seed, "resample", *self.constellations.identity(frame))
+            orders.append(rng.permutation(self.store.samples))
+        return torch.from_numpy(np.stack(orders)).to(device)
 
 
 def normalise(frames: torch.Tensor) -> torch.Tensor:
-    """Frames over their RMS, channels first: (n, samples, 2) float32 -> (n, 2, samples), whose 2 * samples numbers have a mean square of 1.
+    """Frames over their RMS, channels first: float32 (n, samples, 2) -> (n, 2, samples).
+
+    The 2 * samples numbers of a frame then have a mean square of 1.
 
     Raises:
-        ValueError: as `rendering.rms`.
+        ValueError: as `binning.rms`.
     """
     return (frames * (2**0.5 / rms(frames))[:, None, None]).mT.contiguous()
 
@@ -198,16 +222,24 @@ def normalise(frames: torch.Tensor) -> torch.Tensor:
 def samples_behind(
     frames: torch.Tensor, render: RenderSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which samples each point of a constellation stands for: frames (n, samples, 2) -> two int64 (n, pairs), a point and a sample each.
+    """Which samples each point of a constellation stands for, as pairs of a point and a sample.
 
-    Points are counted on through `render.views`, as in `BinStore.bins`. Views differ in what a point is made of: see
-    `views.samples_of`.
+    Points are counted on through `render.views`, as in `BinStore.bins`. Views differ in what a
+    point is made of: see `views.samples_of`.
+
+    Args:
+        frames: float32 (n, samples, 2), I then Q.
+        render: which views, and how they are made.
+
+    Returns:
+        The points and the samples, int64 (n, pairs) each.
     """
-    iq, first, points, samples = torch.view_as_complex(frames), 0, [], []
+    iq = torch.view_as_complex(frames)
+    points, samples = [], []
+    first = 0  # number of the first point of the view
     for view in render.views:
-        behind = views.samples_of(
-            view, iq, render.sps, render.rolloff, render.delay
-        )  # (n, points, samples a point)
+        # (n, points of the view, samples a point)
+        behind = views.samples_of(view, iq, render)
         number = first + torch.arange(behind.shape[1], device=iq.device)
         points.append(number[None, :, None].expand_as(behind).flatten(1))
         samples.append(behind.flatten(1))
@@ -216,27 +248,42 @@ def samples_behind(
 
 
 def gains(visible: torch.Tensor, samples: torch.Tensor, length: int) -> torch.Tensor:
-    """What is left of each sample, (n, length): the product of the `visible` shares (n, pairs) of the points that it is behind.
+    """What is left of each sample: the product of what is left of the points that it is behind.
 
-    `samples` (n, pairs), as `samples_behind` gives.
+    Args:
+        visible: what is left of the point of each pair, 0 to 1, (n, pairs).
+        samples: the sample of each pair, as `samples_behind` gives, (n, pairs).
+        length: samples of a frame.
+
+    Returns:
+        Factors from 0 to 1, (n, length); 1 for a sample that is behind no point.
     """
     whole = torch.ones(len(visible), length, dtype=visible.dtype, device=visible.device)
     return whole.scatter_reduce(1, samples, visible, "prod")
 
 
 def resample(frames: torch.Tensor, kept: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-    """Frames (n, 2, samples) whose samples that are not `kept`, bool (n, samples), are replaced by kept ones of the same frame.
+    """Frames whose samples that are not kept are replaced by kept ones of the same frame.
 
-    `order` (n, samples) are random permutations: the k-th sample to fill gets the k-th kept sample in that order, and so on again from
-    the first. Amplitudes then stay those of the frame, and only their place is wrong. Where nothing is kept there is silence.
+    Amplitudes then stay those of the frame, and only their place is wrong. Where nothing is kept
+    there is silence.
+
+    Args:
+        frames: (n, 2, samples).
+        kept: bool (n, samples).
+        order: random permutations (n, samples): the k-th sample to fill gets the k-th kept sample
+            in that order, and so on again from the first.
+
+    Returns:
+        Frames (n, 2, samples).
     """
     count = kept.sum(1, keepdim=True)
-    last = (~kept).gather(1, order).int()
-    kept_first = order.gather(
-        1, torch.argsort(last, dim=1, stable=True)
-    )  # (n, samples): the kept ones in that order, then the others
+
+    # A stable sort moves the kept ones to the front and leaves them in their random order.
+    is_gone = (~kept).gather(1, order).int()
+    kept_first = order.gather(1, torch.argsort(is_gone, dim=1, stable=True))
+
     turn = ((~kept).cumsum(1) - 1).clamp_min(0) % count.clamp_min(1)
-    source = torch.where(
-        kept, torch.arange(kept.shape[1], device=kept.device), kept_first.gather(1, turn)
-    )
+    itself = torch.arange(kept.shape[1], device=kept.device)
+    source = torch.where(kept, itself, kept_first.gather(1, turn))
     return frames.gather(2, source[:, None].expand_as(frames)) * (count > 0)[:, None]

@@ -1,7 +1,8 @@
-"""Models by name: images (n, channels, size, size) or frames (n, 2, samples) -> modulation logits and SNR scores. `nn.Module` only."""
+"""Models by name: images (n, channels, size, size) or frames (n, 2, samples) -> modulation logits
+and SNR scores.
+"""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,17 +12,16 @@ from pisces.models import backbones, pretrained
 from pisces.models.backbones import BACKBONES
 from pisces.models.baselines import BASELINES
 from pisces.models.branches import BRANCHES
+from pisces.models.classifier import Classifier
 from pisces.models.cldnn import Cldnn, Settings
 from pisces.models.heads import SNR_HEADS
 from pisces.models.joint import JointModel
 
 CLDNN = "cldnn"
-MODELS = {2: (CLDNN, *BASELINES), 3: tuple(BACKBONES)}
-"""By the number of dimensions of what they look at, batch left out: frames and images."""
 
 
 class Architecture(NamedTuple):
-    """What says, with the shape of the input and the classes, how a model is built."""
+    """How a model is built for the shape of an input and the classes."""
 
     model: str  # a key of BACKBONES or BASELINES, or CLDNN
     branches: str  # a key of BRANCHES
@@ -29,43 +29,86 @@ class Architecture(NamedTuple):
     cldnn: Settings | None = None  # of CLDNN
 
 
+def models_for(shape: Sequence[int]) -> tuple[str, ...]:
+    """Models of inputs of a shape: of frames (2, samples) or images (channels, size, size)."""
+    return (CLDNN, *BASELINES) if len(shape) == 2 else tuple(BACKBONES)
+
+
 def build(
     architecture: Architecture, shape: Sequence[int], modulations: int, snrs_db: Sequence[int]
-) -> nn.Module:
-    """A fresh model for inputs (n, *shape), images (channels, size, size) or frames (2, samples), random from torch's current generator.
+) -> Classifier:
+    """A fresh model, random from torch's current generator.
 
-    It answers with modulation logits (n, modulations) and SNR scores (n, len(snrs_db)): of both, the largest is the answer
-    and the softmax its probability.
+    Args:
+        architecture: names of its parts.
+        shape: of one input: (channels, size, size) for images, (2, samples) for frames.
+        modulations: how many.
+        snrs_db: the SNR classes.
+
+    Returns:
+        Inputs (n, *shape) -> modulation logits (n, modulations) and SNR scores (n, len(snrs_db)).
+        Of both, the largest is the prediction and the softmax its probability.
 
     Raises:
-        ValueError: for a name that is not in its registry, an input that the model cannot take, or a head that the SNRs forbid.
+        ValueError: for a name that is not in its registry, an input that the model cannot take, or
+            a head that the SNRs forbid.
     """
-    for what, name, known in zip(
-        architecture._fields,
-        architecture[:3],
-        (MODELS[len(shape)], BRANCHES, SNR_HEADS),
-        strict=False,
-    ):
-        if name not in known:
-            raise ValueError(f"{what} {name!r} is unknown; there are {', '.join(known)}")
-    snr_head = partial(SNR_HEADS[architecture.snr_head], snrs_db=snrs_db)
+    _check_names(architecture, models_for(shape))
+
+    def snr_head(features: int) -> nn.Module:
+        return SNR_HEADS[architecture.snr_head](features, snrs_db)
+
     if architecture.model == CLDNN:
+        if architecture.cldnn is None:
+            raise ValueError(f"a {CLDNN} needs settings; give Architecture.cldnn")
         return Cldnn(architecture.cldnn, shape[-1], modulations, snr_head)
-    if len(shape) == 2:
-        backbone, features = BASELINES[architecture.model](shape[-1])
-    else:
-        backbone, features = backbones.build(architecture.model, shape[0], shape[-1])
+
+    backbone, features = _backbone(architecture.model, shape)
     branches, width = BRANCHES[architecture.branches](features)
     return JointModel(backbone, branches, nn.Linear(width, modulations), snr_head(width))
+
+
+def _check_names(architecture: Architecture, of_input: Sequence[str]) -> None:
+    """Raises ValueError for a name without a builder; `of_input` are the models for the input."""
+    known = {"model": of_input, "branches": BRANCHES, "snr_head": SNR_HEADS}
+    for part, names in known.items():
+        name = getattr(architecture, part)
+        if name not in names:
+            raise ValueError(f"{part} {name!r} is unknown; there are {', '.join(names)}")
+
+
+def _backbone(model: str, shape: Sequence[int]) -> tuple[nn.Module, int]:
+    """Module inputs (n, *shape) -> features (n, width), and that width."""
+    if len(shape) == 2:
+        return BASELINES[model](shape[-1])
+    return backbones.build(model, shape[0], shape[-1])
 
 
 def predict(
     model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions of a built model for inputs (n, ...); only one conditioned on the true SNR takes the labels `snr_db` (n,)."""
+    """Predictions of a model, whether or not it is conditioned on the true SNR.
+
+    Args:
+        model: as `build` makes it, or any module that maps inputs to the same pair.
+        inputs: (n, ...), images or frames.
+        snr_db: labels (n,), which only a model conditioned on the true SNR is given.
+
+    Returns:
+        Modulation logits (n, modulations) and SNR scores (n, SNRs).
+    """
     return model(inputs, snr_db) if getattr(model, "is_oracle", False) else model(inputs)
 
 
 def load_pretrained(model: nn.Module, architecture: Architecture, source: str) -> None:
-    """Fills `model.backbone` in place with weights of torchvision's model of that name; see `pretrained.load`."""
-    pretrained.load(model.backbone, architecture.model, source)
+    """Fills the backbone of `model` in place with weights of torchvision's model of that name.
+
+    Args:
+        model: as `build` makes it, with a backbone of `BACKBONES`.
+        architecture: what it was built from.
+        source: `imagenet` or the path of a file; see `pretrained.load`.
+
+    Raises:
+        ValueError: when the weights are not there, cannot be read or do not fit.
+    """
+    pretrained.load(model.get_submodule("backbone"), architecture.model, source)

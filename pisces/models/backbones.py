@@ -1,4 +1,4 @@
-"""Image backbones: torchvision's models without their classifiers, their stems fitted to any number of channels."""
+"""Image backbones: torchvision's models without their classifiers, for any number of channels."""
 
 import math
 from collections.abc import Callable
@@ -24,47 +24,78 @@ class Backbone(NamedTuple):
 
 
 def build(name: str, channels: int, size: int) -> tuple[nn.Module, int]:
-    """Module images (n, channels, size, size) -> features (n, width), and that width.
+    """A backbone with a new stem, random from torch's current generator.
 
-    ResNets (He et al., CVPR 2016) take any size. Vision transformers (Dosovitskiy et al., ICLR 2021) and Swins (Liu et al.,
-    ICCV 2021) cut images into whole patches; a Swin would not fail on a remainder but never see those pixels.
+    ResNets (He et al., CVPR 2016) take any size. Vision transformers (Dosovitskiy et al., ICLR
+    2021) and Swins (Liu et al., ICCV 2021) cut images into whole patches.
+
+    Args:
+        name: a key of `BACKBONES`.
+        channels: of the images.
+        size: their side in pixels.
+
+    Returns:
+        Module images (n, channels, size, size) -> features (n, width), and that width.
 
     Raises:
         ValueError: when `size` is no multiple of the patch.
     """
     backbone = BACKBONES[name]
-    if size % backbone.patch:
-        below = size // backbone.patch * backbone.patch
-        near = " or ".join(
-            str(other) for other in (below, below + backbone.patch) if 0 < other <= LARGEST
-        )
-        raise ValueError(
-            f"{name} takes images of a multiple of {backbone.patch} px, not {size}; set render.size to {near}"
-        )
+    _check_patches(name, backbone.patch, size)
     model = backbone.builder(image_size=size) if backbone.sized else backbone.builder()
-    old = model.get_submodule(backbone.stem)
-    stem = nn.Conv2d(
-        channels,
-        old.out_channels,
-        old.kernel_size,
-        old.stride,
-        old.padding,
-        bias=old.bias is not None,
-    )
+
+    stem = _stem_for(channels, model.get_submodule(backbone.stem))
     backbone.start(stem)
     model.set_submodule(backbone.stem, stem)
-    width = model.get_submodule(backbone.classifier).in_features
+
+    classifier = model.get_submodule(backbone.classifier)
+    assert isinstance(classifier, nn.Linear)
     model.set_submodule(backbone.classifier, nn.Identity())
-    return model, width
+    return model, classifier.in_features
+
+
+def _check_patches(name: str, patch: int, size: int) -> None:
+    # A Swin would not fail on a remainder but never see those pixels.
+    if size % patch == 0:
+        return
+    below = size // patch * patch
+    allowed = [str(near) for near in (below, below + patch) if 0 < near <= LARGEST]
+    raise ValueError(
+        f"{name} takes images of a multiple of {patch} px, not {size}; "
+        f"set render.size to {' or '.join(allowed)}"
+    )
+
+
+def _stem_for(channels: int, old: nn.Module) -> nn.Conv2d:
+    """A first convolution of the same shape for another number of channels."""
+    assert isinstance(old, nn.Conv2d)
+    assert not isinstance(old.padding, str)
+    return nn.Conv2d(
+        channels,
+        old.out_channels,
+        _pair(old.kernel_size),
+        _pair(old.stride),
+        _pair(old.padding),
+        bias=old.bias is not None,
+    )
+
+
+def _pair(values: tuple[int, ...]) -> tuple[int, int]:
+    rows, columns = values
+    return rows, columns
 
 
 def _he(stem: nn.Conv2d) -> None:
+    """As torchvision starts a ResNet's (He et al., ICCV 2015)."""
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _lecun(stem: nn.Conv2d) -> None:
-    nn.init.trunc_normal_(stem.weight, std=math.sqrt(1 / stem.weight[0].numel()))
-    nn.init.zeros_(stem.bias)
+    """As torchvision starts a vision transformer's: variance 1 over the fan-in."""
+    fan_in = stem.weight[0].numel()
+    nn.init.trunc_normal_(stem.weight, std=math.sqrt(1 / fan_in))
+    if stem.bias is not None:
+        nn.init.zeros_(stem.bias)
 
 
 def _as_made(stem: nn.Conv2d) -> None:

@@ -1,6 +1,7 @@
-"""Task branches: each builder takes the number of features and returns (module, width of what each head gets).
+"""Task branches: features (n, features) -> two tensors (n, width), one for each head.
 
-The module maps features (n, features) -> two tensors (n, width), for the modulation head and for the SNR head.
+The first is for the modulation head, the second for the SNR head. Each builder takes the number of
+features and returns the module and the width.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from torch import nn
 
 DROPOUT = 0.3
 OWN, SHARED = 0.7, 0.3
+"""Weights of what a task picks for itself and of what both share."""
 
 
 class PlainBranches(nn.Module):
@@ -20,20 +22,22 @@ class PlainBranches(nn.Module):
 
 
 class AttentionBranches(nn.Module):
-    """What each task picks from the features by an attention of its own, plus a residual that both tasks share.
+    """What each task picks from the features by its own attention, plus a residual of both tasks.
 
     After the task-specific extractor of github.com/shamoons/modulation-explainability:
 
-        output = 0.7 branch(features * gate(features)) + 0.3 residual(features)
-        gate     Linear to features / 8, ReLU (modulation) or Tanh (SNR), Linear back to features, sigmoid
-        branch   Linear to features / 4, batch norm, GELU (modulation) or ReLU (SNR), dropout 0.3
-        residual Linear to features / 4
+        output    0.7 branch(features * gate(features)) + 0.3 residual(features)
+        gate      Linear to features / 8, ReLU (modulation) or Tanh (SNR), Linear back to features,
+                  sigmoid
+        branch    Linear to features / 4, batch norm, GELU (modulation) or ReLU (SNR), dropout 0.3
+        residual  Linear to features / 4
 
-    There the batch norm follows the activation and each task has a residual of its own. Here the norm comes first, so
-    that the activations see centred values, and the residual is one for both, which is what ties the tasks together.
+    There the batch norm follows the activation and each task has a residual of its own. Here the
+    norm comes first, so that the activations see centred values, and the residual is one for both,
+    which is what ties the tasks together.
     """
 
-    def __init__(self, features: int, width: int):
+    def __init__(self, features: int, width: int) -> None:
         super().__init__()
         self.residual = nn.Linear(features, width)
         self.modulation = GatedBranch(features, width, nn.ReLU(), nn.GELU())
@@ -41,7 +45,9 @@ class AttentionBranches(nn.Module):
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shared = SHARED * self.residual(features)
-        return OWN * self.modulation(features) + shared, OWN * self.snr(features) + shared
+        modulation = OWN * self.modulation(features) + shared
+        snr = OWN * self.snr(features) + shared
+        return modulation, snr
 
 
 class GatedBranch(nn.Module):
@@ -49,7 +55,7 @@ class GatedBranch(nn.Module):
 
     def __init__(
         self, features: int, width: int, gate_activation: nn.Module, activation: nn.Module
-    ):
+    ) -> None:
         super().__init__()
         hidden = features // 8
         self.gate = nn.Sequential(
@@ -64,11 +70,14 @@ class GatedBranch(nn.Module):
 
 
 def plain(features: int) -> tuple[nn.Module, int]:
+    """`PlainBranches` and the width of what each head gets."""
     return PlainBranches(), features
 
 
 def attention(features: int) -> tuple[nn.Module, int]:
-    return AttentionBranches(features, features // 4), features // 4
+    """`AttentionBranches` and the width of what each head gets, a quarter of the features."""
+    width = features // 4
+    return AttentionBranches(features, width), width
 
 
 BRANCHES: dict[str, Callable[[int], tuple[nn.Module, int]]] = {

@@ -1,13 +1,20 @@
-"""One backbone, a branch a task, two heads."""
+"""One backbone, a branch for each task, two heads."""
 
 import torch
 from torch import nn
 
+from pisces.models.classifier import Classifier
 
-class JointModel(nn.Module):
-    """Modulation and SNR from shared features of images or frames (n, ...) -> (n, modulations), (n, SNRs)."""
 
-    has_noise_estimate = has_denoiser = is_oracle = False  # as a `Cldnn` may have
+class JointModel(Classifier):
+    """Modulation and SNR from features that both tasks share.
+
+    Args:
+        backbone: images or frames (n, ...) -> features (n, features).
+        branches: features -> two tensors (n, width), for the modulation head and the SNR head.
+        modulation_head: (n, width) -> logits (n, modulations).
+        snr_head: (n, width) -> scores (n, SNRs).
+    """
 
     def __init__(
         self,
@@ -15,13 +22,14 @@ class JointModel(nn.Module):
         branches: nn.Module,
         modulation_head: nn.Module,
         snr_head: nn.Module,
-    ):
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.branches = branches
         self.modulation_head = modulation_head
         self.snr_head = snr_head
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        modulation, snr = self.branches(self.backbone(images))
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Modulation logits (n, modulations) and SNR scores (n, SNRs)."""
+        modulation, snr = self.branches(self.backbone(inputs))
         return self.modulation_head(modulation), self.snr_head(snr)

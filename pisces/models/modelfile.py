@@ -1,4 +1,4 @@
-"""`model.safetensors` and `model.json`: together all that is needed to load a trained model and use it."""
+"""`model.safetensors` and `model.json`: together all that it takes to use a trained model."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import safetensors.torch
 import torch
 import torchvision
-from torch import nn
 
 from pisces import models
 from pisces.core.files import read_json, sha256, staged, write_json
@@ -15,15 +14,17 @@ from pisces.core.version import VERSION
 from pisces.inputs import kind_of
 from pisces.inputs.base import FrameStore, Input
 from pisces.models import Architecture
+from pisces.models.classifier import Classifier
 from pisces.models.cldnn import Settings
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
+EXCERPT = 300  # characters of another library's message in one of ours
 
 
 class TrainedModel(NamedTuple):
     """A model in evaluation mode with the meaning of its inputs and outputs."""
 
-    model: nn.Module
+    model: Classifier
     architecture: Architecture
     input: Input
     modulations: tuple[str, ...]
@@ -32,25 +33,13 @@ class TrainedModel(NamedTuple):
 
 def save(folder: Path, trained: TrainedModel) -> None:
     """Writes weights and card of a model into `folder`."""
+    weights = trained.model.state_dict()
+    # Contiguous, so that the memory format of the device does not reach the file.
+    portable = {key: value.contiguous().cpu() for key, value in weights.items()}
     with staged(folder / WEIGHTS) as temporary:
-        state = {key: value.contiguous().cpu() for key, value in trained.model.state_dict().items()}
-        safetensors.torch.save_file(state, temporary)
-    versions = {
-        "pisces": VERSION,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-    }
-    cldnn = trained.architecture.cldnn
-    card: dict[str, Any] = {
-        **trained.architecture._asdict(),
-        "cldnn": cldnn and cldnn._asdict(),
-        "modulations": trained.modulations,
-        "snrs_db": trained.snrs_db,
-        "input": trained.input.card(),
-        "weights_sha256": sha256(folder / WEIGHTS),
-        "versions": versions | {"python": platform.python_version()},
-    }
-    write_json(folder / CARD, card)
+        safetensors.torch.save_file(portable, temporary)
+
+    write_json(folder / CARD, _card(trained, sha256(folder / WEIGHTS)))
 
 
 def load(folder: Path) -> TrainedModel:
@@ -64,47 +53,81 @@ def load(folder: Path) -> TrainedModel:
     for path in (weights, card_file):
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; make it with dvc repro train")
+
     try:
         card = read_json(card_file)
-        seen = _input(card["input"])
-        cldnn = card["cldnn"] and Settings(**card["cldnn"])
-        architecture = Architecture(card["model"], card["branches"], card["snr_head"], cldnn)
-        modulations, snrs_db = tuple(card["modulations"]), tuple(card["snrs_db"])
-        model = models.build(architecture, seen.shape, len(modulations), snrs_db)
+        fresh = _from_card(card)
         digest = card["weights_sha256"]
     except (KeyError, TypeError, ValueError) as error:
-        what = " ".join(repr(error).split())[:300]
         raise ValueError(
-            f"{card_file} is not a model card ({what}); make it again with dvc repro --force train"
+            f"{card_file} is not a model card ({_excerpt(repr(error))}); "
+            "make it again with dvc repro --force train"
         ) from None
+
     if sha256(weights) != digest:
         raise ValueError(
-            f"{weights} is not the file that {card_file} describes (its weights_sha256 differs); keep the two together"
+            f"{weights} is not the file that {card_file} describes (its weights_sha256 differs); "
+            "keep the two together"
         )
+
     try:
-        model.load_state_dict(safetensors.torch.load_file(weights))
+        fresh.model.load_state_dict(safetensors.torch.load_file(weights))
     except RuntimeError as error:
         raise ValueError(
-            f"{weights} does not fit the {architecture.model} of {card_file}: {' '.join(str(error).split())[:300]}"
+            f"{weights} does not fit the {fresh.architecture.model} of {card_file}: "
+            f"{_excerpt(str(error))}"
         ) from None
-    return TrainedModel(model.eval(), architecture, seen, modulations, snrs_db)
+    return fresh
 
 
 def check_fits(trained: TrainedModel, store: FrameStore) -> None:
-    """Raises ValueError unless the model was made for exactly the classes and kind of frames of the store."""
-    pairs = {
+    """Raises ValueError unless the model was made for the classes and frames of the store."""
+    pairs: dict[str, tuple[Any, Any]] = {
         "modulations": (trained.modulations, store.modulations),
         "SNRs in dB": (trained.snrs_db, store.snrs_db),
     }
     for name, required in trained.input.requirements.items():
         pairs[name] = (required, store.properties.get(name))
+
     for name, (of_model, of_data) in pairs.items():
         if of_model != of_data:
             raise ValueError(
-                f"the model knows {name} {of_model} but {store.root} has {of_data}; train again with dvc repro train"
+                f"the model knows {name} {of_model} but {store.root} has {of_data}; "
+                "train again with dvc repro train"
             )
 
 
-def _input(card: dict[str, Any]) -> Input:
-    """The input that a card describes."""
-    return kind_of("iq" if "samples" in card else "constellation").from_card(card)
+def _card(trained: TrainedModel, weights_sha256: str) -> dict[str, Any]:
+    """What `_from_card` needs, and which versions made it."""
+    cldnn = trained.architecture.cldnn
+    versions = {
+        "pisces": VERSION,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "python": platform.python_version(),
+    }
+    return {
+        **trained.architecture._asdict(),
+        "cldnn": cldnn and cldnn._asdict(),
+        "modulations": trained.modulations,
+        "snrs_db": trained.snrs_db,
+        "input": trained.input.card(),
+        "weights_sha256": weights_sha256,
+        "versions": versions,
+    }
+
+
+def _from_card(card: dict[str, Any]) -> TrainedModel:
+    """A fresh model as a card describes it; KeyError, TypeError or ValueError if it is none."""
+    cldnn = card["cldnn"] and Settings(**card["cldnn"])
+    architecture = Architecture(card["model"], card["branches"], card["snr_head"], cldnn)
+    seen = kind_of(card["input"]["kind"]).from_card(card["input"])
+    modulations, snrs_db = tuple(card["modulations"]), tuple(card["snrs_db"])
+
+    model = models.build(architecture, seen.shape, len(modulations), snrs_db)
+    return TrainedModel(model.eval(), architecture, seen, modulations, snrs_db)
+
+
+def _excerpt(message: str) -> str:
+    """A message on one line, cut short."""
+    return " ".join(message.split())[:EXCERPT]

@@ -1,6 +1,7 @@
 """How a stage or a command ends for a person: well, or with one line without a traceback."""
 
 import os
+import select
 import sys
 import time
 from collections.abc import Callable
@@ -9,21 +10,48 @@ SECONDS_FOR_THE_FIRST = 5
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 """Where torchrun and SLURM say which of several processes this is; 0 is the first."""
 
+CLOSED_PIPE = 141
+"""Exit status of a program whose reader, such as `head`, has gone: 128 + SIGPIPE."""
+
 
 def run(main: Callable[[], None]) -> None:
     """Runs a stage; a mistake of the user's ends it with one line and exit status 1.
 
-    `ValueError` and `OSError` carry messages written for users. Set PISCES_DEBUG=1 to see where one was raised. Of several processes
-    the first speaks at once. The others give their launcher time to end them, and one that it lets live speaks too: its mistake may
-    be its own, such as a file that is missing on its node.
+    `ValueError` and `OSError` carry messages written for users. Set PISCES_DEBUG=1 to see where one
+    was raised. Of several processes the first speaks at once. The others give their launcher time
+    to end them. One that it lets live speaks too: its mistake may be its own, such as a file that
+    is missing on its node.
     """
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        if not _reader_is_gone():
+            _fail(error)
+        sys.exit(CLOSED_PIPE)
     except (ValueError, OSError) as error:
-        if os.environ.get("PISCES_DEBUG"):
-            raise
-        rank = next((os.environ[name] for name in RANKS if os.environ.get(name, "0") != "0"), None)
-        if rank:
-            time.sleep(SECONDS_FOR_THE_FIRST)
-        print(f"error in process {rank}: {error}" if rank else f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    if os.environ.get("PISCES_DEBUG"):
+        raise error
+    ranks = [os.environ[name] for name in RANKS if os.environ.get(name, "0") != "0"]
+    if ranks:
+        time.sleep(SECONDS_FOR_THE_FIRST)
+    process = f" in process {ranks[0]}" if ranks else ""
+    print(f"error{process}: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more; then it is thrown away from here on."""
+    pipe = select.poll()
+    pipe.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in pipe.poll(0)):
+        return False
+
+    # Else the interpreter complains when it flushes at its end.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return True

@@ -1,4 +1,4 @@
-"""The `dvc` that runs this stage, which may be gone before the stage is: killing it leaves its children behind."""
+"""The `dvc` that runs this stage. Killing it leaves the stage behind, so it may be gone first."""
 
 import os
 from collections.abc import Callable
@@ -8,12 +8,13 @@ import psutil
 
 
 def running() -> psutil.Process | None:
-    """The `dvc` above this process, with any shell or launcher between them, or None when no `dvc` started it here."""
-    return (
-        next(filter(_is_dvc, psutil.Process().parents()), None)
-        if "DVC_STAGE" in os.environ
-        else None
-    )
+    """The `dvc` above this process, or None when none started it here.
+
+    Any shell or launcher may stand between them.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return None
+    return next(filter(_is_dvc, psutil.Process().parents()), None)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -25,13 +26,14 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def stop_when_gone() -> Callable[[], None]:
-    """A check for a long loop, which raises ValueError once the `dvc` that runs this stage now is gone."""
+    """A check for a long loop: it raises ValueError once the `dvc` of this stage is gone."""
     dvc = running()
 
     def check() -> None:
         if dvc and is_gone(dvc):
             raise ValueError(
-                "the dvc that started this training is gone; the next dvc repro resumes from the last checkpoint"
+                "the dvc that started this training is gone; "
+                "the next dvc repro resumes from the last checkpoint"
             )
 
     return check

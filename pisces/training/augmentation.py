@@ -1,7 +1,8 @@
-"""Frames as they might as well have been received, for training: another phase, carrier, start, noise or gain; and mixup.
+"""Training frames as they might as well have been received, and mixup.
 
-What is random about a frame is drawn on the CPU from its identity and the epoch; the arithmetic is batched where the frames are.
-A frame then comes out the same whatever batch, rank or, but for rounding, device it is in.
+A frame gets another phase, carrier, start, noise or gain. What is random about it is drawn on the
+CPU from its identity and the epoch; the arithmetic is batched where the frames are. So a frame
+comes out the same whatever batch, rank or, but for rounding, device it is in.
 """
 
 import math
@@ -27,12 +28,16 @@ class Augmentation:
     carrier_offset_std: float = 0
     """Standard deviation of an added carrier offset, in cycles a sample; 0: none."""
     time_shift: bool = False
-    """Circular shift by a uniform number of samples. Its seam is a jump of wide spectrum, in which low noise floors drown: the audit takes
-    it for noise 30 dB below a frame of 1 024 samples (tests/test_augmentation.py)."""
+    """Circular shift by a uniform number of samples.
+
+    Its seam is a jump of wide spectrum, in which low noise floors drown: the audit takes it for
+    noise 30 dB below a frame of 1 024 samples (tests/training/test_augmentation.py).
+    """
     noise_db: float = 0
     """Added noise lowers the SNR by up to so many dB, to a class of the grid; 0: none."""
     gain_db: float = 0
-    """The level that a model of raw IQ sees, of a frame over its RMS, changes by up to so many dB either way; 0: none."""
+    """Level, of a frame over its RMS as a model of raw IQ sees it, changes by up to so many dB
+    either way; 0: none."""
     mixup_alpha: float = 0
     """Each batch's share comes from Beta(alpha, alpha); 0: no mixup."""
     mixup_probability: float = 1
@@ -45,13 +50,8 @@ class Augmentation:
     @property
     def changes_frames(self) -> bool:
         """Whether anything but mixup, which acts on what the model sees, is on."""
-        return bool(
-            self.phase
-            or self.carrier_offset_std
-            or self.time_shift
-            or self.noise_db
-            or self.gain_db
-        )
+        turns = self.phase or self.carrier_offset_std
+        return bool(turns or self.time_shift or self.noise_db or self.gain_db)
 
 
 class Draws(NamedTuple):
@@ -78,34 +78,46 @@ def draw(
     identities: Sequence[tuple[str, int, int]],
     snrs_db: Sequence[int],
 ) -> Draws:
-    """Draws for the frames of `identities` (modulation, SNR in dB, row in the source file), each from its own generator.
+    """What is random about some frames, of each from its own generator.
 
-    The new SNR is uniform over the classes `snrs_db` (increasing) from the label down to `noise_db` below it, so that it is
-    a class again, and never under the lowest. Low classes thus gain frames that high ones lose. Turning one setting on or off leaves the
-    draws of the others as they were.
+    The new SNR is uniform over the classes from the label down to `noise_db` below it: a class
+    again, and never under the lowest. Low classes thus gain frames that high ones lose. Turning one
+    setting on or off leaves the draws of the others as they were.
+
+    Args:
+        settings: what is varied, and how much.
+        seed: root of every random choice.
+        epoch: counted from 1.
+        identities: (modulation, SNR in dB, row in the source file) of each of n frames.
+        snrs_db: the classes, increasing.
+
+    Returns:
+        The draws, arrays (n,).
 
     Raises:
-        ValueError: when the SNR of an identity is none of `snrs_db`.
+        ValueError: when the SNR of an identity is none of the classes.
     """
-    labels, grid = np.array([snr_db for _, snr_db, _ in identities], np.int64), np.asarray(snrs_db)
-    if strangers := sorted(set(labels.tolist()) - set(grid.tolist())):
+    labels = np.array([snr_db for _, snr_db, _ in identities], np.int64)
+    grid = np.asarray(snrs_db)
+    unknown = sorted(set(labels.tolist()) - set(grid.tolist()))
+    if unknown:
         raise ValueError(
-            f"frames of {strangers} dB are in none of the SNR classes {grid.tolist()}; leave them out or add their class"
+            f"frames of {unknown} dB are in none of the SNR classes {grid.tolist()}; "
+            "leave them out or add their class"
         )
-    uniform, normal, gain, noise_seed = (
-        np.zeros((len(labels), 3)),
-        *np.zeros((2, len(labels))),
-        np.zeros(len(labels), np.int64),
-    )
+
+    uniform = np.zeros((len(labels), 3))
+    normal, gain = np.zeros(len(labels)), np.zeros(len(labels))
+    noise_seed = np.zeros(len(labels), np.int64)
     for i, identity in enumerate(identities if settings.changes_frames else ()):
         rng = seeding.generator(seed, "augment", epoch, *identity)
-        uniform[i], normal[i], noise_seed[i], gain[i] = (
-            rng.random(3),
-            rng.normal(),
-            rng.integers(2**63),
-            rng.uniform(-1, 1),
-        )
-    lowest, own = np.searchsorted(grid, labels - settings.noise_db), np.searchsorted(grid, labels)
+        uniform[i] = rng.random(3)
+        normal[i] = rng.normal()
+        noise_seed[i] = rng.integers(2**63)
+        gain[i] = rng.uniform(-1, 1)
+
+    own = np.searchsorted(grid, labels)
+    lowest = np.searchsorted(grid, labels - settings.noise_db)
     chosen = lowest + np.floor(uniform[:, 2] * (own - lowest + 1)).astype(np.int64)
     return Draws(
         phase=uniform[:, 0] * settings.phase,
@@ -120,9 +132,17 @@ def draw(
 def augment(
     frames: torch.Tensor, snr_db: torch.Tensor, draws: Draws
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames (n, samples, 2) float32, I then Q, and their SNR in dB (n,) as `draws` have them; the input itself where they are zero.
+    """Frames shifted, turned, and then given noise.
 
-    Frames are shifted, turned, and then given noise. Their power is not kept: whoever takes them divides by the RMS anyway.
+    Their power is not kept: whoever takes them divides by the RMS anyway.
+
+    Args:
+        frames: float32 (n, samples, 2), I then Q.
+        snr_db: their labels (n,).
+        draws: what changes; its gain is not applied here.
+
+    Returns:
+        Frames and labels of the same shapes; the input itself where all draws are zero.
     """
 
     def here(values: np.ndarray) -> torch.Tensor:
@@ -132,23 +152,36 @@ def augment(
     if draws.shift.any():
         iq = shift(iq, here(np.floor(draws.shift * iq.shape[1]).astype(np.int64)))
     if draws.phase.any() or draws.carrier_offset.any():
-        iq = turn(
-            iq, here(draws.phase.astype(np.float32)), here(draws.carrier_offset.astype(np.float32))
-        )
+        phase, offset = draws.phase.astype(np.float32), draws.carrier_offset.astype(np.float32)
+        iq = turn(iq, here(phase), here(offset))
     if draws.snr_drop_db.any():
         drop_db = here(draws.snr_drop_db).to(snr_db.dtype)
-        iq, snr_db = lower_snr(iq, snr_db, drop_db, here(draws.noise_seed)), snr_db - drop_db
+        iq = lower_snr(iq, snr_db, drop_db, here(draws.noise_seed))
+        snr_db = snr_db - drop_db
     return torch.view_as_real(iq), snr_db
 
 
 def shift(iq: torch.Tensor, delay: torch.Tensor) -> torch.Tensor:
-    """Complex frames (n, samples), each later by `delay` (n,) int64 samples; what leaves at the end comes in at the start."""
+    """Complex frames (n, samples), each later by `delay` (n,) int64 samples.
+
+    What leaves at the end comes in at the start.
+    """
     samples = iq.shape[1]
-    return iq.gather(1, (torch.arange(samples, device=iq.device) - delay[:, None]) % samples)
+    source = torch.arange(samples, device=iq.device) - delay[:, None]  # (n, samples)
+    return iq.gather(1, source % samples)
 
 
 def turn(iq: torch.Tensor, phase: torch.Tensor, carrier_offset: torch.Tensor) -> torch.Tensor:
-    """Complex frames (n, samples) turned by `phase` (n,) turns at the first sample and `carrier_offset` (n,) more at each next one."""
+    """Complex frames with another phase and carrier.
+
+    Args:
+        iq: (n, samples).
+        phase: of the first sample, in turns, (n,).
+        carrier_offset: turns more at each next sample, (n,).
+
+    Returns:
+        Complex frames (n, samples).
+    """
     turns = phase[:, None] + carrier_offset[:, None] * torch.arange(iq.shape[1], device=iq.device)
     return iq * torch.polar(torch.ones_like(turns), 2 * math.pi * turns)
 
@@ -156,10 +189,19 @@ def turn(iq: torch.Tensor, phase: torch.Tensor, carrier_offset: torch.Tensor) ->
 def lower_snr(
     iq: torch.Tensor, snr_db: torch.Tensor, drop_db: torch.Tensor, seed: torch.Tensor
 ) -> torch.Tensor:
-    """Complex frames (n, samples) of total-band `snr_db` (n,) with white noise added, so that the SNR falls by `drop_db` (n,).
+    """Complex frames with white noise added, so that their SNR falls.
 
-    Of a frame's measured power P, linear SNR g makes S = P g / (1 + g) signal and N = P / (1 + g) noise. For the SNR g / d there must be
-    S d / g = N d noise, so N (d - 1) is added.
+    Of a frame's measured power P, linear SNR g makes S = P g / (1 + g) signal and N = P / (1 + g)
+    noise. For the SNR g / d there must be S d / g = N d noise, so N (d - 1) is added.
+
+    Args:
+        iq: (n, samples).
+        snr_db: their total-band SNR (n,).
+        drop_db: by how much it falls (n,).
+        seed: of the noise of each, int64 (n,).
+
+    Returns:
+        Complex frames (n, samples).
     """
     power = 2 * torch.view_as_real(iq).square().mean((1, 2))
     noise_power = power / (1 + 10 ** (snr_db / 10))
@@ -168,21 +210,25 @@ def lower_snr(
 
 
 def white_noise(seed: torch.Tensor, samples: int) -> torch.Tensor:
-    """Circular Gaussian noise of unit mean power: complex64 (n, samples), each row from its own seed (n,) int64 alone.
+    """Circular Gaussian noise of unit mean power: complex64 (n, samples).
 
-    Not from `torch.Generator`, which would have to be seeded and asked frame by frame. Box & Muller (1958) on 32-bit halves.
+    Each row comes from its own seed (n,) int64 alone, and not from `torch.Generator`, which would
+    have to be seeded and used frame by frame. Box & Muller (1958) on 32-bit halves.
     """
     bits = splitmix64(seed, samples)
     u, v = (bits & 0xFFFFFFFF) + 1, _shift_right(bits, 32)
-    return torch.polar((-torch.log(u.float() * 2**-32)).sqrt(), 2 * math.pi * 2**-32 * v.float())
+    magnitude = (-torch.log(u.float() * 2**-32)).sqrt()
+    return torch.polar(magnitude, 2 * math.pi * 2**-32 * v.float())
 
 
 def splitmix64(seed: torch.Tensor, count: int) -> torch.Tensor:
-    """The first `count` outputs of SplitMix64 for each seed (n,): int64 (n, count), to be read as 64 bits.
+    """The first `count` outputs of SplitMix64 for each seed (n,): int64 (n, count), 64 bits each.
 
-    Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, fig. 16. Its constants, as signed numbers.
+    Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, fig. 16,
+    with its constants as signed numbers.
     """
-    z = seed[:, None] + torch.arange(1, count + 1, device=seed.device) * _signed(0x9E3779B97F4A7C15)
+    counter = torch.arange(1, count + 1, device=seed.device)
+    z = seed[:, None] + counter * _signed(0x9E3779B97F4A7C15)
     z = (z ^ _shift_right(z, 30)) * _signed(0xBF58476D1CE4E5B9)
     z = (z ^ _shift_right(z, 27)) * _signed(0x94D049BB133111EB)
     return z ^ _shift_right(z, 31)
@@ -213,19 +259,29 @@ class Mix(NamedTuple):
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """`share * inputs + (1 - share) * inputs[other]` of inputs (n, ...)."""
-        return torch.lerp(inputs[self.other], inputs, self.share.view(-1, *[1] * (inputs.ndim - 1)))
+        share = self.share.view(-1, *[1] * (inputs.ndim - 1))  # (n,) -> (n, 1, ...)
+        return torch.lerp(inputs[self.other], inputs, share)
 
     def loss(
         self, loss: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor
     ) -> torch.Tensor:
         """Mean of the losses (n,) that `loss` gives for targets (n,), mixed as the inputs are."""
-        return (self.share * loss(target) + (1 - self.share) * loss(target[self.other])).mean()
+        mixed = self.share * loss(target) + (1 - self.share) * loss(target[self.other])
+        return mixed.mean()
 
 
 def draw_mix(settings: Augmentation, snr_db: torch.Tensor, rng: np.random.Generator) -> Mix | None:
-    """Mixup of a batch of frames of `snr_db` (n,): one share for all pairs, from Beta(alpha, alpha); None where nothing is mixed.
+    """Mixup of a batch: one share for all pairs, from Beta(alpha, alpha).
 
     Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
+
+    Args:
+        settings: how often, how much, and from which SNR on.
+        snr_db: labels of the batch (n,).
+        rng: draws share and pairs.
+
+    Returns:
+        The mix, None where nothing is mixed.
     """
     if settings.mixup_alpha == 0:
         return None
@@ -241,11 +297,21 @@ def draw_mix(settings: Augmentation, snr_db: torch.Tensor, rng: np.random.Genera
 
 
 class Augmented:
-    """Frames varied anew in each epoch, then made what `data` stores of them; added noise stays within the SNR classes `snrs_db`."""
+    """Frames varied anew in each epoch, in the form in which a store has them.
+
+    Args:
+        store: whose frames are varied, and in whose form they come out.
+        frames: the IQ behind them.
+        settings: what is varied, and how much.
+        seed: root of every random choice.
+        epoch: counted from 1.
+        snrs_db: the classes within which added noise stays, increasing.
+        device: where batches are made.
+    """
 
     def __init__(
         self,
-        data: FrameStore,
+        store: FrameStore,
         frames: IqStore,
         settings: Augmentation,
         seed: int,
@@ -253,27 +319,21 @@ class Augmented:
         snrs_db: Sequence[int],
         device: torch.device,
     ):
-        self.data, self.frames, self.device = data, frames, device
-        self.draw = lambda identities: draw(settings, seed, epoch, identities, snrs_db)
+        self.store, self.frames, self.device = store, frames, device
+        self.settings, self.seed, self.epoch, self.snrs_db = settings, seed, epoch, snrs_db
 
     def gather(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, Draws]:
-        return (
-            self.frames.gather(index),
-            index[:, :2].copy(),
-            self.draw([self.data.identity(frame) for frame in index]),
-        )
+        identities = [self.store.identity(frame) for frame in index]
+        draws = draw(self.settings, self.seed, self.epoch, identities, self.snrs_db)
+        return self.frames.gather(index), index[:, :2].copy(), draws
 
     def prepare(self, gathered: tuple[np.ndarray, np.ndarray, Draws]) -> Batch:
         frames, targets, draws = gathered
         modulation, snr = to_device(targets, self.device).unbind(1)
-        snrs_db = torch.tensor(self.data.snrs_db, dtype=torch.float32, device=self.device)
+        snrs_db = torch.tensor(self.store.snrs_db, dtype=torch.float32, device=self.device)
         varied, snr_db = augment(to_device(frames, self.device), snrs_db[snr], draws)
-        stored = self.data.encode(varied)
+        stored = self.store.encode(varied)
         if draws.gain_db.any():
-            stored = (
-                stored
-                * to_device(10 ** (draws.gain_db.astype(np.float32) / 20), self.device)[
-                    :, None, None
-                ]
-            )
-        return Batch(stored, modulation, nearest_class(snr_db, self.data.snrs_db))
+            gain = to_device(10 ** (draws.gain_db.astype(np.float32) / 20), self.device)
+            stored = stored * gain[:, None, None]
+        return Batch(stored, modulation, nearest_class(snr_db, self.store.snrs_db))

@@ -1,7 +1,8 @@
-"""Where a killed stage left off: checkpoints that belong to exactly one set of params, inputs and code.
+"""Where a killed stage left off: checkpoints of exactly one set of params, inputs and code.
 
-They live in `$DVC_ROOT/.ckpt/<stage>/<fingerprint>/`, outside what DVC tracks: a checkpoint among the outputs would be
-carried into runs with other params. They are removed when the stage has written its outputs.
+They live in `$DVC_ROOT/.ckpt/<stage>/<fingerprint>/`, outside what DVC tracks: a checkpoint among
+the outputs would be carried into runs with other params. They are removed when the stage has
+written its outputs.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +25,38 @@ PIPELINE, PARAMS = Path("dvc.yaml"), Path("params.yaml")
 
 
 def fingerprint(stage: str) -> str:
-    """Hex digest of all that dvc.yaml lists for a stage: values of its params, contents of its dependencies."""
-    entry = yaml.read(PIPELINE)["stages"][stage]
-    params = yaml.read(PARAMS)
+    """Hex digest of what dvc.yaml lists for a stage: its params and its dependencies."""
+    entry, params = yaml.read(PIPELINE)["stages"][stage], yaml.read(PARAMS)
     digest = hashlib.sha256()
     for key in entry["params"]:
         section, _, name = key.partition(".")
-        digest.update(
-            json.dumps(
-                [key, params[section][name] if name else params[section]], sort_keys=True
-            ).encode()
-        )
+        value = params[section][name] if name else params[section]
+        digest.update(json.dumps([key, value], sort_keys=True).encode())
     for dep in map(Path, entry["deps"]):
-        files = (
-            sorted(path for path in dep.rglob("*") if path.is_file() and path.suffix != ".pyc")
-            if dep.is_dir()
-            else [dep]
-        )
+        files = _files(dep)
         digest.update(json.dumps([str(file) for file in files]).encode())
         digest.update(sha256(*files).encode())
     return digest.hexdigest()[:16]
 
 
+def _files(dep: Path) -> list[Path]:
+    """What counts of a dependency: the file, or the files of the folder.
+
+    Of a folder of Python modules those alone count: what lies beside them, such as caches or notes
+    of an editor, changes no result and must not keep a training from resuming.
+    """
+    if not dep.is_dir():
+        return [dep]
+    modules = sorted(dep.rglob("*.py"))
+    return modules or sorted(path for path in dep.rglob("*") if path.is_file())
+
+
 @contextmanager
 def folder(stage: str) -> Iterator[Path]:
-    """The checkpoint folder of a stage as it is now, locked; removed when the body ends well, kept when it does not.
+    """The checkpoint folder of a stage as it is now, locked.
 
-    A killed `dvc` can leave its stage running: the next one then waits here until that one has ended.
+    It is removed when the body ends well, and kept when it does not. A killed `dvc` can leave its
+    stage running: the next one then waits here until that one has ended.
     """
     path = Path(os.environ.get("DVC_ROOT", ".")) / ".ckpt" / stage / fingerprint(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +78,16 @@ def folder(stage: str) -> Iterator[Path]:
 @contextmanager
 def shared_folder(stage: str, fabric: Fabric) -> Iterator[Path]:
     """`folder` of the first of several processes, which all of them may read."""
-    with folder(stage) if fabric.is_global_zero else nullcontext() as path:
-        yield fabric.broadcast(path)
+    own: AbstractContextManager[Path | None]
+    own = folder(stage) if fabric.is_global_zero else nullcontext()
+    with own as path:
+        shared = fabric.broadcast(path)
+        assert shared is not None, "the first process has the folder"
+        yield shared
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
+    """Writes a state of tensors and plain values, whole or not at all."""
     with staged(path) as temporary:
         torch.save(state, temporary)
 

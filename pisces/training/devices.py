@@ -1,6 +1,11 @@
-"""Where training runs: one device, or one in each of several processes that torchrun or SLURM started."""
+"""Where training runs: one device, or one in each of several processes.
+
+The processes are those that torchrun or SLURM started.
+"""
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -11,12 +16,21 @@ from lightning_fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
+from pisces.training.settings import Precision
 
-def make_fabric(accelerator: str, precision: str) -> Fabric:
-    """Launched; `auto` takes CUDA, then MPS, then the CPU, and as precision bf16-mixed on CUDA and 32-true elsewhere.
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def make_fabric(accelerator: str, precision: Precision) -> Fabric:
+    """A launched Fabric.
+
+    Args:
+        accelerator: cpu, cuda or mps; `auto` takes CUDA, then MPS, then the CPU.
+        precision: as Fabric names it; `auto` takes bf16-mixed on CUDA and 32-true elsewhere.
 
     Raises:
-        ValueError: when the accelerator asked for is not there, or SLURM started processes that would not find each other.
+        ValueError: when the accelerator is not there, or SLURM started processes that would not
+            find each other.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(accelerator, True):
@@ -42,34 +56,62 @@ def make_fabric(accelerator: str, precision: str) -> Fabric:
     return fabric
 
 
+def describe(fabric: Fabric) -> dict[str, str | int]:
+    """Where and how training runs: what its speed, and the last digits of its numbers, hang on."""
+    return {
+        "device": _device_name(fabric.device),
+        "accelerator": fabric.device.type,
+        "precision": fabric.strategy.precision.precision,
+        "processes": fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    """Of a GPU, or else of the processor, as far as the system tells."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if CPU_INFO.is_file():
+        lines = CPU_INFO.read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if models:
+            return models[0]
+    return platform.processor() or platform.machine()
+
+
 def _started_by() -> tuple[ClusterEnvironment, int]:
     """What started this process, and how many processes it started on each node."""
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment(), int(os.environ["LOCAL_WORLD_SIZE"])
     if "SLURM_STEP_ID" not in os.environ:  # which srun sets, and a batch script lacks
         return LightningEnvironment(), 1
-    tasks = int(
-        os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS", 1)
-    )  # the latter in a shell: of the whole job
+    # A shell has only the number of tasks of the whole job.
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS", "1"))
     if tasks == 1:
         return LightningEnvironment(), 1
-    if (
-        not SLURMEnvironment.detect()
-    ):  # for a job that is named bash or interactive, as those of salloc are
+    # Not detected in a job that is named bash or interactive, as those of salloc are.
+    if not SLURMEnvironment.detect():
         raise ValueError(
-            f"srun started {tasks} processes in a job named {SLURMEnvironment.job_name()}, where each would train by itself; "
-            "submit the job with sbatch, or export SLURM_JOB_NAME=train before srun, or start one process with srun --ntasks 1"
+            f"srun started {tasks} processes in a job named {SLURMEnvironment.job_name()}, "
+            "where each would train by itself; submit the job with sbatch, or export "
+            "SLURM_JOB_NAME=train before srun, or start one process with srun --ntasks 1"
         )
-    processes = _tasks_per_node(tasks)  # whose message comes before Lightning's own, a traceback
+    # First of all, as its message helps more than Lightning's own.
+    processes = _tasks_per_node(tasks)
     return SLURMEnvironment(), processes
 
 
 def _tasks_per_node(tasks: int) -> int:
-    """How many of the `tasks` processes of srun are on each node, which it says only where --ntasks-per-node was set."""
+    """How many of the `tasks` processes of srun are on each node.
+
+    It says so only where --ntasks-per-node was set.
+    """
     each = os.environ.get("SLURM_NTASKS_PER_NODE")
     if each is None or tasks % int(each):
         raise ValueError(
-            f"srun started {tasks} processes with --ntasks-per-node {each or 'not set'}; set it to the number of processes on each node, "
+            f"srun started {tasks} processes with --ntasks-per-node {each or 'not set'}; "
+            "set it to the number of processes on each node, "
             "as in train.launcher = srun --ntasks-per-node 4 python, and leave --ntasks out"
         )
     return int(each)

@@ -1,7 +1,7 @@
 """Task losses: scores and targets -> one loss a frame, always computed in float32.
 
-SNR scores are (n, SNRs), ascending in SNR, with the largest as the answer; `positions` (SNRs,) are the classes in class steps
-(`pisces.models.heads.positions`).
+SNR scores are (n, SNRs), ascending in SNR, with the largest as the prediction; `positions` (SNRs,)
+are the classes in class steps (`pisces.models.heads.positions`).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,16 @@ from pisces.models.heads import regressed
 def modulation_loss(
     logits: torch.Tensor, target: torch.Tensor, label_smoothing: float
 ) -> torch.Tensor:
-    """Cross-entropy (n,) of logits (n, modulations) with smoothed labels (Szegedy et al., CVPR 2016); `target` int64 (n,)."""
+    """Cross-entropy with smoothed labels (Szegedy et al., CVPR 2016).
+
+    Args:
+        logits: (n, modulations).
+        target: true classes, int64 (n,).
+        label_smoothing: share of the target that is spread over all classes, 0 to 1.
+
+    Returns:
+        Losses (n,).
+    """
     return functional.cross_entropy(
         logits.float(), target, reduction="none", label_smoothing=label_smoothing
     )
@@ -24,7 +33,16 @@ def modulation_loss(
 def snr_loss(
     name: str, scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor
 ) -> torch.Tensor:
-    """The loss of that name (n,), of SNR scores (n, SNRs) and the true classes, int64 (n,).
+    """The SNR loss of that name.
+
+    Args:
+        name: a key of `SNR_LOSSES`.
+        scores: of an SNR head, (n, SNRs).
+        target: true classes, int64 (n,).
+        positions: of the classes, (SNRs,).
+
+    Returns:
+        Losses (n,).
 
     Raises:
         ValueError: for a name that is not in `SNR_LOSSES`.
@@ -41,9 +59,10 @@ def cross_entropy(
 
 
 def distance(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy plus the distance from the true class, in class steps, expected under the softmax.
+    """Cross-entropy plus the expected distance from the true class, in class steps.
 
-    Penalising the distance of the answer itself, through argmax, would add a number that has no gradient.
+    The expectation is that under the softmax of the scores. Penalising the distance of the
+    prediction itself, through argmax, would add a number that has no gradient.
     """
     distances = (positions - positions[target, None]).abs()  # (n, SNRs)
     expected = (torch.softmax(scores, 1) * distances).sum(1)
@@ -51,25 +70,27 @@ def distance(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor
 
 
 def ordinal(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of "the SNR is above class k", summed over the SNRs - 1 thresholds k; spacing does not matter.
+    """Binary cross-entropy of "the SNR is above class k", summed over the SNRs - 1 thresholds k.
 
-    The binary questions are those of Frank and Hall (ECML 2001), here asked of one softmax; the sum of their logarithmic
-    scores is the ranked ignorance score (Tödter and Ahrens, Monthly Weather Review 140, 2012), which is strictly proper.
+    The binary questions are those of Frank and Hall (ECML 2001), here of one softmax. The sum of
+    their logarithmic scores is the ranked ignorance score (Tödter and Ahrens, Monthly Weather
+    Review 140, 2012), which is strictly proper. The spacing of the classes does not matter.
     """
     log_p = torch.log_softmax(scores, 1)
     log_at_most = log_p.logcumsumexp(1)[:, :-1]
     log_above = log_p.flip(1).logcumsumexp(1).flip(1)[:, 1:]
-    above = target[:, None] > torch.arange(
-        len(positions) - 1, device=target.device
-    )  # (n, SNRs - 1)
+    thresholds = torch.arange(len(positions) - 1, device=target.device)
+    above = target[:, None] > thresholds  # (n, SNRs - 1)
     return -torch.where(above, log_above, log_at_most).sum(1)
 
 
 def regression(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the v behind the scores of the regression head, in class steps."""
-    return functional.smooth_l1_loss(
-        regressed(scores, positions), positions[target], reduction="none"
-    )
+    """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the number behind the scores, in class steps.
+
+    Only the regression head has such a number.
+    """
+    value = regressed(scores, positions)
+    return functional.smooth_l1_loss(value, positions[target], reduction="none")
 
 
 SNR_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {

@@ -1,292 +1,296 @@
-"""How a `cldnn` learns what is noise: auxiliary losses beside those of the two tasks, phase by phase.
+"""How a `cldnn` learns what is noise: auxiliary losses beside those of the tasks, phase by phase.
 
-Frames are (n, 2, samples) over their RMS, and `snr_db` (n,) are their labels. The auxiliary losses need frames whose label is true, so
-mixup never touches them, unless `mixup_losses` asks for that: a mixed frame is no frame of either label.
+A denoiser is trained first by itself (phase a), then beside the classifier (b1), then ever more by
+the classifier's own gradient (b2, c). Epochs are counted from 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import cast
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import nn
-from torch.nn import functional
 
 from pisces import models
+from pisces.data.datasets import Batch
 from pisces.models import denoiser, modelfile
-from pisces.training.augmentation import Mix, lower_snr
-from pisces.training.settings import MIN_STEP_DB, NoiseAwareSettings, Phase
+from pisces.models.cldnn import Cldnn
+from pisces.training import noise_losses
+from pisces.training.augmentation import Mix
+from pisces.training.frames import TrainingData
+from pisces.training.noise_losses import Pair
+from pisces.training.objective import JointObjective, LossValues, Predictions
+from pisces.training.settings import NoiseAwareSettings, Phase, TrainingSettings
 
 LOSSES = ("denoising", "identity", "noise", "features", "distillation")
 PARTS = ("denoiser.", "noise.")
 """What of a `Cldnn` learns while the tasks have no weight, as its parameters are named."""
-CLEAN_DB, CLEAN_WIDTH_DB = 10.0, 2.0
-"""Where the denoiser should begin to leave frames alone, and how gradually."""
-Answers = tuple[torch.Tensor, torch.Tensor]
-Losses = dict[str, torch.Tensor]
+CALIBRATION_BATCHES = 256
+
+# Phases
 
 
 def phase_number(settings: NoiseAwareSettings, epoch: int) -> int:
-    """Place in `settings.phases` of the one that an epoch, counted from 1, is in."""
-    for i, phase in enumerate(settings.phases[:-1]):
+    """Place in `settings.phases` of the one that an epoch is in."""
+    for number, phase in enumerate(settings.phases[:-1]):
+        assert phase.epochs is not None
         if epoch <= phase.epochs:
-            return i
+            return number
         epoch -= phase.epochs
     return len(settings.phases) - 1
 
 
 def phase_of(settings: NoiseAwareSettings, epoch: int) -> Phase:
-    """The phase that an epoch, counted from 1, is in."""
+    """The phase that an epoch is in."""
     return settings.phases[phase_number(settings, epoch)]
 
 
-def epochs_apart(settings: NoiseAwareSettings) -> int:
-    """Epochs before phase c."""
-    return sum(phase.epochs for phase in settings.phases[:-1])
+def epochs_before_last_phase(settings: NoiseAwareSettings) -> int:
+    """Epochs before denoiser and classifier are trained as one, in phase c."""
+    return sum(phase.epochs or 0 for phase in settings.phases[:-1])
 
 
 def features_weight(settings: NoiseAwareSettings, phase: Phase, epoch: int) -> float:
-    """Weight of the loss `features`: 0 in phase a, then growing in a straight line to that of the phase."""
-    since = epoch - settings.a.epochs
-    return phase.features * min(1.0, max(0, since) / max(1, settings.features_ramp_epochs))
+    """Weight of the loss `features`: 0 in phase a, then growing in a straight line.
+
+    Args:
+        settings: the length of phase a and that of the growth.
+        phase: the one that the epoch is in, which has the final weight.
+        epoch: counted from 1.
+
+    Returns:
+        The weight, 0 or more.
+    """
+    since = epoch - (settings.a.epochs or 0)
+    part = max(0, since) / max(1, settings.features_ramp_epochs)
+    return phase.features * min(1.0, part)
 
 
-# Pairs
+# The objective
 
 
-def target_snr_db(
-    snr_db: np.ndarray, settings: NoiseAwareSettings, floor_db: float, rng: np.random.Generator
-) -> np.ndarray:
-    """To which SNR, in dB (n,), frames are degraded; never above theirs, nor below `floor_db` where the step is drawn."""
-    if settings.degrade_to_db is not None:
-        return np.minimum(snr_db, rng.uniform(*settings.degrade_to_db, len(snr_db)))
-    return np.minimum(
-        snr_db, np.maximum(snr_db - rng.uniform(*settings.degrade_db, len(snr_db)), floor_db)
-    )
+class NoiseAwareObjective(JointObjective):
+    """The joint objective of a `Cldnn`, with what its noise estimate and its denoiser learn from.
 
+    Args:
+        settings: phases, weights of the losses, and the folders of models that judge or teach.
+        model: the `Cldnn` that is to be trained.
+        data, config, device: as for `JointObjective`.
 
-class Pair(NamedTuple):
-    """Frames with noise added, over their own RMS as a model sees frames; and what they were, at the same level."""
-
-    low: torch.Tensor  # (n, 2, samples)
-    original: torch.Tensor  # (n, 2, samples)
-    low_snr_db: torch.Tensor  # (n,)
-    counts: torch.Tensor  # bool (n,): whether the step is large enough to learn from
-
-
-def degrade(
-    frames: torch.Tensor, snr_db: torch.Tensor, target_db: torch.Tensor, seed: torch.Tensor
-) -> Pair:
-    """Frames (n, 2, samples) of `snr_db` with white noise of `seed` int64 (n,) up to `target_db`, in linear power: see `lower_snr`."""
-    iq = torch.complex(*frames.float().unbind(1))
-    low = torch.view_as_real(lower_snr(iq, snr_db, snr_db - target_db, seed)).mT  # (n, 2, samples)
-    level = low.square().mean((1, 2), keepdim=True).sqrt()
-    return Pair(low / level, frames / level, target_db, snr_db - target_db >= MIN_STEP_DB)
-
-
-# Losses: means over the frames that count, 0 where none does
-
-
-def denoising(denoised: torch.Tensor, pair: Pair) -> torch.Tensor:
-    """Mean absolute difference of the denoised frames from what they were before noise was added, which has noise of its own."""
-    return _mean((denoised - pair.original).abs().mean((1, 2)), pair.counts.float())
-
-
-def identity(denoised: torch.Tensor, frames: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-    """Mean absolute change of frames by the denoiser, each counting the more the cleaner it is: sigmoid((SNR - 10 dB) / 2 dB)."""
-    return _mean(
-        (denoised - frames).abs().mean((1, 2)), torch.sigmoid((snr_db - CLEAN_DB) / CLEAN_WIDTH_DB)
-    )
-
-
-def noise(eta: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the estimated eta (n,)."""
-    return functional.smooth_l1_loss(eta, denoiser.eta(snr_db))
-
-
-def features(reference: nn.Module, denoised: torch.Tensor, pair: Pair) -> torch.Tensor:
-    """Mean absolute difference that the denoised frames and the true ones make to the first layers of a frozen model, over time averaged.
-
-    A model of two paths sees the noisy frames beside both.
+    Raises:
+        FileNotFoundError: when the folder of a reference or teacher does not exist.
+        ValueError: when the model in it does not fit.
     """
 
-    dual = reference.settings.paths == "dual"
-
-    def early(frames: torch.Tensor) -> torch.Tensor:
-        return reference.early(reference.paths(pair.low if dual else frames, frames)).mean(
-            2
-        )  # (n, 100)
-
-    return _mean((early(denoised) - early(pair.original)).abs().mean(1), pair.counts.float())
-
-
-def distillation(
-    logits: torch.Tensor,
-    teacher: torch.Tensor,
-    target: torch.Tensor,
-    in_band: torch.Tensor,
-    temperature: float,
-) -> torch.Tensor:
-    """Kullback-Leibler divergence from the teacher's softmax at a `temperature` T, times T^2 (Hinton, Vinyals and Dean, 2015).
-
-    Over the frames `in_band`, bool (n,), that the teacher gets right; logits are (n, modulations) and `target` int64 (n,).
-    """
-    right = in_band & (teacher.argmax(1) == target)
-    student, wise = (torch.log_softmax(one.float() / temperature, 1) for one in (logits, teacher))
-    divergence = functional.kl_div(student, wise, reduction="none", log_target=True).sum(1)
-    return _mean(divergence * temperature**2, right.float())
-
-
-def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return (values * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
-
-
-class Auxiliary:
-    """Asks a `Cldnn` in training for its answers and auxiliary losses."""
+    auxiliary: Sequence[str] = LOSSES
+    forward_methods: Sequence[str] = ("learn",)
 
     def __init__(
         self,
         settings: NoiseAwareSettings,
-        model: nn.Module,
-        modulations: Sequence[str],
-        snrs_db: Sequence[int],
+        model: Cldnn,
+        data: TrainingData,
+        config: TrainingSettings,
         device: torch.device,
     ):
-        self.settings, self.floor_db = settings, float(min(snrs_db))
+        super().__init__(data, config, device)
+        self.settings, self.floor_db = settings, float(min(data.store.snrs_db))
         self.has_denoiser, self.is_dual = model.has_denoiser, model.settings.paths == "dual"
-        self.reference = _frozen(settings.reference, "reference", model, modulations, device)
-        self.teacher = _frozen(settings.teacher, "teacher", model, modulations, device)
+        classes = data.store.modulations
+        self.reference = _frozen_model(settings.reference, "reference", model, classes, device)
+        self.teacher = _frozen_model(settings.teacher, "teacher", model, classes, device)
+
+        self.observed = ("eta", "snr_db") if model.has_noise_estimate else ()
+        self.calibration_batches = CALIBRATION_BATCHES if model.has_noise_estimate else 0
+        # What a denoiser learns in the phases before the last shows in no metric of the classifier.
+        self.unsettled_epochs = epochs_before_last_phase(settings) if self.has_denoiser else 0
 
     def weights(self, epoch: int) -> dict[str, float]:
-        """Of the tasks (`classification`) and of each loss, in an epoch counted from 1."""
+        """Of the tasks (`classification`) and of each loss."""
         if not self.has_denoiser:
             last = self.settings.c
-            without_denoiser = {
-                name: getattr(last, name) for name in ("classification", "noise", "distillation")
-            }
-            return dict.fromkeys(LOSSES, 0.0) | without_denoiser
+            kept = ("classification", "noise", "distillation")
+            return dict.fromkeys(LOSSES, 0.0) | {name: getattr(last, name) for name in kept}
         phase = phase_of(self.settings, epoch)
         weights = {name: getattr(phase, name) for name in ("classification", *LOSSES)}
         return weights | {"features": features_weight(self.settings, phase, epoch)}
 
-    def __call__(
+    def total(self, values: LossValues, epoch: int) -> torch.Tensor:
+        weights = self.weights(epoch)
+        auxiliary = sum(weights[name] * loss for name, loss in values.auxiliary.items())
+        return weights["classification"] * self.weighting(values.tasks) + auxiliary
+
+    def learns_tasks(self, epoch: int) -> bool:
+        return self.weights(epoch)["classification"] > 0
+
+    def frozen(self, model: nn.Module, epoch: int) -> list[nn.Parameter]:
+        """All but denoiser and noise estimate, while the tasks have no weight."""
+        if self.learns_tasks(epoch):
+            return []
+        classifier = [p for name, p in model.named_parameters() if not name.startswith(PARTS)]
+        return [*classifier, *self.weighting.parameters()]
+
+    def columns(self, epoch: int) -> dict[str, float]:
+        return {"phase": phase_number(self.settings, epoch)} if self.has_denoiser else {}
+
+    def calibrate(self, model: nn.Module, batches: Iterable[Batch]) -> None:
+        """Fits the analytic part of the noise estimate to the labels of some training frames."""
+        energies, etas = [], []
+        for batch in batches:
+            energies.append(denoiser.difference_energy(self.input.tensors(batch.stored)))
+            etas.append(denoiser.eta(self.snrs_db[batch.snr]))
+        estimate = _cldnn(model).noise
+        assert estimate is not None, "only a model with a noise estimate is calibrated"
+        estimate.calibrate(torch.cat(energies), torch.cat(etas))
+
+    def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        return torch.stack([_cldnn(model).estimate(inputs).float(), snr_db])
+
+    def report(self, observed: np.ndarray) -> dict[str, float]:
+        eta, snr_db = observed
+        return eta_report(eta, snr_db)
+
+    def _forward(
         self,
         model: nn.Module,
-        frames: torch.Tensor,
+        inputs: torch.Tensor,
         mix: Mix | None,
-        snr_db: torch.Tensor,
-        target: torch.Tensor,
+        batch: Batch,
         epoch: int,
         rng: np.random.Generator,
-        taught: bool = True,
-    ) -> tuple[Answers, Losses]:
-        """Answers about the frames, mixed by `mix`, and the losses there are, of the frames as given; `taught`: by the teacher."""
+    ) -> tuple[Predictions, dict[str, torch.Tensor]]:
+        """Predictions about the frames, mixed by `mix`, and the losses of the frames as given."""
+        snr_db = self.snrs_db[batch.snr]
+        is_mixed = mix is not None
+        if mix is not None and self.augmentation.mixup_losses == "all_losses":
+            inputs, snr_db, mix = mix(inputs), mix(snr_db), None
+
         weights = self.weights(epoch)
-        pair = (
-            self._pair(frames, snr_db, rng) if weights["denoising"] or weights["features"] else None
-        )
-        out = model.learn(
-            mix(frames) if mix else frames,
-            frames,
+        needs_pair = weights["denoising"] or weights["features"]
+        pair = self._pair(inputs, snr_db, rng) if needs_pair else None
+        out = _cldnn(model).learn(
+            mix(inputs) if mix else inputs,
+            inputs,
             pair and pair.low,
             snr_db=snr_db,
             low_snr_db=pair and pair.low_snr_db,
             gradient=phase_of(self.settings, epoch).gradient,
             raw_gain=self._raw_gain(snr_db, rng),
         )
-        found: Losses = {}
+
+        found: dict[str, torch.Tensor] = {}
         if pair is not None:
-            found["denoising"] = denoising(out.denoised_low, pair)
+            assert out.denoised_low is not None, "only a model with a denoiser is given pairs"
+            found["denoising"] = noise_losses.denoising(out.denoised_low, pair)
         if out.denoised is not None:
-            found["identity"] = identity(out.denoised, frames, snr_db)
+            found["identity"] = noise_losses.identity(out.denoised, inputs, snr_db)
         if out.eta is not None:
-            found["noise"] = noise(out.eta, snr_db)
-        if weights["features"]:
-            found["features"] = features(self.reference, out.denoised_low, pair)
-        if weights["distillation"] and taught:
-            found["distillation"] = self._distillation(out.modulation, frames, snr_db, target)
+            found["noise"] = noise_losses.noise(out.eta, snr_db)
+        if out.denoised_low is not None and pair is not None and weights["features"]:
+            assert self.reference is not None, "a weight of features needs a reference"
+            found["features"] = noise_losses.features(self.reference, out.denoised_low, pair)
+        # A teacher of unmixed frames has nothing to say about a mixed batch.
+        if weights["distillation"] and not is_mixed:
+            target = batch.modulation
+            found["distillation"] = self._distillation(out.modulation, inputs, snr_db, target)
         return (out.modulation, out.snr), found
 
     def _pair(self, frames: torch.Tensor, snr_db: torch.Tensor, rng: np.random.Generator) -> Pair:
-        target_db = target_snr_db(snr_db.cpu().numpy(), self.settings, self.floor_db, rng)
-        seeds = rng.integers(2**63, size=len(frames))
-        here = (
-            torch.from_numpy(one).to(frames.device) for one in (target_db.astype(np.float32), seeds)
-        )
-        return degrade(frames, snr_db, *here)
+        labels_db = snr_db.cpu().numpy()
+        target_db = noise_losses.target_snr_db(labels_db, self.settings, self.floor_db, rng)
+        seeds = torch.from_numpy(rng.integers(2**63, size=len(frames))).to(frames.device)
+        target = torch.from_numpy(target_db.astype(np.float32)).to(frames.device)
+        return noise_losses.degrade(frames, snr_db, target, seeds)
 
     def _raw_gain(self, snr_db: torch.Tensor, rng: np.random.Generator) -> torch.Tensor | None:
-        raw = self.settings.raw_gain
-        if not raw.probability or not self.is_dual:
+        settings = self.settings.raw_gain
+        if not settings.probability or not self.is_dual:
             return None
-        fainter, gain = (
-            rng.random(len(snr_db)) < raw.probability,
-            rng.uniform(raw.low, raw.high, len(snr_db)),
-        )
-        drawn = torch.from_numpy(np.where(fainter, gain, 1).astype(np.float32)).to(snr_db.device)
-        return torch.where(snr_db < raw.below_db, drawn, 1.0)
+        return noise_losses.raw_gain(settings, snr_db, rng)
 
     def _distillation(
         self, logits: torch.Tensor, frames: torch.Tensor, snr_db: torch.Tensor, target: torch.Tensor
     ) -> torch.Tensor:
+        assert self.teacher is not None, "a weight of distillation needs a teacher"
         with torch.no_grad():
             teacher, _ = models.predict(self.teacher, frames, snr_db)
         low, high = self.settings.teach_band_db
-        return distillation(
-            logits, teacher, target, (snr_db >= low) & (snr_db <= high), self.settings.temperature
-        )
+        in_band = (snr_db >= low) & (snr_db <= high)
+        temperature = self.settings.temperature
+        return noise_losses.distillation(logits, teacher, target, in_band, temperature)
 
 
-def _frozen(
-    folder: str | None, key: str, model: nn.Module, modulations: Sequence[str], device: torch.device
-) -> nn.Module | None:
-    """The trained cldnn of a folder, for frames as long as those of `model`, and, of a teacher, the same classes."""
+def _cldnn(model: nn.Module) -> Cldnn:
+    """The model, typed as what it is: itself, or wrapped by Fabric, which passes calls on."""
+    return cast(Cldnn, model)
+
+
+def _frozen_model(
+    folder: str | None,
+    key: str,
+    model: Cldnn,
+    modulations: Sequence[str],
+    device: torch.device,
+) -> Cldnn | None:
+    """The trained `Cldnn` of the folder that `noise_aware.<key>` names, None without a folder.
+
+    It takes frames as long as those of `model`; a teacher also knows the same modulations.
+    """
     if folder is None:
         return None
     if not Path(folder).is_dir():
         raise FileNotFoundError(
-            f"noise_aware.{key} = {folder} is no folder; name that of a trained cldnn, by an absolute path"
+            f"noise_aware.{key} = {folder} is no folder; "
+            "name that of a trained cldnn, by an absolute path"
         )
     trained = modelfile.load(Path(folder))
-    if trained.architecture.cldnn is None or trained.input.samples != model.samples:
+    found = trained.model
+    if not isinstance(found, Cldnn) or found.samples != model.samples:
         raise ValueError(
-            f"noise_aware.{key} = {folder} holds {trained.architecture.model}, not a cldnn of frames of {model.samples} samples; name one"
+            f"noise_aware.{key} = {folder} holds {trained.architecture.model}, "
+            f"not a cldnn of frames of {model.samples} samples; name one"
         )
     if key == "teacher" and trained.modulations != tuple(modulations):
         raise ValueError(
-            f"noise_aware.teacher = {folder} knows {trained.modulations}, not {tuple(modulations)}; name one trained on these"
+            f"noise_aware.teacher = {folder} knows {trained.modulations}, "
+            f"not {tuple(modulations)}; name one trained on these"
         )
-    return trained.model.requires_grad_(False).to(device).eval()
+    return found.requires_grad_(False).to(device).eval()
 
 
 # What is reported
 
 
-def report(eta: np.ndarray, snr_db: np.ndarray) -> dict[str, float]:
+def eta_report(eta: np.ndarray, snr_db: np.ndarray) -> dict[str, float]:
     """How well the estimates eta (n,) tell the SNR of labels (n,) in dB.
 
-    `eta_pearson` and `eta_spearman` correlations with the eta of the labels, `eta_monotonicity`, the share of neighbouring SNRs whose
-    mean estimates fall in the right order, and `eta_mean_<dB>dB` and `eta_std_<dB>dB` of each label.
+    Returns:
+        `eta_pearson` and `eta_spearman`: correlations with the eta of the labels, NaN where one of
+        the two is constant. `eta_monotonicity`: the share of neighbouring SNRs whose mean estimates
+        fall in the right order. `eta_mean_<dB>dB` and `eta_std_<dB>dB`: of each label.
     """
     truth = denoiser.eta(torch.from_numpy(snr_db.astype(np.float64))).numpy()
     labels = np.unique(snr_db)
     groups = [eta[snr_db == label] for label in labels]
-    means, spreads = (
-        np.array([group.mean() for group in groups]),
-        np.array([group.std() for group in groups]),
-    )
+    means = np.array([group.mean() for group in groups])
+    spreads = np.array([group.std() for group in groups])
+
+    falls = np.diff(means) < 0
     found = {
         "eta_pearson": _correlation(eta, truth),
         "eta_spearman": _correlation(rankdata(eta), rankdata(truth)),
+        "eta_monotonicity": float(np.mean(falls)) if len(falls) else float("nan"),
     }
-    found["eta_monotonicity"] = float(np.mean(np.diff(means) < 0)) if len(labels) > 1 else np.nan
     for label, mean, spread in zip(labels, means, spreads, strict=True):
-        found |= {f"eta_mean_{label:g}dB": float(mean), f"eta_std_{label:g}dB": float(spread)}
+        found[f"eta_mean_{label:g}dB"] = float(mean)
+        found[f"eta_std_{label:g}dB"] = float(spread)
     return found
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Pearson's; NaN where one of the two is constant."""
-    return float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) and np.ptp(other) else float("nan")
+    if not np.ptp(one) or not np.ptp(other):
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])

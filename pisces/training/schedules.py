@@ -26,10 +26,14 @@ CYCLE_BASE, WARMUP_START = 0.1, 0.01
 def optimizer(
     name: str, parameters: Iterable, lr: float, *, fused: bool = True
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba, ICLR 2015) or AdamW (Loshchilov and Hutter, ICLR 2019) over parameters or groups of them.
+    """Adam (Kingma and Ba, ICLR 2015) or AdamW (Loshchilov and Hutter, ICLR 2019).
 
-    `fused` updates all weights in one pass over memory, which takes a third of the time on a CPU; a gradient scaler cannot clip
-    the gradients of such an optimiser.
+    Args:
+        name: a key of `OPTIMIZERS`.
+        parameters: of a model, or groups of them.
+        lr: learning rate.
+        fused: updates all weights in one pass over memory, which takes a third of the time on a
+            CPU. A gradient scaler cannot clip the gradients of such an optimiser.
 
     Raises:
         ValueError: for a name that is not in `OPTIMIZERS`.
@@ -40,9 +44,15 @@ def optimizer(
 
 
 class Schedule:
-    """The rates of an optimiser, stepped by batch or by epoch, whichever the scheduler within needs.
+    """The rates of an optimiser, stepped by batch or by epoch, whichever the scheduler needs.
 
-    The state holds all but the rates of the moment, which are in that of the optimiser: save and load both.
+    The state holds all but the rates of the moment, which are in that of the optimiser: save and
+    load both.
+
+    Args:
+        scheduler: torch's own.
+        steps: batches after which the rate stays as it is.
+        cycle_epochs: epochs of a cycle, 1 where there are none.
     """
 
     def __init__(self, scheduler: LRScheduler, steps: float = math.inf, cycle_epochs: int = 1):
@@ -51,7 +61,7 @@ class Schedule:
         self.scale, self.epochs = 1.0, 0
 
     def step_batch(self) -> None:
-        """To be called after each batch, skipped ones too. A schedule of `steps` batches stays at its last rate."""
+        """To be called after each batch, skipped ones too."""
         if not self.by_epoch and self.scheduler.last_epoch < self.steps - 1:
             self._step()
 
@@ -67,9 +77,10 @@ class Schedule:
         self._multiply(0.5)
 
     def patience(self, stop_patience: int) -> int:
-        """Epochs without improvement before training stops, asked anew after each.
+        """Epochs without improvement before training stops, computed anew after each.
 
-        Whole cycles, and more within a cycle than can have passed: a rate that is about to fall often brings the improvement.
+        Whole cycles, and more within a cycle than can have passed: a rate that is about to fall
+        often brings the improvement.
         """
         cycles = math.ceil(stop_patience / self.cycle_epochs)
         return cycles * self.cycle_epochs + self.epochs % self.cycle_epochs
@@ -86,10 +97,17 @@ class Schedule:
         self.scheduler.load_state_dict(copy.deepcopy(state["scheduler"]))
         self.scale, self.epochs = state["scale"], state["epochs"]
 
-    def _step(self, *monitored: float) -> None:
-        """Some schedulers work from the rate they find, others from the first: they all see unscaled ones. Powers of 2 are exact."""
+    def _step(self, monitored: float | None = None) -> None:
+        """Steps the scheduler, which sees unscaled rates.
+
+        Some work from the rate they find, others from the first one. Powers of 2 are exact.
+        """
         self._multiply(1 / self.scale)
-        self.scheduler.step(*monitored)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            assert monitored is not None, "a plateau is found in a number an epoch"
+            self.scheduler.step(monitored)
+        else:
+            self.scheduler.step()
         self._multiply(self.scale)
 
     def _multiply(self, factor: float) -> None:
@@ -109,14 +127,29 @@ def build(
     warmup_steps: int,
     cycle_epochs: int,
 ) -> Schedule:
-    """The schedule of that name over all groups of `optimizer`; `lr` is the highest rate of each.
+    """The schedule of that name.
 
     - plateau: `lr`, multiplied by `factor` after more than `patience` epochs without improvement.
-    - cyclic: from lr/10 up to `lr` and back in `cycle_epochs`, then half as high above lr/10, and so on (Smith, WACV 2017, triangular2).
-    - cosine: from lr/100 up to `lr` in `warmup_steps`, then down to 0 along half a cosine (Loshchilov and Hutter, ICLR 2017).
-    - one_cycle: from lr/25 up to `lr` in 30 % of the steps, then down to lr/250000 (Smith and Topin, 2018).
+    - cyclic: from lr/10 up to `lr` and back in `cycle_epochs`, then half as high above lr/10, and
+      so on (Smith, WACV 2017, triangular2).
+    - cosine: from lr/100 up to `lr` in `warmup_steps`, then down to 0 along half a cosine
+      (Loshchilov and Hutter, ICLR 2017).
+    - one_cycle: from lr/25 up to `lr` in 30 % of the steps, then down to lr/250000 (Smith and
+      Topin, 2018).
 
-    None of them touches the momentum: torch would cycle Adam's first beta too, and schedules would differ in two things.
+    None of them touches the momentum: torch would cycle Adam's first beta too, and schedules would
+    differ in two things.
+
+    Args:
+        name: one of `SCHEDULES`.
+        optimizer: all of whose groups follow the schedule.
+        epochs: of the whole training.
+        steps_per_epoch: batches.
+        lr: the highest rate.
+        factor: of plateau, between 0 and 1.
+        patience: of plateau, in epochs.
+        warmup_steps: of cosine, in batches.
+        cycle_epochs: of cyclic.
 
     Raises:
         ValueError: for a name that is not in `SCHEDULES`, or a warm-up that leaves no step.
@@ -126,41 +159,37 @@ def build(
     steps, cycle = epochs * steps_per_epoch, cycle_epochs * steps_per_epoch
     match name:
         case "plateau":
-            # No threshold: torch's is relative, and with a negated accuracy it would take a little worse for better.
-            return Schedule(
-                ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
-            )
+            # No threshold: torch's is relative, and of negated accuracies would take a little
+            # worse for better.
+            plateau = ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
+            return Schedule(plateau)
         case "cyclic":
-            up, down = cycle - cycle // 2, cycle // 2
-            return Schedule(
-                CyclicLR(
-                    optimizer,
-                    CYCLE_BASE * lr,
-                    lr,
-                    up,
-                    down,
-                    mode="triangular2",
-                    cycle_momentum=False,
-                ),
-                cycle_epochs=cycle_epochs,
+            cyclic = CyclicLR(
+                optimizer,
+                base_lr=CYCLE_BASE * lr,
+                max_lr=lr,
+                step_size_up=cycle - cycle // 2,
+                step_size_down=cycle // 2,
+                mode="triangular2",
+                cycle_momentum=False,
             )
+            return Schedule(cyclic, cycle_epochs=cycle_epochs)
         case "cosine":
             return Schedule(_warm_cosine(optimizer, steps, warmup_steps), steps)
         case "one_cycle":
-            return Schedule(
-                OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False), steps
-            )
+            one_cycle = OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False)
+            return Schedule(one_cycle, steps)
     raise ValueError(f"schedule {name!r} is unknown; there are {', '.join(SCHEDULES)}")
 
 
 def _warm_cosine(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRScheduler:
     if warmup >= steps:
         raise ValueError(
-            f"a warm-up of {warmup} steps leaves nothing of {steps}; lower train.warmup_steps or raise train.epochs"
+            f"a warm-up of {warmup} steps leaves nothing of {steps}; "
+            "lower train.warmup_steps or raise train.epochs"
         )
-    if (
-        not warmup
-    ):  # which a sequence of schedules takes for a first step of warming up in PyTorch 2.11
+    # PyTorch 2.11 takes a sequence that begins with no steps for a first step of warming up.
+    if not warmup:
         return CosineAnnealingLR(optimizer, steps)
     rising = LinearLR(optimizer, WARMUP_START, total_iters=warmup)
     return SequentialLR(optimizer, [rising, CosineAnnealingLR(optimizer, steps - warmup)], [warmup])

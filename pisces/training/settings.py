@@ -1,6 +1,10 @@
-"""How a model is trained: the sections `train` and `noise_aware` of params.yaml, as the library takes them."""
+"""How a model is trained: the sections `train` and `noise_aware` of params.yaml."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+"""As Fabric names it; `auto` hangs on the accelerator."""
 
 MIN_STEP_DB = 2.0
 """A pair of frames whose SNRs are closer says too little about the noise that was added."""
@@ -12,7 +16,7 @@ class TrainingSettings:
 
     launcher: str  # the command that runs the stage
     input: str  # a key of `inputs.INPUTS`
-    model: str  # a key of `models.MODELS`
+    model: str  # of `models.models_for`
     pretrained: str  # none, imagenet or the path of a file of weights
     branches: str  # a key of `models.branches.BRANCHES`
     snr_head: str  # a key of `models.heads.SNR_HEADS`
@@ -40,13 +44,13 @@ class TrainingSettings:
     ema_decay: float  # a step; 0: no moving average
     max_skipped_steps: int  # in a row
     accelerator: str
-    precision: str
+    precision: Precision
     compile: bool
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training of a denoiser: the classifier's gradient into it, and the weights of the losses."""
+    """A part of the training of a denoiser: the classifier's gradient into it, and weights."""
 
     epochs: int | None  # None: the rest
     gradient: float  # factor of the classifier's gradient where it enters the denoiser
@@ -60,7 +64,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class RawGain:
-    """How the raw one of two paths is made fainter at times, so that the classifier learns to use the denoised one."""
+    """How the raw one of two paths is made fainter at times.
+
+    So the classifier learns to use the denoised one.
+    """
 
     probability: float
     below_db: float  # only for frames of a lower SNR

@@ -1,4 +1,7 @@
-"""How much each task's loss counts in the one that is minimised. Whatever the weighting, no task's share falls below `min_share`."""
+"""How much each task's loss counts in the one that is minimised.
+
+Whatever the weighting, no task's share falls below `min_share`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,18 +11,27 @@ from torch import nn
 
 WEIGHTINGS = ("kendall", "softmax", "fixed", "dwa")
 
-# Largest |log-variance|. The optimum for a loss L is log(2 L): losses from 0.0034 to 74 are free to reach theirs. Without a limit, weights
-# would grow as 1 / (2 L) for as long as all losses fall together, which no share prevents.
+# Largest |log-variance|. The optimum for a loss L is log(2 L): losses from 0.0034 to 74 are free to
+# reach theirs. Without a limit, weights would grow as 1 / (2 L) for as long as all losses fall
+# together, which no share prevents.
 LIMIT = 5.0
 
 
 def build(
     name: str, tasks: int, *, min_share: float, temperature: float, fixed: Sequence[float]
 ) -> "Weighting":
-    """A fresh weighting of that name; `temperature` is for softmax and dwa, and `fixed`, a weight a task, for fixed.
+    """A fresh weighting of that name.
+
+    Args:
+        name: one of `WEIGHTINGS`.
+        tasks: their number.
+        min_share: the least share of a task, below 1 / tasks.
+        temperature: of softmax and dwa, above 0.
+        fixed: a weight a task, of fixed.
 
     Raises:
-        ValueError: for a name that does not exist, a floor or temperature out of range, or fixed weights below the floor.
+        ValueError: for a name that does not exist, a floor or temperature out of range, or fixed
+            weights below the floor.
     """
     match name:
         case "kendall":
@@ -34,13 +46,14 @@ def build(
 
 
 class Weighting(nn.Module):
-    """Weights (tasks,), which subclasses give by `weights`, and the total of the losses under them."""
+    """Weights (tasks,), which subclasses give by `weights`, and the total of the losses."""
 
     def __init__(self, tasks: int, min_share: float):
         super().__init__()
         if not 0 < min_share < 1 / tasks:
             raise ValueError(
-                f"min_share={min_share} must lie between 0 and 1/{tasks}, the share of each of {tasks} equal tasks"
+                f"min_share={min_share} must lie between 0 and 1/{tasks}, "
+                f"the share of each of {tasks} equal tasks; change train.min_task_weight"
             )
         self.tasks, self.min_share = tasks, min_share
 
@@ -69,16 +82,18 @@ class Weighting(nn.Module):
 
 
 class UncertaintyWeighting(Weighting):
-    """Homoscedastic uncertainty weighting of task losses (Kendall, Gal and Cipolla, CVPR 2018, eq. 10).
+    """Homoscedastic uncertainty weighting (Kendall, Gal and Cipolla, CVPR 2018, eq. 10).
 
-    total = sum_i exp(-s_i) L_i + s_i / 2, with a learned log-variance s_i a task. `bound` keeps the s_i within +-`LIMIT` and
-    the weight shares, exp(-s_i) / sum_j exp(-s_j), at `min_share` or more: otherwise the easier task ends with all of it.
+    total = sum_i exp(-s_i) L_i + s_i / 2, with a learned log-variance s_i a task. `bound` keeps the
+    s_i within +-`LIMIT` and the weight shares, exp(-s_i) / sum_j exp(-s_j), at `min_share` or more:
+    otherwise the easier task ends with all of it.
     """
 
     def __init__(self, tasks: int, min_share: float):
         super().__init__(tasks, min_share)
         self.log_variance = nn.Parameter(torch.zeros(tasks))
-        # Largest s_i - min(s) at which task i still has its share when all others have the largest weight.
+        # Largest s_i - min(s) at which task i still has its share when all others have the largest
+        # weight.
         self.spread = math.log((1 - min_share) / ((tasks - 1) * min_share))
 
     def weights(self) -> torch.Tensor:
@@ -98,11 +113,13 @@ class UncertaintyWeighting(Weighting):
 
 
 class SoftmaxWeighting(Weighting):
-    """Learned shares p = softmax(theta / temperature) above a floor; the weights sum to the number of tasks.
+    """Learned shares p = softmax(theta / temperature) above a floor.
 
-    The gradient on theta_i is proportional to p_i (L_i - sum_j p_j L_j): descent gives weight to whatever loss is least, and no
-    term opposes it as log-variances do in `UncertaintyWeighting`. So the easier task always ends with all that the floor
-    leaves it: the floor alone holds the others, and the temperature only says how soon.
+    The weights sum to the number of tasks. The gradient on theta_i is proportional to
+    p_i (L_i - sum_j p_j L_j): descent gives weight to whatever loss is least. No term opposes it as
+    log-variances do in `UncertaintyWeighting`. So the easier task always ends with all that the
+    floor leaves it. The floor alone holds the others;
+    the temperature only says how soon.
     """
 
     def __init__(self, tasks: int, min_share: float, temperature: float):
@@ -117,6 +134,8 @@ class SoftmaxWeighting(Weighting):
 class FixedWeighting(Weighting):
     """Given weights, scaled to sum to the number of tasks."""
 
+    given: torch.Tensor
+
     def __init__(self, tasks: int, min_share: float, weights: Sequence[float]):
         super().__init__(tasks, min_share)
         if len(weights) != tasks or min(weights) <= 0:
@@ -126,7 +145,8 @@ class FixedWeighting(Weighting):
         shares = [weight / sum(weights) for weight in weights]
         if min(shares) < min_share - 1e-9:
             raise ValueError(
-                f"fixed weights {tuple(weights)} give a task the share {min(shares):.4g}, below min_share={min_share}; "
+                f"fixed weights {tuple(weights)} give a task the share {min(shares):.4g}, "
+                f"below min_share={min_share}; "
                 "bring train.task_weights closer together or lower train.min_task_weight"
             )
         self.register_buffer("given", tasks * torch.tensor(shares))
@@ -136,10 +156,14 @@ class FixedWeighting(Weighting):
 
 
 class DynamicWeightAverage(Weighting):
-    """Shares softmax(r / temperature) above a floor, r the ratio of the last two epochs' losses (Liu, Johns and Davison, CVPR 2019, eq. 7).
+    """Shares softmax(r / temperature) above a floor, r the ratio of the last two epochs' losses.
 
-    A task whose loss falls fast loses weight. The first two epochs have equal shares; the weights sum to the number of tasks.
+    Liu, Johns and Davison, CVPR 2019, eq. 7. A task whose loss falls fast loses weight. The first
+    two epochs have equal shares; the weights sum to the number of tasks.
     """
+
+    last: torch.Tensor
+    ratios: torch.Tensor
 
     def __init__(self, tasks: int, min_share: float, temperature: float):
         super().__init__(tasks, min_share)
@@ -154,7 +178,8 @@ class DynamicWeightAverage(Weighting):
 
     def end_epoch(self, losses: Sequence[float]) -> None:
         now = self.last.new_tensor(losses)
-        # No last loss, or 0 after 0, is no change; a loss that comes back from 0 is a large ratio but no infinite one.
+        # No last loss, or 0 after 0, is no change; a loss that comes back from 0 is a large ratio
+        # but no infinite one.
         self.ratios.copy_((now / self.last).nan_to_num(1.0).clamp(max=1e3))
         self.last.copy_(now)
 

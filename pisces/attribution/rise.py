@@ -1,0 +1,99 @@
+"""The random masks of RISE, and the mean prediction under them (Petsiuk, Das and Saenko 2018)."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pisces.attribution.head import Context, Head, frames_at_once
+
+
+def draw_grids(
+    masks: int, channels: int, size: int, cells: int, keep: float, *, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What random masks are made from, by `masks_of`.
+
+    Args:
+        masks: how many.
+        channels: of the images; each has cells of its own.
+        size: side of the images in pixels.
+        cells: along each side of a mask.
+        keep: chance of a cell to be kept, 0..1.
+        rng: what draws them.
+
+    Returns:
+        Grids float32 (masks, channels, cells, cells), 1 where a cell is kept and else 0; and shifts
+        int64 (masks, channels, 2) of row and column, from 0 to a whole cell, in pixels.
+    """
+    kept = rng.random((masks, channels, cells, cells)) < keep
+    largest_shift = cell_px(size, cells)
+    shifts = rng.integers(largest_shift, size=(masks, channels, 2), endpoint=True)
+    return torch.from_numpy(kept.astype(np.float32)), torch.from_numpy(shifts)
+
+
+def masks_of(grids: torch.Tensor, shifts: torch.Tensor, size: int) -> torch.Tensor:
+    """Masks (masks, channels, size, size) within 0..1, from what `draw_grids` drew.
+
+    A grid is enlarged bilinearly to one cell more than the image, and cut out from its shift on. A
+    cell is rounded up to whole pixels, so that the enlarged grid always covers the image.
+    """
+    cells = grids.shape[-1]
+    side = (cells + 1) * cell_px(size, cells)
+    large = functional.interpolate(grids, side, mode="bilinear", align_corners=False)
+
+    row, column = (shifts[..., None] + torch.arange(size)).unbind(2)  # (masks, channels, size) each
+    rows = large.gather(2, row[..., None].expand(-1, -1, -1, side))
+    return rows.gather(3, column[..., None, :].expand(-1, -1, size, -1))
+
+
+def cell_px(size: int, cells: int) -> int:
+    """Side of a cell in pixels, rounded up."""
+    return -(-size // cells)
+
+
+def mean_under_masks(
+    head: Head,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    context: Context,
+    drawn: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """Mean probability of the targets under masks, weighted by what a mask lets through.
+
+    Args:
+        head: what predicts.
+        images: (n, channels, size, size).
+        targets: classes int64 (n,).
+        context: beside the images.
+        drawn: grids and shifts of `draw_grids`, the same for all frames.
+
+    Returns:
+        Maps (n, channels, size, size), within 0..1.
+    """
+    together = max(1, frames_at_once(images, context) // len(images))
+    weighted, weight = torch.zeros_like(images), torch.zeros_like(images[0])
+
+    for grids, shifts in zip(*(part.split(together) for part in drawn), strict=True):
+        masks = masks_of(grids, shifts, images.shape[-1]).to(images.device)
+        weighted += _weighted_probability(head, images, targets, context, masks)
+        weight += masks.sum(0)
+
+    tiny = torch.finfo(weight.dtype).tiny  # a pixel that no mask lets through scores 0
+    return weighted / weight.clamp_min(tiny)
+
+
+@torch.no_grad()
+def _weighted_probability(
+    head: Head,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    context: Context,
+    masks: torch.Tensor,
+) -> torch.Tensor:
+    """Sum over masks (m, channels, size, size) of the probability under each, times the mask."""
+    masked = (masks[:, None] * images).flatten(0, 1)  # (m * n, channels, size, size)
+    repeated = [column.repeat(len(masks), *[1] * (column.ndim - 1)) for column in context]
+
+    probability = head(masked, *repeated).float().softmax(1)
+    by_mask = probability.view(len(masks), len(images), -1)  # (m, n, classes)
+    of_target = by_mask.gather(2, targets.expand(len(masks), -1)[..., None])[..., 0]  # (m, n)
+    return torch.einsum("mn,mchw->nchw", of_target, masks)

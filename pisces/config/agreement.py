@@ -1,0 +1,131 @@
+"""What one section of params.yaml asks of another; each check raises ValueError with the remedy."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pisces.config.schema import Params
+
+
+def views_are_rendered(params: "Params") -> None:
+    """Pixels can be masked only in views that are rendered."""
+    rendered = params.render.views
+    missing = sorted(set(params.perturb.views or ()) - set(rendered))
+    if missing:
+        raise ValueError(
+            f"perturb.views names {', '.join(missing)}, "
+            f"but render.views are {', '.join(rendered)}; "
+            "leave it out of perturb.views (null takes all) or add it to render.views"
+        )
+
+
+def noise_has_a_band(params: "Params") -> None:
+    """With two samples a symbol the signal fills the whole band."""
+    sps = params.render.sps
+    if "noise" in params.render.views and sps < 3:
+        raise ValueError(
+            f"render.sps = {sps} leaves no band without signal, "
+            "which noise in render.views shows; "
+            "correct render.sps to 3 or more, or leave noise out of render.views"
+        )
+
+
+def symbols_are_as_generated(params: "Params") -> None:
+    """The views must be told how long a symbol of the generated frames is."""
+    generated, rendered = params.synthesize.sps, params.render.sps
+    if params.data.path == params.synthesize.path and generated != rendered:
+        raise ValueError(
+            f"render.sps = {rendered} is not synthesize.sps = {generated} "
+            "of the generated frames; set both alike"
+        )
+
+
+def denoiser_is_there(params: "Params") -> None:
+    """What needs a denoiser is refused without one."""
+    is_cldnn = params.train.model == "cldnn"
+    has_denoiser = is_cldnn and params.cldnn.paths != "raw"
+    if params.evaluate.bypass_denoiser and not has_denoiser:
+        raise ValueError(
+            "evaluate.bypass_denoiser = true needs a denoiser, which only train.model = cldnn "
+            "with cldnn.paths = denoised or dual has; set it to false"
+        )
+    if is_cldnn and not has_denoiser and params.noise_aware.c.features:
+        raise ValueError(
+            "noise_aware.c.features needs a denoiser, which cldnn.paths = raw lacks; "
+            "set it to 0 or change cldnn.paths"
+        )
+
+
+def condition_is_used(params: "Params") -> None:
+    """The true SNR conditions a denoiser, FiLM or a gate."""
+    cldnn = params.cldnn
+    is_conditioned = cldnn.paths != "raw" or cldnn.film or cldnn.eta_gate
+    if params.train.model == "cldnn" and cldnn.condition == "known" and not is_conditioned:
+        raise ValueError(
+            "cldnn.condition = known conditions nothing with cldnn.paths = raw and neither "
+            "cldnn.film nor cldnn.eta_gate; set it to blind"
+        )
+
+
+def teacher_sees_some_frames(params: "Params") -> None:
+    """A teacher is distilled on frames that are not mixed."""
+    noise_aware, augment = params.noise_aware, params.augment
+    phases = noise_aware.phases if params.cldnn.paths != "raw" else (noise_aware.c,)
+    distils = noise_aware.teacher is not None and any(phase.distillation for phase in phases)
+    all_are_mixed = augment.mixup_alpha > 0 and augment.mixup_probability == 1
+    if params.train.model == "cldnn" and distils and all_are_mixed:
+        raise ValueError(
+            "noise_aware.teacher is not distilled on mixed batches, which all are with "
+            "augment.mixup_probability = 1; lower that, or set augment.mixup_alpha to 0"
+        )
+
+
+def last_phase_has_epochs(params: "Params") -> None:
+    """Phase c has what the others leave."""
+    if params.train.model != "cldnn" or params.cldnn.paths == "raw":
+        return
+    taken = sum(phase.epochs or 0 for phase in params.noise_aware.phases)
+    if taken >= params.train.epochs:
+        raise ValueError(
+            f"noise_aware.a, b1 and b2 take {taken} epochs, which leaves none of "
+            f"train.epochs = {params.train.epochs} for c; lower theirs or raise train.epochs"
+        )
+
+
+def constellations_have_no_level(params: "Params") -> None:
+    """What changes the level or the samples of a frame is for models of raw frames."""
+    if params.train.input != "constellation":
+        return
+    if params.augment.gain_db:
+        raise ValueError(
+            f"augment.gain_db = {params.augment.gain_db} is for train.input = iq; "
+            "constellations have no level: set it to 0"
+        )
+    if params.pis.fill != "zero":
+        raise ValueError(
+            f"pis.fill = {params.pis.fill} is for train.input = iq; "
+            "pixels of a constellation go dark: set it to zero"
+        )
+
+
+def curriculum_ends(params: "Params") -> None:
+    """Training must not end before it has seen every SNR."""
+    train = params.train
+    if train.curriculum_epochs > train.epochs:
+        raise ValueError(
+            f"train.curriculum_epochs = {train.curriculum_epochs} is more than "
+            f"train.epochs = {train.epochs}, which would end before every SNR is taken in; "
+            "lower the one or raise the other"
+        )
+
+
+CHECKS = (
+    views_are_rendered,
+    noise_has_a_band,
+    symbols_are_as_generated,
+    denoiser_is_there,
+    condition_is_used,
+    teacher_sees_some_frames,
+    last_phase_has_epochs,
+    constellations_have_no_level,
+    curriculum_ends,
+)

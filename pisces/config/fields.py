@@ -1,0 +1,143 @@
+"""Kinds of values that the sections of params.yaml share, each with its unit and its check.
+
+The docstring of a check is what the reference page prints as the range of a key.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+from pisces.core.modulations import NAMES
+from pisces.core.settings import from_json
+from pisces.inputs.settings import ViewName
+
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """A section of params.yaml: frozen, without defaults, and strict about names and types."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    def to(self, kind: type[T]) -> T:
+        """The library's own settings, a dataclass with the same fields, nested ones included."""
+        return from_json(kind, self.model_dump_json())
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a key whose name does not end with it."""
+
+    name: str
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like a misspelt one, in words; empty when none is."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def known_modulations(names: tuple[str, ...]) -> tuple[str, ...]:
+    """names of RML2018.01A or RML2016.10a"""
+    for name in names:
+        if name not in NAMES:
+            raise ValueError(
+                f"{name!r} is not a modulation of RML2018.01A or RML2016.10a"
+                f"{suggestion(name, NAMES)}; known are {', '.join(NAMES)}"
+            )
+    return names
+
+
+def no_repeats(values: tuple) -> tuple:
+    """none twice"""
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(map(str, repeated))} stands more than once; name each once")
+    return values
+
+
+def several(values: tuple) -> tuple:
+    """2 or more"""
+    if len(values) < 2:
+        raise ValueError("a classifier needs two classes or more; name two or more")
+    return values
+
+
+def increasing(values: tuple) -> tuple:
+    """strictly increasing"""
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"{list(values)} must be strictly increasing")
+    return values
+
+
+def odd(value: int) -> int:
+    """odd"""
+    if value % 2 == 0:
+        raise ValueError(f"{value} must be odd, so that a window has a middle")
+    return value
+
+
+def even(value: int) -> int:
+    """even"""
+    if value % 2:
+        raise ValueError(f"{value} must be even, so that the I and Q axes fall between pixels")
+    return value
+
+
+def ratio_or_count(value: object) -> int | float:
+    """above 0 and below 1, or a whole number from 1 on"""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    is_ratio = isinstance(value, float) and 0 < value < 1
+    if not is_count and not is_ratio:
+        raise ValueError(
+            "must be a ratio above 0 and below 1, such as 0.8, "
+            "or a whole number of frames, such as 600"
+        )
+    return value  # type: ignore[return-value]
+
+
+Modulations = Annotated[
+    tuple[str, ...],
+    AfterValidator(several),
+    AfterValidator(known_modulations),
+    AfterValidator(no_repeats),
+]
+SnrsDb = Annotated[tuple[int, ...], AfterValidator(several), AfterValidator(increasing)]
+Views = Annotated[tuple[ViewName, ...], Field(min_length=1), AfterValidator(no_repeats)]
+
+Share = Annotated[int | float, PlainValidator(ratio_or_count)]
+"""600 and 600.0 differ: only the former is a number of frames."""
+
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+SideShare = Annotated[float, Field(gt=0, le=1), Unit("side of the image")]
+
+Count = Annotated[int, Field(gt=0)]
+FromZero = Annotated[int, Field(ge=0)]
+Frames = Annotated[int, Field(gt=0), Unit("frames")]
+Epochs = Annotated[int, Field(gt=0), Unit("epochs")]
+EpochsFromZero = Annotated[int, Field(ge=0), Unit("epochs")]
+SamplesPerSymbol = Annotated[int, Field(ge=2, le=64), Unit("samples a symbol")]
+CarrierOffset = Annotated[float, Field(ge=0, lt=0.1), Unit("cycles a sample")]
+
+
+def check_stride(window: float, stride: float) -> None:
+    """Raises ValueError for windows that would leave gaps between them."""
+    if stride > window:
+        raise ValueError(
+            f"stride = {stride} leaves gaps between windows of {window}; lower it to at most window"
+        )

@@ -1,0 +1,131 @@
+"""Which frames: the sections `base`, `data`, `synthesize` and `stratify`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pisces.config.fields import (
+    CarrierOffset,
+    Frames,
+    Modulations,
+    Positive,
+    SamplesPerSymbol,
+    Section,
+    Share,
+    SnrsDb,
+    Text,
+    Unit,
+)
+
+GENERATED = "data/raw/synthetic"
+"""The file that `synthesize` writes, without its ending."""
+GENERATED_FILES = (f"{GENERATED}.hdf5", f"{GENERATED}.pkl")
+
+
+class Base(Section):
+    """What every stage shares."""
+
+    seed: Annotated[int, Field(ge=0)]
+    """Root of every random choice."""
+
+
+class Data(Section):
+    """Which frames of which file are used."""
+
+    path: Text
+    """HDF5 file in the RML2018.01A layout, or `.pkl` in that of RML2016.10a. The user's own file as
+    an absolute path."""
+    class_order: Literal["fixed", "classes_txt"]
+    """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`. A
+    `.pkl` names its classes and needs none."""
+    modulations: Modulations
+    """Modulations that the model tells apart."""
+    snrs_db: SnrsDb
+    """SNRs that the model tells apart."""
+    frames_per_cell: Frames | None
+    """The first so many usable frames of each (modulation, SNR); null takes all."""
+
+
+class Multipath(Section):
+    """A Rician channel that is static over a frame."""
+
+    k_factor_db: Annotated[float, Field(ge=-20, le=60)]
+    """Power of the direct path over that of all scattered paths."""
+    paths: Annotated[int, Field(ge=1, le=64)]
+    """Number of scattered paths."""
+    delay_spread: Annotated[Positive, Unit("samples")]
+    """RMS delay spread of an exponential power delay profile."""
+
+
+class Synthesize(Section):
+    """The file of generated frames, which is made only when `data.path` names it."""
+
+    format: Literal["hdf5", "pkl"]
+    """Layout, and ending, of the file: hdf5 as RML2018.01A with its 24 modulations, pkl as
+    RML2016.10a with its 11."""
+    snrs_db: SnrsDb
+    """SNRs that are generated."""
+    frames_per_cell: Frames
+    """Frames of each (modulation, SNR)."""
+    samples: Annotated[int, Field(ge=64, le=65536, multiple_of=8), Unit("samples a frame")]
+    """Length of a frame: 1024 in RML2018.01A, 128 in RML2016.10a."""
+    sps: Annotated[SamplesPerSymbol, Field(multiple_of=2)]
+    """Even, for the half-symbol offset of OQPSK."""
+    rolloff: tuple[float, float]
+    """Range (low, high) of the uniform root-raised-cosine roll-off; above 0, at most 1."""
+    carrier_offset_std: CarrierOffset
+    """Standard deviation of the carrier offset."""
+    gmsk_bt: Annotated[float, Field(gt=0.1, le=2)]
+    """Bandwidth-time product of the Gaussian filter of GMSK and GFSK."""
+    multipath: Multipath | None
+    """Rician multipath; null for none."""
+
+    @property
+    def path(self) -> str:
+        """Where the generated frames lie."""
+        return f"{GENERATED}.{self.format}"
+
+    @model_validator(mode="after")
+    def _rolloff_in_range(self) -> Self:
+        low, high = self.rolloff
+        if not 0 < low <= high <= 1:
+            raise ValueError(
+                f"rolloff = [{low}, {high}] must be a range [low, high] within 0..1, 0 left out"
+            )
+        return self
+
+
+class Stratify(Section):
+    """Shares of the three parts: ratios that sum to 1, or frames of each (modulation, SNR)."""
+
+    train: Share
+    """Of the frames that the model is trained on."""
+    validation: Share
+    """Of the frames that choose the best epoch."""
+    test: Share
+    """Of the frames that everything is measured on."""
+
+    @property
+    def shares(self) -> tuple[int, int, int] | tuple[float, float, float]:
+        """Of train, validation and test: three ratios, or three numbers of frames."""
+        return self.train, self.validation, self.test
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        kinds = {type(share) for share in self.shares}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"train = {self.train}, validation = {self.validation} and test = {self.test} "
+                "are ratios and numbers of frames mixed; "
+                "give three ratios that sum to 1, or three whole numbers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = sum(self.shares)
+        if isinstance(self.train, float) and abs(total - 1) > 1e-9:
+            raise ValueError(
+                f"train + validation + test = {total:g} and must be 1; change one of the ratios"
+            )
+        return self

@@ -1,0 +1,145 @@
+"""What is measured of a trained model: `evaluate`, `perturb`, `pis`, `attribute` and `limits`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pisces.config.fields import (
+    Count,
+    Epochs,
+    Fraction,
+    Frames,
+    Percent,
+    Positive,
+    Section,
+    SideShare,
+    Text,
+    Unit,
+    Views,
+    check_stride,
+    increasing,
+    no_repeats,
+)
+
+Rule = Literal["exact", "percentile"]
+MaskName = Literal["top", "bottom", "random"]
+Region = Literal["ring", "sector", "cluster", "window"]
+MethodName = Literal["grad_cam", "integrated_gradients", "occlusion", "rise"]
+
+
+class Evaluate(Section):
+    """The accuracy on the test frames."""
+
+    bypass_denoiser: bool
+    """Whether a denoiser is left out, to see what it is worth to the model that was trained with
+    it."""
+
+
+class Perturb(Section):
+    """Which pixels are masked; see pisces/pis/masks.py."""
+
+    views: Views | None
+    """Views in which pixels are masked, one at a time; null takes all of render.views."""
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(no_repeats)]
+    """How `masks` take `levels_percent`: exactly so many lit pixels, or by a percentile."""
+    masks: Annotated[tuple[MaskName, ...], Field(min_length=1), AfterValidator(no_repeats)]
+    """Which lit pixels: the brightest, the darkest, or random ones."""
+    levels_percent: Annotated[tuple[Percent, ...], Field(min_length=1), AfterValidator(increasing)]
+    """How many pixels are masked, of those that are lit."""
+    curve_percent: Annotated[tuple[Percent, ...], AfterValidator(increasing)]
+    """Further levels of the rule `exact`, for the degradation curves."""
+    regions: Annotated[tuple[Region, ...], AfterValidator(no_repeats)]
+    """Parts of the image that are masked whole."""
+    rings: Annotated[int, Field(ge=2, le=32)]
+    """Number of rings of equal width, from the centre to the border."""
+    sectors: Annotated[int, Field(ge=2, le=32)]
+    """Number of sectors of equal angle, the first centred on the I axis."""
+    core_percent: Annotated[float, Field(gt=0, lt=100)]
+    """Share of the points that the cluster cores hold; the rest is transitions between them."""
+    window: SideShare
+    """Side of a sliding window."""
+    stride: SideShare
+    """From one window to the next."""
+    frames_per_cell: Frames | None
+    """Test frames of each (modulation, SNR) to perturb; null takes all."""
+
+    @model_validator(mode="after")
+    def _windows_cover(self) -> Self:
+        check_stride(self.window, self.stride)
+        return self
+
+    @model_validator(mode="after")
+    def _curve_has_its_rule(self) -> Self:
+        if self.curve_percent and "exact" not in self.rules:
+            raise ValueError(
+                f"curve_percent = {list(self.curve_percent)} are levels of the rule exact, "
+                f"but rules has only {', '.join(self.rules)}; "
+                "add exact to rules or set curve_percent to []"
+            )
+        return self
+
+
+class Pis(Section):
+    """The Perturbation Impact Score."""
+
+    resamples: Count
+    """Paired bootstrap resamples behind each interval."""
+    fill: Literal["zero", "resample"]
+    """What takes the place of the samples behind masked pixels, for `train.input: iq`: silence, or
+    other samples of the frame."""
+
+
+class Attribute(Section):
+    """Attribution methods, compared with the brightness of pixels, by which PIS ranks them, and
+    with a random baseline."""
+
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(no_repeats)]
+    """Methods that are compared; see pisces/attribution/methods.py."""
+    frames_per_cell: Frames
+    """Test frames of each (modulation, SNR) to explain."""
+    layer: Text
+    """Of the backbone, which `grad_cam` reads; auto: the last one whose map has 4 x 4 cells or
+    more."""
+    ig_steps: Annotated[Count, Unit("steps")]
+    """Points on the way from a dark image, for `integrated_gradients`."""
+    window: SideShare
+    """Side of the window of `occlusion`."""
+    stride: SideShare
+    """From one window to the next."""
+    rise_masks: Annotated[Count, Unit("masks")]
+    """Random masks of `rise`."""
+    rise_cells: Annotated[int, Field(ge=2, le=32), Unit("cells")]
+    """Along each side of a random mask of `rise`."""
+    rise_keep: Fraction
+    """Chance of a cell to stay."""
+    levels_percent: Annotated[tuple[Percent, ...], Field(min_length=2), AfterValidator(increasing)]
+    """Points of the deletion and insertion curves, in percent of the lit pixels of all views."""
+    infidelity_samples: Count
+    """Random perturbations of each image, for infidelity."""
+    checked_frames: Annotated[int, Field(ge=2), Unit("frames")]
+    """Frames, spread over the cells, for the sanity checks and the sensitivity, in which every map
+    is made anew."""
+    sensitivity_radius: Positive
+    """Largest change of any pixel value, for the sensitivity."""
+    sensitivity_samples: Count
+    """Random changes of each image, for the sensitivity."""
+    randomised_steps: Annotated[Count, Unit("steps")]
+    """Steps in which the weights are made random, from the heads down to the stem."""
+    shuffled_frames: Annotated[int, Field(ge=2), Unit("frames")]
+    """Training frames, with shuffled labels, of the control model that has nothing to explain..."""
+    shuffled_epochs: Epochs
+    """...and its passes over them."""
+    resamples: Count
+    """Bootstrap resamples behind each interval."""
+
+    @model_validator(mode="after")
+    def _windows_cover(self) -> Self:
+        check_stride(self.window, self.stride)
+        return self
+
+
+class Limits(Section):
+    """The ceiling that no classifier exceeds, by the likelihood."""
+
+    trials: Frames
+    """Of each modulation and SNR; 100 take some 3 s an SNR for 16 constellations of 128 symbols."""

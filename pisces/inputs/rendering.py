@@ -1,0 +1,101 @@
+"""Shards of frames -> shards of binned constellations, and what such a shard holds."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pisces.core import shards
+from pisces.core.files import staged
+from pisces.core.progress import progress
+from pisces.core.settings import from_json, to_json
+from pisces.core.shards import Cell
+from pisces.inputs.binning import Workspace, bin_frames
+from pisces.inputs.settings import RenderSettings
+
+CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay near the processor
+
+
+def render(source: Path, target: Path, settings: RenderSettings) -> int:
+    """Bins every frame of the shards in `source`, into shards in `target`.
+
+    A constellation shard holds `<view>/bins` uint16 (n, points) for each view, and `row` int64 (n,)
+    as in the source. Its attributes are those of the source shard and `render`, the settings as
+    JSON.
+
+    Args:
+        source: directory of IQ shards.
+        target: directory to make; it appears whole or not at all.
+        settings: what is binned.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: as `binning.bin_frames`.
+    """
+    cells = shards.cells(source)
+    samples = shards.array(cells[0].path(source), "iq").shape[1]
+    cores = torch.get_num_threads()
+    try:
+        # A cell a core: on steps this short, cores that share one cell wait for each other.
+        pool = ThreadPoolExecutor(cores, initializer=_prepare, initargs=(samples,))
+        with staged(target) as folder, pool:
+            frames = pool.map(
+                lambda cell: _render_cell(cell.path(source), cell.path(folder), settings), cells
+            )
+            return sum(progress(frames, "render", len(cells)))
+    finally:
+        torch.set_num_threads(cores)
+
+
+class _Buffers(threading.local):
+    """What a thread renders in: memory new to the process costs more than the arithmetic in it."""
+
+    frames: torch.Tensor
+    workspace: Workspace
+
+
+_buffers = _Buffers()
+
+
+def _prepare(samples: int) -> None:
+    torch.set_num_threads(1)
+    _buffers.frames = torch.empty(CHUNK, samples, 2)
+    _buffers.workspace = Workspace.for_points(_buffers.frames)
+
+
+def _render_cell(source: Path, target: Path, settings: RenderSettings) -> int:
+    iq, row = shards.array(source, "iq"), shards.array(source, "row")
+
+    # Any frame shows how many points each view has.
+    one = bin_frames(torch.ones(1, *iq.shape[1:]), settings)
+    layout = {bins_of(view): ((len(iq), bins.shape[1]), np.uint16) for view, bins in one.items()}
+    attributes = shards.attributes(source) | {"render": to_json(settings)}
+    shard = shards.create(target, layout | {"row": (row.shape, np.int64)}, attributes)
+    shards.write(shard, 0, {"row": row})
+
+    for start in range(0, len(iq), CHUNK):
+        chunk = _buffers.frames[: len(iq) - start]
+        shards.read(iq, start, chunk.numpy())
+        bins = bin_frames(chunk, settings, _buffers.workspace)
+        shards.write(shard, start, {bins_of(view): one.numpy() for view, one in bins.items()})
+    return len(iq)
+
+
+def bins_of(view: str) -> str:
+    """Name of the dataset of a constellation shard that holds the bins of a view."""
+    return f"{view}/bins"
+
+
+def read_bins(root: Path, cell: Cell, view: str) -> np.ndarray:
+    """Memory map of one cell's bins in one view, uint16 (n, points); errors as `shards.array`."""
+    return shards.array(cell.path(root), bins_of(view))
+
+
+def read_settings(root: Path) -> RenderSettings:
+    """What the constellations under `root` were rendered with; it is the same in every shard."""
+    first = shards.cells(root)[0]
+    return from_json(RenderSettings, shards.attributes(first.path(root))["render"])

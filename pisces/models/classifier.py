@@ -1,0 +1,33 @@
+"""What every model is: a module that predicts modulation and SNR, and what it may have besides."""
+
+import torch
+from torch import nn
+
+
+class Classifier(nn.Module):
+    """Images or frames (n, ...) -> modulation logits (n, modulations) and SNR scores (n, SNRs).
+
+    The properties distinguish a model with more parts from one with a backbone and two heads alone.
+    """
+
+    bypass: bool = False
+    """Whether a trained denoiser is out of the way."""
+
+    @property
+    def has_denoiser(self) -> bool:
+        """Whether the heads see denoised frames."""
+        return False
+
+    @property
+    def has_noise_estimate(self) -> bool:
+        """Whether `estimate` exists."""
+        return False
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether predictions are conditioned on the true SNR, which `forward` then takes too."""
+        return False
+
+    def estimate(self, frames: torch.Tensor) -> torch.Tensor:
+        """Estimated eta (n,), see `denoiser`; only for a model that `has_noise_estimate`."""
+        raise NotImplementedError(f"{type(self).__name__} has no estimate of the noise")

@@ -1,0 +1,100 @@
+"""Pictures of the data, seen before training: `audit` and `constellations`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pisces.core.modulations import FAMILIES
+from pisces.report.style import (
+    CAPTION,
+    FAMILY_MARKS,
+    Style,
+    band,
+    caption,
+    draw_constellation,
+    sizes,
+)
+
+USUAL_SNRS_DB = (-20, 30)
+"""Where the axes of an audit without any frame end."""
+
+
+def audit(table: pd.DataFrame) -> Figure:
+    """Measured SNR over its label and, below, how far it is off; a curve a family.
+
+    Args:
+        table: plots/audit.csv, `modulation, snr_db, measured_snr_db, low_db, high_db, n`; a row a
+            cell, perhaps none.
+    """
+    figure = Figure((5.5, 6))
+    measured, error = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+
+    snrs_db = table["snr_db"]
+    ends = (snrs_db.min(), snrs_db.max()) if len(table) else USUAL_SNRS_DB
+    measured.plot(ends, ends, ":", color="black", zorder=3, label="Measured = label")
+    error.plot(ends, (0, 0), ":", color="black", zorder=3)
+
+    for family, members in FAMILIES.items():
+        rows = table[table["modulation"].isin(members)]
+        if len(rows):
+            _family_curve(measured, error, family, rows)
+
+    measured.set(ylabel="SNR from the out-of-band floor (dB)")
+    error.set(xlabel="SNR label (dB)", ylabel="Measured - label (dB)")
+    counted = sizes(table["n"]).removeprefix("n = ") if len(table) else "no"
+    bands = "bands: 16th to 84th percentile of the widest class"
+    measured.set_title(f"{counted} frames a cell; {bands}", fontsize=CAPTION)
+    measured.legend(frameon=False)
+    return figure
+
+
+def _family_curve(measured: Axes, error: Axes, family: str, rows: pd.DataFrame) -> None:
+    """The median class of a family, and the widest band among its classes."""
+    by_snr = rows.groupby("snr_db")
+    median = by_snr["measured_snr_db"].median()
+    low, high = by_snr["low_db"].min(), by_snr["high_db"].max()
+
+    mark = FAMILY_MARKS[family]
+    style: Style = {"color": mark.colour, "marker": mark.marker, "ms": 4, "lw": 1}
+    measured.plot(median.index, median, label=mark.label, **style)
+    band(measured, median.index, low, high, color=mark.colour, alpha=0.15)
+    error.plot(median.index, median - median.index, **style)
+
+
+def constellations(
+    modulations: Sequence[str],
+    snrs_db: Sequence[int],
+    images: Mapping[str, np.ndarray],
+    extents: Mapping[str, float],
+) -> Figure:
+    """A sheet of images: modulations in columns, SNRs in rows, the views under each other.
+
+    Args:
+        modulations: names of the columns.
+        snrs_db: SNRs of the rows of a view, in dB.
+        images: view -> log(1 + points in a pixel), (modulations, SNRs, size, size).
+        extents: view -> half of the width of an image, in dB for `noise` and in RMS units else.
+
+    Returns:
+        The figure. All images of a view share one scale of brightness.
+    """
+    rows = [(view, s) for view in images for s in range(len(snrs_db))]
+    figure = Figure((0.8 * max(len(modulations), 4) + 0.6, 0.82 * len(rows) + 0.7))
+    grid = figure.subplots(len(rows), len(modulations), squeeze=False)
+
+    for axes_row, (view, s) in zip(grid, rows, strict=True):
+        brightest = images[view].max()
+        for axes, image in zip(axes_row, images[view][:, s], strict=True):
+            draw_constellation(axes, image, brightest)
+        axes_row[0].set_ylabel(f"{view}\n{snrs_db[s]} dB", fontsize=CAPTION)
+    for axes, modulation in zip(grid[0], modulations, strict=True):
+        axes.set_title(modulation, fontsize=CAPTION)
+
+    units = {view: "dB" if view == "noise" else "RMS" for view in images}
+    widths = ", ".join(f"{view} {extents[view]:g} {unit}" for view, unit in units.items())
+    axes_are = "In-phase to the right, quadrature upwards"
+    caption(figure, f"{axes_are}, half width: {widths}; brightness: log(1 + points)")
+    return figure

@@ -1,0 +1,116 @@
+"""All pictures by name, and what each is made of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pisces.report import accuracy, attribution, data, pis
+from pisces.report.style import add_note
+
+TABLES = (
+    *("training", "accuracy_by_snr", "per_class", "snr_estimate", "ceiling"),
+    *("pis", "pis_by_cell", "attribution", "attribution_checks"),
+)
+"""Names in plots/ of the tables behind `of_results`."""
+
+ARRAYS = ("predictions", "perturbations_sheet", "pis", "attribution_examples")
+"""Names in data/ of the .npz files behind `of_results`."""
+
+Tables = Mapping[str, pd.DataFrame]
+Arrays = Mapping[str, np.ndarray]
+
+
+def of_data(audit: pd.DataFrame, sheet: tuple[Any, ...]) -> dict[str, Figure]:
+    """The pictures that are seen before training.
+
+    Args:
+        audit: plots/audit.csv.
+        sheet: arguments of `data.constellations`.
+    """
+    return {"audit": data.audit(audit), "constellations": data.constellations(*sheet)}
+
+
+def of_results(tables: Tables, arrays: Mapping[str, Arrays]) -> dict[str, Figure]:
+    """All other pictures.
+
+    Args:
+        tables: each of `TABLES`.
+        arrays: each of `ARRAYS`.
+
+    Returns:
+        Name of a picture -> figure. What must be known to read one, such as a bypassed denoiser, is
+        in its caption.
+    """
+    predictions, scores, examples = (
+        arrays[name] for name in ("predictions", "pis", "attribution_examples")
+    )
+    sheet = arrays["perturbations_sheet"]
+    masked = dict(zip(sheet["names"].tolist(), sheet["taken"], strict=True))
+    return {
+        # In training nothing was bypassed.
+        "training": accuracy.training(tables["training"]),
+        **_noted(_of_test(tables, predictions), predictions),
+        "perturbations": pis.perturbations(sheet["images"], masked, sheet["titles"].tolist()),
+        **_noted(_of_pis(tables, scores, _classes(predictions)), scores),
+        **_noted(_of_attribution(tables, examples), examples),
+    }
+
+
+def _noted(figures: dict[str, Figure], arrays: Arrays) -> dict[str, Figure]:
+    """The figures with the note that their stage left beside its arrays."""
+    note = str(arrays["note"])
+    return {name: add_note(figure, note) for name, figure in figures.items()}
+
+
+def _classes(predictions: Arrays) -> tuple[int, int]:
+    return len(predictions["modulations"]), len(predictions["snrs_db"])
+
+
+def _of_test(tables: Tables, predictions: Arrays) -> dict[str, Figure]:
+    """What the test part shows: predictions, accuracies and how far they are from the ceiling."""
+    scores = tables["per_class"]
+    modulation_scores = scores[scores["task"] == "modulation"]
+    source = str(predictions["snr_source"])
+    return {
+        "accuracy_by_snr": accuracy.accuracy_by_snr(
+            tables["accuracy_by_snr"], _classes(predictions)
+        ),
+        "per_class": accuracy.per_class(modulation_scores),
+        "snr_estimate": accuracy.snr_estimate(tables["snr_estimate"], source),
+        "confusion_modulation": accuracy.confusion(
+            predictions["modulation_true"],
+            predictions["modulation_pred"],
+            predictions["modulations"].tolist(),
+            "modulation",
+        ),
+        "confusion_snr": accuracy.confusion(
+            predictions["snr_true_db"],
+            predictions["snr_pred_db"],
+            predictions["snrs_db"].tolist(),
+            "SNR (dB)",
+        ),
+        "ceiling": accuracy.ceiling(tables["ceiling"]),
+    }
+
+
+def _of_pis(tables: Tables, scores: Arrays, classes: tuple[int, int]) -> dict[str, Figure]:
+    rows = tables["pis"]
+    baseline = {task: float(scores[f"{task}_baseline"].mean()) for task in rows["task"].unique()}
+    return {
+        "pis": pis.scores(rows),
+        "pis_regions": pis.regions(rows),
+        "degradation": pis.degradation(rows, baseline, classes),
+        "pis_heatmap": pis.heatmap(tables["pis_by_cell"]),
+    }
+
+
+def _of_attribution(tables: Tables, examples: Arrays) -> dict[str, Figure]:
+    joined = attribution.join_checks(tables["attribution"], tables["attribution_checks"])
+    figures = {"attribution": attribution.measures(joined)}
+    for task in ("modulation", "snr"):
+        shown = attribution.unpack_examples(examples, task)
+        figures[f"attribution_{task}"] = attribution.examples(shown)
+    return figures

@@ -1,0 +1,104 @@
+"""DVC's experiments as a table: what each changed, and how accurate its model is."""
+
+import logging
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pisces.config.presets import leaves
+from pisces.core.tasks import TASKS
+
+if TYPE_CHECKING:
+    from dvc.repo.experiments.serialize import ExpState
+
+METRICS = "metrics/evaluate.json"
+PARAMS = "params.yaml"
+WIDTH = 100
+NAME_WIDTH = 20
+CELL_WIDTH = 18
+CHANGED_WIDTH = WIDTH - NAME_WIDTH - 3 * CELL_WIDTH - 4
+
+
+def table() -> str:
+    """Every experiment of this commit, and the commit and the workspace, best joint accuracy first.
+
+    Returns:
+        Lines of at most 100 characters: name, accuracy in percent with its 95 % interval for each
+        task, and the params that differ from the commit's.
+
+    Raises:
+        ValueError: when there is nothing with an accuracy.
+    """
+    states = _states()
+    rows = [(state, _accuracies(state)) for state in states]
+    shown = [(state, found) for state, found in rows if found]
+    if not shown:
+        raise ValueError(f"nothing here has {METRICS}; make it with dvc repro or dvc exp run")
+
+    committed = next((_params(state) for state in states if state.rev != "workspace"), {})
+    shown.sort(key=lambda row: -row[1]["joint"]["accuracy"])
+    lines = [_line("experiment", TASKS, "changed")]
+    for state, found in shown:
+        cells = [_cell(found.get(task)) for task in TASKS]
+        changes = " ".join(_changes(committed, _params(state)))
+        name = "workspace" if state.rev == "workspace" else state.name or state.rev[:7]
+        first, *more = textwrap.wrap(changes, CHANGED_WIDTH) or [""]
+        lines.append(_line(name, cells, first))
+        lines += [f"{'':{WIDTH - CHANGED_WIDTH}}{part}" for part in more]
+    return "\n".join(lines)
+
+
+def _states() -> "list[ExpState]":
+    """The workspace, the commit and its experiments, as DVC knows them."""
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    with Repo() as repo:
+        found = repo.experiments.show()
+    states = list(found)
+    for state in found:
+        for one in state.experiments or []:
+            states += one.revs[:1]
+    return states
+
+
+def _accuracies(state: "ExpState") -> Mapping[str, Mapping[str, float]]:
+    """Task -> `accuracy`, `ci_low` and `ci_high`; empty for what has not been evaluated."""
+    content = _file(state, "metrics", METRICS)
+    return content if "accuracy" in content.get("joint", {}) else {}
+
+
+def _params(state: "ExpState") -> dict[str, Any]:
+    """Full name -> value of every key of params.yaml."""
+    return dict(leaves(_file(state, "params", PARAMS)))
+
+
+def _file(state: "ExpState", kind: str, path: str) -> dict[str, Any]:
+    """The content of a file of metrics or params; empty when there is none."""
+    files = getattr(state.data, kind, None) or {}
+    return files.get(path, {}).get("data") or {}
+
+
+def _changes(committed: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    """The params that differ, such as `train.lr=0.0003`."""
+    for key, value in values.items():
+        if committed.get(key, value) != value:
+            yield f"{key}={value}".replace(" ", "")
+
+
+def _cell(row: Mapping[str, float] | None) -> str:
+    """An accuracy in percent, with its interval."""
+    if row is None:
+        return "-"
+    accuracy, low, high = (100 * row[key] for key in ("accuracy", "ci_low", "ci_high"))
+    return f"{accuracy:.1f} ({low:.1f}-{high:.1f})"
+
+
+def _line(name: str, cells: Any, changes: str) -> str:
+    columns = [_cut(name, NAME_WIDTH).ljust(NAME_WIDTH)]
+    columns += [cell.ljust(CELL_WIDTH) for cell in cells]
+    return " ".join([*columns, changes]).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 2]}.."

@@ -1,0 +1,75 @@
+"""Back to the committed state: params, results, and every output that DVC's cache still has."""
+
+import logging
+import subprocess
+from typing import NamedTuple
+
+RECORDS = ("params.yaml", "dvc.lock", "metrics", "plots")
+"""What git holds of a run."""
+
+
+class Restored(NamedTuple):
+    """What came back, and what did not."""
+
+    records: list[str]
+    outputs: list[str]
+    missing: list[str]
+    """Outputs that the cache lacks. What lies in their place stays as it is."""
+    stashed: bool
+    """Whether uncommitted edits of tracked files were there, and are kept in git's stash."""
+
+
+def restore() -> Restored:
+    """Brings back the committed records and the cached outputs that go with them.
+
+    Nothing is deleted: an output that the cache lacks is left as it lies, and made again by the
+    next `dvc repro`. One that is replaced must be in the cache, or else DVC refuses.
+
+    Raises:
+        ValueError: outside a git repository with a commit, or when an output that would be
+            replaced is not in the cache.
+    """
+    records = _git("ls-tree", "-r", "--name-only", "HEAD", "--", *RECORDS)
+    if not records:
+        raise ValueError(f"the last commit holds none of {', '.join(RECORDS)}")
+    stashed = _stash()
+    _git("checkout", "HEAD", "--", *records)
+    try:
+        outputs, missing = _check_out()
+    except ValueError as error:
+        kept = "; your former edits are in git stash" if stashed else ""
+        raise ValueError(f"{error}{kept}") from error
+    return Restored(records, outputs, missing, stashed)
+
+
+def _stash() -> bool:
+    """Keeps all uncommitted edits of tracked files in git's stash; whether there are any."""
+    commit = _git("stash", "create", "before pisces restore")
+    if commit:
+        _git("stash", "store", "--message", "before pisces restore", *commit)
+    return bool(commit)
+
+
+def _git(*arguments: str) -> list[str]:
+    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise ValueError(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
+    return done.stdout.splitlines()
+
+
+def _check_out() -> tuple[list[str], list[str]]:
+    """Checks out the outputs that the cache has; names those, and the ones that it lacks."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    with Repo() as repo:
+        outs = [out for out in repo.index.outs if out.use_cache and out.hash_info]
+        cached = [str(out) for out in outs if not out.changed_cache()]
+        missing = sorted({str(out) for out in outs} - set(cached))
+        try:
+            if cached:
+                repo.checkout(targets=cached)
+        except DvcException as error:
+            raise ValueError(f"DVC cannot check out: {error}; then move that file away") from error
+    return cached, missing

@@ -1,0 +1,93 @@
+"""The headline numbers of the last run, in words for a terminal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pisces.core.files import read_json
+from pisces.core.tasks import TASKS
+
+if TYPE_CHECKING:
+    import pandas
+
+EVALUATION = Path("metrics/evaluate.json")
+PIS = Path("plots/pis.csv")
+CELLS = Path("plots/pis_by_cell.csv")
+"""Scores at the largest of perturb.levels_percent."""
+
+PICTURES = Path("plots")
+SIGN = (
+    "PIS: accuracy lost, over the share of pixels masked. Above 0 the model needs these pixels,",
+    "below 0 it does better without them. Excess: beyond as many random pixels.",
+)
+
+
+def read_scores(path: Path = PIS) -> "pandas.DataFrame":
+    """A table of the stage `pis`.
+
+    Raises:
+        FileNotFoundError: before that stage has run.
+    """
+    import pandas
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; make it with dvc repro pis")
+    return pandas.read_csv(path, dtype={"mask": str})  # some masks are named by numbers
+
+
+def summary() -> str:
+    """Accuracies, joint scores at the largest level, and where the pictures lie.
+
+    Raises:
+        FileNotFoundError: before the stages `evaluate` and `pis` have run.
+    """
+    if not EVALUATION.is_file():
+        raise FileNotFoundError(f"{EVALUATION} does not exist; make it with dvc repro")
+    scores = headline(read_scores(), read_scores(CELLS))
+    pictures = sorted(PICTURES.glob("*.png"))
+    lines = [
+        "",
+        "Test accuracy, with 95 % intervals",
+        *_accuracies(),
+        "",
+        "Perturbation Impact Score (joint), with 95 % intervals",
+        *[f"  {line}" for line in SIGN],
+        *_scores(scores),
+        "",
+        "Tables: metrics/*.json, plots/*.csv. Pictures:",
+        *[f"  {picture}" for picture in pictures],
+    ]
+    return "\n".join(lines)
+
+
+def headline(scores: "pandas.DataFrame", cells: "pandas.DataFrame") -> "pandas.DataFrame":
+    """The joint scores of top, bottom and random pixels at the largest of perturb.levels_percent.
+
+    Args:
+        scores: all of them, those at further levels for the curves among them.
+        cells: scores at that largest level alone, of the same rule.
+
+    Returns:
+        Some rows of `scores`, of the rule `exact` if there is one.
+    """
+    joint = scores[scores["task"] == "joint"]
+    rule = "exact" if (joint["rule"] == "exact").any() else "percentile"
+    at_level = joint["level_percent"] == cells["level_percent"].max()
+    return joint[(joint["rule"] == rule) & at_level]
+
+
+def _accuracies() -> Iterator[str]:
+    evaluation = read_json(EVALUATION)
+    for task in TASKS:
+        row = evaluation[task]
+        accuracy, low, high = (100 * row[key] for key in ("accuracy", "ci_low", "ci_high"))
+        yield f"  {task:<11}{accuracy:5.1f} %  ({low:.1f} to {high:.1f})"
+
+
+def _scores(scores: "pandas.DataFrame") -> Iterator[str]:
+    for row in scores.to_dict("records"):
+        name = f"{row['view']:<13}{row['mask']:<7}{row['level_percent']:>3g} %"
+        interval = f"({row['pis_ci_low']:.2f} to {row['pis_ci_high']:.2f})"
+        beyond = f"({row['excess_ci_low']:+.2f} to {row['excess_ci_high']:+.2f})"
+        score = f"{row['pis']:6.2f}  {interval:<18}"
+        yield f"  {name}  {score} excess {row['excess']:+.2f} {beyond}"

@@ -1,0 +1,87 @@
+"""Which frames a training takes: its data as a whole, and those of one epoch in their order."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pisces.core.seeding import generator
+from pisces.data.datasets import Loader, StoredFrames
+from pisces.inputs.base import IQ_SHARDS, FrameStore, Input, check_same_frames
+from pisces.inputs.waveform import IqStore
+from pisces.models.cldnn import Settings
+from pisces.training import curriculum
+from pisces.training.augmentation import Augmentation, Augmented
+from pisces.training.settings import NoiseAwareSettings, TrainingSettings
+
+
+class TrainingData(NamedTuple):
+    """What is trained on, and the settings that go with a kind of model."""
+
+    store: FrameStore
+    frames: IqStore | None
+    """The IQ behind `store`; needed only for augmentation that changes frames."""
+    parts: dict[str, np.ndarray]
+    """`train` and `validation`, each an index (n, 3)."""
+    input: Input
+    augmentation: Augmentation
+    cldnn: Settings | None = None
+    """What a `cldnn` is made of..."""
+    noise_aware: NoiseAwareSettings | None = None
+    """...and how it learns what is noise."""
+
+
+def frames_behind(store: FrameStore, data: Path) -> IqStore:
+    """The IQ frames behind `store`, which may be those themselves, of the data set below `data`.
+
+    Raises:
+        ValueError: when they are not those that the constellations were rendered from.
+    """
+    frames = IqStore(data / IQ_SHARDS)
+    check_same_frames(store, frames)
+    return frames
+
+
+def steps_of_epoch(frames: int, batch_size: int, processes: int) -> int:
+    """Steps of an epoch of so many frames.
+
+    A last batch counts when each process gets two frames of it: a single one has no variance for
+    batch normalisation to divide by.
+    """
+    full, rest = divmod(frames, batch_size)
+    return full + (rest >= 2 * processes)
+
+
+def frames_of_epoch(
+    data: TrainingData, config: TrainingSettings, seed: int, epoch: int, device: torch.device
+) -> tuple[Loader, np.ndarray]:
+    """The training frames of one epoch, shuffled, and varied where augmentation asks for it.
+
+    Where the curriculum admits fewer SNRs, each of their frames comes more often.
+
+    Args:
+        data: the frames and how they are varied.
+        config: curriculum, balance of the SNRs and batch size.
+        seed: root of every random choice.
+        epoch: counted from 1.
+        device: where batches are made.
+
+    Returns:
+        What makes batches of frames, and an index (n, 3) of as many as there are training frames.
+    """
+    store, index = data.store, data.parts["train"]
+    admitted = curriculum.admitted(epoch, config.curriculum_epochs, store.snrs_db)
+    taking_part = index[admitted[index[:, 1]]]
+    order = generator(seed, "shuffle", epoch).permutation(taking_part)
+    if config.snr_balance:
+        rng = generator(seed, "balance", epoch)
+        order = curriculum.balanced(order, config.snr_balance, rng)
+    order = np.resize(order, index.shape)
+
+    if not data.augmentation.changes_frames:
+        return StoredFrames(store, device), order
+    assert data.frames is not None, "augmentation needs the IQ frames"
+    snrs_db = np.array(store.snrs_db)[admitted].tolist()
+    varied = Augmented(store, data.frames, data.augmentation, seed, epoch, snrs_db, device)
+    return varied, order

@@ -1,0 +1,174 @@
+"""What a training minimises: the protocol between the loop and a kind of model, and its plain form.
+
+The loop knows neither losses nor model families: it asks an `Objective`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from pisces.core.tasks import HEADS
+from pisces.data.datasets import Batch
+from pisces.models.heads import positions
+from pisces.training import losses, weighting
+from pisces.training.augmentation import Mix, draw_mix
+from pisces.training.frames import TrainingData
+from pisces.training.settings import TrainingSettings
+from pisces.training.weighting import Weighting
+
+Predictions = tuple[torch.Tensor, torch.Tensor]
+"""Modulation logits (n, modulations) and SNR scores (n, SNRs)."""
+
+
+class LossValues(NamedTuple):
+    """What a model predicts of a batch, and what that costs: means over the frames, unweighted."""
+
+    predictions: Predictions
+    tasks: torch.Tensor
+    """Of the two tasks, (2,)."""
+    auxiliary: dict[str, torch.Tensor]
+    """Name -> the losses there are beside them."""
+
+
+class Objective(Protocol):
+    """What the training loop asks for; epochs are counted from 1."""
+
+    weighting: Weighting
+    """How much each task counts; its parameters are trained with those of the model."""
+    auxiliary: Sequence[str]
+    """Names of the losses beside those of the tasks."""
+    forward_methods: Sequence[str]
+    """Methods of the model that `training_losses` calls beside `forward`."""
+    observed: Sequence[str]
+    """What `observe` notes of each validation frame; nothing where there are no names."""
+    calibration_batches: int
+    """Batches of training frames that `calibrate` takes before the first epoch; 0 for none."""
+    unsettled_epochs: int
+    """Epochs at the start of which early stopping takes no account."""
+
+    def calibrate(self, model: nn.Module, batches: Iterable[Batch]) -> None:
+        """Sets in closed form what the model knows of some training frames before it is trained."""
+
+    def training_losses(
+        self, model: nn.Module, batch: Batch, epoch: int, rng: np.random.Generator
+    ) -> LossValues:
+        """Predictions and losses of a batch in training, which `rng` varies."""
+        ...
+
+    def validation_losses(self, predictions: Predictions, batch: Batch) -> LossValues:
+        """The losses of the tasks alone, of predictions about the batch as it is."""
+        ...
+
+    def total(self, values: LossValues, epoch: int) -> torch.Tensor:
+        """The scalar that is minimised."""
+        ...
+
+    def learns_tasks(self, epoch: int) -> bool:
+        """Whether the losses of the tasks count in an epoch."""
+        ...
+
+    def frozen(self, model: nn.Module, epoch: int) -> list[nn.Parameter]:
+        """Parameters, of the model and of `weighting`, that take no step in an epoch."""
+        ...
+
+    def columns(self, epoch: int) -> dict[str, float]:
+        """What the row of an epoch says of it beside losses and accuracies."""
+        ...
+
+    def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """Numbers (len(observed), n) about validation frames of labels `snr_db` (n,)."""
+        ...
+
+    def report(self, observed: np.ndarray) -> dict[str, float]:
+        """Columns that sum up the observations (len(observed), n) of all validation frames."""
+        ...
+
+
+class JointObjective:
+    """Modulation and SNR together, each by its loss, weighted against each other.
+
+    Args:
+        data: says what the classes are, and how inputs are mixed.
+        config: names the losses and the weighting.
+        device: where the model is.
+    """
+
+    auxiliary: Sequence[str] = ()
+    forward_methods: Sequence[str] = ()
+    observed: Sequence[str] = ()
+    calibration_batches = 0
+    unsettled_epochs = 0
+
+    def __init__(self, data: TrainingData, config: TrainingSettings, device: torch.device):
+        self.input, self.augmentation, self.config = data.input, data.augmentation, config
+        snrs_db = data.store.snrs_db
+        self.snrs_db = torch.tensor(snrs_db, dtype=torch.float32, device=device)
+        self.positions = positions(snrs_db).to(device)
+        self.weighting = weighting.build(
+            config.weighting,
+            len(HEADS),
+            min_share=config.min_task_weight,
+            temperature=config.temperature,
+            fixed=config.task_weights,
+        ).to(device)
+
+    def calibrate(self, model: nn.Module, batches: Iterable[Batch]) -> None:
+        pass
+
+    def training_losses(
+        self, model: nn.Module, batch: Batch, epoch: int, rng: np.random.Generator
+    ) -> LossValues:
+        inputs = self.input.tensors(batch.stored)
+        mix = draw_mix(self.augmentation, self.snrs_db[batch.snr], rng)
+        predictions, auxiliary = self._forward(model, inputs, mix, batch, epoch, rng)
+        return LossValues(predictions, self._task_losses(predictions, batch, mix), auxiliary)
+
+    def validation_losses(self, predictions: Predictions, batch: Batch) -> LossValues:
+        return LossValues(predictions, self._task_losses(predictions, batch, None), {})
+
+    def total(self, values: LossValues, epoch: int) -> torch.Tensor:  # noqa: ARG002
+        return self.weighting(values.tasks)
+
+    def learns_tasks(self, epoch: int) -> bool:  # noqa: ARG002
+        return True
+
+    def frozen(self, model: nn.Module, epoch: int) -> list[nn.Parameter]:  # noqa: ARG002
+        return []
+
+    def columns(self, epoch: int) -> dict[str, float]:  # noqa: ARG002
+        return {}
+
+    def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError("nothing is observed")
+
+    def report(self, observed: np.ndarray) -> dict[str, float]:  # noqa: ARG002
+        return {}
+
+    def _forward(
+        self,
+        model: nn.Module,
+        inputs: torch.Tensor,
+        mix: Mix | None,
+        batch: Batch,  # noqa: ARG002
+        epoch: int,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> tuple[Predictions, dict[str, torch.Tensor]]:
+        """Predictions about the inputs, mixed by `mix`, and auxiliary losses."""
+        return model(mix(inputs) if mix else inputs), {}
+
+    def _task_losses(self, predictions: Predictions, batch: Batch, mix: Mix | None) -> torch.Tensor:
+        """Mean losses (2,) of the predictions, for labels mixed as the inputs are."""
+        logits, scores = predictions
+
+        def modulation(target: torch.Tensor) -> torch.Tensor:
+            return losses.modulation_loss(logits, target, self.config.label_smoothing)
+
+        def snr(target: torch.Tensor) -> torch.Tensor:
+            return losses.snr_loss(self.config.snr_loss, scores, target, self.positions)
+
+        pairs = ((modulation, batch.modulation), (snr, batch.snr))
+        means = [mix.loss(loss, target) if mix else loss(target).mean() for loss, target in pairs]
+        return torch.stack(means)

@@ -1,0 +1,63 @@
+"""What the tests of pictures share: reading figures back, and whether they can be printed."""
+
+from itertools import product
+
+import numpy as np
+
+
+def labels(axes) -> tuple[str, str]:
+    return axes.get_xlabel(), axes.get_ylabel()
+
+
+def line(axes, label: str) -> np.ndarray:
+    """Points (n, 2) of the line with this name in the legend."""
+    (found,) = (one for one in axes.get_lines() if one.get_label() == label)
+    assert label in [text.get_text() for text in axes.get_legend().get_texts()]
+    return np.column_stack([found.get_xdata(), found.get_ydata()]).astype(float)
+
+
+def legend(figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def boxes_in_inches(figure) -> tuple[list, list]:
+    """Extents, once drawn, of panels with labels, and of the words around: caption, legend."""
+    figure.draw_without_rendering()
+    around = [figure._suptitle, *figure.legends]
+    to_inches = figure.dpi_scale_trans.inverted()
+    panels = [axes.get_tightbbox().transformed(to_inches) for axes in figure.axes if axes.axison]
+    return panels, [one.get_window_extent().transformed(to_inches) for one in around]
+
+
+def assert_printable(figure) -> None:
+    """Nothing is cut off, the words lie on no panel, and all fits on a page."""
+    width, height = figure.get_size_inches()
+    assert width <= 10
+    assert height <= 10
+    panels, words = boxes_in_inches(figure)
+    for box in (*panels, *words):
+        assert min(box.x0, box.y0) >= -0.01
+        assert box.x1 <= width + 0.01
+        assert box.y1 <= height + 0.01
+    assert not any(word.overlaps(panel) for word, panel in product(words, panels))
+
+
+def pis_row(view: str, rule: str, mask: str, task: str, value: float, **more) -> dict:
+    """A row of a PIS table; it differs from its control unless `more` says otherwise."""
+    row = {
+        "view": view,
+        "rule": rule,
+        "mask": mask,
+        "level_percent": np.nan,
+        "task": task,
+        "n": 321,
+        "accuracy": 0.5,
+        "fraction_lit": 0.1,
+    }
+    row |= {
+        "pis": value,
+        "pis_ci_low": value - 0.5,
+        "pis_ci_high": value + 0.25,
+        "control_count_pis": -value,
+    }
+    return row | {"p_count_holm": 0.01} | more

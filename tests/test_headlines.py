@@ -1,0 +1,65 @@
+"""The committed metrics are headlines: few numbers under short, fixed keys."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+METRICS = Path(__file__).parents[1] / "metrics"
+MOST = {
+    "evaluate": 15,
+    "pis": 12,
+    "attribution": 4,
+    "limits": 2,
+    "audit": 3,
+    "train": 3,
+}
+"""Numbers of each file, 39 of the 40 that fit on a screen."""
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of every leaf."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def read(stage: str) -> dict[str, Any]:
+    return dict(flat(json.loads((METRICS / f"{stage}.json").read_text())))
+
+
+def test_these_are_the_files():
+    assert {path.stem for path in METRICS.glob("*.json")} == set(MOST)
+    assert sum(MOST.values()) <= 40
+
+
+@pytest.mark.parametrize("stage", MOST)
+def test_few_numbers_and_nothing_else(stage):
+    values = read(stage)
+    assert 0 < len(values) <= MOST[stage]
+    for key, value in values.items():
+        assert type(value) in (int, float), f"{key} = {value!r} is no number"
+
+
+@pytest.mark.parametrize("stage", MOST)
+def test_keys_fit_a_narrow_column(stage):
+    too_long = [key for key in read(stage) if len(key) > 22]
+    assert too_long == []
+
+
+def test_keys_of_evaluate():
+    interval = ("accuracy", "ci_low", "ci_high")
+    expected = {f"{task}.{name}" for task in ("modulation", "snr", "joint") for name in interval}
+    expected |= {"modulation.macro_f1", "snr.macro_f1", "snr.mae_db"}
+    bands = {f"band.{name}" for name in ("low", "middle", "high")}
+
+    found = set(read("evaluate"))
+    assert found - bands == expected
+
+
+def test_keys_of_limits():
+    assert set(read("limits")) == {"modulation.gap_points", "snr.gap_points"}

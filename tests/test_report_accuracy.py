@@ -1,0 +1,226 @@
+"""Pictures of accuracy carry units, chance lines and numbers of frames, and show their data."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pisces.core.seeding import generator
+from pisces.evaluation import metrics
+from pisces.report import accuracy
+from tests.figures import assert_printable, labels, legend, line
+
+
+def test_training():
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "train_loss": [3.0, 2.0], "validation_loss": [3.5, 2.5]}
+    )
+    for share, task in zip((0.2, 0.3, 0.1), ("modulation", "snr", "joint"), strict=True):
+        history[f"validation_{task}_accuracy"] = [share, 2 * share]
+        history[f"{task}_weight"] = [0.5, share]
+    loss, right, weight = accuracy.training(history).axes
+    assert labels(loss) == ("Epoch", "Loss, both tasks")
+    assert labels(right) == ("Epoch", "Validation accuracy (%)")
+    assert labels(weight) == ("Epoch", "Share of the loss weight")
+    assert (right.get_ylim(), weight.get_ylim()) == ((0, 100), (0, 1))
+    assert not any(
+        one.get_clip_on() for axes in (right, weight) for one in axes.get_lines()
+    )  # markers at the ends are whole
+    assert line(loss, "Train").tolist() == [[1, 3], [2, 2]]
+    assert line(loss, "Validation").tolist() == [[1, 3.5], [2, 2.5]]
+    assert line(right, "SNR") == pytest.approx(np.array([[1, 30], [2, 60]]))
+    assert line(weight, "Modulation") == pytest.approx(np.array([[1, 0.5], [2, 0.2]]))
+
+
+def test_training_with_phases_shows_them_and_what_was_learnt_beside_the_tasks():
+    history = pd.DataFrame(
+        {"epoch": [1, 2, 3, 4], "phase": [0, 1, 3, 3], "train_loss": 1.0, "validation_loss": 1.0}
+    )
+    for task in ("modulation", "snr", "joint"):
+        history[f"validation_{task}_accuracy"] = history[f"{task}_weight"] = 0.5
+    history["train_denoising_loss"], history["train_features_loss"] = (
+        [4.0, 3.0, 2.0, 1.0],
+        [np.nan, 0.5, 0.4, 0.3],
+    )
+    figure = accuracy.training(history)
+    *_, auxiliary = figure.axes
+    assert line(auxiliary, "Denoising")[:, 1].tolist() == [4, 3, 2, 1]
+    assert line(auxiliary, "Features")[1:, 1].tolist() == [0.5, 0.4, 0.3]
+    assert [text.get_text() for text in auxiliary.get_legend().get_texts()] == [
+        "Denoising",
+        "Features",
+    ]
+    for axes in figure.axes:
+        assert [one.get_xdata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"] == [
+            1.5,
+            2.5,
+        ]
+    assert figure.get_suptitle() == "Dotted: phases b1, c begin"
+    assert_printable(figure)
+    assert auxiliary.get_yscale() == "log"
+    nothing = accuracy.training(
+        history.assign(train_denoising_loss=0.0, train_features_loss=0.0)
+    ).axes[-1]
+    assert nothing.get_yscale() == "linear"
+
+
+def test_confusion_is_in_percent_of_the_true_class():
+    true, predicted = np.array(list("aaaabb")), np.array(list("aaabcb"))
+    axes, bar = accuracy.confusion(true, predicted, ("a", "b", "c"), "modulation").axes
+    assert labels(axes) == ("Predicted modulation", "True modulation")
+    image = axes.images[0]
+    assert image.get_array().tolist() == [[75, 25, 0], [0, 50, 50], [0, 0, 0]]  # rows are the truth
+    assert image.get_clim() == (0, 100)
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "75",
+        (1, 0): "25",
+        (1, 1): "50",
+        (2, 1): "50",
+    }
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == ["a", "b", "c"]
+    assert axes.get_title() == "n = 6"
+    assert bar.get_ylabel() == "Share of the true class (%)"
+
+
+def test_per_class_is_sorted_by_family():
+    scores = pd.DataFrame(
+        {
+            "label": ["16QAM", "8ASK", "QPSK"],
+            "f1": [0.1, 0.2, 0.3],
+            "precision": [0.4, 0.5, 0.6],
+            "recall": [0.7, 0.8, 0.9],
+        }
+    )
+    (axes,) = accuracy.per_class(scores.assign(frames=[4, 5, 6])).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["8ASK", "QPSK", "16QAM"]
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([20, 30, 10])
+    assert line(axes, "Precision")[:, 1] == pytest.approx([50, 60, 40])
+    assert line(axes, "Recall")[:, 1] == pytest.approx([80, 90, 70])
+    assert labels(axes) == ("Modulation, n = 15 frames", "Score (%)")
+    assert axes.get_ylim() == (0, 100)
+    assert not any(
+        one.get_clip_on() for one in axes.get_lines()
+    )  # markers at 0 and 100 % are whole
+
+
+def test_accuracy_by_snr_has_chance_lines_and_intervals():
+    rng = generator(1, "test accuracy by SNR")
+    snr = np.repeat([-10, 0, 20], [40, 30, 50])
+    predictions = {"snr_true_db": snr, "snr_pred_db": rng.permutation(snr)}
+    predictions |= {
+        "modulation_true": np.full(120, "QPSK"),
+        "modulation_pred": rng.choice(["QPSK", "8PSK"], 120),
+    }
+    rows = metrics.accuracy_by_snr(predictions)
+    (axes,) = accuracy.accuracy_by_snr(rows, (4, 5)).axes
+    assert labels(axes) == ("SNR (dB)", "Accuracy (%)")
+    assert axes.get_ylim() == (0, 100)
+    for label, task in (("Modulation", "modulation"), ("SNR", "snr"), ("Joint", "joint")):
+        assert line(axes, label) == pytest.approx(np.column_stack([[-10, 0, 20], 100 * rows[task]]))
+    assert not any(
+        one.get_clip_on() for one in axes.get_lines() if one.get_marker() != "None"
+    )  # markers at 0 and 100 % are whole
+    dotted = [one.get_ydata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"]
+    assert dotted == pytest.approx([100 / 4, 100 / 5, 100 / 20])
+    assert len(axes.collections) == 3
+    for band, task in zip(axes.collections, ("modulation", "snr", "joint"), strict=True):
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert heights.min() == pytest.approx(100 * rows[f"{task}_ci_low"].min())
+        assert heights.max() == pytest.approx(100 * rows[f"{task}_ci_high"].max())
+    assert "n = 30 or more a point; dotted: chance" in axes.get_title()
+    assert "95 % Wilson interval" in axes.get_title()
+
+
+def test_snr_estimate_shows_the_estimates_and_how_far_they_are_off():
+    rows = pd.DataFrame({"snr_db": [-10, 0, 20], "frames": [5, 7, 7], "mean_db": [-8.0, 0.5, 17.0]})
+    rows = rows.assign(std_db=1.0, low_db=rows["mean_db"] - 1, high_db=rows["mean_db"] + 2)
+    figure = accuracy.snr_estimate(rows, "the estimated noise fraction")
+    estimate, error = figure.axes
+    assert line(estimate, "Mean").tolist() == [[-10, -8], [0, 0.5], [20, 17]]
+    assert line(estimate, "Perfect").tolist() == [[-10, -10], [0, 0], [20, 20]]
+    assert error.get_lines()[0].get_xydata().tolist() == [[-10, 2], [0, 0.5], [20, -3]]
+    for axes, offset in ((estimate, 0), (error, rows["snr_db"])):
+        ends = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert set(ends) >= {*(rows["low_db"] - offset), *(rows["high_db"] - offset)}
+    assert (labels(estimate)[1], *labels(error)) == (
+        "Estimated SNR (dB)",
+        "SNR label (dB)",
+        "Estimate minus label (dB)",
+    )
+    assert (
+        figure.get_suptitle()
+        == "Estimate: the estimated noise fraction; n = 5 to 7 frames per label"
+    )
+
+
+@pytest.fixture
+def ceiling_rows() -> pd.DataFrame:
+    """Accuracies that tell where they came from.
+
+    Ceiling 0.9, model 0.5, references 0.3 and 0.4, chance 0.1, each 0.05 more for the SNR.
+    """
+    series = {
+        "modulation": ("ceiling", "model", "cumulants", "chance"),
+        "snr": ("ceiling", "model", "noise floor", "m2m4", "chance"),
+    }
+    accuracy = {
+        "ceiling": 0.9,
+        "model": 0.5,
+        "cumulants": 0.3,
+        "noise floor": 0.3,
+        "m2m4": 0.4,
+        "chance": 0.1,
+    }
+    n = {"ceiling": 1600, "chance": 0}
+    rows = [
+        {
+            "snr_db": snr_db,
+            "task": task,
+            "series": name,
+            "accuracy": accuracy[name] + 0.05 * (task == "snr"),
+            "n": n.get(name, 136),
+        }
+        for task, names in series.items()
+        for name, snr_db in product(names, (-10, 0, 20))
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(ci_low=table["accuracy"] - 0.04, ci_high=table["accuracy"] + 0.02)
+
+
+def test_ceiling(ceiling_rows):
+    figure = accuracy.ceiling(ceiling_rows)
+    assert_printable(figure)
+    modulation, snr = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["Modulation", "SNR"]
+    assert (*labels(modulation), *labels(snr)) == ("SNR (dB)", "Accuracy (%)", "SNR (dB)", "")
+    assert modulation.get_ylim() == snr.get_ylim() == (0, 102)  # room for a line at 100 %
+    drawn = [
+        {one.get_label(): one.get_xydata().tolist() for one in axes.get_lines()}
+        for axes in figure.axes
+    ]
+    expected = (
+        {"Ceiling": 90, "Model": 50, "Cumulants": 30, "Chance": 10},
+        {"Ceiling": 95, "Model": 55, "Noise floor": 35, "M2M4": 45},
+    )
+    for found, values in zip(drawn, expected, strict=True):
+        for name, percent in values.items():
+            assert found[name] == pytest.approx(
+                np.array([[-10, percent], [0, percent], [20, percent]])
+            )
+    bands = (
+        modulation.collections[[one.get_label() for one in modulation.get_lines()].index("Model")]
+        .get_paths()[0]
+        .vertices[:, 1]
+    )
+    assert (bands.min(), bands.max()) == pytest.approx((46, 52))
+    assert legend(figure) == ["Ceiling", "Model", "Cumulants", "Noise floor", "M2M4", "Chance"]
+    assert "n = 136 frames a point; ceiling: n = 1600 trials" in figure._suptitle.get_text()
+
+
+def test_ceiling_of_one_task(ceiling_rows):
+    figure = accuracy.ceiling(ceiling_rows[ceiling_rows["task"] == "snr"])
+    assert [axes.get_title() for axes in figure.axes] == ["SNR"]
+    assert legend(figure) == ["Ceiling", "Model", "Noise floor", "M2M4", "Chance"]
+    assert labels(figure.axes[0]) == ("SNR (dB)", "Accuracy (%)")
