@@ -1,9 +1,9 @@
-"""Stage `attribute`: model + test frames -> attribution methods and PIS's ranking on one scale."""
+"""Stage `attribute`: model + test frames -> attribution methods and PIS's ranking, measured."""
 
 from pathlib import Path
 
 from pisces.attribution import compare
-from pisces.attribution.scenes import ExplainedModel
+from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
 from pisces.core import files

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from pisces import models
-from pisces.attribution import compare, controls, judge, methods, patterns, sanity, scenes
+from pisces.attribution import compare, controls, mask_drops, method_measures, methods, sanity
 from pisces.attribution.controls import ControlModel
 from pisces.attribution.examples import examples
+from pisces.attribution.explained_model import ExplainedModel, attributed_scores, predict_batch
 from pisces.attribution.faithfulness import CURVES
-from pisces.attribution.judge import Judged
+from pisces.attribution.mask_drops import MaskDrops
+from pisces.attribution.method_measures import MethodMeasures
 from pisces.attribution.methods import Method
-from pisces.attribution.patterns import Pattern
-from pisces.attribution.scenes import ExplainedModel, make_scene
 from pisces.attribution.settings import AttributionSettings
 from pisces.core import files
 from pisces.core.tasks import HEADS
@@ -102,8 +102,8 @@ def few(data: BinStore) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def judged(explained, chosen, few) -> Judged:
-    return judge.judge(explained, chosen, SETTINGS, few, few[:4])
+def measured(explained, chosen, few) -> MethodMeasures:
+    return method_measures.measure_methods(explained, chosen, SETTINGS, few, few[:4])
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +122,8 @@ def value(measures: pd.DataFrame, task: str, method: str, measure: str) -> float
 
 
 @pytest.mark.parametrize("task", HEADS)
-def test_of_a_linear_model_the_gradient_method_is_exact_and_no_other(judged, task):
-    measures = judged.measures(1, 100)
+def test_of_a_linear_model_the_gradient_method_is_exact_and_no_other(measured, task):
+    measures = measured.measures_table(1, 100)
     # Whatever lit pixels go, the score falls by their parts in it: no infidelity but rounding,
     # relative to what a map of noise leaves.
     exact = {m: value(measures, task, "integrated_gradients", m) for m in measures["measure"]}
@@ -134,8 +134,8 @@ def test_of_a_linear_model_the_gradient_method_is_exact_and_no_other(judged, tas
     assert value(measures, task, "brightness", "agreement") == pytest.approx(1)
 
 
-def test_costs_are_passes_a_frame(judged):
-    measures = judged.measures(1, 10)
+def test_costs_are_passes_a_frame(measured):
+    measures = measured.measures_table(1, 10)
     passes = {
         m: [value(measures, "snr", m, f"{way}_passes") for way in ("forward", "backward")]
         for m in METHODS
@@ -149,17 +149,17 @@ def test_costs_are_passes_a_frame(judged):
     }
 
 
-def test_curves_begin_with_the_whole_frame_and_end_dark(explained, judged, few):
-    table = judged.curves(1, 10)
+def test_curves_begin_with_the_whole_frame_and_end_dark(explained, measured, few):
+    table = measured.curves_table(1, 10)
     names = ["task", "method", "curve", "level_percent"]
     curves = table.set_index(names)["probability"].sort_index()
-    scene = make_scene(explained, few)
+    batch = predict_batch(explained, few)
     with torch.no_grad():
-        whole = explained.model(scene.images)
-        dark = explained.model(torch.zeros_like(scene.images))
+        whole = explained.model(batch.images)
+        dark = explained.model(torch.zeros_like(batch.images))
 
     for task, *logits in zip(HEADS, whole, dark, strict=True):
-        classes = scene.predicted[task][:, None]
+        classes = batch.predicted[task][:, None]
         ends = [float(one.softmax(1).gather(1, classes).mean()) for one in logits]
         for method in METHODS:
             deletion, insertion = (curves[task, method, name] for name in CURVES)
@@ -167,24 +167,24 @@ def test_curves_begin_with_the_whole_frame_and_end_dark(explained, judged, few):
             assert [insertion[100], insertion[0]] == pytest.approx(ends, abs=1e-6)
 
 
-def assert_alike(again, judged, rtol: float, atol: float) -> None:
-    for key, measures in judged.found.items():
+def assert_alike(again, measured, rtol: float, atol: float) -> None:
+    for key, measures in measured.measures.items():
         for name, values in measures.items():
             np.testing.assert_allclose(
-                again.found[key][name], values, rtol=rtol, atol=atol, err_msg=f"{key} {name}"
+                again.measures[key][name], values, rtol=rtol, atol=atol, err_msg=f"{key} {name}"
             )
 
 
-def test_the_batch_does_not_matter(explained, chosen, judged, few, monkeypatch):
-    monkeypatch.setattr(judge, "BATCH", 4)
-    again = judge.judge(explained, chosen, SETTINGS, few, few[:4])
-    assert_alike(again, judged, rtol=1e-4, atol=1e-6)
+def test_the_batch_does_not_matter(explained, chosen, measured, few, monkeypatch):
+    monkeypatch.setattr(method_measures, "BATCH", 4)
+    again = method_measures.measure_methods(explained, chosen, SETTINGS, few, few[:4])
+    assert_alike(again, measured, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
-def own_pattern(explained, plan) -> Pattern:
-    masks = patterns.compared_masks(plan, 5)
-    return patterns.pattern(explained, explained.model, plan, masks)
+def own_drops(explained, plan) -> MaskDrops:
+    masks = mask_drops.masks_to_compare(plan, 5)
+    return mask_drops.measure_mask_drops(explained, explained.model, plan, masks)
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +199,13 @@ def other(explained) -> Linear:
 
 
 @pytest.fixture(scope="module")
-def checks(explained, chosen, few, own_pattern, plan, other) -> pd.DataFrame:
+def checks(explained, chosen, few, own_drops, plan, other) -> pd.DataFrame:
     """Of a control model without anything in common, and of the model itself in its place."""
     twins = [
         ControlModel("weights", 1.0, other, {}),
         ControlModel("labels", 1.0, explained.model, {"modulation": 0.25, "snr": 0.5}),
     ]
-    return sanity.check(explained, chosen, SETTINGS, few, iter(twins), own_pattern, plan)
+    return sanity.check(explained, chosen, SETTINGS, few, iter(twins), own_drops, plan)
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -228,18 +228,18 @@ def test_what_ignores_the_model_survives_its_loss_and_what_follows_it_does_not(c
 
 
 def test_the_pattern_of_pis_is_what_each_mask_costs_the_predicted_class(
-    data, explained, plan, own_pattern
+    data, explained, plan, own_drops
 ):
     """Counted by hand for one mask: probabilities of the whole frames' predictions, and after."""
-    named = {(mask.rule, mask.level_percent) for mask in own_pattern.masks}
+    named = {(mask.rule, mask.level_percent) for mask in own_drops.masks}
     assert named == {("exact", 5), ("ring", None), ("cluster", None)}
 
-    symbol_cores = [(mask.view, mask.name) == ("symbol", "core") for mask in own_pattern.masks]
+    symbol_cores = [(mask.view, mask.name) == ("symbol", "core") for mask in own_drops.masks]
     place = symbol_cores.index(True)
     frames = plan.frame
-    counts = make_scene(explained, frames).counts
+    counts = predict_batch(explained, frames).counts
     masked = counts.clone()
-    core = own_pattern.masks[place]
+    core = own_drops.masks[place]
     pixels, offsets = plan.pixels(data, 0, len(frames), [core])[core]
     for i in range(len(frames)):
         masked[i, pixels[offsets[i] : offsets[i + 1]]] = 0
@@ -252,28 +252,28 @@ def test_the_pattern_of_pis_is_what_each_mask_costs_the_predicted_class(
     whole, after = probabilities(counts), probabilities(masked)
     predicted = whole.argmax(2, keepdim=True)
     expected = (whole.gather(2, predicted) - after.gather(2, predicted)).mean((1, 2))
-    assert own_pattern.drops[place] == pytest.approx(expected.numpy(), abs=1e-6)
+    assert own_drops.drops[place] == pytest.approx(expected.numpy(), abs=1e-6)
     assert np.abs(expected.numpy()).max() > 1e-3
 
 
-def test_a_pattern_of_few_masks_is_not_judged(explained, plan, own_pattern, other):
-    another = patterns.pattern(explained, other, plan, own_pattern.masks)
+def test_a_pattern_of_few_masks_is_not_judged(explained, plan, own_drops, other):
+    another = mask_drops.measure_mask_drops(explained, other, plan, own_drops.masks)
     rng = np.random.default_rng(1)
 
-    few_own, few_other = (Pattern(one.masks[:4], one.drops[:4]) for one in (own_pattern, another))
-    survival = sanity.pattern_survives(few_own, few_other, "snr", rng, 100)
-    assert (survival.n, survival.verdict) == (4, "unknown")
+    few_own, few_other = (MaskDrops(one.masks[:4], one.drops[:4]) for one in (own_drops, another))
+    similarity = sanity.similarity_of_drops(few_own, few_other, "snr", 100, rng)
+    assert (similarity.n, similarity.survives) == (4, "unknown")
 
     for task in HEADS:
-        survival = sanity.pattern_survives(own_pattern, another, task, rng, 100)
-        assert survival.ci_low < survival.correlation < 0.9
+        similarity = sanity.similarity_of_drops(own_drops, another, task, 100, rng)
+        assert similarity.ci_low < similarity.correlation < 0.9
 
 
 def test_percentile_masks_make_a_pattern_where_there_are_no_exact_ones(data, few):
     settings = replace(MASKS, rules=("percentile",), curve_percent=(), regions=())
     built = masks.build(data.render.views, settings, data.render.size)
     plan = PerturbationPlan(few, tuple(built), settings, 1, data.render)
-    found = patterns.compared_masks(plan, 5)
+    found = mask_drops.masks_to_compare(plan, 5)
     assert {(mask.rule, mask.level_percent) for mask in found} == {("percentile", 5)}
 
 
@@ -296,8 +296,8 @@ def test_control_models_lose_ever_more_and_the_last_never_learnt(data):
         assert not control.training
 
 
-def test_the_headline_is_the_best_method_and_the_random_baseline(judged):
-    measures = judged.measures(1, 10)
+def test_the_headline_is_the_best_method_and_the_random_baseline(measured):
+    measures = measured.measures_table(1, 10)
     area = (measures["measure"] == "deletion_area") & (measures["task"] == "snr")
     for method, value in {"brightness": 0.1, "random": 0.6, "occlusion": 0.4}.items():
         measures.loc[area & (measures["method"] == method), "value"] = value
@@ -308,11 +308,11 @@ def test_the_headline_is_the_best_method_and_the_random_baseline(judged):
 
 
 def test_examples_show_each_modulation_at_its_highest_snr_in_the_view_that_costs_most(
-    explained, chosen, few, judged, own_pattern
+    explained, chosen, few, measured, own_drops
 ):
-    in_noise = [[0.0, float(mask.view == "noise")] for mask in own_pattern.masks]
-    costly = Pattern(own_pattern.masks, np.array(in_noise))
-    shown = examples(explained, chosen, few, judged, costly, "snr")
+    in_noise = [[0.0, float(mask.view == "noise")] for mask in own_drops.masks]
+    costly = MaskDrops(own_drops.masks, np.array(in_noise))
+    shown = examples(explained, chosen, few, measured, costly, "snr")
     assert shown.titles == [f"{name}, 20 dB\nnoise" for name in explained.data.modulations]
 
     size = explained.data.render.size
@@ -325,15 +325,15 @@ def test_examples_show_each_modulation_at_its_highest_snr_in_the_view_that_costs
     assert found.tolist() == [masks.exact_size(n, 5) for n in lit]
 
     for method, curves in shown.curves.items():
-        of_first = judged.found["snr", method]["deletion"][few[:, 0] == 0]
+        of_first = measured.measures["snr", method]["deletion"][few[:, 0] == 0]
         assert curves[0] == pytest.approx(of_first.mean(0))
     assert shown.frames == 3
 
 
 def test_examples_are_arrays_that_need_no_pickle(
-    explained, chosen, few, judged, own_pattern, tmp_path
+    explained, chosen, few, measured, own_drops, tmp_path
 ):
-    shown = examples(explained, chosen, few, judged, own_pattern, "snr")
+    shown = examples(explained, chosen, few, measured, own_drops, "snr")
     files.write_npz(tmp_path / "examples.npz", shown.arrays("snr"))
     with np.load(tmp_path / "examples.npz", allow_pickle=False) as stored:
         assert stored["snr_titles"].tolist() == shown.titles
@@ -351,19 +351,19 @@ def test_examples_are_arrays_that_need_no_pickle(
 def test_brightness_ranks_points_however_they_are_drawn(data, few, explained):
     drawing = Drawing(data.render, draw("gaussian"))
     smooth = explained_model(explained.model, drawing, data)
-    scene = make_scene(smooth, few)
+    batch = predict_batch(smooth, few)
     brightness = methods.build("brightness", SETTINGS, 1)
-    scores = scenes.attributed_scores(smooth, brightness, smooth.model, scene, "snr")
-    assert (scores == scene.counts.numpy()).all()
+    scores = attributed_scores(smooth, brightness, smooth.model, batch, "snr")
+    assert (scores == batch.counts.numpy()).all()
 
 
 def test_frames_are_picked_at_random_and_the_same_each_time():
     index = np.arange(300).reshape(100, 3)
-    picked = [controls.some_of(index, 10, np.random.default_rng(1)) for _ in range(2)]
+    picked = [controls.random_subset(index, 10, np.random.default_rng(1)) for _ in range(2)]
     assert (picked[0] == picked[1]).all()
     assert len({*picked[0][:, 0].tolist()}) == 10
     assert np.abs(np.corrcoef(picked[0][:, 0], np.arange(10))[0, 1]) < 0.9
-    assert len(controls.some_of(index, 1000, np.random.default_rng(1))) == 100
+    assert len(controls.random_subset(index, 1000, np.random.default_rng(1))) == 100
 
 
 # Models of raw IQ
@@ -415,22 +415,22 @@ def iq_explained(explained_frames, data) -> ExplainedModel:
 
 
 @pytest.fixture(scope="module")
-def iq_judged(iq_explained, iq_chosen, few) -> Judged:
-    return judge.judge(iq_explained, iq_chosen, IQ_SETTINGS, few, few[:4])
+def iq_measured(iq_explained, iq_chosen, few) -> MethodMeasures:
+    return method_measures.measure_methods(iq_explained, iq_chosen, IQ_SETTINGS, few, few[:4])
 
 
 def test_maps_of_raw_iq_are_bare_where_nothing_is_behind(
-    iq_explained, iq_chosen, few, iq_judged, own_pattern
+    iq_explained, iq_chosen, few, iq_measured, own_drops
 ):
-    shown = examples(iq_explained, iq_chosen, few, iq_judged, own_pattern, "snr")
+    shown = examples(iq_explained, iq_chosen, few, iq_measured, own_drops, "snr")
     for values in shown.maps.values():
         assert np.array_equal(np.isnan(values), shown.images == 0)
 
 
-def test_grad_cam_is_left_out_where_no_layer_is_a_map(iq_chosen, iq_judged):
+def test_grad_cam_is_left_out_where_no_layer_is_a_map(iq_chosen, iq_measured):
     names = ("integrated_gradients", "occlusion", "rise", "brightness", "random")
     assert tuple(method.name for method in iq_chosen) == names
-    assert set(iq_judged.found) == {(task, name) for task in HEADS for name in names}
+    assert set(iq_measured.measures) == {(task, name) for task in HEADS for name in names}
 
     assert methods.applicable(("grad_cam",), spatial=True) == ("grad_cam",)
     with pytest.raises(
@@ -441,21 +441,21 @@ def test_grad_cam_is_left_out_where_no_layer_is_a_map(iq_chosen, iq_judged):
 
 def test_dark_pixels_are_as_silent_to_the_methods_as_to_pis(iq_explained, few):
     """To the bit, for any pixels of any views: what is explained is what curves and PIS measure."""
-    scene = make_scene(iq_explained, few)
+    batch = predict_batch(iq_explained, few)
     rng = np.random.default_rng(1)
     sizes = (0, 1, 2, 3, 5, 9, 20, 50, 90)
     lists = [
         rng.choice(np.flatnonzero(lit), n, replace=False)
-        for lit, n in zip(scene.lit, sizes, strict=True)
+        for lit, n in zip(batch.lit, sizes, strict=True)
     ]
-    images = scene.counts.clone()
+    images = batch.counts.clone()
     for row, pixels in zip(images, lists, strict=True):
         row[pixels] = 0
-    images = images.view_as(scene.images)
+    images = images.view_as(batch.images)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
 
-    masked = scene.frames.probe.without(list(range(len(few))), np.concatenate(lists), offsets)
-    explained = iq_explained.trained.input.from_images(images, *scene.context)
+    masked = batch.frames.probe.without(list(range(len(few))), np.concatenate(lists), offsets)
+    explained = iq_explained.trained.input.from_images(images, *batch.context)
     assert torch.equal(explained, masked)
 
     silent = (explained == 0).all(1).sum(1)
@@ -465,19 +465,19 @@ def test_dark_pixels_are_as_silent_to_the_methods_as_to_pis(iq_explained, few):
 
 
 def test_curves_of_a_model_of_raw_iq_end_in_silence(
-    iq_explained, iq_chosen, iq_judged, few, iq_data
+    iq_explained, iq_chosen, iq_measured, few, iq_data
 ):
     """Logits of silence are 0 here, and each of the three classes has a third. No sample is beyond
     all views' extents."""
-    table = iq_judged.curves(1, 10)
+    table = iq_measured.curves_table(1, 10)
     names = ["task", "method", "curve", "level_percent"]
     curves = table.set_index(names)["probability"].sort_index()
-    scene = make_scene(iq_explained, few)
+    batch = predict_batch(iq_explained, few)
     with torch.no_grad():
         whole = iq_explained.model(iq_data.prepare(iq_data.gather(few), CPU))
 
     for task, logits in zip(HEADS, whole, strict=True):
-        assert torch.equal(logits.argmax(1), scene.predicted[task])
+        assert torch.equal(logits.argmax(1), batch.predicted[task])
         first = float(logits.softmax(1).amax(1).mean())
         assert first > 0.5
         for method in iq_chosen:
@@ -487,8 +487,8 @@ def test_curves_of_a_model_of_raw_iq_end_in_silence(
 
 
 @pytest.mark.parametrize("task", HEADS)
-def test_what_the_model_uses_goes_first_and_brightness_is_that_of_points(iq_judged, task):
-    table = iq_judged.measures(1, 100)
+def test_what_the_model_uses_goes_first_and_brightness_is_that_of_points(iq_measured, task):
+    table = iq_measured.measures_table(1, 100)
     measures = table.set_index(["task", "method", "measure"]).sort_index()
     gradients = measures.loc[task, "integrated_gradients"]
     assert gradients.loc["deletion_area", "difference_ci_high"] < 0
@@ -498,11 +498,11 @@ def test_what_the_model_uses_goes_first_and_brightness_is_that_of_points(iq_judg
 
 
 def test_the_batch_does_not_matter_to_models_of_raw_iq(
-    iq_explained, iq_chosen, iq_judged, few, monkeypatch
+    iq_explained, iq_chosen, iq_measured, few, monkeypatch
 ):
-    monkeypatch.setattr(judge, "BATCH", 4)
-    again = judge.judge(iq_explained, iq_chosen, IQ_SETTINGS, few, few[:4])
-    assert_alike(again, iq_judged, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(method_measures, "BATCH", 4)
+    again = method_measures.measure_methods(iq_explained, iq_chosen, IQ_SETTINGS, few, few[:4])
+    assert_alike(again, iq_measured, rtol=1e-3, atol=1e-5)
 
 
 def test_a_model_conditioned_on_the_true_snr_has_it_wherever_it_predicts(
@@ -529,16 +529,16 @@ def test_a_model_conditioned_on_the_true_snr_has_it_wherever_it_predicts(
     )
     chosen = compare.choose(settings, spatial=False, seed=1)
 
-    scene = make_scene(explained, few[:2])
-    assert scene.context[-1].tolist() == [data.snrs_db[s] for s in few[:2, 1]]
+    batch = predict_batch(explained, few[:2])
+    assert batch.context[-1].tolist() == [data.snrs_db[s] for s in few[:2, 1]]
 
-    found = judge.judge(explained, chosen, settings, few[:2], few[:2]).found
+    found = method_measures.measure_methods(explained, chosen, settings, few[:2], few[:2]).measures
     for (_, method), measured in found.items():
         if method not in methods.REFERENCES:
             assert all(np.isfinite(values).all() for values in measured.values())
 
-    few_masks = patterns.compared_masks(plan, 5)[:5]
-    own = patterns.pattern(explained, explained.model, plan, few_masks)
+    few_masks = mask_drops.masks_to_compare(plan, 5)[:5]
+    own = mask_drops.measure_mask_drops(explained, explained.model, plan, few_masks)
     assert np.abs(own.drops).max() > 0
     control_models = controls.control_models(explained, settings, few)
     checks = sanity.check(explained, chosen, settings, few[:2], control_models, own, plan)

@@ -341,16 +341,16 @@ def test_what_ignores_the_model_survives_and_nothing_else(explain, survives, rng
     correlations = rank_correlation(
         explain(model, frames, rng), explain(copy, frames, rng), frames.flatten(1).numpy() > 0
     )
-    result = sanity.survives(correlations, rng, 200)
-    assert result.verdict == ("yes" if survives else "no")
+    result = sanity.similarity_of_maps(correlations, 200, rng)
+    assert result.survives == ("yes" if survives else "no")
     assert result.ci_low <= result.correlation <= result.ci_high
     assert result.correlation == pytest.approx(1) if survives else result.correlation < 0.3
 
 
 @pytest.mark.parametrize(("value", "survives"), [(0.51, True), (-0.51, True), (0.49, False)])
 def test_survival_is_beyond_a_half_whatever_the_sign(value, survives, rng):
-    result = sanity.survives(np.full(10, value), rng, 50)
-    assert (result.correlation, result.verdict) == (
+    result = sanity.similarity_of_maps(np.full(10, value), 50, rng)
+    assert (result.correlation, result.survives) == (
         pytest.approx(abs(value)),
         "yes" if survives else "no",
     )
@@ -359,13 +359,13 @@ def test_survival_is_beyond_a_half_whatever_the_sign(value, survives, rng):
 def test_survival_needs_its_whole_interval(rng):
     """A mean of 0.6 from frames as different as 1 and 0.2 is not known to be above a half; frames
     without a ranking do not count."""
-    result = sanity.survives(np.array([1, 0.2, np.nan] * 4), rng, 500)
+    result = sanity.similarity_of_maps(np.array([1, 0.2, np.nan] * 4), 500, rng)
     assert result.correlation == pytest.approx(0.6)
-    assert (result.ci_low < 0.5 < result.ci_high, result.verdict, result.n) == (
+    assert (result.ci_low < 0.5 < result.ci_high, result.survives, result.n) == (
         True,
         "unknown",
         8,
     )
-    nothing = sanity.survives(np.full(3, np.nan), rng, 50)
+    nothing = sanity.similarity_of_maps(np.full(3, np.nan), 50, rng)
     assert np.isnan(nothing.correlation)
-    assert (nothing.verdict, nothing.n) == ("unknown", 0)
+    assert (nothing.survives, nothing.n) == ("unknown", 0)

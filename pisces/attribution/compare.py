@@ -1,8 +1,8 @@
-"""Attribution methods, PIS's own ranking and a random baseline on one scale: the entry.
+"""Compares attribution methods with PIS's own ranking and a random baseline: the entry.
 
 Every method attributes the prediction of a model, one head at a time, and so ranks the lit pixels
-of all views of a frame. A ranking is measured by what PIS is made of: pixels are masked, in the
-counts or with the samples behind them, and the model predicts again.
+of all views of a frame. A ranking is measured as PIS is: its first pixels are masked, in the counts
+or with the samples behind them, and the model predicts again.
 """
 
 from typing import NamedTuple
@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from pisces.attribution import methods, sanity
-from pisces.attribution.controls import control_models, some_of
+from pisces.attribution.controls import control_models, random_subset
 from pisces.attribution.examples import Examples, examples
-from pisces.attribution.judge import judge
+from pisces.attribution.explained_model import ExplainedModel
+from pisces.attribution.mask_drops import masks_to_compare, measure_mask_drops
+from pisces.attribution.method_measures import measure_methods
 from pisces.attribution.methods import RANDOM, REFERENCES, Method
-from pisces.attribution.patterns import compared_masks, pattern
-from pisces.attribution.scenes import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.seeding import generator
 from pisces.core.tasks import HEADS
@@ -24,16 +24,16 @@ from pisces.pis.store import PerturbationPlan
 
 
 class Explanation(NamedTuple):
-    """What the stage `attribute` writes."""
+    """Tables and examples that the stage `attribute` writes."""
 
-    measures: pd.DataFrame
-    curves: pd.DataFrame
-    checks: pd.DataFrame
-    examples: dict[str, Examples]  # of each task
+    measures: pd.DataFrame  # see `MethodMeasures.measures_table`
+    curves: pd.DataFrame  # see `MethodMeasures.curves_table`
+    checks: pd.DataFrame  # see `sanity.check`
+    examples: dict[str, Examples]  # task -> what its picture shows
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """By the names of their files."""
+        """Name of the file -> table."""
         return {
             "attribution": self.measures,
             "attribution_curves": self.curves,
@@ -41,7 +41,7 @@ class Explanation(NamedTuple):
         }
 
     def example_arrays(self, note: str) -> dict[str, np.ndarray]:
-        """The examples of all tasks and a note for their captions, by the names in the file."""
+        """Name in the npz file -> array: the examples of all tasks, and a note for the caption."""
         arrays = {"note": np.array(note)}
         for task, shown in self.examples.items():
             arrays |= shown.arrays(task)
@@ -49,15 +49,18 @@ class Explanation(NamedTuple):
 
 
 def choose(settings: AttributionSettings, spatial: bool, seed: int) -> tuple[Method, ...]:
-    """The methods of `settings` that can explain a model, and the references, in this order.
+    """The methods that can explain a model, then the references (brightness and random).
 
     Args:
         settings: which methods, and how they are set up.
-        spatial: whether layers of the model are maps of the image.
-        seed: `base.seed`.
+        spatial: whether layers of the model are maps of the image; Grad-CAM needs them.
+        seed: `base.seed`, of methods that draw at random.
+
+    Returns:
+        Methods in the order of `settings.methods`, without those that cannot, and the references.
 
     Raises:
-        ValueError: when no method can.
+        ValueError: when none of `settings.methods` can.
     """
     names = (*methods.applicable(settings.methods, spatial), *REFERENCES)
     return tuple(methods.build(name, settings, seed) for name in names)
@@ -72,7 +75,7 @@ def explain(
     plan: PerturbationPlan,
     level_percent: float,
 ) -> Explanation:
-    """Judges every method, checks what does not hang on learning, and picks examples.
+    """Measures every method, runs the sanity checks, and picks examples for the pictures.
 
     Args:
         explained: the model.
@@ -80,29 +83,36 @@ def explain(
         settings: how they are measured and checked.
         index: test frames (n, 3) whose predictions are attributed.
         train: training frames (n, 3), for a control model trained on shuffled labels.
-        plan: what the masks of PIS take.
-        level_percent: of the masks in the pattern of PIS.
+        plan: which pixels the masks of PIS take.
+        level_percent: of the lit pixels; masks of this level are in the sanity checks of PIS.
+
+    Returns:
+        The tables and the examples, of both heads.
     """
     rng = generator(explained.seed, "checked frames")
-    checked = some_of(index, settings.checked_frames, rng)
+    checked = random_subset(index, settings.checked_frames, rng)
 
-    masks = compared_masks(plan, level_percent)
-    own_pattern = pattern(explained, explained.model, plan, masks)
-    judged = judge(explained, chosen, settings, index, checked)
+    masks = masks_to_compare(plan, level_percent)
+    drops = measure_mask_drops(explained, explained.model, plan, masks)
+    measured = measure_methods(explained, chosen, settings, index, checked)
     controls = control_models(explained, settings, train)
-    checks = sanity.check(explained, chosen, settings, checked, controls, own_pattern, plan)
+    checks = sanity.check(explained, chosen, settings, checked, controls, drops, plan)
 
-    shown = {task: examples(explained, chosen, index, judged, own_pattern, task) for task in HEADS}
-    measures = judged.measures(explained.seed, settings.resamples)
-    curves = judged.curves(explained.seed, settings.resamples)
-    return Explanation(measures, curves, checks, shown)
+    return Explanation(
+        measures=measured.measures_table(explained.seed, settings.resamples),
+        curves=measured.curves_table(explained.seed, settings.resamples),
+        checks=checks,
+        examples={
+            task: examples(explained, chosen, index, measured, drops, task) for task in HEADS
+        },
+    )
 
 
 def headline(measures: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Task -> area below the deletion curve, for the metrics file.
+    """Task -> area below the deletion curve (0..1, low is good), for the metrics file.
 
     `deletion` is that of the best method, the references left out, and `random` that of the random
-    baseline. The smaller, the earlier the pixels come on which the prediction depends.
+    baseline. The smaller the area, the earlier a ranking has the pixels that the prediction needs.
     """
     areas = measures[measures["measure"] == "deletion_area"]
     result = {}

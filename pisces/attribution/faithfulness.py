@@ -1,10 +1,9 @@
-"""How faithful an attribution is to the model, whatever the method: one scale for all, and for PIS.
+"""How faithful an attribution is to the model: deletion, insertion, infidelity, sensitivity.
 
-A map scores pixels. Its worth shows when the pixels that it scores highest are masked, by the code
-that masks those of PIS.
+The measures take the maps of any method, and the ranking of PIS. Deletion and insertion mask pixels
+in the order of their scores, by the code that masks those of PIS.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -26,7 +25,7 @@ PERTURBED_PERCENT = 10
 Forward = Callable[..., torch.Tensor]
 """(images, *context) -> logits (n, classes)."""
 PredictMasked = Callable[[np.ndarray, np.ndarray], torch.Tensor]
-"""Pixel lists, as in `inputs.pixels.mask_pixels` -> logits (n, classes) of frames without them."""
+"""(pixels, offsets), as in `inputs.pixels` -> logits (n, classes) of frames without them."""
 Explain = Callable[[torch.Tensor, torch.Tensor, Context], torch.Tensor]
 """(images, targets, context) -> maps like the images."""
 
@@ -37,7 +36,8 @@ Explain = Callable[[torch.Tensor, torch.Tensor, Context], torch.Tensor]
 def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarray:
     """Pixel numbers by falling score, the lit pixels first and the dark ones last.
 
-    Where the scores are the counts themselves, the beginnings are the exact masks `top` of PIS.
+    Where the scores are the counts themselves, the first k pixels are the exact mask `top` of that
+    size, as PIS has it.
 
     Args:
         scores: (n, pixels).
@@ -47,7 +47,8 @@ def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarra
     Returns:
         int64 (n, pixels).
     """
-    return np.lexsort((ties, -scores, counts == 0))
+    is_dark = counts == 0
+    return np.lexsort((ties, -scores, is_dark))  # the last key is the first to sort by
 
 
 @torch.no_grad()
@@ -59,6 +60,8 @@ def curves(
     targets: torch.Tensor,
 ) -> dict[str, np.ndarray]:
     """Probability of a class as more and more pixels are masked, and as more and more are shown.
+
+    A good ranking has a deletion curve that falls early and an insertion curve that rises early.
 
     The deletion and insertion metrics of Petsiuk, Das and Saenko ("RISE", BMVC 2018), with a dark
     image to end at and to start from. At a level, the first round(level % of the lit pixels of all
@@ -74,25 +77,30 @@ def curves(
     Returns:
         `deletion` and `insertion`, each (n, levels + 1) within 0..1.
     """
-    lit = (counts > 0).sum(1).cpu().numpy()
-    none = np.zeros_like(lit)
-    columns = defaultdict(list)
+    n_lit = (counts > 0).sum(1).cpu().numpy()
+    none = np.zeros_like(n_lit)
+    deletion, insertion = [], []
 
     for level in (0, *levels_percent):
-        first = np.array([exact_size(n, level) for n in lit])
-        for name, start, stop in (("deletion", none, first), ("insertion", first, lit)):
-            logits = predict_masked(*_stretch(order, start, stop))
-            probability = logits.float().softmax(1)
-            of_target = probability.gather(1, targets[:, None])[:, 0]
-            columns[name].append(of_target.cpu().numpy())
+        n_first = np.array([exact_size(n, level) for n in n_lit])
+        first, others = _stretch(order, none, n_first), _stretch(order, n_first, n_lit)
+        deletion.append(_target_probability(predict_masked(*first), targets))
+        insertion.append(_target_probability(predict_masked(*others), targets))
 
-    return {name: np.stack(levels, axis=1) for name, levels in columns.items()}
+    return {"deletion": np.stack(deletion, axis=1), "insertion": np.stack(insertion, axis=1)}
+
+
+def _target_probability(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """Softmax probability (n,) of the class `targets` (n,), of logits (n, classes)."""
+    probabilities = logits.float().softmax(1)
+    of_target = probabilities.gather(1, targets[:, None])[:, 0]
+    return of_target.cpu().numpy()
 
 
 def _stretch(
     order: np.ndarray, start: np.ndarray, stop: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`order[i, start[i]:stop[i]]` of all frames one after the other, and where each begins."""
+    """The lists `order[i, start[i]:stop[i]]` of all frames, as (pixels, offsets)."""
     place = np.arange(order.shape[1])
     inside = (start[:, None] <= place) & (place < stop[:, None])
     offsets = np.concatenate([[0], np.cumsum(stop - start)])
@@ -122,10 +130,11 @@ def infidelity(
 ) -> np.ndarray:
     """Mean squared difference between the drop of a logit and the drop that a map predicts.
 
-    A perturbation sets a random tenth of the lit pixels of an image to 0, one pixel at least, and
-    channels count apart. The map predicts that the logit falls by the sum of its scores there,
-    times a factor fitted to each image. So maps in other units compare, as does a map with its
-    negative. A map of zeros predicts no drop: its infidelity is the mean square of the drops.
+    A perturbation sets `PERTURBED_PERCENT` of the lit pixels of an image to 0, drawn at random, one
+    pixel at least. Each channel of a pixel counts as a pixel of its own. The map predicts that the
+    logit falls by the sum of its scores there, times a factor fitted to each image. So maps in
+    different units can be compared, and a map scores as its negative does. A map of zeros predicts
+    no drop: its infidelity is the mean square of the drops.
 
     Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019; normalised as
     in captum.
@@ -141,42 +150,65 @@ def infidelity(
         context: what frames carry beside their image.
 
     Returns:
-        (n,) in squared logits, 0 or more.
+        (n,) in squared logits, 0 or more; low is good.
     """
+    step = max(1, BATCH // samples)  # frames at once
     found = []
-    frames = max(1, BATCH // samples)
-    for start in range(0, len(images), frames):
-        part = slice(start, start + frames)
-        found.append(
-            metrics.infidelity(
-                forward,
-                partial(_perturb, rngs[part]),
-                images[part],
-                maps[part],
-                additional_forward_args=tuple(column[part] for column in context),
-                target=targets[part],
-                n_perturb_samples=samples,
-                normalize=True,
-            )
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        of_part = _captum_infidelity(
+            forward,
+            images[part],
+            maps[part],
+            targets[part],
+            samples,
+            rngs[part],
+            context=tuple(column[part] for column in context),
         )
+        found.append(of_part.cpu().numpy())
+    return np.concatenate(found)
+
+
+def _captum_infidelity(
+    forward: Forward,
+    images: torch.Tensor,
+    maps: torch.Tensor,
+    targets: torch.Tensor,
+    samples: int,
+    rngs: Sequence[np.random.Generator],
+    context: Context,
+) -> torch.Tensor:
+    """`infidelity` of few enough frames for memory, (n,)."""
+    found = metrics.infidelity(
+        forward,
+        partial(_perturb, rngs),
+        images,
+        maps,
+        additional_forward_args=context,
+        target=targets,
+        n_perturb_samples=samples,
+        normalize=True,
+    )
     # Captum expands the square into three sums, which rounding may leave below 0.
-    return torch.cat(found).clamp_min(0).cpu().numpy()
+    return found.clamp_min(0)
 
 
 def _perturb(
     rngs: Sequence[np.random.Generator], images: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which pixels are masked, 1 or 0, and images without them.
+    """Masks like the images, 1 where a pixel is masked and else 0, and the images without these.
 
-    Images are (frames * samples, ...), the samples of a frame together.
+    Images are (frames * samples, channels, size, size), the samples of a frame one after the other.
     """
     by_frame = images.view(len(rngs), -1, images[0].numel())  # (frames, samples, pixels)
     masked = torch.zeros_like(by_frame)
 
-    for mask, rng, image in zip(masked, rngs, by_frame[:, 0].cpu().numpy(), strict=True):
+    # The samples of a frame still are the same image, so the first one stands for all.
+    first_samples = by_frame[:, 0].cpu().numpy()
+    for mask, rng, image in zip(masked, rngs, first_samples, strict=True):
         lit = np.flatnonzero(image)
-        shuffled = rng.permuted(np.tile(lit, (len(mask), 1)), axis=1)  # (samples, lit)
         n = max(1, exact_size(len(lit), PERTURBED_PERCENT))
+        shuffled = rng.permuted(np.tile(lit, (len(mask), 1)), axis=1)  # (samples, lit)
         mask.scatter_(1, torch.from_numpy(shuffled[:, :n]).to(images.device), 1.0)
 
     masked = masked.view_as(images)
@@ -192,10 +224,10 @@ def sensitivity(
     rngs: Sequence[np.random.Generator],
     context: Context = (),
 ) -> np.ndarray:
-    """Largest change of a map, over its norm, when every pixel value of its image changes a little.
+    """Largest relative change of a map when every pixel value of its image changes a little.
 
-    Norms are Euclidean, and that of a map of zeros counts as 1: max-sensitivity of Yeh et al.
-    (NeurIPS 2019), as in captum.
+    That is the norm of the change over the norm of the map: max-sensitivity of Yeh et al. (NeurIPS
+    2019), as in captum. Norms are Euclidean, and that of a map of zeros counts as 1.
 
     Args:
         explain: makes maps of n * samples images at once. One that needs gradients must turn them
@@ -208,15 +240,16 @@ def sensitivity(
         context: what frames carry beside their image.
 
     Returns:
-        (n,), 0 where the map is steady.
+        (n,), 0 or more; low is good, and 0 is a map that does not change.
     """
 
     def explained(given: torch.Tensor | tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         # Captum wraps the unchanged images in a tuple, and no others.
-        shaken = given[0] if isinstance(given, tuple) else given
+        shaken = given[0] if isinstance(given, tuple) else given  # (n * samples, ...)
         times = len(shaken) // len(images)
-        repeated = tuple(column.repeat_interleave(times, 0) for column in context)
-        maps = explain(shaken, targets.repeat_interleave(times, 0), repeated)
+        repeated_targets = targets.repeat_interleave(times, 0)
+        repeated_context = tuple(column.repeat_interleave(times, 0) for column in context)
+        maps = explain(shaken, repeated_targets, repeated_context)
         return (maps.contiguous(),)  # captum flattens them by a view
 
     shake = partial(_shake, rngs, radius)
@@ -227,7 +260,7 @@ def sensitivity(
 def _shake(
     rngs: Sequence[np.random.Generator], radius: float, images: torch.Tensor
 ) -> torch.Tensor:
-    """Images (frames * samples, ...), the samples of a frame together, plus uniform noise."""
+    """Images plus uniform noise; (frames * samples, ...), the samples of a frame together."""
     shape = (len(images) // len(rngs), *images.shape[1:])
     noise = [rng.uniform(-radius, radius, shape).astype(np.float32) for rng in rngs]
     return images + torch.from_numpy(np.concatenate(noise)).to(images.device)
@@ -239,12 +272,12 @@ def _shake(
 def summarise(
     values: dict[str, np.ndarray], resamples: int, rng: np.random.Generator
 ) -> dict[str, dict[str, float]]:
-    """Means of one measure over frames, and their differences to the random baseline.
+    """Mean of one measure over frames for each method, and its difference to the random baseline.
 
     Args:
         values: method -> (n,), one a frame, NaN where a frame has none. The difference is taken
-            frame by frame, from frames that have a value of both.
-        resamples: of the bootstrap.
+            frame by frame, over frames that have a value of both.
+        resamples: of the bootstrap over frames.
         rng: decides the resamples, which are the same for all methods.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which layers of a backbone are maps of the image, for Grad-CAM: a cell for each part of it."""
+"""Which layers of a backbone Grad-CAM can read: those whose output is a map of the image."""
 
 import copy
 import itertools
@@ -16,25 +16,25 @@ from pisces import models
 from pisces.models import Architecture
 
 AUTO = "auto"
-"""Stands for the last stage whose map is not too coarse; see `readable`."""
+"""Value of `attribute.layer`: the last stage whose map is fine enough; see `readable`."""
 CELLS = 4
 """Cells along each side that `auto` wants: fewer tell no more than which quarter of the image."""
 
 
 class Layout(NamedTuple):
-    """Which layers of a backbone are maps, and how to go between their output and a map.
+    """Which layers of a kind of backbone hold a map, and how to go between output and map.
 
-    A map is (n, width, rows, columns).
+    A map is (n, width, rows, columns), with a cell for each part of the image.
     """
 
-    layers: str  # pattern of their names
-    stages: str  # of those among which `auto` chooses
-    to_map: Callable[[torch.Tensor], torch.Tensor]
+    layers: str  # regular expression of their names
+    stages: str  # the same of the layers among which `auto` chooses
+    to_map: Callable[[torch.Tensor], torch.Tensor]  # output -> map
     to_output: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (map, old output) -> output
 
 
 class Adapter(nn.Module):
-    """Returns a layer's output unchanged, by way of `map`, through which it passes as a map."""
+    """Identity behind a layer: the output goes through `map` as a map, where Grad-CAM reads it."""
 
     def __init__(self, layout: Layout):
         super().__init__()
@@ -50,6 +50,8 @@ def readable(
     model: nn.Module, example: torch.Tensor, layer: str = AUTO
 ) -> tuple[nn.Module, nn.Module]:
     """A copy of a model that predicts the same, and the module in it whose output is a map.
+
+    The module is put behind `layer`, and Grad-CAM reads its output and the gradient there.
 
     `auto` is the last stage whose map has `CELLS` cells or more along each side. On images too
     small for that it is the last of the stages with the most cells.
@@ -89,6 +91,9 @@ def check_layer(architecture: Architecture, shape: Sequence[int], layer: str) ->
         shape: of its input, (channels, size, size).
         layer: as in `attribute.layer`.
 
+    Returns:
+        Nothing, where Grad-CAM can read the layer.
+
     Raises:
         ValueError: when `layer` is none whose output is a map. Of a vision transformer the maps are
             the first norms of its blocks: behind the last one only the class token reaches the
@@ -102,6 +107,7 @@ def check_layer(architecture: Architecture, shape: Sequence[int], layer: str) ->
 
 
 def _check_name(backbone: nn.Module, layer: str) -> None:
+    """Raises ValueError unless `layer` is `auto` or a layer of the backbone that holds a map."""
     pattern = _layout(backbone).layers
     names = [name for name, _ in backbone.named_modules() if re.fullmatch(pattern, name)]
     if layer != AUTO and layer not in names:
@@ -113,14 +119,15 @@ def _check_name(backbone: nn.Module, layer: str) -> None:
 
 def _copy_sharing_weights(model: nn.Module) -> nn.Module:
     tensors = itertools.chain(model.parameters(), model.buffers())
-    already_copied = {id(tensor): tensor for tensor in tensors}
-    return copy.deepcopy(model, already_copied)
+    # `deepcopy` takes what stands in its memo for copied, so tensors listed there stay shared.
+    memo = {id(tensor): tensor for tensor in tensors}
+    return copy.deepcopy(model, memo)
 
 
 @torch.no_grad()
 def _last_stage(backbone: nn.Module, layout: Layout, example: torch.Tensor) -> str:
     """Name of the stage that `auto` stands for."""
-    sides: dict[str, int] = {}
+    sides: dict[str, int] = {}  # stage -> cells along the shorter side of its map, in order
 
     def measure(_module: nn.Module, _inputs: tuple, output: torch.Tensor, name: str) -> None:
         sides[name] = min(layout.to_map(output).shape[2:])
@@ -133,7 +140,8 @@ def _last_stage(backbone: nn.Module, layout: Layout, example: torch.Tensor) -> s
         backbone(example[:1])
 
     enough = min(CELLS, max(sides.values()))
-    return [name for name, side in sides.items() if side >= enough][-1]
+    fine_enough = [name for name, side in sides.items() if side >= enough]
+    return fine_enough[-1]
 
 
 def _layout(backbone: nn.Module) -> Layout:
@@ -143,15 +151,20 @@ def _layout(backbone: nn.Module) -> Layout:
     return CONVOLUTIONAL
 
 
+# Outputs to maps and back
+
+
 def _from_tokens(tokens: torch.Tensor) -> torch.Tensor:
     patches = tokens[:, 1:]  # (n, 1 + rows * columns, width), the class token first
     side = int(patches.shape[1] ** 0.5)
-    return patches.transpose(1, 2).reshape(len(tokens), -1, side, side)
+    by_channel = patches.transpose(1, 2)  # (n, width, rows * columns)
+    return by_channel.reshape(len(tokens), -1, side, side)
 
 
 def _to_tokens(map_: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    patches = map_.flatten(2).transpose(1, 2)
-    return torch.cat([tokens[:, :1], patches], 1)
+    patches = map_.flatten(2).transpose(1, 2)  # (n, rows * columns, width)
+    class_token = tokens[:, :1]
+    return torch.cat([class_token, patches], 1)
 
 
 def _from_channels_last(output: torch.Tensor) -> torch.Tensor:
@@ -166,13 +179,26 @@ def _as_is(output: torch.Tensor, _old: torch.Tensor | None = None) -> torch.Tens
     return output
 
 
-CONVOLUTIONAL = Layout(r"layer\d+(\.\d+)?", r"layer\d+", _as_is, _as_is)
-
-_norms = r"encoder\.layers\.[^.]+\.ln_1"
-# Even members of a Swin's `features` cut and merge patches, odd ones are stages of blocks.
-_members, _odd_members = r"features\.(0|[1-9]\d*(\.\d+)?)", r"features\.\d*[13579]"
+CONVOLUTIONAL = Layout(
+    layers=r"layer\d+(\.\d+)?",  # the stages of a ResNet and their blocks
+    stages=r"layer\d+",
+    to_map=_as_is,
+    to_output=_as_is,
+)
 
 LAYOUTS: dict[type[nn.Module], Layout] = {
-    VisionTransformer: Layout(_norms, _norms, _from_tokens, _to_tokens),
-    SwinTransformer: Layout(_members, _odd_members, _from_channels_last, _to_channels_last),
+    VisionTransformer: Layout(
+        layers=r"encoder\.layers\.[^.]+\.ln_1",  # the first norm of each block
+        stages=r"encoder\.layers\.[^.]+\.ln_1",
+        to_map=_from_tokens,
+        to_output=_to_tokens,
+    ),
+    # Even members of a Swin's `features` cut and merge patches, odd ones are stages of blocks.
+    SwinTransformer: Layout(
+        layers=r"features\.(0|[1-9]\d*(\.\d+)?)",
+        stages=r"features\.\d*[13579]",
+        to_map=_from_channels_last,
+        to_output=_to_channels_last,
+    ),
 }
+"""Kind of backbone -> its layout; any other is `CONVOLUTIONAL`."""

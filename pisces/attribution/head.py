@@ -1,4 +1,8 @@
-"""One head of a model as a function of images, its cost counted in passes."""
+"""One output head of a model, modulation or SNR, as the forward function that captum explains.
+
+The models have two heads, and may take raw IQ; captum wants one output of images. The wrapper also
+counts forward and backward passes, the cost of a method.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,40 +15,44 @@ from pisces.core.tasks import HEADS
 Context = tuple[torch.Tensor, ...]
 """What frames carry beside their image, tensors of n rows each; see `inputs.base.Probe`.
 
-For a model conditioned on the true SNR the labels (n,) in dB come last."""
+For a model conditioned on the true SNR, that SNR (n,) in dB comes last.
+"""
 
 VALUES_AT_ONCE = 2**20
-"""Values that go through a model at once, of all images or frames together.
+"""Input values that go through a model in one batch, of all its frames together.
 
-What the model holds for a backward pass is some 100 times that."""
+What the model holds for a backward pass is some 100 times that.
+"""
 
 
 def unaltered(images: torch.Tensor) -> torch.Tensor:
-    """Inputs of a model that sees the images themselves."""
+    """The images as they are: the input of a model that sees images."""
     return images
 
 
 def needs_true_snr(model: nn.Module) -> bool:
-    """Whether a model is conditioned on the true SNR, so that the labels are an input of it."""
+    """Whether a model is conditioned on the true SNR, and so takes it as an input."""
     return bool(getattr(model, "is_oracle", False))
 
 
 def frames_at_once(images: torch.Tensor, context: Context) -> int:
-    """How many frames like these go through a model at once, at least one."""
-    # A model of raw IQ holds nothing of the size of an image, only frames, pixels and samples.
+    """How many frames like these go through a model in one batch, at least 1."""
+    # A model of raw IQ holds nothing of the size of an image, only what the context begins with:
+    # the frames, and the pixel and the sample of each pair.
     held = context[:3] or (images,)
-    values_of_one = sum(column[0].numel() for column in held)
-    return max(1, VALUES_AT_ONCE // values_of_one)
+    values_per_frame = sum(column[0].numel() for column in held)
+    return max(1, VALUES_AT_ONCE // values_per_frame)
 
 
 class Head(nn.Module):
-    """One head of a model, which is put in evaluation mode: images and context -> its logits.
+    """Images and context -> the logits of one head of a model.
 
-    It counts the frames that go forward through the model and those for which a gradient comes
-    back, so that the cost of an attribution method can be given in passes.
+    `forward_frames` counts the frames that went forward through the model, `backward_frames` those
+    for which a gradient came back. Divided by the number of frames they are passes, the cost of an
+    attribution method.
 
     Args:
-        model: inputs -> modulation and SNR logits.
+        model: inputs -> modulation and SNR logits; it is put in evaluation mode.
         task: which of the two, one of `core.tasks.HEADS`.
         from_images: images (n, channels, size, size) and context -> inputs of the model, as
             `Input.from_images`.
@@ -73,8 +81,9 @@ class Head(nn.Module):
             context, condition = context[:-1], context[-1:]
 
         with self._backend(images.requires_grad):
-            heads = self.model(self.from_images(images, *context), *condition)
-        logits = heads[HEADS.index(self.task)]
+            inputs = self.from_images(images, *context)
+            of_both_heads = self.model(inputs, *condition)
+        logits = of_both_heads[HEADS.index(self.task)]
 
         self.forward_frames += len(images)
         if logits.requires_grad:

@@ -1,10 +1,10 @@
 """Attribution methods: how much each pixel of an image speaks for a class.
 
 A map has the shape of the image, (channels, size, size); the larger a value, the more the pixel
-speaks for the class. A pixel that is taken away is black, as in the perturbations of `pisces.pis`.
+speaks for the class. A masked pixel is black (0), as in the perturbations of `pisces.pis`.
 
-A model of raw IQ sees no image. What is explained is then how many points lie in each pixel, and a
-sample is as loud as the pixels that it lies in are lit: see `Input.from_images`.
+A model of raw IQ sees no image. Then the image that is explained holds the number of points in each
+pixel, and darkening a pixel lowers the amplitude of the samples in it: see `Input.from_images`.
 
 A new method is a class like `Method` and one entry in `METHODS`.
 """
@@ -37,13 +37,16 @@ class Method(Protocol):
 
     @classmethod
     def from_settings(cls, settings: AttributionSettings, seed: int, /) -> Self:
-        """The method as params set it up; `seed` decides what it draws, whatever the batch."""
+        """The method as `settings` say; `seed` decides all that it draws, whatever the batch."""
         ...
 
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context, /
     ) -> torch.Tensor:
-        """Maps (n, channels, size, size) of few enough frames; see `attribute` of this module."""
+        """Maps (n, channels, size, size) of few enough frames for memory.
+
+        Called by the function `attribute` of this module, which says what the arguments are.
+        """
         ...
 
 
@@ -54,7 +57,7 @@ def attribute(
     targets: torch.Tensor,
     context: Context = (),
 ) -> torch.Tensor:
-    """Maps of one method, of any number of frames; no frame depends on those beside it.
+    """Maps of any number of frames, by one method; no frame depends on others in its batch.
 
     Args:
         method: an object of a class of `METHODS`.
@@ -77,14 +80,15 @@ def attribute(
     >>> maps.shape
     torch.Size([2, 1, 32, 32])
     """
-    frames = frames_at_once(images, context)
-    columns = (images.detach(), targets, *context)
-    parts = zip(*(column.split(frames) for column in columns), strict=True)
+    images = images.detach()
+    step = frames_at_once(images, context)
 
     maps = []
-    for some_images, some_targets, *some_context in parts:
-        found = method.attribute(head, some_images, some_targets, tuple(some_context))
-        maps.append(found.detach().float())
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        context_of_part = tuple(column[part] for column in context)
+        of_part = method.attribute(head, images[part], targets[part], context_of_part)
+        maps.append(of_part.detach().float())
     return torch.cat(maps)
 
 
@@ -92,8 +96,10 @@ def attribute(
 class GradCam:
     """Where the map of a layer speaks for the class, the same for all channels.
 
-    Bilinear between the centres of the map's cells, of which one is all that it resolves. Only of
-    models that see the image, hence without a context. Selvaraju et al., "Grad-CAM", ICCV 2017.
+    The map is enlarged bilinearly to the image, and shows no detail finer than one of its cells.
+    Only for models that see the image, hence without a context.
+
+    Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
 
     name: ClassVar[str] = "grad_cam"
@@ -108,15 +114,16 @@ class GradCam:
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, _context: Context
     ) -> torch.Tensor:
-        model, module = gradcam_layers.readable(head.model, images, self.layer)
+        model, map_module = gradcam_layers.readable(head.model, images, self.layer)
         twin = Head(model, head.task)
-        layer = attr.LayerGradCam(twin, module)
-        coarse = layer.attribute(images, target=targets, relu_attributions=True)
+        grad_cam = attr.LayerGradCam(twin, map_module)
+        coarse = grad_cam.attribute(images, target=targets, relu_attributions=True)
         head.forward_frames += twin.forward_frames
         head.backward_frames += twin.backward_frames
 
-        side = images.shape[2:]  # (n, 1, rows, columns) -> (n, 1, size, size)
-        fine = functional.interpolate(coarse, side, mode="bilinear", align_corners=False)
+        # (n, 1, rows, columns) -> (n, 1, size, size)
+        size = images.shape[2:]
+        fine = functional.interpolate(coarse, size, mode="bilinear", align_corners=False)
         return fine.expand_as(images)
 
 
@@ -124,9 +131,10 @@ class GradCam:
 class IntegratedGradients:
     """The image times the mean gradient on the straight path to it from a dark image.
 
-    By Gauss-Legendre quadrature. The values of an image add up to its logit less that of a dark
-    image, the more nearly the more steps. Sundararajan, Taly and Yan, "Axiomatic attribution for
-    deep networks", ICML 2017.
+    The mean is by Gauss-Legendre quadrature. The values of a map add up to the logit of the image
+    less that of a dark image, the more nearly the more steps.
+
+    Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017.
     """
 
     name: ClassVar[str] = "integrated_gradients"
@@ -191,10 +199,10 @@ class Occlusion:
 class Rise:
     """Mean probability of the class over random masks, weighted by what each lets through.
 
-    Petsiuk, Das and Saenko, "RISE", BMVC 2018, save for one thing: the expectation of the masks is
-    taken from those drawn, pixel by pixel, and not as the nominal `keep`. That some pixels are let
-    through more often by chance then cancels: fewer masks do, and a constant model has a flat map.
-    All frames share the masks.
+    After Petsiuk, Das and Saenko, "RISE", BMVC 2018, with one difference. They divide by the chance
+    `keep`; here each pixel is divided by the mean of the masks drawn. That some pixels are let
+    through more often by chance then cancels: fewer masks suffice, and a constant model has a flat
+    map. All frames share the masks.
     """
 
     name: ClassVar[str] = "rise"
@@ -237,7 +245,7 @@ class Brightness:
 
 @dataclass(frozen=True)
 class RandomBaseline:
-    """Uniform noise, of each frame from a generator named by the pixels that are lit in it.
+    """Uniform noise 0..1, drawn by a generator seeded with which pixels of the frame are lit.
 
     So the noise belongs to the frame, and is the same in every batch.
     """
@@ -276,12 +284,15 @@ METHODS = {method.name: method for method in _METHODS}
 
 
 def build(name: str, settings: AttributionSettings, seed: int) -> Method:
-    """The method of that name.
+    """The method of that name, set up.
 
     Args:
         name: a key of `METHODS`.
         settings: how the methods are set up.
-        seed: `base.seed`; what the method draws hangs on it and on its name alone.
+        seed: `base.seed`; what the method draws depends on it and on its name alone.
+
+    Returns:
+        An object for `attribute`.
 
     Raises:
         ValueError: when there is no such method.
@@ -300,7 +311,7 @@ def applicable(names: tuple[str, ...], spatial: bool) -> tuple[str, ...]:
 
     Args:
         names: as `attribute.methods`.
-        spatial: whether layers of the model are maps of the image, as the input says.
+        spatial: whether layers of the model are maps of the image, as its input says.
 
     Raises:
         ValueError: when there is none.
@@ -315,7 +326,7 @@ def applicable(names: tuple[str, ...], spatial: bool) -> tuple[str, ...]:
 
 
 def pixel_scores(maps: torch.Tensor, views: int) -> torch.Tensor:
-    """A number for each pixel of each view, its channels added up.
+    """One score for each pixel of each view: the channels of a view are added up.
 
     Maps (n, channels, size, size), a view's channels together -> (n, views * size * size).
     """

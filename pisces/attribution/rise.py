@@ -1,4 +1,10 @@
-"""The random masks of RISE, and the mean prediction under them (Petsiuk, Das and Saenko 2018)."""
+"""The random masks of RISE, and the mean prediction under them.
+
+Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models",
+BMVC 2018.
+"""
+
+import math
 
 import numpy as np
 import torch
@@ -10,7 +16,7 @@ from pisces.attribution.head import Context, Head, frames_at_once
 def draw_grids(
     masks: int, channels: int, size: int, cells: int, keep: float, *, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What random masks are made from, by `masks_of`.
+    """Draws the coarse grids and the shifts from which `masks_of` makes random masks.
 
     Args:
         masks: how many.
@@ -21,8 +27,8 @@ def draw_grids(
         rng: what draws them.
 
     Returns:
-        Grids float32 (masks, channels, cells, cells), 1 where a cell is kept and else 0; and shifts
-        int64 (masks, channels, 2) of row and column, from 0 to a whole cell, in pixels.
+        Grids float32 (masks, channels, cells, cells), 1 where a cell is kept and else 0.
+        Shifts in pixels, int64 (masks, channels, 2), of row and column: 0 to a whole cell.
     """
     kept = rng.random((masks, channels, cells, cells)) < keep
     largest_shift = cell_px(size, cells)
@@ -31,23 +37,35 @@ def draw_grids(
 
 
 def masks_of(grids: torch.Tensor, shifts: torch.Tensor, size: int) -> torch.Tensor:
-    """Masks (masks, channels, size, size) within 0..1, from what `draw_grids` drew.
+    """Masks at the size of the images, from what `draw_grids` drew.
 
-    A grid is enlarged bilinearly to one cell more than the image, and cut out from its shift on. A
-    cell is rounded up to whole pixels, so that the enlarged grid always covers the image.
+    A grid is enlarged bilinearly to one cell more than the image, and a square of the image's size
+    is cut out, its upper left corner at the shift. A cell is rounded up to whole pixels, so that
+    the enlarged grid always covers the image.
+
+    Args:
+        grids: float32 (masks, channels, cells, cells).
+        shifts: of row and column in pixels, int64 (masks, channels, 2).
+        size: side of the images in pixels.
+
+    Returns:
+        Masks float32 (masks, channels, size, size), 0..1: how much of a pixel is let through.
     """
     cells = grids.shape[-1]
     side = (cells + 1) * cell_px(size, cells)
     large = functional.interpolate(grids, side, mode="bilinear", align_corners=False)
 
-    row, column = (shifts[..., None] + torch.arange(size)).unbind(2)  # (masks, channels, size) each
-    rows = large.gather(2, row[..., None].expand(-1, -1, -1, side))
-    return rows.gather(3, column[..., None, :].expand(-1, -1, size, -1))
+    places = shifts[..., None] + torch.arange(size)  # (masks, channels, 2, size)
+    row, column = places.unbind(2)  # (masks, channels, size) each
+
+    # (masks, channels, side, side) -> (..., size, side) -> (..., size, size)
+    cut_rows = large.gather(2, row[..., :, None].expand(-1, -1, -1, side))
+    return cut_rows.gather(3, column[..., None, :].expand(-1, -1, size, -1))
 
 
 def cell_px(size: int, cells: int) -> int:
-    """Side of a cell in pixels, rounded up."""
-    return -(-size // cells)
+    """Side of a cell in pixels, rounded up, for `cells` along the side of an image."""
+    return math.ceil(size / cells)
 
 
 def mean_under_masks(
@@ -60,19 +78,22 @@ def mean_under_masks(
     """Mean probability of the targets under masks, weighted by what a mask lets through.
 
     Args:
-        head: what predicts.
+        head: the head whose probabilities are taken.
         images: (n, channels, size, size).
         targets: classes int64 (n,).
-        context: beside the images.
+        context: what the head takes beside the images.
         drawn: grids and shifts of `draw_grids`, the same for all frames.
 
     Returns:
         Maps (n, channels, size, size), within 0..1.
     """
-    together = max(1, frames_at_once(images, context) // len(images))
-    weighted, weight = torch.zeros_like(images), torch.zeros_like(images[0])
+    masks_at_once = max(1, frames_at_once(images, context) // len(images))
+    all_grids, all_shifts = drawn
+    parts = zip(all_grids.split(masks_at_once), all_shifts.split(masks_at_once), strict=True)
 
-    for grids, shifts in zip(*(part.split(together) for part in drawn), strict=True):
+    weighted = torch.zeros_like(images)
+    weight = torch.zeros_like(images[0])
+    for grids, shifts in parts:
         masks = masks_of(grids, shifts, images.shape[-1]).to(images.device)
         weighted += _weighted_probability(head, images, targets, context, masks)
         weight += masks.sum(0)
@@ -91,9 +112,10 @@ def _weighted_probability(
 ) -> torch.Tensor:
     """Sum over masks (m, channels, size, size) of the probability under each, times the mask."""
     masked = (masks[:, None] * images).flatten(0, 1)  # (m * n, channels, size, size)
-    repeated = [column.repeat(len(masks), *[1] * (column.ndim - 1)) for column in context]
+    repeated = [torch.cat([column] * len(masks)) for column in context]
 
     probability = head(masked, *repeated).float().softmax(1)
     by_mask = probability.view(len(masks), len(images), -1)  # (m, n, classes)
-    of_target = by_mask.gather(2, targets.expand(len(masks), -1)[..., None])[..., 0]  # (m, n)
+    classes = targets.expand(len(masks), -1)  # (n,) -> (m, n)
+    of_target = by_mask.gather(2, classes[..., None])[..., 0]  # (m, n)
     return torch.einsum("mn,mchw->nchw", of_target, masks)

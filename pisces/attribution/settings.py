@@ -1,16 +1,16 @@
-"""How attributions are made and judged: the section `attribute` of params.yaml."""
+"""How attributions are made, measured and checked: the section `attribute` of params.yaml."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """Of methods, measures and sanity checks; see the modules of these names."""
+    """Of the methods (`methods`), measures (`faithfulness`) and sanity checks (`sanity`)."""
 
     methods: tuple[str, ...]
     frames_per_cell: int  # test frames of each (modulation, SNR)
     layer: str  # of the backbone, which Grad-CAM reads, or auto
-    ig_steps: int  # points of the path of Integrated Gradients
+    ig_steps: int  # points on the path of Integrated Gradients
     window: float  # of Occlusion: side, over that of the image
     stride: float  # of Occlusion: from one window to the next, over the side of the image
     rise_masks: int
@@ -21,7 +21,7 @@ class AttributionSettings:
     checked_frames: int  # of the sanity checks and the sensitivity
     sensitivity_radius: float  # largest change of a pixel value
     sensitivity_samples: int
-    randomised_steps: int  # in which the weights are made random
+    randomised_steps: int  # models with ever more random weights
     shuffled_frames: int  # of the model trained on shuffled labels
     shuffled_epochs: int
     resamples: int  # of the bootstrap

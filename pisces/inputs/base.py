@@ -20,7 +20,7 @@ from pisces.core.shards import Cell
 from pisces.inputs.settings import DrawSettings
 
 CONSTELLATIONS, IQ_SHARDS = "constellations", "split_hdf5"
-"""Folders of a data set, below its root."""
+"""Folders of constellation shards and of IQ shards, below the root of a data set."""
 
 
 class FrameStore(ABC):
@@ -48,9 +48,9 @@ class FrameStore(ABC):
         return np.concatenate(cells)
 
     def identity(self, frame: np.ndarray) -> tuple[str, int, int]:
-        """What the random choices of one frame (3,) of an index depend on.
+        """Which frame it is, for the seeds of its random choices.
 
-        That is its modulation, its SNR in dB and its row in the source file.
+        One row (3,) of an index -> modulation, SNR in dB, row in the source file.
         """
         m, s, row = frame
         return self.modulations[m], self.snrs_db[s], int(self._rows[m][s][row])
@@ -58,7 +58,7 @@ class FrameStore(ABC):
     @property
     @abstractmethod
     def properties(self) -> dict[str, Any]:
-        """What an input must agree with to take these frames: name -> value, as `requirements`."""
+        """What an input must agree with to take these frames: see `Input.requirements`."""
 
     @abstractmethod
     def gather(self, index: np.ndarray) -> Any:
@@ -85,7 +85,7 @@ class Probe(Protocol):
         """Model inputs of frames with some pixels masked.
 
         Args:
-            frames: places in the probe; one may come several times.
+            frames: numbers of frames in the probe, 0 the first; one may come several times.
             pixels: pixel numbers of all frames, one list after the other.
             offsets: int (len(frames) + 1,): the list of frame i is
                 `pixels[offsets[i]:offsets[i + 1]]`.
@@ -97,7 +97,7 @@ class Probe(Protocol):
 
     @property
     def images(self) -> torch.Tensor:
-        """What an attribution explains, float32 (n, channels, size, size)."""
+        """The images that an attribution explains, float32 (n, channels, size, size)."""
         ...
 
     @property
@@ -107,15 +107,15 @@ class Probe(Protocol):
 
 
 class Prober(Protocol):
-    """The frames of a data set, for probes."""
+    """Makes probes of the frames of a data set."""
 
     store: FrameStore
-    """What a model is trained on."""
+    """The same frames as a model is trained on."""
     note: str
     """What masking a pixel does, in words for a caption; empty where it simply goes dark."""
 
     def probe(self, index: np.ndarray, device: torch.device) -> Probe:
-        """The frames of an index (n, 3)."""
+        """A probe of the frames of an index (n, 3)."""
         ...
 
 
@@ -152,7 +152,7 @@ class Input(Protocol):
     def card(self) -> dict[str, Any]:
         """What the model file must say to make this input again, as plain JSON.
 
-        Its `kind` is the name of the input, and leads to the class that reads the rest.
+        `kind` is the `name` of the input, by which the class that reads the rest is found.
         """
         ...
 
@@ -238,5 +238,5 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _mapped(path: Path, dataset: str) -> np.ndarray:
-    """Still a map of the file, but of the plain type, whose rows NumPy reads faster."""
+    """A memory map of a dataset as a plain array, whose rows NumPy reads faster."""
     return np.asarray(shards.array(path, dataset))

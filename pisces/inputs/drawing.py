@@ -1,7 +1,7 @@
-"""The input `constellation`: pixel numbers of points -> images, drawn where the model is.
+"""The input `constellation`: pixel numbers of points -> images, drawn on the model's device.
 
-`render` says what is binned and `draw` how bins become an image, so that another drawing bins
-nothing again.
+`render` says what is binned and `draw` how bins become an image, so that another drawing needs no
+new binning.
 """
 
 import json
@@ -33,7 +33,7 @@ from pisces.inputs.settings import DrawSettings, RenderSettings
 class BinStore(FrameStore):
     """A directory of constellation shards.
 
-    The stored form: pixel numbers, counted on through the views, int32 (n, points of all views).
+    The stored form: pixel numbers, numbered through all views, int32 (n, points of all views).
     """
 
     def __init__(self, root: Path):
@@ -46,7 +46,7 @@ class BinStore(FrameStore):
         return _named(self.render)
 
     def gather(self, index: np.ndarray) -> list[np.ndarray]:
-        """Of the frames of an index (n, 3): uint16 (n, points of the view), a view each."""
+        """For each view, the bins of the frames of an index (n, 3): uint16 (n, points)."""
         return [rows_of(cells, index) for cells in self._bins]
 
     def prepare(self, gathered: list[np.ndarray], device: torch.device) -> torch.Tensor:
@@ -98,14 +98,14 @@ class Drawing(Input):
 
     @property
     def pixels(self) -> int:
-        """Of all views together."""
+        """Number of pixels of all views together."""
         return len(self.render.views) * self.render.size**2
 
     @property
     def channels(self) -> int:
-        """Of all views together."""
-        a_view = len(self.draw.decay_px) if self.draw.method == "enhanced" else 1
-        return len(self.render.views) * a_view
+        """Number of channels of all views together."""
+        per_view = len(self.draw.decay_px) if self.draw.method == "enhanced" else 1
+        return len(self.render.views) * per_view
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -132,7 +132,7 @@ class Drawing(Input):
         return BinStore(data / CONSTELLATIONS)
 
     def prober(self, data: Path, fill: str, seed: int) -> "DrawingProber":  # noqa: ARG002
-        """`fill` and `seed` say nothing here: a masked pixel is dark."""
+        """Masked pixels go dark, so `fill` and `seed` are not used."""
         return DrawingProber(self, self.open(data))
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
@@ -181,7 +181,7 @@ class Drawing(Input):
 
 
 class DrawingProbe(Probe):
-    """Frames as a model of constellations is given them, with pixels emptied; see `base.Probe`."""
+    """Frames as a model of constellations takes them, with pixels emptied; see `base.Probe`."""
 
     def __init__(self, drawing: Drawing, bins: torch.Tensor):
         self.drawing = drawing
@@ -217,16 +217,22 @@ class DrawingProber(Prober):
 
 
 def _distance(reach_px: float, device: torch.device) -> torch.Tensor:
-    """Distance of each kernel pixel from the centre, out to `reach_px`: (side, side)."""
+    """Distance of each kernel pixel from the centre, out to `reach_px`, in pixels: (side, side)."""
     axis = torch.arange(-int(reach_px), int(reach_px) + 1, device=device)
     return torch.hypot(axis[:, None].float(), axis[None, :].float())
 
 
 def _smooth(image: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-    """Every view with every kernel, a view's together; beyond the border lies zero.
+    """Every view smoothed by each of k kernels; beyond the border lies zero.
 
-    (n, views, size, size) with (k, side, side) -> (n, views * k, size, size).
+    Args:
+        image: (n, views, size, size).
+        kernels: (k, side, side).
+
+    Returns:
+        (n, views * k, size, size), the k channels of a view one after the other.
     """
-    each = image.flatten(0, 1)[:, None]  # (n * views, 1, size, size)
-    smooth = functional.conv2d(each, kernels[:, None], padding=kernels.shape[-1] // 2)
+    one_view_each = image.flatten(0, 1)[:, None]  # (n * views, 1, size, size)
+    padding = kernels.shape[-1] // 2
+    smooth = functional.conv2d(one_view_each, kernels[:, None], padding=padding)
     return smooth.view(len(image), -1, *image.shape[2:])

@@ -5,18 +5,35 @@ import torch
 
 
 def listed(pixels: np.ndarray, offsets: np.ndarray, size: int) -> torch.Tensor:
-    """Whether each of `size` pixels is in the list of each frame: bool (n, size).
+    """Lists of pixels as a table of all pixels: is a pixel in the list of a frame?
 
-    `pixels` are the numbers of all lists, one list after the other, and `offsets` (n + 1,) their
-    bounds.
+    Args:
+        pixels: numbers 0..size - 1 of all lists, one list after the other, (total,).
+        offsets: int (n + 1,), where the list of each frame begins and ends in `pixels`.
+        size: pixels of a frame, those of all views.
+
+    Returns:
+        bool (n, size), on the CPU.
     """
-    frame = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    table = torch.zeros(len(offsets) - 1, size, dtype=torch.bool)
-    table.view(-1).index_fill_(0, torch.from_numpy(frame * size + pixels.astype(np.int64)), True)
+    n = len(offsets) - 1
+    frame = np.repeat(np.arange(n), np.diff(offsets))  # of each entry of `pixels`
+    place = torch.from_numpy(frame * size + pixels.astype(np.int64))  # in the flat table
+
+    table = torch.zeros(n, size, dtype=torch.bool)
+    table.view(-1).index_fill_(0, place, True)
     return table
 
 
 def mask_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
-    """A copy of counts (n, pixels) with the listed pixels emptied; lists as in `listed`."""
+    """A copy of counts with the listed pixels emptied.
+
+    Args:
+        counts: points in each pixel of all views, float32 (n, pixels).
+        pixels: numbers of the pixels to empty, all lists one after the other, as in `listed`.
+        offsets: int (n + 1,), the bounds of the lists, as in `listed`.
+
+    Returns:
+        Counts (n, pixels), 0 in the listed pixels, on the device of `counts`.
+    """
     masked = listed(pixels, offsets, counts.shape[1])
     return counts.clone().masked_fill_(masked.to(counts.device), 0)

@@ -1,4 +1,4 @@
-"""Shards of frames -> shards of binned constellations, and what such a shard holds."""
+"""Shards of IQ frames -> shards of binned constellations, and how to read these."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +52,10 @@ def render(source: Path, target: Path, settings: RenderSettings) -> int:
 
 
 class _Buffers(threading.local):
-    """What a thread renders in: memory new to the process costs more than the arithmetic in it."""
+    """Memory that a thread uses for all its chunks.
+
+    Memory that is new to the process costs more time than the arithmetic in it.
+    """
 
     frames: torch.Tensor
     workspace: Workspace
@@ -62,17 +65,21 @@ _buffers = _Buffers()
 
 
 def _prepare(samples: int) -> None:
+    """Sets up a thread of the pool, for frames of so many samples."""
     torch.set_num_threads(1)
     _buffers.frames = torch.empty(CHUNK, samples, 2)
     _buffers.workspace = Workspace.for_points(_buffers.frames)
 
 
 def _render_cell(source: Path, target: Path, settings: RenderSettings) -> int:
+    """Bins the frames of one shard into a new shard, and returns their number."""
     iq, row = shards.array(source, "iq"), shards.array(source, "row")
 
     # Any frame shows how many points each view has.
-    one = bin_frames(torch.ones(1, *iq.shape[1:]), settings)
-    layout = {bins_of(view): ((len(iq), bins.shape[1]), np.uint16) for view, bins in one.items()}
+    example = bin_frames(torch.ones(1, *iq.shape[1:]), settings)
+    layout = {
+        bins_of(view): ((len(iq), bins.shape[1]), np.uint16) for view, bins in example.items()
+    }
     attributes = shards.attributes(source) | {"render": to_json(settings)}
     shard = shards.create(target, layout | {"row": (row.shape, np.int64)}, attributes)
     shards.write(shard, 0, {"row": row})
@@ -81,7 +88,8 @@ def _render_cell(source: Path, target: Path, settings: RenderSettings) -> int:
         chunk = _buffers.frames[: len(iq) - start]
         shards.read(iq, start, chunk.numpy())
         bins = bin_frames(chunk, settings, _buffers.workspace)
-        shards.write(shard, start, {bins_of(view): one.numpy() for view, one in bins.items()})
+        by_dataset = {bins_of(view): of_view.numpy() for view, of_view in bins.items()}
+        shards.write(shard, start, by_dataset)
     return len(iq)
 
 
@@ -91,11 +99,23 @@ def bins_of(view: str) -> str:
 
 
 def read_bins(root: Path, cell: Cell, view: str) -> np.ndarray:
-    """Memory map of one cell's bins in one view, uint16 (n, points); errors as `shards.array`."""
+    """The bins of one cell in one view, as a memory map.
+
+    Args:
+        root: directory of constellation shards.
+        cell: modulation and SNR.
+        view: a view that was rendered, as in `render.views`.
+
+    Returns:
+        Pixel numbers of the points, uint16 (n, points), counted within the view.
+
+    Raises:
+        FileNotFoundError, ValueError: as `shards.array`.
+    """
     return shards.array(cell.path(root), bins_of(view))
 
 
 def read_settings(root: Path) -> RenderSettings:
-    """What the constellations under `root` were rendered with; it is the same in every shard."""
+    """The settings that the constellations under `root` were rendered with, from any shard."""
     first = shards.cells(root)[0]
     return from_json(RenderSettings, shards.attributes(first.path(root))["render"])

@@ -1,4 +1,4 @@
-"""The input `iq`: the frame over its RMS, and the same frame without what some pixels stand for."""
+"""The input `iq`: the frame over its RMS, whole or without the samples behind some pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from pisces.inputs.pixels import listed
 from pisces.inputs.settings import DrawSettings, RenderSettings
 
 FILLS = {"zero": "silenced", "resample": "replaced by others of their frame"}
-"""What becomes of the samples behind masked pixels -> in words."""
+"""What becomes of the samples behind masked pixels: value of a parameter -> in words."""
 
 
 class IqStore(FrameStore):
@@ -44,7 +44,7 @@ class IqStore(FrameStore):
         return _named(self.samples)
 
     def gather(self, index: np.ndarray) -> np.ndarray:
-        """float32 (n, samples, 2), I then Q, as they are in the shards."""
+        """Frames float32 (n, samples, 2), I then Q, as they are in the shards."""
         return rows_of(self._iq, index)
 
     def prepare(self, gathered: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -55,7 +55,7 @@ class IqStore(FrameStore):
 
 
 def _named(samples: int) -> dict[str, Any]:
-    """What model and data must have in common, in words."""
+    """What model and data must have in common: words for a message -> value."""
     return {"frames of so many samples:": samples}
 
 
@@ -70,7 +70,7 @@ class Waveform(Input):
 
     @classmethod
     def for_data(cls, data: Path, draw: DrawSettings) -> Self:  # noqa: ARG003
-        """`draw` says nothing here."""
+        """The length of the frames below `data`; nothing is drawn, so `draw` is not used."""
         return cls(IqStore(data / IQ_SHARDS).samples)
 
     @classmethod
@@ -114,21 +114,27 @@ class Waveform(Input):
         return stored
 
     def from_images(self, images: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
-        """Frames each sample of which is multiplied by what is left of every pixel it lies in.
+        """Frames whose samples are lowered as the pixels that they lie in are darkened.
+
+        A sample is multiplied by the part that is left of each pixel it lies in, 0..1.
 
         Args:
             images: points that are left in the pixels of each view, (n, views, size, size).
-            context: four tensors: frames (n, 2, samples); the pixel and the sample that belong to
-                each other, int64 (n, pairs) each; and the points (n, pixels) that there were.
+            context: four tensors, as `WaveformProbe.context`: frames (n, 2, samples); pixels and
+                samples, int64 (n, pairs), where the i-th pixel and the i-th sample belong together;
+                and the points (n, pixels) that were in each pixel.
 
         Returns:
             Frames (n, 2, samples): a sample in a dark pixel is 0, as in `WaveformProbe`.
         """
         frames, pixels, samples, points = context
-        left = images.flatten(1) / points.clamp_min(1)
+        left = images.flatten(1) / points.clamp_min(1)  # part of each pixel, (n, pixels)
         # A point beyond the extent is in no pixel, so it is always left.
-        left = functional.pad(left, (0, 1), value=1.0)
-        return frames * gains(left.gather(1, pixels), samples, frames.shape[2])[:, None]
+        left = functional.pad(left, (0, 1), value=1.0)  # (n, pixels + 1)
+
+        of_pairs = left.gather(1, pixels)  # (n, pairs)
+        factors = gains(of_pairs, samples, frames.shape[2])  # (n, samples)
+        return frames * factors[:, None]
 
 
 class WaveformProbe(Probe):
@@ -164,6 +170,8 @@ class WaveformProbe(Probe):
         # One number more than pixels: that of points beyond the extent, which is in no list.
         masked = listed(pixels, offsets, self.size + 1).to(self.frames.device)
         visible = ~masked.gather(1, self.pixels[frames])  # (n, pixels + 1) -> (n, pairs)
+
+        # A sample is kept where all the points that it is behind are visible: the product is 1.
         kept = gains(visible.float(), self.samples[frames], self.frames.shape[2]) > 0
         if self.order is None:
             return self.frames[frames] * kept[:, None]
@@ -224,15 +232,16 @@ def samples_behind(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Which samples each point of a constellation stands for, as pairs of a point and a sample.
 
-    Points are counted on through `render.views`, as in `BinStore.bins`. Views differ in what a
-    point is made of: see `views.samples_of`.
+    Points are numbered through all of `render.views`, in the order of `BinStore.bins`. Views differ
+    in what a point is made of: see `views.samples_of`.
 
     Args:
         frames: float32 (n, samples, 2), I then Q.
         render: which views, and how they are made.
 
     Returns:
-        The points and the samples, int64 (n, pairs) each.
+        The numbers of the points and of the samples, int64 (n, pairs) each: the i-th of both are
+        the i-th pair.
     """
     iq = torch.view_as_complex(frames)
     points, samples = [], []
@@ -240,19 +249,19 @@ def samples_behind(
     for view in render.views:
         # (n, points of the view, samples a point)
         behind = views.samples_of(view, iq, render)
-        number = first + torch.arange(behind.shape[1], device=iq.device)
-        points.append(number[None, :, None].expand_as(behind).flatten(1))
+        numbers = first + torch.arange(behind.shape[1], device=iq.device)  # of the points
+        points.append(numbers[None, :, None].expand_as(behind).flatten(1))
         samples.append(behind.flatten(1))
         first += behind.shape[1]
     return torch.cat(points, 1), torch.cat(samples, 1)
 
 
 def gains(visible: torch.Tensor, samples: torch.Tensor, length: int) -> torch.Tensor:
-    """What is left of each sample: the product of what is left of the points that it is behind.
+    """Factor by which each sample is multiplied: the product over the points that it is behind.
 
     Args:
-        visible: what is left of the point of each pair, 0 to 1, (n, pairs).
-        samples: the sample of each pair, as `samples_behind` gives, (n, pairs).
+        visible: what is left of the point of each pair, 0 to 1, float (n, pairs).
+        samples: the sample of each pair, as `samples_behind` gives, int64 (n, pairs).
         length: samples of a frame.
 
     Returns:
@@ -265,25 +274,29 @@ def gains(visible: torch.Tensor, samples: torch.Tensor, length: int) -> torch.Te
 def resample(frames: torch.Tensor, kept: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     """Frames whose samples that are not kept are replaced by kept ones of the same frame.
 
-    Amplitudes then stay those of the frame, and only their place is wrong. Where nothing is kept
+    The amplitudes are then still those of the frame, but in wrong places. Where nothing is kept
     there is silence.
 
     Args:
         frames: (n, 2, samples).
-        kept: bool (n, samples).
-        order: random permutations (n, samples): the k-th sample to fill gets the k-th kept sample
-            in that order, and so on again from the first.
+        kept: which samples stay, bool (n, samples).
+        order: random permutations, int64 (n, samples). The k-th gap gets the k-th kept sample in
+            this order; when these are used up, they come again from the first.
 
     Returns:
         Frames (n, 2, samples).
     """
-    count = kept.sum(1, keepdim=True)
+    n_kept = kept.sum(1, keepdim=True)  # (n, 1)
 
     # A stable sort moves the kept ones to the front and leaves them in their random order.
-    is_gone = (~kept).gather(1, order).int()
-    kept_first = order.gather(1, torch.argsort(is_gone, dim=1, stable=True))
+    is_gap = (~kept).gather(1, order).int()
+    kept_first = order.gather(1, torch.argsort(is_gap, dim=1, stable=True))
 
-    turn = ((~kept).cumsum(1) - 1).clamp_min(0) % count.clamp_min(1)
+    # The k-th gap takes the k-th of the kept ones, modulo their number.
+    gap_number = ((~kept).cumsum(1) - 1).clamp_min(0)
+    substitute = kept_first.gather(1, gap_number % n_kept.clamp_min(1))
+
     itself = torch.arange(kept.shape[1], device=kept.device)
-    source = torch.where(kept, itself, kept_first.gather(1, turn))
-    return frames.gather(2, source[:, None].expand_as(frames)) * (count > 0)[:, None]
+    source = torch.where(kept, itself, substitute)  # (n, samples)
+    filled = frames.gather(2, source[:, None].expand_as(frames))
+    return filled * (n_kept > 0)[:, None]

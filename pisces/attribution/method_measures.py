@@ -1,0 +1,223 @@
+"""Measures every attribution method: faithfulness, agreement with PIS's ranking, and cost."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pisces.attribution import faithfulness, methods
+from pisces.attribution.explained_model import (
+    ExplainedModel,
+    PredictedBatch,
+    pixel_scores,
+    predict_batch,
+)
+from pisces.attribution.faithfulness import CURVES
+from pisces.attribution.head import Context
+from pisces.attribution.methods import RANDOM, Method
+from pisces.attribution.settings import AttributionSettings
+from pisces.core.progress import progress
+from pisces.core.seeding import generator
+from pisces.core.stats import bootstrap_mean, rank_correlation
+from pisces.core.tasks import HEADS
+
+BATCH = 256  # frames
+
+Measures = dict[str, np.ndarray]
+"""Name of a measure -> one number a frame (n,), or one curve a frame (n, levels + 1).
+
+- `deletion`, `insertion`: curves, see `faithfulness.curves`.
+- `deletion_area` (low is good), `insertion_area` (high is good): mean heights of the curves, 0..1.
+- `infidelity`: in squared logits, low is good.
+- `sensitivity`: relative change of a map, low is good.
+- `agreement`: rank correlation with the brightness, by which PIS ranks, -1..1.
+- `forward_passes`, `backward_passes`: cost, in passes a frame.
+"""
+
+
+@dataclass(frozen=True)
+class MethodMeasures:
+    """The measures of every method on the same n frames."""
+
+    measures: dict[tuple[str, str], Measures]  # (task, method) -> its measures
+    levels_percent: tuple[float, ...]  # of the curves, 0 first
+
+    def measures_table(self, seed: int, resamples: int) -> pd.DataFrame:
+        """One row a (task, method, measure), of the measures with one number a frame.
+
+        `value` is the mean over `n` frames and `difference` that to the random baseline, each with
+        its 95 % bootstrap interval from so many resamples.
+        """
+        rows = []
+        for task in HEADS:
+            by_method = self._of_task(task)
+            for measure in _names_of_numbers(by_method):
+                values = {method: found[measure] for method, found in by_method.items()}
+                rng = generator(seed, "attribute resamples", task, measure)
+                summary = faithfulness.summarise(values, resamples, rng)
+                for method, numbers in summary.items():
+                    names = {"task": task, "method": method, "measure": measure}
+                    rows.append(names | numbers)
+        return pd.DataFrame(rows).rename(columns={"mean": "value", "frames": "n"})
+
+    def curves_table(self, seed: int, resamples: int) -> pd.DataFrame:
+        """One row a (task, method, curve, level_percent).
+
+        `probability` is the mean of the predicted class's over frames, with its 95 % bootstrap
+        interval.
+        """
+        rows = []
+        for (task, method), found in self.measures.items():
+            for curve in CURVES:
+                rng = generator(seed, "curve resamples", task, method, curve)
+                names: dict[str, Any] = {"task": task, "method": method, "curve": curve}
+                at_levels = found[curve].T  # (n, levels + 1) -> (levels + 1, n)
+                for level, probabilities in zip(self.levels_percent, at_levels, strict=True):
+                    mean = bootstrap_mean(probabilities, resamples, rng)
+                    point = {
+                        "level_percent": level,
+                        "probability": mean["mean"],
+                        "ci_low": mean["ci_low"],
+                        "ci_high": mean["ci_high"],
+                    }
+                    rows.append(names | point)
+        return pd.DataFrame(rows)
+
+    def _of_task(self, task: str) -> dict[str, Measures]:
+        """Method -> its measures for one head."""
+        return {
+            method: found for (of_task, method), found in self.measures.items() if of_task == task
+        }
+
+
+def _names_of_numbers(by_method: dict[str, Measures]) -> list[str]:
+    """Names of the measures that are no curves; they are the same for all methods."""
+    of_any_method = next(iter(by_method.values()))
+    return [name for name, values in of_any_method.items() if values.ndim == 1]
+
+
+def measure_methods(
+    explained: ExplainedModel,
+    chosen: tuple[Method, ...],
+    settings: AttributionSettings,
+    index: np.ndarray,
+    checked: np.ndarray,
+) -> MethodMeasures:
+    """Measures methods by their maps for both heads.
+
+    Args:
+        explained: the model.
+        chosen: the methods, the random baseline among them.
+        settings: levels of the curves, and samples of infidelity and sensitivity.
+        index: frames (n, 3).
+        checked: a few of them, (k, 3), for the sensitivity alone, as it makes every map anew.
+
+    Returns:
+        Measures of n numbers or curves each, but k numbers of the sensitivity.
+    """
+    parts = defaultdict(list)
+    for start in progress(range(0, len(index), BATCH), f"attribute, {BATCH} frames each"):
+        batch = predict_batch(explained, index[start : start + BATCH])
+        for task in HEADS:
+            for method in chosen:
+                measures = _all_but_sensitivity(explained, method, settings, batch, task)
+                parts[task, method.name].append(measures)
+    joined = {key: _joined(of_key) for key, of_key in parts.items()}
+
+    batch = predict_batch(explained, checked)
+    pairs = [(task, method) for task in HEADS for method in chosen]
+    for task, method in progress(pairs, "attribute, sensitivity"):
+        sensitivity = _sensitivity(explained, method, settings, batch, task)
+        joined[task, method.name]["sensitivity"] = sensitivity
+    return MethodMeasures(joined, (0, *settings.levels_percent))
+
+
+def _joined(parts: list[Measures]) -> Measures:
+    """The measures of several batches, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _all_but_sensitivity(
+    explained: ExplainedModel,
+    method: Method,
+    settings: AttributionSettings,
+    batch: PredictedBatch,
+    task: str,
+) -> Measures:
+    """The measures that are made from one map of each frame."""
+    head, targets = explained.head(explained.model, task), batch.predicted[task]
+    maps = methods.attribute(method, head, batch.images, targets, batch.context)
+
+    # Read before the infidelity, whose predictions the same head counts too.
+    n = len(targets)
+    cost = {
+        "forward_passes": np.full(n, head.forward_frames / n),
+        "backward_passes": np.full(n, head.backward_frames / n),
+    }
+
+    scores = pixel_scores(explained, method, maps, batch)
+    counts = batch.counts.cpu().numpy()
+    order = faithfulness.order(scores, counts, batch.ties)
+    curves = _curves_and_areas(explained, settings, batch, task, order)
+
+    infidelity = faithfulness.infidelity(
+        head,
+        batch.images,
+        maps,
+        targets,
+        settings.infidelity_samples,
+        explained.generators("infidelity", batch.identities),
+        batch.context,
+    )
+    agreement = rank_correlation(scores, counts, batch.lit)
+    return curves | {"infidelity": infidelity, "agreement": agreement} | cost
+
+
+def _curves_and_areas(
+    explained: ExplainedModel,
+    settings: AttributionSettings,
+    batch: PredictedBatch,
+    task: str,
+    order: np.ndarray,
+) -> Measures:
+    """Deletion and insertion, as curves and as areas below them."""
+
+    def predict_masked(pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
+        of_both_heads = batch.frames.predict(explained.model, pixels, offsets)
+        return of_both_heads[HEADS.index(task)]
+
+    levels, targets = settings.levels_percent, batch.predicted[task]
+    curves = faithfulness.curves(predict_masked, batch.counts, order, levels, targets)
+    areas = {f"{name}_area": faithfulness.area(curves[name], levels) for name in CURVES}
+    return curves | areas
+
+
+def _sensitivity(
+    explained: ExplainedModel,
+    method: Method,
+    settings: AttributionSettings,
+    batch: PredictedBatch,
+    task: str,
+) -> np.ndarray:
+    """(n,), one a frame."""
+    if method.name == RANDOM:
+        # Its noise belongs to the frame, and not to what the frame looks like.
+        return np.zeros(len(batch.images))
+
+    head = explained.head(explained.model, task)
+
+    def explain(images: torch.Tensor, targets: torch.Tensor, context: Context) -> torch.Tensor:
+        return methods.attribute(method, head, images, targets, context)
+
+    return faithfulness.sensitivity(
+        explain,
+        batch.images,
+        batch.predicted[task],
+        settings.sensitivity_radius,
+        settings.sensitivity_samples,
+        explained.generators("sensitivity", batch.identities),
+        batch.context,
+    )
