@@ -88,15 +88,15 @@ def test_sizes_are_the_published_ones(settings, at_128, at_1024, left_out):
 
 @pytest.mark.parametrize("settings", FAMILY + KNOWN)
 def test_training_and_inference_predict_the_same(settings):
-    model, clean, low = build(settings), frames(1), frames(2)
+    model, clean, degraded = build(settings), frames(1), frames(2)
     snr_db = labels(model)
     modulation, snr = model(clean, snr_db)
-    outputs = model.learn(clean, clean, low, snr_db=snr_db, low_snr_db=snr_db)
+    outputs = model.learn(clean, clean, degraded, snr_db=snr_db, degraded_snr_db=snr_db)
     assert (modulation.shape, snr.shape) == ((3, MODULATIONS), (3, 4))
     assert torch.equal(outputs.modulation, modulation)
     assert torch.equal(outputs.snr, snr)
     assert (outputs.eta is not None) == model.has_noise_estimate
-    for denoised, of in ((outputs.denoised, clean), (outputs.denoised_low, low)):
+    for denoised, of in ((outputs.denoised, clean), (outputs.denoised_degraded, degraded)):
         assert (denoised is not None) == model.has_denoiser
         if model.has_denoiser:
             condition = model.estimate(of) if snr_db is None else denoiser.eta(snr_db)
@@ -105,23 +105,24 @@ def test_training_and_inference_predict_the_same(settings):
 
 @pytest.mark.parametrize("settings", FAMILY + KNOWN)
 def test_mixed_frames_reach_the_classifier_only(settings):
-    model, clean, low, mixed = build(settings), frames(1), frames(2), frames(3)
+    model, clean, degraded, mixed = build(settings), frames(1), frames(2), frames(3)
     snr_db = labels(model)
     plain, outputs = (
-        model.learn(x, clean, low, snr_db=snr_db, low_snr_db=snr_db) for x in (clean, mixed)
+        model.learn(x, clean, degraded, snr_db=snr_db, degraded_snr_db=snr_db)
+        for x in (clean, mixed)
     )
     assert torch.equal(outputs.modulation, model(mixed, snr_db)[0])
     assert not torch.equal(outputs.modulation, plain.modulation)
-    for auxiliary in ("eta", "denoised", "denoised_low"):
+    for auxiliary in ("eta", "denoised", "denoised_degraded"):
         first, second = getattr(plain, auxiliary), getattr(outputs, auxiliary)
         assert first is second is None or torch.equal(first, second)
 
 
 @pytest.mark.parametrize("settings", FAMILY + KNOWN)
 def test_every_parameter_learns(settings):
-    model, clean, low = build(settings).train(), frames(1), frames(2)
+    model, clean, degraded = build(settings).train(), frames(1), frames(2)
     snr_db = labels(model)
-    outputs = model.learn(clean, clean, low, snr_db=snr_db, low_snr_db=snr_db)
+    outputs = model.learn(clean, clean, degraded, snr_db=snr_db, degraded_snr_db=snr_db)
     sum(output.square().sum() for output in outputs if output is not None).backward()
     assert all(
         parameter.grad is not None and parameter.grad.any() for parameter in model.parameters()

@@ -12,7 +12,16 @@ SECONDS_BETWEEN_LINES = 10
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Passes `items` on, with a bar on a terminal and elsewhere a line every ten seconds."""
+    """Passes `items` on, with a bar on a terminal and elsewhere a line every ten seconds.
+
+    Args:
+        items: what the loop is over.
+        what: the loop does, for the reader of the bar.
+        total: number of items; None: their length, where they have one.
+
+    Returns:
+        The same items.
+    """
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, leave=False)
         return

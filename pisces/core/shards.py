@@ -67,11 +67,18 @@ def write(shard: Mapping[str, np.memmap], start: int, rows: Mapping[str, np.ndar
         with open(str(target.filename), "r+b", buffering=0) as file:
             file.seek(target.offset + start * target.strides[0])
             while rest:
-                rest = rest[file.write(rest) :]
+                written = file.write(rest)  # without a buffer, it may be a part only
+                rest = rest[written:]
 
 
 def save(path: Path, datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
-    """Makes a whole shard at once."""
+    """Makes a whole shard at once.
+
+    Args:
+        path: of the file.
+        datasets: name -> all its rows, (n, ...).
+        attributes: of the shard.
+    """
     layout = {name: (array.shape, array.dtype) for name, array in datasets.items()}
     shard = create(path, layout, attributes)
     write(shard, 0, datasets)

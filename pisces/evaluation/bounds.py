@@ -5,6 +5,7 @@ white noise, labels that are the SNR over the whole band. A matched filter then 
 symbol, at Es/N0 = SNR + 10 log10(sps), and no more is in the frame.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,17 +127,18 @@ def modulation_ceiling(
     """
     tested = references.recognisable(modulations)
     always_right = 1 - len(tested) / len(modulations)
-    symbols = -(-samples // sps)
+    symbols = math.ceil(samples / sps)
 
     rows = []
     for snr_db in snrs_db:
         right = recognised(tested, snr_db, symbols=symbols, sps=sps, trials=trials, seed=seed)
-        found = (
-            metrics.accuracy(right)
-            if tested
-            else dict.fromkeys(("accuracy", "ci_low", "ci_high"), 1.0)
-        )
-        of_all = {name: always_right + (1 - always_right) * value for name, value in found.items()}
+        if tested:
+            of_tested = metrics.accuracy(right)
+        else:
+            of_tested = dict.fromkeys(("accuracy", "ci_low", "ci_high"), 1.0)
+        of_all = {
+            name: always_right + (1 - always_right) * value for name, value in of_tested.items()
+        }
         rows.append({"snr_db": snr_db} | of_all | {"n": right.size})
     return pd.DataFrame(rows)
 
@@ -196,6 +198,9 @@ def blind_bound(points: np.ndarray, snr: float) -> float:
     Args:
         points: complex (order,) of unit power, equally likely.
         snr: linear, a symbol.
+
+    Returns:
+        The bound, that of `data_aided_bound` or more.
     """
     amplitude = np.sqrt(snr)
     # Of exp(-x^2), which is noise of power 1/2 along each axis.
@@ -235,11 +240,13 @@ def snr_bounds(
         known; mean over the modulations that have one, NaN without any. `known`: from all samples,
         the noise-free frame known.
     """
-    shaped = [constellation(m) for m in modulations if m in LINEAR]
+    constellations = [constellation(m) for m in modulations if m in LINEAR]
     rows: list[dict[str, Any]] = []
     for snr_db in snrs_db:
         snr = 10 ** (snr_db / 10)
-        blind = [np.sqrt(blind_bound(points, sps * snr) * sps / samples) for points in shaped]
+        blind = [
+            np.sqrt(blind_bound(points, sps * snr) * sps / samples) for points in constellations
+        ]
         known = np.sqrt(data_aided_bound(snr) / samples)
 
         blind_db = DB_PER_NATURAL * np.mean(blind) if blind else np.nan

@@ -1,5 +1,7 @@
 """What a trained model predicts: for frames of a data set, and for frames from anywhere."""
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -49,12 +51,15 @@ def snr_source(trained: TrainedModel) -> str:
 def predict(
     model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (n, modulations) and (n, snrs), without gradients.
+    """Predictions of a model, without gradients.
 
     Args:
         model: as `models.build` makes it.
         inputs: (n, ...), images or frames, whichever the model takes.
         snr_db: (n,), labels, which only a model conditioned on the true SNR takes.
+
+    Returns:
+        Modulation logits (n, modulations) and SNR scores (n, SNRs).
     """
     return models.predict(model, inputs, snr_db)
 
@@ -113,7 +118,7 @@ def predict_frames(
     classes_db = torch.tensor(data.snrs_db, dtype=torch.float32, device=where)
 
     steps = batches(StoredFrames(data, where), index, BATCH)
-    total = -(-len(index) // BATCH)
+    total = math.ceil(len(index) / BATCH)
     parts = []
     for batch in progress(steps, f"evaluate, {BATCH} frames each", total):
         inputs = trained.input.tensors(batch.stored)
@@ -143,7 +148,10 @@ def _probabilities(
     model: Classifier, inputs: torch.Tensor, snr_db: torch.Tensor, classes_db: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Probabilities (n, classes) of both heads and the estimated SNR in dB (n,)."""
-    modulation, snr = (logits.float().softmax(1) for logits in predict(model, inputs, snr_db))
+    logits, scores = predict(model, inputs, snr_db)
+    modulation, snr = logits.float().softmax(1), scores.float().softmax(1)
     if model.has_noise_estimate:
-        return modulation, snr, denoiser.snr_db(model.estimate(inputs))
-    return modulation, snr, snr @ classes_db
+        estimate_db = denoiser.snr_db(model.estimate(inputs))
+    else:
+        estimate_db = snr @ classes_db  # (n, SNRs) @ (SNRs,) -> (n,)
+    return modulation, snr, estimate_db

@@ -44,16 +44,11 @@ def measure(
     snrs_db = predictions["snrs_db"].tolist()
     samples = shards.array(Cell(modulations[0], snrs_db[0]).path(root), "iq").shape[1]
 
-    named, references_db = references.predict_frames(root, predictions, sps=sps, rolloff=rolloff)
-    labels_db = {
-        name: _nearest(estimates_db, predictions["snrs_db"])
-        for name, estimates_db in references_db.items()
-    }
-    predicted = {
-        "modulation": {"model": predictions["modulation_pred"], "cumulants": named},
-        "snr": {"model": predictions["snr_pred_db"]} | labels_db,
-    }
+    by_cumulants, references_db = references.predict_frames(
+        root, predictions, sps=sps, rolloff=rolloff
+    )
     true = {"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]}
+    predicted = _by_series(predictions, by_cumulants, references_db)
 
     ceilings = {
         "modulation": bounds.modulation_ceiling(
@@ -159,6 +154,20 @@ def snr_errors(
     return pd.DataFrame(rows, columns=["series", "of", "rmse_db"])
 
 
+def _by_series(
+    predictions: Mapping[str, np.ndarray],
+    by_cumulants: np.ndarray,
+    references_db: Mapping[str, np.ndarray],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Task -> series -> predicted labels (n,), of the model and of the references."""
+    snr = {"model": predictions["snr_pred_db"]}
+    for name, estimates_db in references_db.items():
+        snr[name] = _nearest(estimates_db, predictions["snrs_db"])
+
+    modulation = {"model": predictions["modulation_pred"], "cumulants": by_cumulants}
+    return {"modulation": modulation, "snr": snr}
+
+
 def _by_snr(right: np.ndarray, snr_db: np.ndarray) -> pd.DataFrame:
     rows = []
     for label, at in pd.Series(right).groupby(snr_db):
@@ -167,6 +176,7 @@ def _by_snr(right: np.ndarray, snr_db: np.ndarray) -> pd.DataFrame:
 
 
 def _nearest(estimates_db: np.ndarray, labels_db: np.ndarray) -> np.ndarray:
+    """The label nearest to each estimate (n,)."""
     distance = np.abs(estimates_db[:, None] - labels_db)
     return labels_db[distance.argmin(1)]
 

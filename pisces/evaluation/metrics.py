@@ -112,6 +112,9 @@ def per_class_table(
         predictions: see the module.
         modulations: names of the classes, in the order of the rows.
         snrs_db: labels of the classes, in the order of the rows.
+
+    Returns:
+        A row a modulation, then a row an SNR.
     """
     modulation = per_class(
         predictions["modulation_true"], predictions["modulation_pred"], modulations
@@ -159,6 +162,9 @@ def tables(
         predictions: see the module, with `snr_estimate_db`.
         modulations: names of the classes.
         snrs_db: labels of the classes.
+
+    Returns:
+        Name of the file, without `.csv` -> its table.
     """
     confused = confusion(predictions)
     return {

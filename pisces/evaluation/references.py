@@ -97,6 +97,9 @@ def m2m4(x: np.ndarray, k: np.ndarray) -> np.ndarray:
     Args:
         x: complex (n, symbols), one sample a symbol.
         k: (n,), the `kurtosis` of the constellation of each frame.
+
+    Returns:
+        Linear SNRs (n,), 0 or more.
     """
     power = np.abs(x) ** 2
     second, fourth = np.mean(power, -1), np.mean(power**2, -1)
@@ -116,6 +119,9 @@ def estimate(iq: np.ndarray, modulations: tuple[str, ...], sps: int, rolloff: fl
         modulations: names to choose from, all of them `recognisable`.
         sps: samples a symbol, 3 or more, so that some band holds no signal.
         rolloff: of the matched filter, 0..1.
+
+    Returns:
+        See `Estimates`.
 
     Raises:
         ValueError: where a frame leaves too few symbols, or `sps` no band without signal.

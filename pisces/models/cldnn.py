@@ -61,7 +61,7 @@ class Outputs(NamedTuple):
     snr: torch.Tensor  # scores of the SNR head
     eta: torch.Tensor | None  # estimate (n,) for the frames
     denoised: torch.Tensor | None  # the frames, (n, 2, samples)
-    denoised_low: torch.Tensor | None  # the degraded frames
+    denoised_degraded: torch.Tensor | None  # the degraded frames, (n, 2, samples)
 
 
 class Cldnn(Classifier):
@@ -148,10 +148,10 @@ class Cldnn(Classifier):
         self,
         classified: torch.Tensor,
         frames: torch.Tensor,
-        low: torch.Tensor | None = None,
+        degraded: torch.Tensor | None = None,
         *,
         snr_db: torch.Tensor | None = None,
-        low_snr_db: torch.Tensor | None = None,
+        degraded_snr_db: torch.Tensor | None = None,
         gradient: float = 1.0,
         raw_gain: torch.Tensor | None = None,
     ) -> Outputs:
@@ -164,9 +164,9 @@ class Cldnn(Classifier):
         Args:
             classified: (n, 2, samples), what is classified: `frames`, mixed up or as they are.
             frames: (n, 2, samples), of which eta and the denoised frames are returned.
-            low: `frames` with more noise, of which the denoised frames are returned.
+            degraded: `frames` with more noise, of which the denoised frames are returned.
             snr_db: labels (n,) of `frames`, for the condition `known`.
-            low_snr_db: labels (n,) of `low`, for the condition `known`.
+            degraded_snr_db: labels (n,) of `degraded`, for the condition `known`.
             gradient: scale of the classifier's gradient into the denoiser; it changes no value.
             raw_gain: (n,), factors on the raw path.
 
@@ -176,21 +176,21 @@ class Cldnn(Classifier):
         estimate = None if self.noise is None else self.noise(frames)
         condition = self._condition(frames, snr_db) if estimate is None else estimate.detach()
         denoised = self._denoise(frames, condition)
-        denoised_low = None
-        if low is not None:
-            denoised_low = self._denoise(low, self._detached(low, low_snr_db))
+        denoised_degraded = None
+        if degraded is not None:
+            condition_degraded = self._detached_condition(degraded, degraded_snr_db)
+            denoised_degraded = self._denoise(degraded, condition_degraded)
 
-        seen = denoised
+        denoised_classified = denoised
         if classified is not frames:
-            condition = self._detached(classified, snr_db)
-            seen = self._denoise(classified, condition)
-        if seen is not None:
-            # The value of `seen`, whatever the weight
-            seen = torch.lerp(seen.detach(), seen, gradient)
+            condition = self._detached_condition(classified, snr_db)
+            denoised_classified = self._denoise(classified, condition)
+        if denoised_classified is not None:
+            denoised_classified = _scale_gradient(denoised_classified, gradient)
 
-        paths = self.paths(classified, seen, raw_gain)
+        paths = self.paths(classified, denoised_classified, raw_gain)
         modulation, snr = self._classify(classified, paths, condition)
-        return Outputs(modulation, snr, estimate, denoised, denoised_low)
+        return Outputs(modulation, snr, estimate, denoised, denoised_degraded)
 
     def paths(
         self,
@@ -231,7 +231,9 @@ class Cldnn(Classifier):
             )
         return eta(snr_db)
 
-    def _detached(self, frames: torch.Tensor, snr_db: torch.Tensor | None) -> torch.Tensor | None:
+    def _detached_condition(
+        self, frames: torch.Tensor, snr_db: torch.Tensor | None
+    ) -> torch.Tensor | None:
         with torch.no_grad():
             return self._condition(frames, snr_db)
 
@@ -265,6 +267,11 @@ class Cldnn(Classifier):
             return features
         ones = [1] * (features.ndim - 1)
         return gate(condition).view(-1, *ones) * features
+
+
+def _scale_gradient(values: torch.Tensor, factor: float) -> torch.Tensor:
+    """The same values, through which a gradient passes multiplied by `factor`."""
+    return torch.lerp(values.detach(), values, factor)
 
 
 def _noise_estimate(settings: Settings) -> NoiseFraction | None:

@@ -216,12 +216,32 @@ def dense(inputs: int, outputs: int, *then: nn.Module) -> nn.Sequential:
 
 
 def valid(channels: int, filters: int, kernel: Pair, stride: Pair = (1, 1)) -> nn.Sequential:
-    """A convolution without padding, and ReLU: (n, channels, ...) -> (n, filters, ...)."""
+    """A convolution without padding, and ReLU.
+
+    Args:
+        channels: of the maps that come in.
+        filters: of the maps that come out.
+        kernel: its rows and time.
+        stride: along rows and time.
+
+    Returns:
+        Module (n, channels, rows, time) -> (n, filters, fewer rows, less time).
+    """
     return nn.Sequential(nn.Conv2d(channels, filters, kernel, stride), nn.ReLU())
 
 
 def same(channels: int, filters: int, kernel: Pair, stride: Pair = (1, 1)) -> nn.Sequential:
-    """A convolution padded as by `zeros`, and ReLU: (n, channels, ...) -> (n, filters, ...)."""
+    """A convolution padded as by `zeros`, and ReLU.
+
+    Args:
+        channels: of the maps that come in.
+        filters: of the maps that come out.
+        kernel: its rows and time.
+        stride: along rows and time.
+
+    Returns:
+        Module (n, channels, rows, time) -> (n, filters, rows / stride, time / stride).
+    """
     return nn.Sequential(zeros(kernel, stride), *valid(channels, filters, kernel, stride))
 
 
@@ -247,20 +267,25 @@ def zeros(kernel: Pair, stride: Pair = (1, 1)) -> nn.ZeroPad2d:
 def m_block(
     channels: int, step: int = 1, widths: tuple[int, int, int] = (32, 48, 48)
 ) -> nn.Sequential:
-    """MCNet's three branches: (n, channels, 2, time) -> (n, sum(widths), 2, time / step).
+    """MCNet's three branches, side by side.
 
     Args:
         channels: of the maps that come in.
         step: by which the time is shortened.
         widths: filters of the branches with kernels (1, 1), (3, 1) and (1, 3).
-    """
-    point, column, row = widths
-    across = nn.Sequential(same(32, column, (3, 1)))
-    if step > 1:
-        across.append(max_pool((1, 3), (1, step)))
 
-    branches = [same(32, point, (1, 1), (1, step)), across, same(32, row, (1, 3), (1, step))]
-    return nn.Sequential(same(channels, 32, (1, 1)), Cat(branches))
+    Returns:
+        Module (n, channels, 2, time) -> (n, sum(widths), 2, time / step).
+    """
+    point_width, column_width, row_width = widths
+    stride = (1, step)
+
+    column = nn.Sequential(same(32, column_width, (3, 1)))
+    if step > 1:
+        column.append(max_pool((1, 3), stride))
+    point = same(32, point_width, (1, 1), stride)
+    row = same(32, row_width, (1, 3), stride)
+    return nn.Sequential(same(channels, 32, (1, 1)), Cat([point, column, row]))
 
 
 def stack(channels: int) -> nn.Sequential:

@@ -97,36 +97,43 @@ def draw(
     Raises:
         ValueError: when the SNR of an identity is none of the classes.
     """
-    labels = np.array([snr_db for _, snr_db, _ in identities], np.int64)
-    grid = np.asarray(snrs_db)
-    unknown = sorted(set(labels.tolist()) - set(grid.tolist()))
-    if unknown:
-        raise ValueError(
-            f"frames of {unknown} dB are in none of the SNR classes {grid.tolist()}; "
-            "leave them out or add their class"
-        )
+    labels_db = np.array([snr_db for _, snr_db, _ in identities], np.int64)
+    classes_db = np.asarray(snrs_db)
+    _check_labels(labels_db, classes_db)
 
-    uniform = np.zeros((len(labels), 3))
-    normal, gain = np.zeros(len(labels)), np.zeros(len(labels))
-    noise_seed = np.zeros(len(labels), np.int64)
-    for i, identity in enumerate(identities if settings.changes_frames else ()):
-        rng = seeding.generator(seed, "augment", epoch, *identity)
-        uniform[i] = rng.random(3)
-        normal[i] = rng.normal()
-        noise_seed[i] = rng.integers(2**63)
-        gain[i] = rng.uniform(-1, 1)
+    n = len(identities)
+    phase, delay, step = np.zeros(n), np.zeros(n), np.zeros(n)  # uniform, 0 to 1
+    carrier_offset = np.zeros(n)  # standard normal
+    noise_seed = np.zeros(n, np.int64)
+    gain = np.zeros(n)  # uniform, -1 to 1
+    if settings.changes_frames:
+        for i, identity in enumerate(identities):
+            rng = seeding.generator(seed, "augment", epoch, *identity)
+            phase[i], delay[i], step[i] = rng.random(3)
+            carrier_offset[i] = rng.normal()
+            noise_seed[i] = rng.integers(2**63)
+            gain[i] = rng.uniform(-1, 1)
 
-    own = np.searchsorted(grid, labels)
-    lowest = np.searchsorted(grid, labels - settings.noise_db)
-    chosen = lowest + np.floor(uniform[:, 2] * (own - lowest + 1)).astype(np.int64)
+    own = np.searchsorted(classes_db, labels_db)
+    lowest = np.searchsorted(classes_db, labels_db - settings.noise_db)
+    chosen = lowest + np.floor(step * (own - lowest + 1)).astype(np.int64)
     return Draws(
-        phase=uniform[:, 0] * settings.phase,
-        carrier_offset=normal * settings.carrier_offset_std,
-        shift=uniform[:, 1] * settings.time_shift,
-        snr_drop_db=labels - grid[chosen],
+        phase=phase * settings.phase,
+        carrier_offset=carrier_offset * settings.carrier_offset_std,
+        shift=delay * settings.time_shift,
+        snr_drop_db=labels_db - classes_db[chosen],
         noise_seed=noise_seed,
         gain_db=gain * settings.gain_db,
     )
+
+
+def _check_labels(labels_db: np.ndarray, classes_db: np.ndarray) -> None:
+    unknown = sorted(set(labels_db.tolist()) - set(classes_db.tolist()))
+    if unknown:
+        raise ValueError(
+            f"frames of {unknown} dB are in none of the SNR classes {classes_db.tolist()}; "
+            "leave them out or add their class"
+        )
 
 
 def augment(

@@ -38,6 +38,9 @@ def build_model(
         seed: of its random weights; torch's generator is left as it was.
         fabric: where it will be trained.
 
+    Returns:
+        The model, in training mode.
+
     Raises:
         ValueError: when there is no such model, or its input or weights do not fit.
     """
@@ -62,6 +65,9 @@ def trained_model(model: Classifier, config: TrainingSettings, data: TrainingDat
         model: as `trainer.fit` gave it.
         config: names model and heads.
         data: the input and the classes.
+
+    Returns:
+        What `modelfile.save` takes.
     """
     architecture, store = architecture_of(config, data), data.store
     return TrainedModel(model, architecture, data.input, store.modulations, store.snrs_db)
@@ -77,6 +83,9 @@ def objective_of(
         data: the classes, how inputs are mixed, and how a `cldnn` learns what is noise.
         model: as `build_model` made it.
         device: where it will be trained.
+
+    Returns:
+        A noise-aware objective for a `cldnn`, the joint one for any other model.
     """
     if config.model != models.CLDNN:
         return JointObjective(data, config, device)
@@ -88,7 +97,16 @@ def objective_of(
 def optimizer_of(
     config: TrainingSettings, model: nn.Module, objective: Objective
 ) -> torch.optim.Optimizer:
-    """An optimiser of the model's parameters and, without decay, of those that weigh the tasks."""
+    """An optimiser of the model's parameters and, without decay, of those that weigh the tasks.
+
+    Args:
+        config: names the optimiser, its rate and its decay.
+        model: all of whose parameters are trained.
+        objective: whose weighting may have parameters.
+
+    Returns:
+        The optimiser, of one group or two.
+    """
     groups = [
         {"params": list(model.parameters()), "weight_decay": config.weight_decay},
         {"params": list(objective.weighting.parameters()), "weight_decay": 0.0},
@@ -101,7 +119,16 @@ def optimizer_of(
 def schedule_of(
     config: TrainingSettings, optimizer: torch.optim.Optimizer, steps_per_epoch: int
 ) -> Schedule:
-    """The learning rates of a training of so many steps an epoch."""
+    """The learning rates of a training of so many steps an epoch.
+
+    Args:
+        config: names the schedule and its settings.
+        optimizer: all of whose groups follow it.
+        steps_per_epoch: batches.
+
+    Returns:
+        The schedule at its first step.
+    """
     return schedules.build(
         config.schedule,
         optimizer,

@@ -20,7 +20,8 @@ def admitted(epoch: int, epochs: int, snrs_db: Sequence[int]) -> np.ndarray:
         bool (k,).
     """
     count = max(2, len(snrs_db) * epoch // max(epochs, 1))
-    return np.asarray(snrs_db) >= np.sort(snrs_db)[-count:].min()
+    highest = np.sort(snrs_db)[-count:]  # all of them, when count is larger
+    return np.asarray(snrs_db) >= highest.min()
 
 
 def balanced(order: np.ndarray, power: float, rng: np.random.Generator) -> np.ndarray:
@@ -38,8 +39,11 @@ def balanced(order: np.ndarray, power: float, rng: np.random.Generator) -> np.nd
         An index (n, 3). Frames of an SNR that gains come again, in their order.
     """
     snrs, sizes = np.unique(order[:, 1], return_counts=True)
-    ends = np.cumsum(sizes ** (1.0 - power))
-    wanted = np.diff(np.round(len(order) * ends / ends[-1]).astype(int), prepend=0)
+    # Rounding the running totals, and not each share, keeps the number of frames.
+    totals = np.cumsum(sizes ** (1.0 - power))
+    ends = np.round(len(order) * totals / totals[-1]).astype(int)
+    wanted = np.diff(ends, prepend=0)
+
     parts = []
     for snr, count in zip(snrs, wanted, strict=True):
         own = order[order[:, 1] == snr]

@@ -48,9 +48,18 @@ def steps_of_epoch(frames: int, batch_size: int, processes: int) -> int:
 
     A last batch counts when each process gets two frames of it: a single one has no variance for
     batch normalisation to divide by.
+
+    Args:
+        frames: of an epoch.
+        batch_size: frames a step, of all processes together.
+        processes: that share each batch.
+
+    Returns:
+        The number of steps.
     """
-    full, rest = divmod(frames, batch_size)
-    return full + (rest >= 2 * processes)
+    full_batches, rest = divmod(frames, batch_size)
+    last_counts = rest >= 2 * processes
+    return full_batches + 1 if last_counts else full_batches
 
 
 def frames_of_epoch(
@@ -71,13 +80,14 @@ def frames_of_epoch(
         What makes batches of frames, and an index (n, 3) of as many as there are training frames.
     """
     store, index = data.store, data.parts["train"]
-    admitted = curriculum.admitted(epoch, config.curriculum_epochs, store.snrs_db)
-    taking_part = index[admitted[index[:, 1]]]
+    admitted = curriculum.admitted(epoch, config.curriculum_epochs, store.snrs_db)  # (SNRs,)
+    snr = index[:, 1]
+    taking_part = index[admitted[snr]]
     order = generator(seed, "shuffle", epoch).permutation(taking_part)
     if config.snr_balance:
         rng = generator(seed, "balance", epoch)
         order = curriculum.balanced(order, config.snr_balance, rng)
-    order = np.resize(order, index.shape)
+    order = np.resize(order, index.shape)  # which repeats frames until there are enough
 
     if not data.augmentation.changes_frames:
         return StoredFrames(store, device), order

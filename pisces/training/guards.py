@@ -8,6 +8,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -57,7 +58,7 @@ class MicroBatches:
                         f"out of memory at {self.size} frames a process ({error}); "
                         "lower train.batch_size or render.size"
                     ) from error
-                self.size = -(-self.size // 2)
+                self.size = math.ceil(self.size / 2)
 
             # Only here is the error gone, and with it what it keeps of the failed attempt.
             if self.fabric.device.type == "cuda":
@@ -74,8 +75,9 @@ class MicroBatches:
         Three frames stay together rather than as 1 and 2: batch normalisation needs two.
         """
         frames = len(batch.stored)
-        count = min(-(-frames // self.size), frames // 2)
-        columns = [column.tensor_split(count) for column in batch]
+        needed = math.ceil(frames / self.size)
+        most = frames // 2
+        columns = [column.tensor_split(min(needed, most)) for column in batch]
         return [Batch(*parts) for parts in zip(*columns, strict=True)]
 
 

@@ -22,7 +22,14 @@ MEAN, STD = "eta_mean_", "eta_std_"
 
 
 class Tally:
-    """Sums of losses and of right predictions over batches, kept on the device until asked for."""
+    """Sums of losses and of right predictions over batches, kept on the device until asked for.
+
+    They are one vector, so that processes exchange them at once: frames right in modulation, in SNR
+    and in both; frames; the two task losses; each auxiliary loss; frames that had each of these.
+
+    Args:
+        auxiliary: names of the losses beside those of the tasks.
+    """
 
     def __init__(self, auxiliary: Sequence[str] = ()):
         self.auxiliary = auxiliary
@@ -34,14 +41,8 @@ class Tally:
         modulation = modulation_scores.argmax(1) == batch.modulation
         snr = snr_scores.argmax(1) == batch.snr
         frames = len(batch.stored)
-        counts = torch.stack(
-            [
-                modulation.sum(),
-                snr.sum(),
-                (modulation & snr).sum(),
-                torch.tensor(frames, device=snr.device),
-            ]
-        )
+        right = [modulation.sum(), snr.sum(), (modulation & snr).sum()]
+        counts = torch.stack([*right, torch.tensor(frames, device=snr.device)])
 
         zero = torch.zeros((), device=snr.device)
         found = losses.auxiliary
@@ -68,8 +69,9 @@ class Tally:
         reduced = fabric.all_reduce(sums, reduce_op="sum")
         assert isinstance(reduced, torch.Tensor), "a tensor is reduced to a tensor"
         totals = reduced.cpu().double().tolist()
-        *right, frames = totals[:4]
-        modulation, snr, joint = (_ratio(count, frames) for count in right)
+
+        frames = totals[3]
+        modulation, snr, joint = (_ratio(count, frames) for count in totals[:3])
         modulation_loss, snr_loss = (_ratio(total, frames) for total in totals[4:6])
         row = {
             f"{part}_loss": modulation_loss + snr_loss,

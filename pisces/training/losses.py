@@ -1,7 +1,8 @@
-"""Task losses: scores and targets -> one loss a frame, always computed in float32.
+"""Losses of the two tasks, one a frame, always computed in float32.
 
-SNR scores are (n, SNRs), ascending in SNR, with the largest as the prediction; `positions` (SNRs,)
-are the classes in class steps (`pisces.models.heads.positions`).
+All SNR losses take the same three arguments, so that they can be chosen by name (`SNR_LOSSES`):
+scores (n, SNRs), ascending in SNR, of which the largest is the prediction; the true classes; and
+the positions of the classes on the SNR axis, in class steps (`pisces.models.heads.positions`).
 """
 
 from collections.abc import Callable
@@ -52,29 +53,59 @@ def snr_loss(
     return SNR_LOSSES[name](scores.float(), target, positions)
 
 
-def cross_entropy(
+def cross_entropy_loss(
     scores: torch.Tensor, target: torch.Tensor, _positions: torch.Tensor
 ) -> torch.Tensor:
+    """Cross-entropy, which knows no order of the classes.
+
+    Args:
+        scores: of an SNR head, (n, SNRs).
+        target: true classes, int64 (n,).
+        _positions: of the classes, not looked at.
+
+    Returns:
+        Losses (n,).
+    """
     return functional.cross_entropy(scores, target, reduction="none")
 
 
-def distance(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+def distance_loss(
+    scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
     """Cross-entropy plus the expected distance from the true class, in class steps.
 
     The expectation is that under the softmax of the scores. Penalising the distance of the
     prediction itself, through argmax, would add a number that has no gradient.
+
+    Args:
+        scores: of an SNR head, (n, SNRs).
+        target: true classes, int64 (n,).
+        positions: of the classes, (SNRs,).
+
+    Returns:
+        Losses (n,).
     """
     distances = (positions - positions[target, None]).abs()  # (n, SNRs)
     expected = (torch.softmax(scores, 1) * distances).sum(1)
     return functional.cross_entropy(scores, target, reduction="none") + expected
 
 
-def ordinal(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+def ordinal_loss(
+    scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
     """Binary cross-entropy of "the SNR is above class k", summed over the SNRs - 1 thresholds k.
 
     The binary questions are those of Frank and Hall (ECML 2001), here of one softmax. The sum of
     their logarithmic scores is the ranked ignorance score (Tödter and Ahrens, Monthly Weather
     Review 140, 2012), which is strictly proper. The spacing of the classes does not matter.
+
+    Args:
+        scores: of an SNR head, (n, SNRs).
+        target: true classes, int64 (n,).
+        positions: of the classes, (SNRs,); only their number counts.
+
+    Returns:
+        Losses (n,).
     """
     log_p = torch.log_softmax(scores, 1)
     log_at_most = log_p.logcumsumexp(1)[:, :-1]
@@ -84,18 +115,28 @@ def ordinal(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor)
     return -torch.where(above, log_above, log_at_most).sum(1)
 
 
-def regression(scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+def regression_loss(
+    scores: torch.Tensor, target: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
     """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the number behind the scores, in class steps.
 
     Only the regression head has such a number.
+
+    Args:
+        scores: of an SNR head, (n, SNRs).
+        target: true classes, int64 (n,).
+        positions: of the classes, (SNRs,).
+
+    Returns:
+        Losses (n,).
     """
     value = regressed(scores, positions)
     return functional.smooth_l1_loss(value, positions[target], reduction="none")
 
 
 SNR_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "cross_entropy": cross_entropy,
-    "distance": distance,
-    "ordinal": ordinal,
-    "regression": regression,
+    "cross_entropy": cross_entropy_loss,
+    "distance": distance_loss,
+    "ordinal": ordinal_loss,
+    "regression": regression_loss,
 }

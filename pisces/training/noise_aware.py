@@ -1,10 +1,14 @@
 """How a `cldnn` learns what is noise: auxiliary losses beside those of the tasks, phase by phase.
 
-A denoiser is trained first by itself (phase a), then beside the classifier (b1), then ever more by
-the classifier's own gradient (b2, c). Epochs are counted from 1.
+- Phase a: the denoiser is trained by itself.
+- b1: beside the classifier, whose gradient does not reach it.
+- b2: a part of the classifier's gradient reaches it.
+- c: all of that gradient does, so that both are trained as one.
+
+What a phase is made of is `settings.Phase`. Epochs are counted from 1.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +20,7 @@ from torch import nn
 from pisces import models
 from pisces.data.datasets import Batch
 from pisces.models import denoiser, modelfile
-from pisces.models.cldnn import Cldnn
+from pisces.models.cldnn import Cldnn, Outputs
 from pisces.training import noise_losses
 from pisces.training.augmentation import Mix
 from pisces.training.frames import TrainingData
@@ -163,39 +167,58 @@ class NoiseAwareObjective(JointObjective):
     ) -> tuple[Predictions, dict[str, torch.Tensor]]:
         """Predictions about the frames, mixed by `mix`, and the losses of the frames as given."""
         snr_db = self.snrs_db[batch.snr]
-        is_mixed = mix is not None
+        classified = inputs if mix is None else mix(inputs)
         if mix is not None and self.augmentation.mixup_losses == "all_losses":
-            inputs, snr_db, mix = mix(inputs), mix(snr_db), None
+            inputs, snr_db = classified, mix(snr_db)
 
         weights = self.weights(epoch)
         needs_pair = weights["denoising"] or weights["features"]
         pair = self._pair(inputs, snr_db, rng) if needs_pair else None
-        out = _cldnn(model).learn(
-            mix(inputs) if mix else inputs,
+        outputs = _cldnn(model).learn(
+            classified,
             inputs,
-            pair and pair.low,
+            None if pair is None else pair.degraded,
             snr_db=snr_db,
-            low_snr_db=pair and pair.low_snr_db,
+            degraded_snr_db=None if pair is None else pair.degraded_snr_db,
             gradient=phase_of(self.settings, epoch).gradient,
             raw_gain=self._raw_gain(snr_db, rng),
         )
 
-        found: dict[str, torch.Tensor] = {}
-        if pair is not None:
-            assert out.denoised_low is not None, "only a model with a denoiser is given pairs"
-            found["denoising"] = noise_losses.denoising(out.denoised_low, pair)
-        if out.denoised is not None:
-            found["identity"] = noise_losses.identity(out.denoised, inputs, snr_db)
-        if out.eta is not None:
-            found["noise"] = noise_losses.noise(out.eta, snr_db)
-        if out.denoised_low is not None and pair is not None and weights["features"]:
-            assert self.reference is not None, "a weight of features needs a reference"
-            found["features"] = noise_losses.features(self.reference, out.denoised_low, pair)
+        found = self._denoiser_losses(outputs, inputs, snr_db, pair, weights)
         # A teacher of unmixed frames has nothing to say about a mixed batch.
-        if weights["distillation"] and not is_mixed:
+        if weights["distillation"] and mix is None:
             target = batch.modulation
-            found["distillation"] = self._distillation(out.modulation, inputs, snr_db, target)
-        return (out.modulation, out.snr), found
+            found["distillation"] = self._distillation(outputs.modulation, inputs, snr_db, target)
+        return (outputs.modulation, outputs.snr), found
+
+    def _denoiser_losses(
+        self,
+        outputs: Outputs,
+        frames: torch.Tensor,
+        snr_db: torch.Tensor,
+        pair: Pair | None,
+        weights: Mapping[str, float],
+    ) -> dict[str, torch.Tensor]:
+        """Losses of the denoiser and the noise estimate, as far as the model has them.
+
+        They come in the order of `LOSSES`, in which `total` adds them: another rounds otherwise.
+        """
+        found: dict[str, torch.Tensor] = {}
+        denoised_degraded = outputs.denoised_degraded
+        if pair is not None:
+            assert denoised_degraded is not None, "only a model with a denoiser is given pairs"
+            found["denoising"] = noise_losses.denoising_loss(denoised_degraded, pair)
+        if outputs.denoised is not None:
+            found["identity"] = noise_losses.identity_loss(outputs.denoised, frames, snr_db)
+        if outputs.eta is not None:
+            found["noise"] = noise_losses.noise_loss(outputs.eta, snr_db)
+        if weights["features"]:
+            reference = self.reference
+            assert reference is not None, "a weight of features needs a reference"
+            assert pair is not None, "a weight of features asks for pairs"
+            assert denoised_degraded is not None, "only a model with a denoiser is given pairs"
+            found["features"] = noise_losses.features_loss(reference, denoised_degraded, pair)
+        return found
 
     def _pair(self, frames: torch.Tensor, snr_db: torch.Tensor, rng: np.random.Generator) -> Pair:
         labels_db = snr_db.cpu().numpy()
@@ -219,7 +242,7 @@ class NoiseAwareObjective(JointObjective):
         low, high = self.settings.teach_band_db
         in_band = (snr_db >= low) & (snr_db <= high)
         temperature = self.settings.temperature
-        return noise_losses.distillation(logits, teacher, target, in_band, temperature)
+        return noise_losses.distillation_loss(logits, teacher, target, in_band, temperature)
 
 
 def _cldnn(model: nn.Module) -> Cldnn:

@@ -1,6 +1,7 @@
-"""What a training minimises: the protocol between the loop and a kind of model, and its plain form.
+"""What a training minimises.
 
-The loop knows neither losses nor model families: it asks an `Objective`.
+The loop knows neither losses nor model families: it asks an `Objective`. `JointObjective` is the
+one of most models, with a loss for each of the two tasks and no other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,7 +56,17 @@ class Objective(Protocol):
     def training_losses(
         self, model: nn.Module, batch: Batch, epoch: int, rng: np.random.Generator
     ) -> LossValues:
-        """Predictions and losses of a batch in training, which `rng` varies."""
+        """Predictions and losses of a batch in training.
+
+        Args:
+            model: in training mode.
+            batch: frames, n of them, and their classes.
+            epoch: that the batch belongs to.
+            rng: draws what varies the batch, such as mixup.
+
+        Returns:
+            Predictions about the frames as they were varied, and what these cost.
+        """
         ...
 
     def validation_losses(self, predictions: Predictions, batch: Batch) -> LossValues:
@@ -79,7 +90,16 @@ class Objective(Protocol):
         ...
 
     def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-        """Numbers (len(observed), n) about validation frames of labels `snr_db` (n,)."""
+        """What is noted of validation frames.
+
+        Args:
+            model: in evaluation mode.
+            inputs: (n, ...), as the model takes them.
+            snr_db: labels (n,).
+
+        Returns:
+            A row for each name in `observed`: (len(observed), n).
+        """
         ...
 
     def report(self, observed: np.ndarray) -> dict[str, float]:
@@ -163,12 +183,14 @@ class JointObjective:
         """Mean losses (2,) of the predictions, for labels mixed as the inputs are."""
         logits, scores = predictions
 
-        def modulation(target: torch.Tensor) -> torch.Tensor:
+        def modulation_loss(target: torch.Tensor) -> torch.Tensor:
             return losses.modulation_loss(logits, target, self.config.label_smoothing)
 
-        def snr(target: torch.Tensor) -> torch.Tensor:
+        def snr_loss(target: torch.Tensor) -> torch.Tensor:
             return losses.snr_loss(self.config.snr_loss, scores, target, self.positions)
 
-        pairs = ((modulation, batch.modulation), (snr, batch.snr))
-        means = [mix.loss(loss, target) if mix else loss(target).mean() for loss, target in pairs]
+        if mix is None:
+            means = [modulation_loss(batch.modulation).mean(), snr_loss(batch.snr).mean()]
+        else:
+            means = [mix.loss(modulation_loss, batch.modulation), mix.loss(snr_loss, batch.snr)]
         return torch.stack(means)

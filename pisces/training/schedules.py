@@ -35,6 +35,9 @@ def optimizer(
         fused: updates all weights in one pass over memory, which takes a third of the time on a
             CPU. A gradient scaler cannot clip the gradients of such an optimiser.
 
+    Returns:
+        The optimiser, with torch's defaults for all else.
+
     Raises:
         ValueError: for a name that is not in `OPTIMIZERS`.
     """
@@ -151,28 +154,21 @@ def build(
         warmup_steps: of cosine, in batches.
         cycle_epochs: of cyclic.
 
+    Returns:
+        The schedule at its first step, with the rates of the optimiser set to it.
+
     Raises:
         ValueError: for a name that is not in `SCHEDULES`, or a warm-up that leaves no step.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    steps, cycle = epochs * steps_per_epoch, cycle_epochs * steps_per_epoch
+
+    steps = epochs * steps_per_epoch
     match name:
         case "plateau":
-            # No threshold: torch's is relative, and of negated accuracies would take a little
-            # worse for better.
-            plateau = ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
-            return Schedule(plateau)
+            return Schedule(_plateau(optimizer, factor, patience))
         case "cyclic":
-            cyclic = CyclicLR(
-                optimizer,
-                base_lr=CYCLE_BASE * lr,
-                max_lr=lr,
-                step_size_up=cycle - cycle // 2,
-                step_size_down=cycle // 2,
-                mode="triangular2",
-                cycle_momentum=False,
-            )
+            cyclic = _cyclic(optimizer, lr, cycle_epochs * steps_per_epoch)
             return Schedule(cyclic, cycle_epochs=cycle_epochs)
         case "cosine":
             return Schedule(_warm_cosine(optimizer, steps, warmup_steps), steps)
@@ -182,7 +178,28 @@ def build(
     raise ValueError(f"schedule {name!r} is unknown; there are {', '.join(SCHEDULES)}")
 
 
+def _plateau(optimizer: torch.optim.Optimizer, factor: float, patience: int) -> ReduceLROnPlateau:
+    # No threshold: torch's is relative, and of negated accuracies would take a little worse for
+    # better.
+    return ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
+
+
+def _cyclic(optimizer: torch.optim.Optimizer, lr: float, cycle: int) -> LRScheduler:
+    """Up to `lr` and back in `cycle` steps; of an odd number, one more goes up."""
+    down = cycle // 2
+    return CyclicLR(
+        optimizer,
+        base_lr=CYCLE_BASE * lr,
+        max_lr=lr,
+        step_size_up=cycle - down,
+        step_size_down=down,
+        mode="triangular2",
+        cycle_momentum=False,
+    )
+
+
 def _warm_cosine(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRScheduler:
+    """Up to the rate of the optimiser in `warmup` steps, then down to 0 in the rest of `steps`."""
     if warmup >= steps:
         raise ValueError(
             f"a warm-up of {warmup} steps leaves nothing of {steps}; "
@@ -191,5 +208,7 @@ def _warm_cosine(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> L
     # PyTorch 2.11 takes a sequence that begins with no steps for a first step of warming up.
     if not warmup:
         return CosineAnnealingLR(optimizer, steps)
+
     rising = LinearLR(optimizer, WARMUP_START, total_iters=warmup)
-    return SequentialLR(optimizer, [rising, CosineAnnealingLR(optimizer, steps - warmup)], [warmup])
+    falling = CosineAnnealingLR(optimizer, steps - warmup)
+    return SequentialLR(optimizer, [rising, falling], milestones=[warmup])

@@ -342,7 +342,7 @@ class Trainer:
     def _gathered(self, observed: list[torch.Tensor]) -> np.ndarray:
         """Observations (k, n) of all processes, which may have different numbers of frames."""
         rows, processes = len(self.objective.observed), self.fabric.world_size
-        most = -(-len(self.data.parts["validation"]) // processes)
+        most = math.ceil(len(self.data.parts["validation"]) / processes)
         padding = torch.full((rows, most), math.nan, device=self.fabric.device)
         own = torch.cat([*observed, padding], 1)[:, :most]
         everyone = self.fabric.all_gather(own)

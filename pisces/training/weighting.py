@@ -29,6 +29,9 @@ def build(
         temperature: of softmax and dwa, above 0.
         fixed: a weight a task, of fixed.
 
+    Returns:
+        The weighting, of equal shares but for fixed.
+
     Raises:
         ValueError: for a name that does not exist, a floor or temperature out of range, or fixed
             weights below the floor.

@@ -142,9 +142,9 @@ def test_added_power_is_that_of_the_signal_times_the_difference_of_the_inverse_s
     n = frames[:, 0].numel()
     snr, new = 10 ** (label / 10), 10 ** (target / 10)
     signal_power = power(frames).mean() / (1 + 1 / snr)
-    added = power((pair.low - pair.original) * level).mean()
+    added = power((pair.degraded - pair.original) * level).mean()
     assert added == pytest.approx(signal_power * (1 / new - 1 / snr), rel=5 / math.sqrt(n))
-    measured = power(alone).mean() / power(pair.low * level - alone).mean()
+    measured = power(alone).mean() / power(pair.degraded * level - alone).mean()
     assert 10 * math.log10(measured) == pytest.approx(target, abs=5 * 4.34 * math.sqrt(2 / n))
 
 
@@ -155,7 +155,7 @@ def test_decibels_taken_from_the_total_power_would_add_twice_the_noise_at_0_db()
     _, frames = received(0.0)
     pair = degraded(frames, 0.0, -6.0)
     level = power(frames) / power(pair.original)
-    added = power(pair.low - pair.original) * level / power(frames)
+    added = power(pair.degraded - pair.original) * level / power(frames)
     assert added.mean() == pytest.approx(1.4905, rel=5 / math.sqrt(frames[:, 0].numel()))
 
 
@@ -164,13 +164,15 @@ def test_a_pair_is_at_the_level_at_which_a_model_sees_the_noisier_one():
     pair = noise_losses.degrade(
         frames, torch.full((4,), 10.0), torch.tensor([10.0, 8.1, 8.0, -5.0]), torch.arange(4)
     )
-    assert pair.low.square().mean((1, 2)) == pytest.approx(1, abs=16 * EPS)  # of a pairwise sum
+    assert pair.degraded.square().mean((1, 2)) == pytest.approx(
+        1, abs=16 * EPS
+    )  # of a pairwise sum
     ratio = pair.original / frames
     torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=4 * EPS, atol=0)
-    assert pair.counts.tolist() == [False, False, True, True]
-    assert pair.low_snr_db.tolist() == pytest.approx([10.0, 8.1, 8.0, -5.0])
+    assert pair.valid.tolist() == [False, False, True, True]
+    assert pair.degraded_snr_db.tolist() == pytest.approx([10.0, 8.1, 8.0, -5.0])
     torch.testing.assert_close(
-        pair.low[0], frames[0], rtol=0, atol=16 * EPS * frames.abs().max().item()
+        pair.degraded[0], frames[0], rtol=0, atol=16 * EPS * frames.abs().max().item()
     )
     # Ten elevenths are signal, to which sqrt(10) times its power is noise in the end. Its sample
     # deviates by 1.5 %.
@@ -208,29 +210,29 @@ def test_targets_may_be_given_instead_and_are_never_above_the_label():
 # Losses
 
 
-def made_up_pair(counts: list[bool]) -> Pair:
-    n = len(counts)
+def made_up_pair(valid: list[bool]) -> Pair:
+    n = len(valid)
     return Pair(
         random(n, 2, SAMPLES, seed=1),
         random(n, 2, SAMPLES, seed=2),
         torch.zeros(n),
-        torch.tensor(counts),
+        torch.tensor(valid),
     )
 
 
 def test_denoising_is_the_mean_distance_over_the_frames_whose_step_is_large_enough():
     pair = made_up_pair([True, False, True])
     denoised = pair.original + torch.tensor([0.1, 5.0, -0.3])[:, None, None]
-    assert noise_losses.denoising(denoised, pair).item() == pytest.approx(0.2, abs=8 * EPS)
+    assert noise_losses.denoising_loss(denoised, pair).item() == pytest.approx(0.2, abs=8 * EPS)
     denoised[1] = 1e6
-    assert noise_losses.denoising(denoised, pair).item() == pytest.approx(0.2, abs=8 * EPS)
-    assert noise_losses.denoising(denoised, made_up_pair([False] * 3)) == 0
+    assert noise_losses.denoising_loss(denoised, pair).item() == pytest.approx(0.2, abs=8 * EPS)
+    assert noise_losses.denoising_loss(denoised, made_up_pair([False] * 3)) == 0
 
 
 def test_steps_too_small_have_no_gradient():
     pair = made_up_pair([True, False])
     denoised = random(2, 2, SAMPLES, seed=3).requires_grad_()
-    noise_losses.denoising(denoised, pair).backward()
+    noise_losses.denoising_loss(denoised, pair).backward()
     assert denoised.grad[0].all()
     assert not denoised.grad[1].any()
 
@@ -238,22 +240,25 @@ def test_steps_too_small_have_no_gradient():
 def test_identity_weighs_frames_by_how_clean_they_are():
     snr_db, frames = torch.tensor([-20.0, 6.0, 10.0, 12.0, 30.0]), random(5, 2, SAMPLES)
     found = torch.stack(
-        [noise_losses.identity(frames + one[:, None, None], frames, snr_db) for one in torch.eye(5)]
+        [
+            noise_losses.identity_loss(frames + one[:, None, None], frames, snr_db)
+            for one in torch.eye(5)
+        ]
     )
     expected = 1 / (1 + torch.exp(-(snr_db - 10) / 2))
     torch.testing.assert_close(
         found / found[2] / 2, expected, rtol=1e-5, atol=0
     )  # the weight at 10 dB is 1/2
     assert found.sum().item() == pytest.approx(1, abs=1e-5)
-    assert noise_losses.identity(frames, frames, snr_db) == 0
+    assert noise_losses.identity_loss(frames, frames, snr_db) == 0
 
 
 def test_noise_loss_is_zero_at_the_truth_and_smooth():
     snr_db = torch.tensor([-10.0, 0.0, 20.0])
     truth = -math.log(10) / 10 * snr_db
-    assert noise_losses.noise(truth, snr_db) < 16 * EPS
+    assert noise_losses.noise_loss(truth, snr_db) < 16 * EPS
     off = truth + torch.tensor([0.5, -0.5, 3.0])
-    assert noise_losses.noise(off, snr_db).item() == pytest.approx(
+    assert noise_losses.noise_loss(off, snr_db).item() == pytest.approx(
         (0.125 + 0.125 + 2.5) / 3, rel=1e-5
     )
 
@@ -268,10 +273,12 @@ def test_distillation_of_two_classes(temperature):
     )
     p, q = (1 / (1 + math.exp(-difference / temperature)) for difference in (1.5, 0.3))
     expected = temperature**2 * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
-    found = noise_losses.distillation(student, teacher, torch.tensor([0]), everything, temperature)
+    found = noise_losses.distillation_loss(
+        student, teacher, torch.tensor([0]), everything, temperature
+    )
     assert found.item() == pytest.approx(expected, rel=1e-5)
     # Levels of logits mean nothing.
-    assert noise_losses.distillation(
+    assert noise_losses.distillation_loss(
         teacher - 3, teacher, torch.tensor([0]), everything, temperature
     ).item() == pytest.approx(0, abs=1e-6)
 
@@ -279,9 +286,9 @@ def test_distillation_of_two_classes(temperature):
 def test_distillation_counts_frames_in_band_that_the_teacher_gets_right():
     logits, teacher = random(4, 3, seed=1).requires_grad_(), 3 * torch.eye(4, 3)
     right, in_band = torch.tensor([0, 2, 2, 0]), torch.tensor([True, True, False, True])
-    loss = noise_losses.distillation(logits, teacher, right, in_band, 2.0)
+    loss = noise_losses.distillation_loss(logits, teacher, right, in_band, 2.0)
     one = [
-        noise_losses.distillation(
+        noise_losses.distillation_loss(
             logits[i : i + 1], teacher[i : i + 1], right[i : i + 1], torch.tensor([True]), 2.0
         )
         for i in (0, 3)
@@ -291,7 +298,9 @@ def test_distillation_counts_frames_in_band_that_the_teacher_gets_right():
     )  # of equal predictions, the first is the teacher's
     loss.backward()
     assert logits.grad.any(1).tolist() == [True, False, False, True]
-    assert noise_losses.distillation(logits, teacher, right, torch.tensor([False] * 4), 2.0) == 0
+    assert (
+        noise_losses.distillation_loss(logits, teacher, right, torch.tensor([False] * 4), 2.0) == 0
+    )
 
 
 @pytest.mark.parametrize("settings", [A0, A4])
@@ -300,7 +309,7 @@ def test_features_are_judged_by_a_model_that_does_not_learn(training_data, setti
     asked = conftest.noise_aware(reference=str(tmp_path), features=0.1)
     reference, pair = objective_of(training_data, asked).reference, made_up_pair([True, False])
     denoised = random(2, 2, SAMPLES, seed=3).requires_grad_()
-    loss = noise_losses.features(reference, denoised, pair)
+    loss = noise_losses.features_loss(reference, denoised, pair)
     loss.backward()
     assert denoised.grad[0].any()
     assert not denoised.grad[1].any()
@@ -309,9 +318,11 @@ def test_features_are_judged_by_a_model_that_does_not_learn(training_data, setti
         for parameter in reference.parameters()
     )
     assert not reference.training
-    assert noise_losses.features(reference, pair.original, pair) == 0
+    assert noise_losses.features_loss(reference, pair.original, pair) == 0
     # A model of two paths hears the noisy frames as well, one of a single path does not.
-    louder = noise_losses.features(reference, denoised, pair._replace(low=2 * pair.low))
+    louder = noise_losses.features_loss(
+        reference, denoised, pair._replace(degraded=2 * pair.degraded)
+    )
     assert (louder == loss) == (settings == A0)
 
 
@@ -452,7 +463,7 @@ def seen(monkeypatch) -> dict[str, tuple]:
     """What reaches the model and the auxiliary losses."""
     found = {}
     spy(monkeypatch, Cldnn, "learn", found)
-    for name in ("degrade", "identity", "noise", "distillation"):
+    for name in ("degrade", "identity_loss", "noise_loss", "distillation_loss"):
         spy(monkeypatch, noise_losses, name, found)
     return found
 
@@ -470,12 +481,12 @@ def test_by_default_auxiliary_losses_see_the_very_bits_of_unmixed_frames(
     stored, snr_db = batch.stored.clone(), labels(trainer, batch)
     losses_of(trainer, batch)
     (_, classified, clean, _), named = seen["learn"]
-    for frames in (clean, seen["identity"][0][1], seen["degrade"][0][0]):
+    for frames in (clean, seen["identity_loss"][0][1], seen["degrade"][0][0]):
         assert torch.equal(frames.view(torch.int32), stored.view(torch.int32))
     for label in (
         named["snr_db"],
-        seen["identity"][0][2],
-        seen["noise"][0][1],
+        seen["identity_loss"][0][2],
+        seen["noise_loss"][0][1],
         seen["degrade"][0][1],
     ):
         assert torch.equal(label, snr_db)
@@ -491,9 +502,9 @@ def test_asked_for_all_losses_see_mixed_frames(training_data, batch, seen):
     (_, classified, clean, _), named = seen["learn"]
     mixed = share * batch.stored + (1 - share) * batch.stored[other]
     snr_db = share * labels(trainer, batch) + (1 - share) * labels(trainer, batch)[other]
-    for frames in (classified, clean, seen["identity"][0][1], seen["degrade"][0][0]):
+    for frames in (classified, clean, seen["identity_loss"][0][1], seen["degrade"][0][0]):
         torch.testing.assert_close(frames, mixed)
-    for label in (named["snr_db"], seen["identity"][0][2], seen["noise"][0][1]):
+    for label in (named["snr_db"], seen["identity_loss"][0][2], seen["noise_loss"][0][1]):
         torch.testing.assert_close(label, snr_db)
 
 
@@ -529,7 +540,7 @@ def taught(training_data, batch, tmp_path) -> tuple[Callable[..., Trainer], Batc
 def test_a_mixed_batch_is_not_distilled(taught, seen, losses):
     make, batch = taught
     assert "distillation" not in losses_of(make(losses), batch).auxiliary
-    assert "distillation" not in seen
+    assert "distillation_loss" not in seen
 
 
 def test_an_unmixed_batch_is_distilled(taught):
