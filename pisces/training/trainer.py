@@ -133,7 +133,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are over, or none of late was better than the best one."""
+        """Whether all epochs are over, or the best one is longer ago than patience allows."""
         epochs = len(self.history)
         if epochs >= self.config.epochs:
             return True
@@ -227,18 +227,21 @@ class Trainer:
             seed = generator(self.seed, "torch", self.number, rank).integers(2**63)
             torch.manual_seed(int(seed))
             for step, batch in enumerate(steps):
-                together = min(self.config.batch_size, frames - step * self.config.batch_size)
+                frames_left = frames - step * self.config.batch_size
+                frames_of_step = min(self.config.batch_size, frames_left)
                 rng = generator(self.seed, "mixup", self.number, step, rank)
-                done = self.backward(batch, together, rng)
+                micro_batches = self.backward(batch, frames_of_step, rng)
+
                 if self.update():
                     skips.taken()
-                    for micro_batch, values in done:
+                    for micro_batch, values in micro_batches:
                         tally.add(micro_batch, values)
                     if self.average is not None:
                         self.average.update_parameters(self.model.module)
                 else:
                     skips.skipped()
                 self.schedule.step_batch()
+
         row = tally.means("train", self.fabric)
         return row | self._task_weights() | {"skipped_steps": skips.total}
 
@@ -250,22 +253,22 @@ class Trainer:
         return row
 
     def backward(
-        self, batch: Batch, together: int, rng: np.random.Generator
+        self, batch: Batch, frames_of_step: int, rng: np.random.Generator
     ) -> list[tuple[Batch, LossValues]]:
         """Leaves the gradient of the mean loss in the parameters.
 
         Args:
             batch: the frames of this process.
-            together: number of frames of the batches of all processes, over which the mean goes.
+            frames_of_step: of all processes together, over which the mean goes.
             rng: draws what varies the batch.
 
         Returns:
             The micro-batches that memory allows, and the losses of each.
         """
-        return self.micro_batches.run(lambda: self._accumulate(batch, together, rng))
+        return self.micro_batches.run(lambda: self._accumulate(batch, frames_of_step, rng))
 
     def _accumulate(
-        self, batch: Batch, together: int, rng: np.random.Generator
+        self, batch: Batch, frames_of_step: int, rng: np.random.Generator
     ) -> list[tuple[Batch, LossValues]]:
         self.optimizer.zero_grad()
         micro_batches = self.micro_batches.split(batch)
@@ -275,7 +278,7 @@ class Trainer:
             with self.fabric.no_backward_sync(self.model, enabled=i < len(micro_batches)):
                 values = self.objective.training_losses(self.model, micro_batch, self.number, rng)
                 # DistributedDataParallel takes the mean over processes, whatever their frames.
-                share = len(micro_batch.stored) * self.fabric.world_size / together
+                share = len(micro_batch.stored) * self.fabric.world_size / frames_of_step
                 loss = self.objective.total(values, self.number) * share
                 # An infinite loss may have a finite gradient: as NaN it reaches all processes.
                 self.fabric.backward(loss * torch.where(loss.detach().isfinite(), 1.0, math.nan))
