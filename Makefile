@@ -12,16 +12,20 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro test test-all ablation ui lock
 .DELETE_ON_ERROR:
 
+# As it was given, for make and for the shell: a name may hold a $, a quote or spaces.
+data := $(value DATA)
+quoted_data := '$(subst ','\'',$(data))'
+
 # Before anything is installed, which takes long.
-ifneq ($(and $(DATA),$(filter repro ablation,$(or $(MAKECMDGOALS),repro))),)
-ifneq ($(shell [ -f "$(DATA)" ] && echo file),file)
-$(error DATA=$(DATA) is not a file; give the path of an HDF5 file, or of RML2016.10a_dict.pkl)
+ifneq ($(and $(data),$(filter repro ablation,$(or $(MAKECMDGOALS),repro))),)
+ifneq ($(shell [ -f $(quoted_data) ] && echo file),file)
+$(error DATA=$(data) is not a file; give the path of an HDF5 file, or of RML2016.10a_dict.pkl)
 endif
 endif
 
 repro: $(READY)
-ifneq ($(strip $(DATA)$(PRESET)),)
-	python -m pisces preset $(PRESET) $(if $(DATA),--data "$(DATA)")
+ifneq ($(strip $(data)$(PRESET)),)
+	python -m pisces preset $(PRESET) $(if $(data),--data $(quoted_data))
 endif
 	dvc repro report_data report
 	@python -m pisces summary
@@ -35,7 +39,7 @@ test-all: $(READY)
 	$(PYTEST) tests/test_dvc.py tests/test_pipeline.py tests
 
 ablation: $(READY)
-	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET)) $(if $(DATA),--data "$(DATA)")
+	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET)) $(if $(data),--data $(quoted_data))
 
 ui: $(READY)
 	python -m pisces ui

@@ -4,18 +4,15 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pisces.config import presets
+from pisces.config.agreement import selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
 from pisces.config.presets import Edit
 from pisces.config.schema import Params
 from pisces.core import yaml
 from pisces.core.files import write_csv
 from pisces.run import console
-
-if TYPE_CHECKING:
-    import pandas
 
 PUBLISHED = Path("plots/published.csv")
 
@@ -26,19 +23,38 @@ def preset(name: str | None, data: str | None) -> None:
         raise ValueError("name a preset, a data file with --data, or both")
     path = None
     if data:
-        check_data_file(Path(data))
+        from pisces.sources import sharding
+        from pisces.sources.base import require_file
+
+        require_file(Path(data), sharding.reader_of(Path(data)).dataset)
         path = str(Path(data).resolve())
 
-    current = yaml.read(PARAMS)
     if name:
-        becoming = presets.chosen(name, path, current)
-        print_edits(presets.edits(current, becoming))
-        presets.write(becoming)
+        apply_preset(name, path)
     else:
         presets.apply_overlay(PARAMS, {"data": {"path": path}})
 
     data_path = load_params().data.path
     print(f"wrote {PARAMS}, whose data.path is {data_path}; see git diff {PARAMS}")
+
+
+def apply_preset(name: str, path: str | None) -> None:
+    """Writes params.yaml afresh; one that cannot be read is kept under another name."""
+    try:
+        current = yaml.read(PARAMS)
+        unreadable = None
+    except ValueError as error:
+        current = {}
+        unreadable = error
+
+    becoming = presets.chosen(name, path, current)
+    if unreadable:
+        kept = PARAMS.with_name(f"{PARAMS.name}.unreadable")
+        os.replace(PARAMS, kept)
+        print(f"{unreadable}; it is kept as {kept}")
+    else:
+        print_edits(presets.edits(current, becoming))
+    presets.write(becoming)
 
 
 def print_edits(edits: list[Edit]) -> None:
@@ -60,30 +76,21 @@ def check() -> None:
 
 
 def check_data(params: Params) -> None:
-    """Says that the data file is there and readable, or raises what the stages would."""
+    """Says that the data file holds what the params ask for, or raises what the stages would."""
     path = Path(params.data.path)
     if params.data.path == params.synthesize.path:
+        selected_frames_are_generated(params)
         print(f"{path} is made by the stage synthesize")
         return
-    check_data_file(path)
-    if path.suffix != ".pkl":  # a pickle is read whole, which takes long
-        from pisces.sources import rml2018
+    from pisces.data import splitting
+    from pisces.sources import sharding
+    from pisces.sources.settings import Selection
 
-        with rml2018.open_file(path):
-            pass
-    print(f"{path} is there")
-
-
-def check_data_file(path: Path) -> None:
-    """Raises OSError for what is no file."""
-    remedy = (
-        "give the path of an HDF5 file in the RML2018.01A layout, or of RML2016.10a_dict.pkl, "
-        "with python -m pisces preset --data"
-    )
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory, not a file; {remedy}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {remedy}")
+    frames = sharding.selected_frames(params.data.to(Selection))
+    smallest = min(frames, key=lambda cell: frames[cell])
+    name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
+    splitting.part_sizes(frames[smallest], params.stratify.shares, name)
+    print(f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)")
 
 
 def summary() -> None:
@@ -126,23 +133,22 @@ def docs() -> None:
 def published(task: str) -> None:
     """Compares PIS by the published protocol with ours: writes plots/published.csv."""
     from pisces.pis import summary as pis_summary
-    from pisces.run.summary import read_scores
+    from pisces.run.summary import published_table, read_scores
 
     both = pis_summary.published(read_scores())
     write_csv(PUBLISHED, both)
-    print(_markdown(both[both["task"] == task].drop(columns="task")))
-    print(f"\n{task} accuracy; all tasks in {PUBLISHED}")
-
-
-def _markdown(rows: "pandas.DataFrame") -> str:
-    lines: list[list[str]] = [list(map(str, rows.columns)), ["---"] * len(rows.columns)]
-    for row in rows.itertuples(index=False):
-        lines.append([f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    print(published_table(both[both["task"] == task]))
+    print(f"\n{task} accuracy; all tasks and numbers in {PUBLISHED}")
 
 
 def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> None:
-    """Writes <MODULATION>/SNR_<dB>/<frame>.png folders of one view, drawn as `draw.*` says."""
+    """Writes <MODULATION>/SNR_<dB>/<frame>.png folders of one view, drawn as `draw.*` says.
+
+    Args:
+        target: a new directory.
+        view: one of `render.views`; None for the first.
+        frames_per_cell: the first so many of each (modulation, SNR), 1 or more; None for all.
+    """
     from pisces.inputs import export, rendering
     from pisces.inputs.drawing import Drawing
     from pisces.inputs.settings import DrawSettings
@@ -203,12 +209,16 @@ def parser() -> argparse.ArgumentParser:
     tasks = ("joint", "modulation", "snr")
     comparing.add_argument("--task", choices=tasks, default="joint", help="default: joint")
 
-    exporting = commands.add_parser("export-png", help=export_png.__doc__)
+    exporting = commands.add_parser("export-png", help=_first_line(export_png.__doc__))
     exporting.add_argument("target", type=Path, help="a new directory")
     exporting.add_argument("--view", help="default: the first of render.views")
     few = "the first so many of each (modulation, SNR); default: all"
     exporting.add_argument("--frames-per-cell", type=int, help=few)
     return top
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").partition("\n")[0]
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,10 @@ from pisces.config.io import load_params
 from pisces.config.presets import apply_overlay
 from pisces.core import yaml
 from pisces.core.files import write_csv, write_json
+from pisces.core.modulations import RML2016
 from pisces.core.shards import Cell
 from pisces.run import tracking
+from pisces.sources import rml2016
 from tests.conftest import save_bins
 
 ROOT = Path(__file__).parents[1]
@@ -107,8 +111,11 @@ def test_preset_and_data_together(here, monkeypatch):
     ("arguments", "message"),
     [
         (("smokey",), rf"preset 'smokey' is unknown; there are {PRESETS}$"),
-        (("smoke", "--data", "nowhere.hdf5"), r"nowhere.hdf5 does not exist; give the path of"),
-        (("smoke", "--data", "presets"), r"presets is a directory, not a file; give the path"),
+        (
+            ("smoke", "--data", "nowhere.hdf5"),
+            r"nowhere.hdf5 is not a file; .* your copy of RML2018",
+        ),
+        (("smoke", "--data", "presets"), r"presets is a directory, not a file; set data.path"),
         (("broken",), r"unknown key train.lrr \(did you mean lr"),
         ((), "name a preset, a data file with --data, or both"),
     ],
@@ -135,16 +142,114 @@ def test_check_says_that_all_is_well(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "own.hdf5 does not exist; give the path"),
-        (b"no frames", "own.hdf5 cannot be read as HDF5"),
+        (None, "is not a file; make it"),
+        (b"", "cannot be read as"),
+        (b"no frames", "cannot be read as"),
     ],
 )
-def test_check_looks_at_the_data(here, monkeypatch, content, message):
-    path = here / "own.hdf5"
+@pytest.mark.parametrize("suffix", ["hdf5", "pkl"])
+def test_check_looks_at_the_data(here, monkeypatch, suffix, content, message):
+    path = here / f"own.{suffix}"
     apply_overlay(Path("params.yaml"), {"data": {"path": str(path)}})
-    if content:
+    if content is not None:
         path.write_bytes(content)
-    with pytest.raises((ValueError, OSError), match=message):
+    with pytest.raises((ValueError, OSError), match=rf"own\.{suffix} {message}"):
+        command(monkeypatch, "check")
+
+
+def own_pickle(path: Path, frames: int = 5, samples: int = 128) -> Path:
+    """Frames of every class of RML2016.10a, at the SNRs of its preset."""
+    cells = [Cell(name, snr_db) for name in RML2016 for snr_db in range(-20, 19, 2)]
+    noise = np.ones((frames, 2, samples), np.float32)
+    rml2016.write(path, dict.fromkeys(cells, noise))
+    return path
+
+
+def own_hdf5(path: Path, columns: tuple[int, ...]) -> Path:
+    """A frame of each of some columns of `Y` at each SNR of RML2018.01A."""
+    labels = [(column, snr_db) for column in columns for snr_db in range(-20, 31, 2)]
+    with h5py.File(path, "w") as file:
+        file["X"] = np.ones((len(labels), 64, 2), np.float32)
+        file["Y"] = np.eye(24, dtype=np.int64)[[column for column, _ in labels]]
+        file["Z"] = np.array([[snr_db] for _, snr_db in labels])
+    return path
+
+
+@pytest.mark.parametrize("preset", ["default", "rml2018", "rml2018_full", "rml2018_iq"])
+def test_check_names_the_preset_for_a_pickle(here, monkeypatch, preset):
+    path = own_pickle(here / "RML2016.10a_dict.pkl")
+    command(monkeypatch, "preset", preset, "--data", str(path))
+    with pytest.raises(ValueError, match=rf"lacks \d+; .*pisces preset rml2016a --data {path}$"):
+        command(monkeypatch, "check")
+
+
+def test_check_names_the_preset_for_an_hdf5_file(here, monkeypatch):
+    path = own_hdf5(here / "own.hdf5", (3, 4, 5))
+    command(monkeypatch, "preset", "rml2016a", "--data", str(path))
+    with pytest.raises(ValueError, match=rf"lacks 8; .*pisces preset rml2018 --data {path}$"):
+        command(monkeypatch, "check")
+
+
+def test_check_names_what_a_file_lacks(here, monkeypatch):
+    path = own_hdf5(here / "own.hdf5", (3, 4))
+    command(monkeypatch, "preset", "smoke", "--data", str(path))
+    with pytest.raises(ValueError, match=r"asks for 16QAM, which .*own.hdf5 does not hold"):
+        command(monkeypatch, "check")
+
+
+def test_check_counts_the_frames_that_the_split_needs(here, monkeypatch, capsys):
+    path = own_pickle(here / "few.pkl")
+    command(monkeypatch, "preset", "rml2016a", "--data", str(path))
+    with pytest.raises(ValueError, match=r"8PSK at -20 dB in .*few.pkl has 5 frames, .*takes 1000"):
+        command(monkeypatch, "check")
+    shares = {"train": 3, "validation": 1, "test": 1}
+    apply_overlay(Path("params.yaml"), {"stratify": shares})
+    command(monkeypatch, "check")
+    assert "few.pkl holds 1100 frames of 220 (modulation, SNR)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            {"data": {"snrs_db": [0, 3]}},
+            r"data.snrs_db asks for 3, .*synthetic.hdf5 lacks: synthesize.snrs_db makes -20, -10",
+        ),
+        (
+            {"synthesize": {"format": "pkl"}, "data": {"path": "data/raw/synthetic.pkl"}},
+            r"data.modulations asks for 4ASK, 8ASK, .*synthesize.format = pkl makes 8PSK, AM-DSB",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_check_compares_with_what_is_generated(monkeypatch, overlay, message):
+    apply_overlay(Path("params.yaml"), overlay)
+    with pytest.raises(ValueError, match=message):
+        command(monkeypatch, "check")
+
+
+@pytest.mark.parametrize("text", ["", "train: [", "just words"])
+def test_a_preset_replaces_an_unreadable_params_file_and_keeps_it(here, monkeypatch, capsys, text):
+    before = Path("params.yaml").read_bytes()
+    Path("params.yaml").write_text(text)
+    command(monkeypatch, "preset", "default")
+    assert Path("params.yaml").read_bytes() == before
+    assert (here / "params.yaml.unreadable").read_text() == text
+    assert "it is kept as params.yaml.unreadable" in capsys.readouterr().out
+
+
+def test_a_wrong_preset_leaves_an_unreadable_params_file(here, monkeypatch):
+    Path("params.yaml").write_text("train: [")
+    with pytest.raises(ValueError, match="preset 'smokey' is unknown"):
+        command(monkeypatch, "preset", "smokey")
+    assert Path("params.yaml").read_text() == "train: ["
+    assert not (here / "params.yaml.unreadable").exists()
+
+
+def test_check_says_how_a_pickle_must_be_named(here, monkeypatch):
+    path = own_pickle(here / "RML2016.10a_dict.dat")
+    apply_overlay(Path("params.yaml"), {"data": {"path": str(path)}})
+    with pytest.raises(ValueError, match=r"cannot be read as HDF5: .* a name that ends with \.pkl"):
         command(monkeypatch, "check")
 
 
@@ -262,16 +367,18 @@ def test_summary_before_any_run(here, monkeypatch):
 def test_published_protocol_is_written_and_printed(here, monkeypatch, capsys, task):
     write_csv(here / "plots/pis.csv", pis_rows())
     command(monkeypatch, "published", *(() if task == "joint" else ("--task", task)))
-    lines = [
-        line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")
-    ]
-    assert len(lines) == 2 + 2 * 2
-    assert (lines[0][0], lines[0][-1], len(lines[0])) == ("| view", "p_count_holm |", len(lines[2]))
-    printed = dict(zip(lines[0], lines[3], strict=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = [line.split() for line in lines if line.startswith(("raw", "noise"))]
+    assert len(rows) == 2 * 2
     percentile, exact = (at(pis_rows(), "raw", rule, 5.0, task) for rule in ("percentile", "exact"))
-    assert (printed["| view"], printed["level_percent"]) == ("| raw", "5")
-    assert printed["published_pis"] == f"{percentile['pis_nominal']:.3g}"
-    assert printed["exact_pis"] == f"{exact['pis']:.3g}"
+    expected = (
+        f"raw top 5 % {percentile['pis_nominal']:.2f} {100 * percentile['fraction_lit']:.3g} % "
+        f"{percentile['pis']:.2f} {exact['pis']:.2f} "
+        f"({exact['pis_ci_low']:.2f} to {exact['pis_ci_high']:.2f}) "
+        f"{exact['control_count_pis']:.2f} {exact['p_count_holm']:.2g}"
+    )
+    assert rows[1] == expected.split()
     assert list(pd.read_csv(here / "plots/published.csv")["task"]) == 4 * [
         "modulation",
         "snr",
@@ -384,21 +491,21 @@ def test_make_repro_runs_the_pipeline_and_prints_the_headline():
 
 
 @pytest.mark.parametrize("preset", ["", "rml2018"])
-@pytest.mark.parametrize("name", ["", "my file.hdf5"])
+@pytest.mark.parametrize("name", ["", "my file.hdf5", "a$b.hdf5", '$(b) c\'s "d".h5', "a`b`$$#.h5"])
 def test_make_repro_writes_preset_and_data_first(tmp_path, preset, name):
     path = tmp_path / name
     if name:
         path.touch()
     given = [f"PRESET={preset}"] * bool(preset) + [f"DATA={path}"] * bool(name)
-    commands = [re.sub(r"(?<=\w) +", " ", line) for line in make("repro", *given)]
-    words = ["python -m pisces preset"] + [preset] * bool(preset)
-    words += [f'--data "{path}"'] * bool(name)
-    expected = [" ".join(words)] if given else []
-    expected += ["dvc repro report_data report", "python -m pisces summary"]
+    commands = [shlex.split(line) for line in make("repro", *given)[-3:]]
+    words = ["python", "-m", "pisces", "preset"] + [preset] * bool(preset)
+    words += ["--data", str(path)] * bool(name)
+    expected = [words] if given else []
+    expected += [["dvc", "repro", "report_data", "report"], ["python", "-m", "pisces", "summary"]]
     assert commands[-len(expected) :] == expected
 
 
-@pytest.mark.parametrize("name", ["nowhere.hdf5", ""])
+@pytest.mark.parametrize("name", ["nowhere.hdf5", "a$b.hdf5", ""])
 def test_make_looks_at_the_data_before_it_installs_anything(tmp_path, name):
     with pytest.raises(subprocess.CalledProcessError) as raised:
         make("repro", f"DATA={tmp_path / name}")

@@ -94,6 +94,20 @@ def test_experiments_are_sorted_with_what_they_changed(repository, monkeypatch):
     assert "train.lr" not in rows[-1]
 
 
+@pytest.mark.usefixtures("run_here")
+def test_a_workspace_that_is_the_same_is_not_shown_beside_it():
+    names = [line.split()[0] for line in experiments.table().splitlines()[1:]]
+    assert "faster" in names
+    assert "workspace" not in names
+
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("lr: 2e-3", "lr: 5e-3"))
+    call("dvc", "repro")
+    first = experiments.table().splitlines()[1]
+    assert first.split()[:2] == ["workspace", "50.0"]
+    assert "train.lr=0.005" in first
+
+
 def test_without_any_accuracy_it_says_what_to_run(clone):
     (clone / "metrics/evaluate.json").unlink()
     call("git", "commit", "-qam", "none")

@@ -1,11 +1,12 @@
 """The committed metrics are headlines: few numbers under short, fixed keys."""
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pisces.config.presets import leaves
 
 METRICS = Path(__file__).parents[1] / "metrics"
 MOST = {
@@ -19,17 +20,8 @@ MOST = {
 """Numbers of each file, 39 of the 40 that fit on a screen."""
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of every leaf."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def read(stage: str) -> dict[str, Any]:
-    return dict(flat(json.loads((METRICS / f"{stage}.json").read_text())))
+    return dict(leaves(json.loads((METRICS / f"{stage}.json").read_text())))
 
 
 def test_these_are_the_files():

@@ -125,19 +125,25 @@ def test_card_with_other_classes_than_the_weights(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "spectrogram"}, r"model.json is not a model card .*spectrogram.*constellation"),
-        ({"kind": "iq"}, r"model.json is not a model card .*samples"),
+        (
+            {"kind": "spectrogram"},
+            r"model.json is not a model card: input.kind = 'spectrogram' is unknown; "
+            r"it is one of constellation, iq; use the model.json that belongs to .*safetensors",
+        ),
+        ({"kind": "iq"}, r"model.json is not a model card: in its input, samples is missing"),
+        ({"kind": ["iq"]}, r"model.json is not a model card: input.kind = \['iq'\] is unknown"),
         (
             {"render": "32 px"},
-            r"model.json is not a model card .*make it again with dvc repro --force train",
+            r"model.json is not a model card: in its input, render = \"32 px\": .*an object; "
+            r".*make both again with dvc repro --force train",
         ),
         (
             {"render": asdict(RENDER) | {"views": ["raw", "eye"]}},
-            r"model.json is not a model card .*views",
+            r"model.json is not a model card: in its input, render.views.1 = \"eye\": .*'symbol'",
         ),
         (
             {"draw": asdict(draw("enhanced")) | {"method": "scatter"}},
-            r"model.json is not a model card .*method",
+            r"model.json is not a model card: in its input, draw.method = \"scatter\": .*enhanced",
         ),
         (
             {"render": asdict(RENDER) | {"views": ["raw"]}},
@@ -158,8 +164,37 @@ def test_card_that_names_no_kind_of_input(folder):
     del card["input"]["kind"]
     (folder / CARD).write_text(json.dumps(card))
 
-    remedy = "make it again with dvc repro --force train"
-    with pytest.raises(ValueError, match=rf"model.json is not a model card .*'kind'.*{remedy}"):
+    message = r"model.json is not a model card: input.kind is missing; .* constellation, iq"
+    with pytest.raises(ValueError, match=message):
+        modelfile.load(folder)
+
+
+KEYS = ("model", "branches", "snr_head", "cldnn", "modulations", "snrs_db", "input")
+
+
+@pytest.mark.parametrize("key", [*KEYS, "weights_sha256"])
+def test_card_without_a_key_names_it(folder, key):
+    card = json.loads((folder / CARD).read_text())
+    del card[key]
+    (folder / CARD).write_text(json.dumps(card))
+
+    remedy = "use the model.json that belongs to .*safetensors, or make both again with dvc repro"
+    with pytest.raises(ValueError, match=rf"model.json is .*: {key} is missing; {remedy}"):
+        modelfile.load(folder)
+
+
+@pytest.mark.parametrize("key", [*KEYS, "weights_sha256"])
+def test_card_with_a_key_of_the_wrong_type_says_what_is_allowed(folder, key):
+    change_card(folder, **{key: 3})
+    allowed = r"input should be a(n array|n object|n array or an object| valid \w+); use the"
+    with pytest.raises(ValueError, match=rf"model.json is .*: {key} = 3: {allowed}"):
+        modelfile.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null"])
+def test_card_that_is_no_object(folder, text):
+    (folder / CARD).write_text(text)
+    with pytest.raises(ValueError, match=r"model.json is not a model card: .*use the model.json"):
         modelfile.load(folder)
 
 
@@ -238,11 +273,31 @@ def test_a_cldnn_comes_back_with_its_settings(tmp_path):
         ValueError, match=r"model.safetensors does not fit the cldnn of .*model.json"
     ):
         modelfile.load(tmp_path)
-    change_card(tmp_path, cldnn=card["cldnn"] | {"experts": "v1"})
-    with pytest.raises(
-        ValueError,
-        match=r"model.json is not a model card .*make it again with dvc repro --force train",
-    ):
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"experts": "v1"}, r"cldnn\.experts is unknown"),
+        ({"film": "yes"}, r"cldnn\.film = \"yes\": input should be a valid boolean"),
+        ({"channels": -1}, r"no cldnn can be built from it"),
+        ({"condition": None}, r"cldnn\.condition = null: input should be a valid string"),
+    ],
+)
+def test_settings_of_no_cldnn(tmp_path, changes, message):
+    modelfile.save(tmp_path, iq_model(128))
+    change_card(tmp_path, cldnn=CLDNN.cldnn._asdict() | changes)
+    with pytest.raises(ValueError, match=rf"model.json is not a model card: {message}.*; use the"):
+        modelfile.load(tmp_path)
+
+
+def test_a_cldnn_that_leaves_a_setting_unsaid(tmp_path):
+    """Its default may be another than that of the model which was made."""
+    modelfile.save(tmp_path, iq_model(128))
+    settings = CLDNN.cldnn._asdict()
+    del settings["expert_window"]
+    change_card(tmp_path, cldnn=settings)
+    with pytest.raises(ValueError, match=r"model card: cldnn.expert_window missing; use the"):
         modelfile.load(tmp_path)
 
 

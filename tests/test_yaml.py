@@ -77,3 +77,19 @@ def test_what_is_ambiguous_or_broken_is_refused_with_its_line(text, named, tmp_p
     with pytest.raises(ValueError, match=r"params\.yaml is not valid YAML: .*line \d") as raised:
         yaml.read(path)
     assert named in str(raised.value)
+    assert f'in "{path}", line' in str(raised.value)
+
+
+def test_a_character_that_yaml_forbids_is_refused_with_the_file(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: \x01\n")
+    with pytest.raises(ValueError, match=rf'is not valid YAML: .* in "{path}", position'):
+        yaml.read(path)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_an_empty_file_is_refused_with_a_remedy(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"params\.yaml is empty; .*presets/default\.yaml"):
+        yaml.read(path)

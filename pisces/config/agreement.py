@@ -129,3 +129,25 @@ CHECKS = (
     constellations_have_no_level,
     curriculum_ends,
 )
+
+
+def selected_frames_are_generated(params: "Params") -> None:
+    """The generated file must hold what is taken from it.
+
+    Not among `CHECKS`: the preset for a data set may be applied before the file is named.
+    """
+    synthesize, data = params.synthesize, params.data
+    if data.path != synthesize.path:
+        return
+    made: dict[str, tuple[str, tuple[str | int, ...]]] = {
+        "modulations": (f"format = {synthesize.format}", synthesize.modulations),
+        "snrs_db": ("snrs_db", synthesize.snrs_db),
+    }
+    for key, (source, held) in made.items():
+        absent = [str(value) for value in getattr(data, key) if value not in held]
+        if absent:
+            raise ValueError(
+                f"data.{key} asks for {', '.join(absent)}, which the generated {data.path} "
+                f"lacks: synthesize.{source} makes {', '.join(map(str, held))}; "
+                "change one of them, or name your own file with python -m pisces preset --data"
+            )

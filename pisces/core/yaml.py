@@ -4,6 +4,7 @@ PyYAML by itself follows YAML 1.1, where `1e-05` is a text, `no` is false, `010`
 90. Here a plain word is a text unless it is null, true, false or a number.
 """
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,21 @@ for _tag, (_pattern, _first) in CORE_SCHEMA.items():  # int before float: the fi
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def parse(text: str) -> Any:
-    """The content of a YAML document.
+class _NamedText(io.StringIO):
+    """A text whose `name` PyYAML puts into its messages, as it does with that of a file."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+def parse(text: str, name: str = "the text") -> Any:
+    """The content of a YAML document; `name` is where it comes from, for messages.
 
     Raises:
         yaml.YAMLError: when it is not valid, has an alias, or a mapping has a key twice.
     """
-    return yaml.load(text, _Loader)
+    return yaml.load(_NamedText(text, name), _Loader)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -77,15 +86,25 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is not valid YAML, or holds anything but a mapping.
+        ValueError: when it is not valid YAML, is empty, or holds anything but a mapping.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; run from the root of the repository")
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content = parse(path.read_text(encoding="utf-8"), str(path))
     except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
         # PyYAML lets through what its constructors raise for a value of the wrong explicit tag.
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not valid YAML: {reason}; {_remedy(path)}") from None
+    if content is None:
+        raise ValueError(f"{path} is empty; {_remedy(path)}")
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold sections with keys, not {type(content).__name__}")
+        kind = type(content).__name__
+        raise ValueError(f"{path} must hold sections with keys, not {kind}; {_remedy(path)}")
     return content
+
+
+def _remedy(path: Path) -> str:
+    return (
+        f"correct it (presets/default.yaml shows how), or bring it back with git checkout -- {path}"
+    )

@@ -145,7 +145,7 @@ class Input(Protocol):
         """The input that `card` described.
 
         Raises:
-            KeyError, TypeError, ValueError: when the card describes none of this kind.
+            ValueError: naming each key of a card that describes none of this kind.
         """
         ...
 

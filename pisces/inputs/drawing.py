@@ -122,8 +122,8 @@ class Drawing(Input):
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
-        render = from_json(RenderSettings, json.dumps(card["render"]))
-        return cls(render, from_json(DrawSettings, json.dumps(card["draw"])))
+        settings = {key: value for key, value in card.items() if key != "kind"}
+        return from_json(cls, json.dumps(settings))
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "render": asdict(self.render), "draw": asdict(self.draw)}

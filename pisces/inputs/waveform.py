@@ -1,5 +1,6 @@
 """The input `iq`: the frame over its RMS, whole or without the samples behind some pixels."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from pisces.core.seeding import generator
+from pisces.core.settings import from_json
 from pisces.inputs import views
 from pisces.inputs.base import (
     CONSTELLATIONS,
@@ -75,7 +77,8 @@ class Waveform(Input):
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
-        return cls(card["samples"])
+        settings = {key: value for key, value in card.items() if key != "kind"}
+        return from_json(cls, json.dumps(settings))
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "samples": self.samples}

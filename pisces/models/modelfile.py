@@ -1,6 +1,8 @@
 """`model.safetensors` and `model.json`: together all that it takes to use a trained model."""
 
+import json
 import platform
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +12,9 @@ import torchvision
 
 from pisces import models
 from pisces.core.files import read_json, sha256, staged, write_json
+from pisces.core.settings import from_json
 from pisces.core.version import VERSION
-from pisces.inputs import kind_of
+from pisces.inputs import INPUTS, kind_of
 from pisces.inputs.base import FrameStore, Input
 from pisces.models import Architecture
 from pisces.models.classifier import Classifier
@@ -29,6 +32,20 @@ class TrainedModel(NamedTuple):
     input: Input
     modulations: tuple[str, ...]
     snrs_db: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What `model.json` must say; its `versions` are for people."""
+
+    model: str
+    branches: str
+    snr_head: str
+    cldnn: Settings | None
+    modulations: tuple[str, ...]
+    snrs_db: tuple[int, ...]
+    input: dict[str, Any]
+    weights_sha256: str
 
 
 def save(folder: Path, trained: TrainedModel) -> None:
@@ -55,16 +72,16 @@ def load(folder: Path) -> TrainedModel:
             raise FileNotFoundError(f"{path} does not exist; make it with dvc repro train")
 
     try:
-        card = read_json(card_file)
+        card = _read_card(card_file)
         fresh = _from_card(card)
-        digest = card["weights_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(
-            f"{card_file} is not a model card ({_excerpt(repr(error))}); "
-            "make it again with dvc repro --force train"
+            f"{card_file} is not a model card: {_excerpt(str(error))}; "
+            f"use the {CARD} that belongs to {weights}, "
+            "or make both again with dvc repro --force train"
         ) from None
 
-    if sha256(weights) != digest:
+    if sha256(weights) != card.weights_sha256:
         raise ValueError(
             f"{weights} is not the file that {card_file} describes (its weights_sha256 differs); "
             "keep the two together"
@@ -117,15 +134,40 @@ def _card(trained: TrainedModel, weights_sha256: str) -> dict[str, Any]:
     }
 
 
-def _from_card(card: dict[str, Any]) -> TrainedModel:
-    """A fresh model as a card describes it; KeyError, TypeError or ValueError if it is none."""
-    cldnn = card["cldnn"] and Settings(**card["cldnn"])
-    architecture = Architecture(card["model"], card["branches"], card["snr_head"], cldnn)
-    seen = kind_of(card["input"]["kind"]).from_card(card["input"])
-    modulations, snrs_db = tuple(card["modulations"]), tuple(card["snrs_db"])
+def _read_card(path: Path) -> _Card:
+    """The card in a file; ValueError names each key that is missing or of the wrong type."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {type(content).__name__} instead of keys with values")
+    known = {one.name for one in fields(_Card)}
+    card = from_json(_Card, json.dumps({key: content[key] for key in content if key in known}))
 
-    model = models.build(architecture, seen.shape, len(modulations), snrs_db)
-    return TrainedModel(model.eval(), architecture, seen, modulations, snrs_db)
+    # The defaults of settings are for who makes a model; which one was made must be said.
+    unsaid = [key for key in Settings._fields if card.cldnn and key not in content["cldnn"]]
+    if unsaid:
+        raise ValueError(", ".join(f"cldnn.{key}" for key in unsaid) + " missing")
+    return card
+
+
+def _from_card(card: _Card) -> TrainedModel:
+    """A fresh model as a card describes it; ValueError says which key describes none."""
+    architecture = Architecture(card.model, card.branches, card.snr_head, card.cldnn)
+
+    if "kind" not in card.input:
+        raise ValueError(f"input.kind is missing; it is one of {', '.join(INPUTS)}")
+    kind = card.input["kind"]
+    if kind not in tuple(INPUTS):
+        raise ValueError(f"input.kind = {kind!r} is unknown; it is one of {', '.join(INPUTS)}")
+    try:
+        seen = kind_of(kind).from_card(card.input)
+    except ValueError as error:
+        raise ValueError(f"in its input, {error}") from None
+
+    try:
+        model = models.build(architecture, seen.shape, len(card.modulations), card.snrs_db)
+    except RuntimeError as error:
+        raise ValueError(f"no {card.model} can be built from it: {error}") from None
+    return TrainedModel(model.eval(), architecture, seen, card.modulations, card.snrs_db)
 
 
 def _excerpt(message: str) -> str:

@@ -43,7 +43,7 @@ def revision() -> str | None:
 def committed_params(commit: str | None) -> dict[str, Any] | None:
     """The content of params.yaml in a commit, None when it has none."""
     text = _git("show", f"{commit}:./{PARAMS}") if commit else None
-    return yaml.parse(text) if text else None
+    return yaml.parse(text, f"{PARAMS} of {commit}") if text else None
 
 
 def describe(

@@ -2,7 +2,7 @@
 
 import logging
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pisces.config.presets import leaves
@@ -22,6 +22,8 @@ CHANGED_WIDTH = WIDTH - NAME_WIDTH - 3 * CELL_WIDTH - 4
 def table() -> str:
     """Every experiment of this commit, and the commit and the workspace, best joint accuracy first.
 
+    The workspace is left out where it is the same as one of the others.
+
     Returns:
         Lines of at most 100 characters: name, accuracy in percent with its 95 % interval for each
         task, and the params that differ from the commit's.
@@ -31,7 +33,7 @@ def table() -> str:
     """
     states = _states()
     rows = [(state, _accuracies(state)) for state in states]
-    shown = [(state, found) for state, found in rows if found]
+    shown = [(state, found) for state, found in rows if found and not _is_repeated(state, rows)]
     if not shown:
         raise ValueError(f"nothing here has {METRICS}; make it with dvc repro or dvc exp run")
 
@@ -60,6 +62,19 @@ def _states() -> "list[ExpState]":
         for one in state.experiments or []:
             states += one.revs[:1]
     return states
+
+
+def _is_repeated(
+    state: "ExpState", rows: "Sequence[tuple[ExpState, Mapping[str, Mapping[str, float]]]]"
+) -> bool:
+    """Whether it is the workspace and a commit or experiment has its params and accuracies.
+
+    So it is right after a run, and after `dvc exp apply`.
+    """
+    if state.rev != "workspace":
+        return False
+    own = (_params(state), _accuracies(state))
+    return any((_params(other), found) == own for other, found in rows if other.rev != "workspace")
 
 
 def _accuracies(state: "ExpState") -> Mapping[str, Mapping[str, float]]:

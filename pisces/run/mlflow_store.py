@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock
 
+from pisces.config.presets import leaves
 from pisces.config.schema import Params
 from pisces.run import execution
 from pisces.run.execution import Execution
@@ -43,7 +44,16 @@ class Session(NamedTuple):
 
 
 def open_session(stage: str, params: Params, which: Execution) -> Session:
-    """Finds or creates the runs that a stage logs to, and marks them as running."""
+    """Finds or creates the runs that a stage logs to, and marks them as running.
+
+    Args:
+        stage: its name in dvc.yaml.
+        params: all of them; they are logged with each run.
+        which: the execution of the pipeline, whose run is the parent.
+
+    Returns:
+        The parent run, and for a stage of `MODEL_STAGES` its child.
+    """
     values = params.model_dump(mode="json")
     client_class = _quiet_client()
     with _lock():
@@ -57,14 +67,27 @@ def open_session(stage: str, params: Params, which: Execution) -> Session:
 
 
 def end(session: Session, stage: str, status: str) -> None:
-    """Marks the stage and its runs as FINISHED or FAILED."""
+    """Marks the stage and its runs as ended.
+
+    Args:
+        session: the runs.
+        stage: its name in dvc.yaml.
+        status: FINISHED or FAILED.
+    """
     session.client.set_tag(session.run_id, f"dvc.stage.{stage}", status)
     for run in session.runs:
         session.client.set_terminated(run.info.run_id, status)
 
 
 def log_metrics(session: Session, stage: str, numbers: Mapping[str, float], step: int) -> None:
-    """Logs numbers as `<stage>/<name>`; `step` is the epoch."""
+    """Logs numbers as `<stage>/<name>`.
+
+    Args:
+        session: whose last run they go to.
+        stage: its name in dvc.yaml.
+        numbers: name -> finite number.
+        step: the epoch, from 1 on; 0 for what belongs to none.
+    """
     from mlflow.entities import Metric
 
     now_ms = int(time.time() * 1000)
@@ -80,7 +103,13 @@ def log_artifact(session: Session, path: Path) -> None:
 
 
 def log_model(session: Session, weights: Path, description: Path) -> None:
-    """Logs both files and the SHA-256 of the weights, unless the run has them."""
+    """Logs both files and the SHA-256 of the weights, unless the run has them.
+
+    Args:
+        session: whose last run they go to.
+        weights: the file of the weights.
+        description: the card beside it.
+    """
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # as sha256sum prints it
     if session.runs[-1].data.tags.get("model.sha256") == digest:
@@ -91,7 +120,14 @@ def log_model(session: Session, weights: Path, description: Path) -> None:
 
 
 def log_dataset(session: Session, name: str, digest: str, source: str) -> None:
-    """Logs an input of the run, its whole digest in the source."""
+    """Logs an input of the run, its whole digest in the source.
+
+    Args:
+        session: whose last run it goes to.
+        name: of the data set.
+        digest: of its content, in hex; MLflow keeps the first `DIGEST_CHARACTERS`.
+        source: where it lies.
+    """
     from mlflow.entities import Dataset, DatasetInput
 
     origin = json.dumps({"uri": source, "digest": digest})
@@ -131,17 +167,6 @@ def ui_command() -> list[str]:
 def digest_of(content: Any) -> str:
     """A short name for a content that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined with dots."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _root() -> Path:
@@ -249,7 +274,7 @@ def _log_params(client: "MlflowClient", run: "MlflowRun", values: dict[str, Any]
     from mlflow.entities import Param
 
     params = []
-    for name, value in flatten(values).items():
+    for name, value in leaves(values):
         if name not in run.data.params:
             text = value if isinstance(value, str) else json.dumps(value)
             params.append(Param(name, text))

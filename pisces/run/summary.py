@@ -76,6 +76,31 @@ def headline(scores: "pandas.DataFrame", cells: "pandas.DataFrame") -> "pandas.D
     return joint[(joint["rule"] == rule) & at_level]
 
 
+def published_table(rows: "pandas.DataFrame") -> str:
+    """The published protocol beside ours, for a terminal.
+
+    Args:
+        rows: some of `pis.summary.published`, of one task.
+
+    Returns:
+        Two head lines and a line a row, of at most 100 characters.
+    """
+    lines = [
+        f"{'':30}published protocol, percentile   exact mask",
+        f"{'view':<13}{'mask':<7}{'level':>6}"
+        f"{'nominal':>11}{'of lit':>8}{'realised':>10}"
+        f"{'PIS':>9} {'(95 % interval)':<17}{'control':>9}{'p Holm':>9}",
+    ]
+    for row in rows.to_dict("records"):
+        level, lit = f"{row['level_percent']:.3g} %", f"{100 * row['published_fraction_lit']:.3g} %"
+        interval = f"({row['exact_pis_ci_low']:.2f} to {row['exact_pis_ci_high']:.2f})"
+        name = f"{row['view']:<13}{row['mask']:<7}{level:>6}"
+        published = f"{row['published_pis']:>11.2f}{lit:>8}{row['published_pis_realised']:>10.2f}"
+        exact = f"{row['exact_pis']:>9.2f} {interval:<17}{row['exact_control_pis']:>9.2f}"
+        lines.append(f"{name}{published}{exact}{row['p_count_holm']:>9.2g}")
+    return "\n".join(lines)
+
+
 def _accuracies() -> Iterator[str]:
     evaluation = read_json(EVALUATION)
     for task in TASKS:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pisces.config.io import load_params
+from pisces.config.presets import leaves
 from pisces.config.schema import Params
 from pisces.core.files import read_json
 from pisces.run import execution, mlflow_store
@@ -45,7 +46,7 @@ class Run:
         Raises:
             ValueError: for a value that is not a finite number.
         """
-        numbers = mlflow_store.flatten(values)
+        numbers = dict(leaves(values))
         for name, value in numbers.items():
             if not _is_finite(value):
                 raise ValueError(
@@ -166,8 +167,8 @@ def _read_numbers(metrics_dir: Path) -> dict[str, dict[str, float]]:
         )
     metrics = {}
     for path in paths:
-        values = mlflow_store.flatten(read_json(path))
-        metrics[path.stem] = {name: one for name, one in values.items() if _is_finite(one)}
+        values = leaves(read_json(path))
+        metrics[path.stem] = {name: one for name, one in values if _is_finite(one)}
     return metrics
 
 

@@ -55,21 +55,28 @@ def require_file(path: Path, dataset: str) -> None:
     if path.is_dir():
         raise FileNotFoundError(
             f"{path} is a directory, not a file; "
-            f"set data.path to the file of {dataset} itself, with its extension"
+            f"set data.path (or preset --data) to the file of {dataset} itself, with its extension"
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not a file; "
-            f"make it with the stage synthesize, or set data.path to your copy of {dataset}"
+            f"{path} is not a file; make it with the stage synthesize, "
+            f"or set data.path (or preset --data) to your copy of {dataset}"
         )
 
 
 def as_float32(frames: np.ndarray, rows: np.ndarray, name: str) -> np.ndarray:
-    """Frames (n, samples, 2) of any floating type as float32.
+    """Frames of any floating type as float32.
+
+    Args:
+        frames: (n, samples, 2), I then Q.
+        rows: where they are in the file, int64 (n,), for messages.
+        name: of the file, for messages.
+
+    Returns:
+        The same numbers, float32 (n, samples, 2).
 
     Raises:
-        ValueError: naming the first of `rows` (n,) of `name` that holds NaN, infinity or a value
-            beyond float32.
+        ValueError: naming the first row that holds NaN, infinity or a value beyond float32.
     """
     with np.errstate(over="ignore"):
         converted = frames.astype(np.float32, copy=False)

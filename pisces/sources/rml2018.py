@@ -76,7 +76,8 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read as HDF5: not such a file, or cut off ({error}); "
-            "copy or download it again"
+            "copy or download it again, or, if it is a pickle of RML2016.10a, "
+            "give it a name that ends with .pkl"
         ) from None
     with file:
         _check_layout(file)

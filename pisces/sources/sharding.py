@@ -51,11 +51,28 @@ def split(data: Selection, out: Path) -> Audit:
     path = Path(data.path)
     reader = reader_of(path)
     with reader.open(path, data.class_order) as source:
-        selected = _select(source, data, reader)
+        selected = _select(source.rows, data, reader)
         with staged(out) as root:
             kept = _write_shards(source, selected, data.frames_per_cell, root)
             table = audit.snr_table(root)
     return audit.conclude(source, kept, table)
+
+
+def selected_frames(data: Selection) -> dict[Cell, int]:
+    """How many frames of each selected cell `data.path` has by its labels, before any split.
+
+    Of a pickle all is read, of an HDF5 file the labels and what the class order is judged on.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is damaged, not in its layout, lacks selected frames, or contradicts the
+            class order.
+    """
+    path = Path(data.path)
+    reader = reader_of(path)
+    with reader.open(path, data.class_order) as source:
+        selected = _select(source.rows, data, reader)
+    return {cell: len(rows[: data.frames_per_cell]) for cell, rows in selected.items()}
 
 
 def fingerprint(path: Path) -> str:
@@ -65,29 +82,31 @@ def fingerprint(path: Path) -> str:
         return hashlib.sha256(file.read(2**20) + size).hexdigest()
 
 
-def _select(source: Source, data: Selection, reader: Reader) -> dict[Cell, np.ndarray]:
-    """Rows of every selected cell.
+def _select(
+    rows: Mapping[Cell, np.ndarray], data: Selection, reader: Reader
+) -> dict[Cell, np.ndarray]:
+    """Rows of every selected cell, of the `rows` of all cells in the file.
 
     Raises:
         ValueError: naming the modulations, SNRs or cells that the file does not hold.
     """
-    names_held = sorted({cell.modulation for cell in source.rows}, key=NAMES.index)
-    snrs_held = sorted({cell.snr_db for cell in source.rows})
-    _require_held("modulations", data.modulations, names_held, source, reader)
-    _require_held("snrs_db", data.snrs_db, snrs_held, source, reader)
+    names_held = sorted({cell.modulation for cell in rows}, key=NAMES.index)
+    snrs_held = sorted({cell.snr_db for cell in rows})
+    _require_held("modulations", data.modulations, names_held, data.path, reader)
+    _require_held("snrs_db", data.snrs_db, snrs_held, data.path, reader)
 
     cells = [Cell(name, snr_db) for name in data.modulations for snr_db in data.snrs_db]
-    empty = [f"{cell.modulation} at {cell.snr_db} dB" for cell in cells if cell not in source.rows]
+    empty = [f"{cell.modulation} at {cell.snr_db} dB" for cell in cells if cell not in rows]
     if empty:
         raise ValueError(
-            f"{source.path} has no frame of {_listed(empty)}; "
+            f"{data.path} has no frame of {_listed(empty)}; "
             "take the modulation or the SNR out of data.modulations or data.snrs_db"
         )
-    return {cell: source.rows[cell] for cell in cells}
+    return {cell: rows[cell] for cell in cells}
 
 
 def _require_held(
-    key: str, wanted: Sequence[str | int], held: Sequence[str | int], source: Source, reader: Reader
+    key: str, wanted: Sequence[str | int], held: Sequence[str | int], path: str, reader: Reader
 ) -> None:
     """Raises ValueError unless the file holds all the wanted values of `data.<key>`.
 
@@ -98,13 +117,13 @@ def _require_held(
     if len(absent) > len(wanted) / 2:
         raise ValueError(
             f"data.{key} asks for {len(wanted)} values, "
-            f"of which {source.path} lacks {len(absent)}; "
+            f"of which {path} lacks {len(absent)}; "
             f"it holds {_listed(held)}; apply the preset for files like {reader.dataset}: "
-            f"python -m pisces preset {reader.preset} --data {source.path}"
+            f"python -m pisces preset {reader.preset} --data {path}"
         )
     if absent:
         raise ValueError(
-            f"data.{key} asks for {_listed(absent)}, which {source.path} does not hold; "
+            f"data.{key} asks for {_listed(absent)}, which {path} does not hold; "
             f"it holds {_listed(held)}"
         )
 

@@ -16,6 +16,7 @@ from pisces.config.fields import (
     Text,
     Unit,
 )
+from pisces.core.modulations import MODULATIONS, RML2016
 
 GENERATED = "data/raw/synthetic"
 """The file that `synthesize` writes, without its ending."""
@@ -84,6 +85,11 @@ class Synthesize(Section):
     def path(self) -> str:
         """Where the generated frames lie."""
         return f"{GENERATED}.{self.format}"
+
+    @property
+    def modulations(self) -> tuple[str, ...]:
+        """What the generated frames are of: all that the data set of this layout has."""
+        return MODULATIONS if self.format == "hdf5" else RML2016
 
     @model_validator(mode="after")
     def _rolloff_in_range(self) -> Self:
