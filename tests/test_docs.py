@@ -7,6 +7,7 @@ import pytest
 
 from pisces.inputs.views import VIEWS
 from pisces.models.baselines import BASELINES
+from pisces.pis.masks import FAMILIES
 from pisces.sources.sharding import READERS
 from pisces.training.losses import SNR_LOSSES
 
@@ -46,7 +47,7 @@ def test_benchmarks_that_the_docs_name_are_there():
 @pytest.fixture
 def _registries():
     """Takes back what an example registers."""
-    registries = (VIEWS, BASELINES, READERS, SNR_LOSSES)
+    registries = (VIEWS, FAMILIES, BASELINES, READERS, SNR_LOSSES)
     kept = [dict(registry) for registry in registries]
     yield
     for registry, before in zip(registries, kept, strict=True):

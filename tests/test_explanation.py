@@ -27,6 +27,7 @@ from pisces.models import Architecture
 from pisces.models.cldnn import Settings
 from pisces.models.modelfile import TrainedModel
 from pisces.pis import masks
+from pisces.pis.brightness import exact_size
 from pisces.pis.store import PerturbationPlan
 from tests.conftest import PERTURB, SAMPLES, draw
 
@@ -322,7 +323,7 @@ def test_examples_show_each_modulation_at_its_highest_snr_in_the_view_that_costs
     taken = shown.taken["Top 5 %"]
     lit = np.count_nonzero(shown.images, axis=(1, 2))
     found = np.count_nonzero(taken & (shown.images > 0), axis=(1, 2))
-    assert found.tolist() == [masks.exact_size(n, 5) for n in lit]
+    assert found.tolist() == [exact_size(n, 5) for n in lit]
 
     for method, curves in shown.curves.items():
         of_first = measured.measures["snr", method]["deletion"][few[:, 0] == 0]

@@ -5,16 +5,21 @@ its own way.
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from pisces.config.sections.explanation import Region, Rule
 from pisces.core.seeding import generator
 from pisces.inputs.binning import bin_frames, bin_points, count_points
 from pisces.pis import masks
-from pisces.pis.masks import KINDS, Mask, build, controls, core, density, exact_size, percentile
-from pisces.pis.regions import pixels_of, ring, sector, window_starts
+from pisces.pis.base import Family
+from pisces.pis.brightness import exact_size, percentile
+from pisces.pis.clusters import core, density
+from pisces.pis.masks import FAMILIES, KINDS, Mask, build, controls
+from pisces.pis.regions import length_in_pixels, ring_numbers, sector_numbers, window_starts
 from pisces.pis.settings import MaskSettings
 from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import PERTURB, raw_only
@@ -103,8 +108,32 @@ def test_what_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match=message):
         build(("raw",), settings(rings=6), 8)
     assert len(build(("raw",), settings(rings=5, rules=("exact",), regions=("ring",)), 8)) == 15 + 5
-    with pytest.raises(ValueError, match="rule 'spiral'"):
+    with pytest.raises(ValueError, match=r"'spiral'.*perturb\.regions may name exact, .*, window"):
         take(poisson_counts(), "spiral", "1")
+
+
+# Families
+
+
+def test_every_family_that_params_allow_is_there():
+    assert (*get_args(Rule), *get_args(Region)) == tuple(FAMILIES)
+
+
+def test_a_further_family_is_one_entry(monkeypatch):
+    def right(frame, wanted):
+        return [frame.lit % frame.size == frame.size - int(mask.name) for mask in wanted]
+
+    monkeypatch.setitem(FAMILIES, "right", Family(lambda _settings, _size: ("1", "2"), right))
+    chosen = build(("raw",), settings(regions=("ring", "right")), SIZE)
+    assert chosen[-2:] == [Mask("raw", "right", "1", None), Mask("raw", "right", "2", None)]
+
+    counts = poisson_counts()
+    taken = masks.take(counts, chosen, SETTINGS, 1, WHO)
+    lit = np.flatnonzero(counts)
+    for mask, column in zip(chosen[-2:], (SIZE - 1, SIZE - 2), strict=True):
+        own = taken.pixels(mask)
+        assert own.tolist() == lit[lit % SIZE == column].tolist() != []
+        assert len(taken.pixels(mask, "control_count")) == len(own)
 
 
 # Exact masks
@@ -392,7 +421,7 @@ def test_rings_are_equally_wide(rings):
     away from it on either side.
     """
     size = 254
-    number = ring(np.arange(size * size), size, rings)
+    number = ring_numbers(np.arange(size * size), size, rings)
     for k in range(1, rings):
         radius = k * size / 2 / rings
         assert np.count_nonzero(number <= k) == pytest.approx(
@@ -406,7 +435,7 @@ def test_rings_of_a_small_picture():
     """On 4 x 4 pixels and with rings 1 pixel wide, the four inner centres are 0.7 from the origin,
     the others 1.6 or more.
     """
-    number = ring(np.arange(16), 4, 2).reshape(4, 4)
+    number = ring_numbers(np.arange(16), 4, 2).reshape(4, 4)
     assert number.tolist() == [[2, 2, 2, 2], [2, 1, 1, 2], [2, 1, 1, 2], [2, 2, 2, 2]]
 
 
@@ -422,7 +451,7 @@ def test_sectors_have_equal_angles_and_follow_the_phase():
                 radius * np.stack([np.cos(angle), np.sin(angle)], 1)[None]
             ).float()  # (1, sectors, 2)
             pixels = bin_points(points, 127, 254).numpy()[0].astype(int)
-            assert sector(pixels, 254, sectors).tolist() == list(range(1, sectors + 1))
+            assert sector_numbers(pixels, 254, sectors).tolist() == list(range(1, sectors + 1))
 
 
 @pytest.mark.parametrize("sectors", [4, 8, 28])
@@ -526,14 +555,14 @@ def test_windows_cover_the_picture_and_stay_in_it(size, side, stride):
 
 
 def test_fractions_of_the_side_are_rounded_to_a_pixel_at_least():
-    assert [pixels_of(fraction, 32) for fraction in (0.25, 0.26, 0.27, 0.001, 1)] == [
+    assert [length_in_pixels(fraction, 32) for fraction in (0.25, 0.26, 0.27, 0.001, 1)] == [
         8,
         8,
         9,
         1,
         32,
     ]
-    assert pixels_of(0.25, 10) == 3  # halves up
+    assert length_in_pixels(0.25, 10) == 3  # halves up
 
 
 # Controls

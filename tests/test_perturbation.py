@@ -15,6 +15,7 @@ from pisces.core.shards import Cell
 from pisces.inputs.binning import OUTSIDE
 from pisces.inputs.drawing import BinStore
 from pisces.pis import masks, sheet, store
+from pisces.pis.brightness import exact_size
 from pisces.pis.masks import KINDS, Mask
 from pisces.pis.store import PerturbationPlan, read_plan
 from tests.conftest import PERTURB, RENDER, SIZE, raw_only, save_bins
@@ -261,7 +262,7 @@ def test_the_sheet_has_as_many_frames_as_there_is_room_for(data, plan, views, ro
         assert list(columns) == [f"exact top {shown} %", f"exact random {shown} %"]
         for image, taken in zip(preview.images, columns[f"exact top {shown} %"], strict=True):
             lit = np.count_nonzero(image)
-            assert np.count_nonzero(taken) == masks.exact_size(lit, shown) > 0
+            assert np.count_nonzero(taken) == exact_size(lit, shown) > 0
             assert image[taken].all()
 
 

@@ -1,6 +1,8 @@
 """Every picture is made of what the stages wrote, and says what must be known to read it."""
 
+import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -190,3 +192,9 @@ def test_an_unknown_part_is_refused_with_those_there_are(monkeypatch):
     monkeypatch.setattr("sys.argv", ["report", "everything"])
     with pytest.raises(ValueError, match=r"'everything'.* data, results"):
         report.main()
+
+
+def test_a_colour_of_the_cycle_is_named_in_the_tables_of_style_alone():
+    modules = {path.name: path.read_text() for path in Path(pictures.__file__).parent.glob("*.py")}
+    named = {name for name, text in modules.items() if re.search(r'"C\d"', text)}
+    assert named == {"style.py"}

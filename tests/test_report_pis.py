@@ -11,7 +11,7 @@ import pytest
 from pisces.core.modulations import MODULATIONS
 from pisces.core.seeding import generator
 from pisces.core.tasks import TASKS
-from pisces.report import pis, style
+from pisces.report import pis, pis_regions, style
 from tests.figures import assert_printable, legend, pis_row
 
 MASKS = ("Brightest pixels", "Dimmest lit pixels", "Random pixels")
@@ -206,7 +206,7 @@ def test_only_one_rule_is_drawn_when_there_is_no_exact_one(pis_rows):
 
 def test_where_nothing_was_taken_the_picture_says_so(pis_rows):
     for figure, why in (
-        (pis.regions(pis_rows), "perturb.regions is empty"),
+        (pis_regions.regions(pis_rows), "perturb.regions is empty"),
         (pis.heatmap(pis_rows[pis_rows["mask"] == "random"]), "perturb.masks top"),
     ):
         assert why in figure.get_suptitle()

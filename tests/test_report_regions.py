@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pisces.report import pis
+from pisces.report import pis_regions
 from tests.figures import assert_printable, legend, pis_row
 
 
@@ -48,7 +48,7 @@ def region_rows() -> pd.DataFrame:
 
 
 def test_regions_are_points_with_controls(region_rows):
-    figure = pis.regions(region_rows)
+    figure = pis_regions.regions(region_rows)
     raw, _, noise, *_ = figure.axes
     for axes, view, sign in ((raw, "raw", 1), (noise, "noise", -1)):
         points = [one for one in axes.collections if len(one.get_offsets()) > 1]
@@ -79,15 +79,18 @@ def test_regions_are_points_with_controls(region_rows):
 
 
 def test_a_region_of_next_to_nothing_does_not_set_the_scale(region_rows):
-    ends = pis.regions(region_rows).axes[0].get_ylim()
+    ends = pis_regions.regions(region_rows).axes[0].get_ylim()
     tiny = pis_row("raw", "ring", "4", "joint", 500, fraction_lit=0.002)
-    assert pis.regions(pd.concat([region_rows, pd.DataFrame([tiny])])).axes[0].get_ylim() == ends
+    assert (
+        pis_regions.regions(pd.concat([region_rows, pd.DataFrame([tiny])])).axes[0].get_ylim()
+        == ends
+    )
     assert ends[0] < -9.5
     assert 9.25 < ends[1] < 12
 
 
 def test_windows_are_a_map_at_their_places(region_rows):
-    figure = pis.regions(region_rows)
+    figure = pis_regions.regions(region_rows)
     _, raw, _, noise, bar = figure.axes
     for axes, view, sign in ((raw, "raw", 1), (noise, "noise", -1)):
         image = axes.images[0]
@@ -122,7 +125,7 @@ def test_degrees_of_sectors_stand_apart_and_under_their_points(sectors, names):
         for rule, n in (("ring", 4), ("sector", sectors))
         for k in range(n)
     ]
-    figure = pis.regions(
+    figure = pis_regions.regions(
         pd.DataFrame(
             [
                 *rows,
@@ -143,7 +146,7 @@ def test_degrees_of_sectors_stand_apart_and_under_their_points(sectors, names):
 
 @pytest.mark.parametrize("kept", [("ring", "cluster"), ("window",)])
 def test_some_regions_are_drawn_without_the_others(region_rows, kept):
-    figure = pis.regions(region_rows[region_rows["rule"].isin(kept)], "snr")
+    figure = pis_regions.regions(region_rows[region_rows["rule"].isin(kept)], "snr")
     points, windows = figure.axes[:2]
     assert (points.axison, windows.axison) == ("ring" in kept, "window" in kept)
     assert (legend(figure) if figure.legends else []) == (

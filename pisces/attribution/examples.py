@@ -15,7 +15,7 @@ from pisces.attribution.mask_drops import MaskDrops
 from pisces.attribution.method_measures import MethodMeasures
 from pisces.attribution.methods import REFERENCES, Method
 from pisces.core.tasks import HEADS
-from pisces.pis.masks import exact_size
+from pisces.pis.brightness import exact_size
 
 SHOWN_PERCENT = 5  # of the lit pixels of the view, in the mask that is shown
 

@@ -16,7 +16,7 @@ from pisces.attribution.methods import RANDOM
 from pisces.core.seeding import generator
 from pisces.core.stats import bootstrap_mean
 from pisces.evaluation.inference import BATCH
-from pisces.pis.masks import exact_size
+from pisces.pis.brightness import exact_size
 
 CURVES = ("deletion", "insertion")
 PERTURBED_PERCENT = 10

@@ -21,7 +21,7 @@ from pisces.attribution import gradcam_layers, rise
 from pisces.attribution.head import Context, Head, frames_at_once
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.seeding import generator
-from pisces.pis.regions import pixels_of
+from pisces.pis.regions import length_in_pixels
 
 BRIGHTNESS, RANDOM = "brightness", "random"
 REFERENCES = (BRIGHTNESS, RANDOM)
@@ -181,8 +181,8 @@ class Occlusion:
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
     ) -> torch.Tensor:
-        side = pixels_of(self.window, images.shape[-1])
-        step = pixels_of(self.stride, images.shape[-1])
+        side = length_in_pixels(self.window, images.shape[-1])
+        step = length_in_pixels(self.stride, images.shape[-1])
         windows_at_once = max(1, frames_at_once(images, context) // len(images))
         return attr.Occlusion(head).attribute(
             images,

@@ -1,54 +1,94 @@
-"""Regions of a constellation image: rings, sectors and windows.
+"""Masks by region: rings, sectors and windows of a constellation image.
 
 Axes are those of `pisces/inputs/binning.py`: I runs along the columns, left to right, Q along the
 rows, bottom to top; pixel number = row * size + column.
 """
 
-import itertools
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
+from pisces.pis.base import Family, Frame, Mask
 from pisces.pis.settings import MaskSettings
 
+# Rings
 
-def names(region: str, settings: MaskSettings, size: int) -> list[str]:
-    """What the masks of a family of regions are called; see `masks.Mask.name`.
+
+def ring_numbers(pixels: np.ndarray, size: int, rings: int) -> np.ndarray:
+    """In which ring around the origin each pixel's centre lies.
+
+    All rings are equally wide, and the last ends at the border. The corners beyond it belong to
+    the last.
 
     Args:
-        region: ring, sector, cluster or window.
-        settings: how many there are, or how large.
-        size: pixels along each side of the images.
+        pixels: pixel numbers, (n,).
+        size: pixels along each side of the image.
+        rings: how many there are.
 
     Returns:
-        A name a mask.
-
-    Raises:
-        ValueError: when a ring or sector has no pixel.
+        Number of the ring from the centre, 1..rings, (n,).
     """
-    if region == "cluster":
-        return ["core", "transition"]
-
-    if region == "window":
-        side = pixels_of(settings.window, size)
-        stride = pixels_of(settings.stride, size)
-        corners = itertools.product(window_starts(size, side, stride), repeat=2)
-        return [f"{row}-{column}" for row, column in corners]
-
-    number_of, key = {"ring": (ring, "rings"), "sector": (sector, "sectors")}[region]
-    regions = getattr(settings, key)
-    number = number_of(np.arange(size * size), size, regions)
-    numbers = range(1, regions + 1)
-    empty = sorted(set(numbers) - set(number.tolist()))
-    if empty:
-        raise ValueError(
-            f"perturb.{key} = {regions} leaves {region} {empty[0]} without a pixel "
-            f"on images of {size} x {size}; lower perturb.{key} or raise render.size"
-        )
-    return [str(one) for one in numbers]
+    radius = np.hypot(*_centres(pixels, size))
+    rings_inside = (radius * (2 * rings / size)).astype(int)
+    return np.minimum(rings_inside, rings - 1) + 1
 
 
-def pixels_of(fraction: float, size: int) -> int:
-    """A fraction of the side in pixels: rounded, halves up, and at least 1."""
+def _ring_names(settings: MaskSettings, size: int) -> list[str]:
+    numbers = ring_numbers(np.arange(size**2), size, settings.rings)
+    return _numbered("ring", settings.rings, numbers, size)
+
+
+def _rings(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+    numbers = ring_numbers(frame.lit, frame.size, frame.settings.rings)
+    return [numbers == int(mask.name) for mask in masks]
+
+
+RING = Family(_ring_names, _rings)
+
+
+# Sectors
+
+
+def sector_numbers(pixels: np.ndarray, size: int, sectors: int) -> np.ndarray:
+    """In which sector each pixel's centre lies.
+
+    All sectors have the same angle, the first is centred on the positive I axis, and numbers grow
+    with the phase. A pixel on the edge of two belongs to the next.
+
+    Args:
+        pixels: pixel numbers, (n,).
+        size: pixels along each side of the image.
+        sectors: how many there are.
+
+    Returns:
+        Number of the sector, 1..sectors, (n,).
+    """
+    i, q = _centres(pixels, size)
+    # Rounded: pixels on an edge, such as the diagonals of four sectors, are treated alike in all
+    # quadrants.
+    phase_in_sectors = np.round(np.arctan2(q, i) * (sectors / (2 * np.pi)), 9)
+    return np.floor(phase_in_sectors + 0.5).astype(int) % sectors + 1
+
+
+def _sector_names(settings: MaskSettings, size: int) -> list[str]:
+    numbers = sector_numbers(np.arange(size**2), size, settings.sectors)
+    return _numbered("sector", settings.sectors, numbers, size)
+
+
+def _sectors(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+    numbers = sector_numbers(frame.lit, frame.size, frame.settings.sectors)
+    return [numbers == int(mask.name) for mask in masks]
+
+
+SECTOR = Family(_sector_names, _sectors)
+
+
+# Windows
+
+
+def length_in_pixels(fraction: float, size: int) -> int:
+    """A fraction of the side of an image in pixels: rounded, halves up, and at least 1."""
     return max(1, int(fraction * size + 0.5))
 
 
@@ -67,65 +107,49 @@ def window_starts(size: int, side: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def _iq_of(pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """I and Q of the centres of pixels, in pixels from the origin."""
+def _window_names(settings: MaskSettings, size: int) -> list[str]:
+    side = length_in_pixels(settings.window, size)
+    stride = length_in_pixels(settings.stride, size)
+    starts = window_starts(size, side, stride)
+    return [f"{row}-{column}" for row, column in product(starts, starts)]
+
+
+def _windows(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+    side = length_in_pixels(frame.settings.window, frame.size)
+    rows, columns = np.divmod(frame.lit, frame.size)
+    taken = []
+    for mask in masks:
+        first_row, first_column = map(int, mask.name.split("-"))
+        in_rows = (rows >= first_row) & (rows < first_row + side)
+        in_columns = (columns >= first_column) & (columns < first_column + side)
+        taken.append(in_rows & in_columns)
+    return taken
+
+
+WINDOW = Family(_window_names, _windows)
+
+
+# All
+
+
+def _centres(pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """I and Q of the centres of pixels (n,), in pixels from the origin, (n,) each."""
     row, column = np.divmod(pixels, size)
     return column + 0.5 - size / 2, size / 2 - 0.5 - row
 
 
-def ring(pixels: np.ndarray, size: int, rings: int) -> np.ndarray:
-    """Number, from 1, of the ring around the origin that each pixel's centre lies in.
+def _numbered(region: str, count: int, numbers: np.ndarray, size: int) -> list[str]:
+    """The names "1" to `count` of regions, of which every one must have a pixel.
 
-    All rings are equally wide, and the last ends at the border. The corners beyond it belong to
-    the last.
+    `numbers` has the region of each pixel of the image, (pixels,).
 
-    Args:
-        pixels: pixel numbers, (n,).
-        size: pixels along each side of the image.
-        rings: how many there are.
-
-    Returns:
-        (n,), 1..rings.
+    Raises:
+        ValueError: when a region has none.
     """
-    radius = np.hypot(*_iq_of(pixels, size))
-    number = (radius * (2 * rings / size)).astype(int)
-    return np.minimum(number, rings - 1) + 1
-
-
-def sector(pixels: np.ndarray, size: int, sectors: int) -> np.ndarray:
-    """Number, from 1, of the sector that each pixel's centre lies in.
-
-    All sectors have the same angle, the first is centred on the positive I axis, and numbers grow
-    with the phase. A pixel on the edge of two belongs to the next.
-
-    Args:
-        pixels: pixel numbers, (n,).
-        size: pixels along each side of the image.
-        sectors: how many there are.
-
-    Returns:
-        (n,), 1..sectors.
-    """
-    i, q = _iq_of(pixels, size)
-    # Rounded: pixels on an edge, such as the diagonals of four sectors, are treated alike in all
-    # quadrants.
-    turns = np.round(np.arctan2(q, i) * (sectors / (2 * np.pi)), 9)
-    return np.floor(turns + 0.5).astype(int) % sectors + 1
-
-
-def in_window(pixels: np.ndarray, size: int, side: int, row: int, column: int) -> np.ndarray:
-    """Whether each pixel lies in a window.
-
-    Args:
-        pixels: pixel numbers, (n,).
-        size: pixels along each side of the image.
-        side: pixels along each side of the window.
-        row: of its top left pixel.
-        column: of its top left pixel.
-
-    Returns:
-        bool (n,).
-    """
-    rows, columns = np.divmod(pixels, size)
-    in_rows = (rows >= row) & (rows < row + side)
-    return in_rows & (columns >= column) & (columns < column + side)
+    for number in range(1, count + 1):
+        if number not in numbers:
+            raise ValueError(
+                f"perturb.{region}s = {count} leaves {region} {number} without a pixel "
+                f"on images of {size} x {size}; lower perturb.{region}s or raise render.size"
+            )
+    return [str(number) for number in range(1, count + 1)]

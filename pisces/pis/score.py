@@ -45,6 +45,9 @@ class Outcome:
         baseline: task -> bool (n,), before anything is taken.
         correct: kind of `KINDS` -> task -> bool (masks, n).
         fraction: kind -> float32 (masks, 3, n), shares taken of each frame as in `FRACTIONS`.
+
+    It takes 45 bytes a mask and frame: three kinds of three predictions of a byte and three
+    fractions of four.
     """
 
     def __init__(self, masks: list[Mask], n: int):
@@ -114,12 +117,7 @@ def measure(
     """Whether a model is right about each frame as it is and after every mask and control.
 
     Pixels are taken from the view of the mask, and the other views stay; from a model of raw IQ,
-    the samples behind them. What takes no lit pixel of a frame changes nothing, so its prediction
-    is that of the whole frame. What takes the same pixels of a frame as another is predicted once:
-    ties make percentile masks coincide, and masks of equal size share their control.
-
-    The outcome takes 45 bytes a mask and frame: three kinds of three predictions of a byte and
-    three fractions of four. All else is bounded by `BATCH` frames.
+    the samples behind them. No more than `BATCH` frames are held at once.
 
     Args:
         model: what predicts.
@@ -139,6 +137,7 @@ def measure(
     >>> from pisces.core.settings import to_json
     >>> from pisces.inputs.drawing import Drawing, DrawingProber
     >>> from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
+    >>> from pisces.pis.masks import build
     >>> from pisces.pis.settings import MaskSettings
     >>> extent = Extent(raw=2.5, symbol=2.0, noise=80.0, differential=3.0)
     >>> render = RenderSettings(("raw",), size=2, extent=extent, sps=8, rolloff=0.35, delay=4)
@@ -160,11 +159,10 @@ def measure(
     ...     curve_percent=(), regions=(), rings=1, sectors=2, core_percent=50, window=0.5,
     ...     stride=0.5, frames_per_cell=None,
     ... )
-    >>> masks = (Mask("raw", "exact", "top", 50.0), Mask("raw", "exact", "bottom", 50.0))
+    >>> masks = tuple(build(["raw"], settings, size=2))
     >>> plan = PerturbationPlan(data.every_frame(), masks, settings, seed=1, render=render)
-    >>> outcome = measure(
-    ...     Brightest(), DrawingProber(drawing, data), data, plan, torch.device("cpu")
-    ... )
+    >>> prober = DrawingProber(drawing, data)
+    >>> outcome = measure(Brightest(), prober, data, plan, torch.device("cpu"))
     >>> outcome.baseline["joint"].tolist()
     [True, True]
     >>> outcome.correct["mask"]["joint"].tolist()  # the brightest of two lit pixels, or the other
@@ -182,54 +180,93 @@ def measure(
         predictions = MaskedPredictions(model, probe, index[:, :2], snrs_db[index[:, 1]])
 
         whole = [predictions.add(i, np.empty(0, np.int64)) for i in range(len(index))]
-        masked = _add_all(predictions, whole, outcome, data, plan, start)
-
-        for task, right in predictions.right().items():
-            outcome.baseline[task][start:stop] = right[whole]
-            for k, kind in enumerate(KINDS):
-                outcome.correct[kind][task][:, start:stop] = right[masked[k]]
+        masked, fraction = _add_masks(predictions, whole, data, plan, start)
+        _fill(outcome, start, stop, predictions.right(), whole, masked, fraction)
     return outcome
 
 
-def _add_all(
+def _add_masks(
     predictions: "MaskedPredictions",
     whole: list[int],
-    outcome: Outcome,
     data: BinStore,
     plan: PerturbationPlan,
     start: int,
-) -> np.ndarray:
-    """Adds the predictions for all masks, and notes the fractions in the outcome.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds the predictions of n frames, from `start` on, for all masks and controls.
+
+    Args:
+        predictions: of these frames.
+        whole: numbers of their predictions with no pixel masked, (n,).
+        data: their constellations.
+        plan: frames and masks.
+        start: number of the first frame in the plan.
 
     Returns:
-        Number of the prediction for each kind, mask and frame, int (kinds, masks, n).
+        Numbers of the predictions, int (n, kinds, masks), and the shares that are taken, float32
+        (n, kinds, masks, fractions).
     """
-    masked = np.empty((len(KINDS), len(plan.masks), len(whole)), int)
+    n = len(whole)
+    masked = np.empty((n, len(KINDS), len(plan.masks)), int)
+    fraction = np.empty((*masked.shape, len(FRACTIONS)), np.float32)
     for view in plan.views:
         places = [i for i, mask in enumerate(plan.masks) if mask.view == view]
         masks = [plan.masks[i] for i in places]
         first = first_pixel(data.render, view)
-
-        of_frames = plan.taken(data, start, start + len(whole), masks)
-        for i, taken in enumerate(of_frames):
-            masked[:, places, i] = _add(predictions, whole[i], taken, i, first)
-            for kind, fractions in zip(KINDS, taken.fraction, strict=True):
-                outcome.fraction[kind][places, :, start + i] = fractions
-    return masked
+        for i, taken in enumerate(plan.taken(data, start, start + n, masks)):
+            masked[i][:, places] = _add_frame(predictions, i, whole[i], taken, first)
+            fraction[i][:, places] = taken.fraction
+    return masked, fraction
 
 
-def _add(
-    predictions: "MaskedPredictions", whole: int, taken: Taken, frame: int, first: int
+def _add_frame(
+    predictions: "MaskedPredictions", frame: int, whole: int, taken: Taken, first: int
 ) -> np.ndarray:
-    """Adds each different list of pixels once; returns numbers (kinds, masks)."""
-    numbers: dict[bytes, int] = {bytes(len(taken.lit)): whole}
-    of_lists = []
+    """Adds the predictions of one frame for all masks of one view and their controls.
+
+    The same pixels are predicted once: ties make percentile masks coincide, and masks of equal
+    size share their control. What takes none has the prediction `whole`, of the whole frame.
+
+    Returns:
+        Numbers of the predictions, int (kinds, masks).
+    """
+    number_of: dict[bytes, int] = {bytes(len(taken.lit)): whole}
+    numbers = []
     for chosen in np.concatenate(list(taken.chosen)):  # (kinds * masks, lit)
         key = chosen.tobytes()
-        if key not in numbers:
-            numbers[key] = predictions.add(frame, first + taken.lit[chosen])
-        of_lists.append(numbers[key])
-    return np.reshape(of_lists, taken.chosen.shape[:2])
+        if key not in number_of:
+            number_of[key] = predictions.add(frame, first + taken.lit[chosen])
+        numbers.append(number_of[key])
+    return np.reshape(numbers, taken.chosen.shape[:2])
+
+
+def _fill(
+    outcome: Outcome,
+    start: int,
+    stop: int,
+    right: dict[str, np.ndarray],
+    whole: list[int],
+    masked: np.ndarray,
+    fraction: np.ndarray,
+) -> None:
+    """Writes into the outcome what was found out about the frames `start` to `stop`.
+
+    Args:
+        outcome: of all frames of the plan.
+        start: number of the first frame.
+        stop: number after the last.
+        right: task -> whether each prediction is right, bool (predictions,).
+        whole: number of each frame's prediction with no pixel masked.
+        masked: numbers of the others, int (stop - start, kinds, masks).
+        fraction: shares taken, (stop - start, kinds, masks, fractions).
+    """
+    for task in TASKS:
+        outcome.baseline[task][start:stop] = right[task][whole]
+    for k, kind in enumerate(KINDS):
+        numbers = masked[:, k].T  # (masks, frames)
+        shares = fraction[:, k].transpose(1, 2, 0)  # (masks, fractions, frames)
+        outcome.fraction[kind][:, :, start:stop] = shares
+        for task in TASKS:
+            outcome.correct[kind][task][:, start:stop] = right[task][numbers]
 
 
 class MaskedPredictions:

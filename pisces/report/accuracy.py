@@ -12,8 +12,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from pisces.report.style import (
     CAPTION,
     CHANCE_LINE,
+    ESTIMATOR_COLOURS,
     MARKERS,
     PAGE,
+    SCORE_COLOURS,
     TASKS,
     WILSON,
     Style,
@@ -34,15 +36,23 @@ AUXILIARY_LOSSES = {
 }
 PHASES = ("a", "b1", "b2", "c")
 
-CEILING_SERIES: dict[str, tuple[str, Style]] = {
-    "ceiling": ("Ceiling", {"color": "0.25", "lw": 2.5, "zorder": 2}),
-    "model": ("Model", {"color": "C0", "marker": "o", "ms": 6, "lw": 1.2, "zorder": 3}),
-    "cumulants": ("Cumulants", {"color": "C1", "marker": "s", "ms": 4, "lw": 1, "ls": "--"}),
-    "noise floor": ("Noise floor", {"color": "C2", "marker": "D", "ms": 3, "lw": 1, "ls": "--"}),
-    "m2m4": ("M2M4", {"color": "C4", "marker": "^", "ms": 4, "lw": 1, "ls": "--"}),
-    "chance": ("Chance", CHANCE_LINE),
+CEILING_LABELS = {
+    "ceiling": "Ceiling",
+    "model": "Model",
+    "cumulants": "Cumulants",
+    "noise floor": "Noise floor",
+    "m2m4": "M2M4",
+    "chance": "Chance",
 }
-"""Label and line of each. Several often lie on each other: widths and markers differ for that."""
+CEILING_LINES: dict[str, Style] = {
+    "ceiling": {"lw": 2.5, "zorder": 2},
+    "model": {"marker": "o", "ms": 6, "lw": 1.2, "zorder": 3},
+    "cumulants": {"marker": "s", "ms": 4, "lw": 1, "ls": "--"},
+    "noise floor": {"marker": "D", "ms": 3, "lw": 1, "ls": "--"},
+    "m2m4": {"marker": "^", "ms": 4, "lw": 1, "ls": "--"},
+    "chance": CHANCE_LINE,
+}
+"""Several often lie on each other: widths and markers differ for that."""
 
 REFERENCE_ORDER = 4
 """Above the ceiling and the model."""
@@ -185,10 +195,10 @@ def per_class(scores: pd.DataFrame) -> Figure:
     axes = figure.subplots()
 
     places = range(len(order))
-    axes.bar(places, 100 * scores["f1"], color="C0", alpha=0.6, label="F1")
+    axes.bar(places, 100 * scores["f1"], color=SCORE_COLOURS["f1"], alpha=0.6, label="F1")
     for column, marker in (("precision", "o"), ("recall", "D")):
-        style: Style = {"ms": 4, "clip_on": False, "label": column.capitalize()}
-        axes.plot(places, 100 * scores[column], marker, **style)
+        style: Style = {"color": SCORE_COLOURS[column], "ms": 4, "clip_on": False}
+        axes.plot(places, 100 * scores[column], marker, label=column.capitalize(), **style)
 
     axes.set_xticks(places, order, rotation=60, ha="right")
     axes.set(xlabel=f"Modulation, n = {scores['frames'].sum()} frames", ylabel="Score (%)")
@@ -261,7 +271,7 @@ def ceiling(rows: pd.DataFrame) -> Figure:
 
     Args:
         rows: `snr_db, task, series, accuracy, ci_low, ci_high, n`, accuracies as shares of 1;
-            `series` are keys of `CEILING_SERIES`.
+            `series` are keys of `CEILING_LABELS`.
     """
     figure = Figure((PAGE, 3.3))
     tasks = [task for task in TASKS if (rows["task"] == task).any()]
@@ -275,8 +285,11 @@ def ceiling(rows: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("Accuracy (%)")
 
     there = set(rows["series"])
-    shown = [style for series, style in CEILING_SERIES.items() if series in there]
-    entries = [Line2D([], [], **style, label=label) for label, style in shown]
+    entries = [
+        Line2D([], [], **_ceiling_style(series), label=label)
+        for series, label in CEILING_LABELS.items()
+        if series in there
+    ]
     legend_below(figure, entries, columns=len(entries))
 
     counts = {name: sizes(rows.loc[rows["series"] == name, "n"]) for name in ("model", "ceiling")}
@@ -290,8 +303,13 @@ def ceiling(rows: pd.DataFrame) -> Figure:
 
 
 def _ceiling_curve(axes: Axes, series: str, part: pd.DataFrame) -> None:
-    label, own = CEILING_SERIES[series]
+    own = _ceiling_style(series)
     style: Style = {"zorder": REFERENCE_ORDER, "clip_on": False} | own
-    axes.plot(part["snr_db"], 100 * part["accuracy"], **style, label=label)
+    axes.plot(part["snr_db"], 100 * part["accuracy"], **style, label=CEILING_LABELS[series])
     low, high = 100 * part["ci_low"], 100 * part["ci_high"]
     band(axes, part["snr_db"], low, high, color=own["color"], alpha=0.15)
+
+
+def _ceiling_style(series: str) -> Style:
+    """The line of a series in its colour."""
+    return {"color": ESTIMATOR_COLOURS[series], **CEILING_LINES[series]}

@@ -14,10 +14,10 @@ from pisces.report.style import (
     CAPTION,
     CHANCE_LINE,
     CONTROL_LINE,
+    METHOD_COLOURS,
     PAGE,
     SIGNED,
     TASKS,
-    Mark,
     Style,
     caption,
     draw_constellation,
@@ -25,19 +25,24 @@ from pisces.report.style import (
     fraction_axis,
     handles,
     legend_below,
+    marks,
     narrow,
     sizes,
+    spread,
 )
 
-METHODS = {
-    "grad_cam": Mark("Grad-CAM", "C0", "o"),
-    "integrated_gradients": Mark("Integrated gradients", "C1", "s"),
-    "occlusion": Mark("Occlusion", "C2", "D"),
-    "rise": Mark("RISE", "C3", "^"),
-    "brightness": Mark("Brightness (ranks PIS)", "C4", "v"),
-    "pis": Mark("PIS pattern", "C5", "P"),
-    "random": Mark("Random", "C6", "X"),
-}
+METHODS = marks(
+    {
+        "grad_cam": "Grad-CAM",
+        "integrated_gradients": "Integrated gradients",
+        "occlusion": "Occlusion",
+        "rise": "RISE",
+        "brightness": "Brightness (ranks PIS)",
+        "pis": "PIS pattern",
+        "random": "Random",
+    },
+    METHOD_COLOURS,
+)
 MEASURES = {
     "deletion_area": "Deletion area\n(%, low is good)",
     "insertion_area": "Insertion area\n(%, high is good)",
@@ -243,11 +248,11 @@ def _draw_measure(axes: Axes, measure: str, part: pd.DataFrame) -> None:
     """One measure of each method, from top to bottom, and where the random ranking lies."""
     in_percent = measure.endswith("_area")
     values = part[["value", "ci_low", "ci_high"]] * (100 if in_percent else 1)
-    for y, (method, row) in enumerate(values.iterrows()):
+    reach = spread(values["value"], values["ci_low"], values["ci_high"])
+    for y, (method, value) in enumerate(values["value"].items()):
         mark = METHODS[str(method)]
-        spread = np.abs([[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]])
         style: Style = {"fmt": mark.marker, "color": mark.colour, "ms": 4, "lw": 1, "capsize": 2}
-        axes.errorbar(row["value"], y, xerr=spread, **style)
+        axes.errorbar(value, y, xerr=reach[:, [y]], **style)
 
     if "random" in values.index:
         axes.axvline(values["value"]["random"], **CHANCE_LINE)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pisces.report import accuracy, attribution, data, pis
+from pisces.report import accuracy, attribution, data, pis, pis_regions
 from pisces.report.style import add_note
 
 TABLES = (
@@ -101,7 +101,7 @@ def _of_pis(tables: Tables, scores: Arrays, classes: tuple[int, int]) -> dict[st
     baseline = {task: float(scores[f"{task}_baseline"].mean()) for task in rows["task"].unique()}
     return {
         "pis": pis.scores(rows),
-        "pis_regions": pis.regions(rows),
+        "pis_regions": pis_regions.regions(rows),
         "degradation": pis.degradation(rows, baseline, classes),
         "pis_heatmap": pis.heatmap(tables["pis_by_cell"]),
     }

@@ -1,7 +1,9 @@
-"""Pictures of Perturbation Impact Scores: masks, scores, regions, degradation, heat map."""
+"""Pictures of masks by brightness: examples, Perturbation Impact Scores, degradation, heat map.
+
+Regions have a module of their own, `pis_regions`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from pisces.report.style import (
     CAPTION,
     CHANCE_LINE,
     CONTROL_LINE,
+    MASK_COLOURS,
     PAGE,
     SIGNED,
     TASKS,
@@ -32,24 +35,16 @@ from pisces.report.style import (
     fraction_axis,
     handles,
     legend_below,
+    marks,
     narrow,
     sizes,
+    spread,
 )
 
-MASKS = {
-    "top": Mark("Brightest pixels", "C0", "o"),
-    "bottom": Mark("Dimmest lit pixels", "C1", "s"),
-    "random": Mark("Random pixels", "C2", "D"),
-}
-REGIONS = {
-    "ring": Mark("Ring", "C0", "o"),
-    "sector": Mark("Sector", "C1", "s"),
-    "cluster": Mark("Cluster", "C2", "D"),
-}
-REGION_HEADS = {"ring": "Ring (1: centre)", "sector": "Sector (degrees)", "cluster": "Cluster"}
-
-HOLLOW: Style = {"color": "grey", "marker": "o", "mfc": "none", "ms": 3, "ls": ""}
-"""The count control of a region."""
+MASKS = marks(
+    {"top": "Brightest pixels", "bottom": "Dimmest lit pixels", "random": "Random pixels"},
+    MASK_COLOURS,
+)
 
 SIGNIFICANT = 0.05
 """Of the Holm-adjusted p-value of a difference from the count control."""
@@ -71,6 +66,9 @@ def perturbations(
         images: constellations (rows, size, size).
         masked: name of a mask -> its pixels, bool (rows, size, size).
         titles: view, modulation and SNR of each row.
+
+    Returns:
+        A row a frame, a column a mask.
     """
     columns = 1 + len(masked)
     tile = min(1.5, 10 / columns)
@@ -157,16 +155,16 @@ def scores(rows: pd.DataFrame) -> Figure:
         axes = panel.axes
         # A little apart, or the intervals would hide each other.
         for shift, (mark, part) in zip((-1, 0, 1), _of_panel(drawn, panel), strict=True):
-            _draw_scores(axes, part["level_percent"] * 1.06**shift, part, mark, "-")
+            draw_scores(axes, part["level_percent"] * 1.06**shift, part, mark, "-")
             axes.plot(part["level_percent"], part["control_count_pis"], **CONTROL_LINE)
         axes.axhline(0, **ZERO_LINE)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-        _same_scale([axes], drawn[~scarce & (drawn["task"] == panel.task)])
+        same_scale([axes], drawn[~scarce & (drawn["task"] == panel.task)])
 
     _mask_legend(figure, drawn)
     beyond = f"; levels under {100 * SCARCE:g} % may leave the panel" if scarce.any() else ""
-    caption(figure, f"{_rule(drawn)} masks; {BOOTSTRAP}, {_frames(rows)}; {FILLED}{beyond}")
+    caption(figure, f"{_rule(drawn)} masks; {BOOTSTRAP}, {frame_count(rows)}; {FILLED}{beyond}")
     return figure
 
 
@@ -181,6 +179,9 @@ def degradation(
         rows: plots/pis.csv.
         baseline: task -> accuracy, 0..1, where nothing is masked.
         classes: numbers of modulations and of SNRs, for the lines of chance.
+
+    Returns:
+        Accuracy in percent over percent of the lit pixels.
     """
     drawn = _by_level(rows)
     views = list(rows["view"].unique())
@@ -195,7 +196,7 @@ def degradation(
         panel.axes.set_ylim(0, 100)
 
     _mask_legend(figure, drawn, Line2D([], [], **CHANCE_LINE, label="Chance"))
-    caption(figure, f"{_rule(drawn)} masks; {BOOTSTRAP} of the drop, {_frames(rows)}")
+    caption(figure, f"{_rule(drawn)} masks; {BOOTSTRAP} of the drop, {frame_count(rows)}")
     return figure
 
 
@@ -217,146 +218,8 @@ def _draw_degradation(axes: Axes, part: pd.DataFrame, baseline: float, mark: Mar
     axes.plot(percent, left_by("control_count_pis"), **CONTROL_LINE)
 
 
-def _draw_scores(
-    axes: Axes, x: pd.Series | np.ndarray, part: pd.DataFrame, mark: Mark, line: str
-) -> None:
-    """PIS with its interval at each x, filled where it differs from its count control."""
-    below, above = part["pis"] - part["pis_ci_low"], part["pis_ci_high"] - part["pis"]
-    spread = np.abs(np.stack([below, above]))  # bootstrap intervals may miss the score itself
-    axes.errorbar(x, part["pis"], spread, fmt=line, color=mark.colour, lw=1, capsize=1.5)
-
-    faces = [mark.colour if p < SIGNIFICANT else "white" for p in part["p_count_holm"]]
-    style: Style = {"edgecolors": mark.colour, "marker": mark.marker, "linewidths": 0.9}
-    axes.scatter(x, part["pis"], 14, c=faces, zorder=3, **style)
-
-
-def _same_scale(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
-    """The same limits for all, from 0 and from the intervals and controls of the rows."""
-    ends = rows[["pis_ci_low", "pis_ci_high", "control_count_pis"]]
-    low = min(0, ends.min().min())
-    high = max(SMALLEST_SCALE, ends.max().max())
-    margin = 0.06 * (high - low)
-    for axes in panels:
-        axes.set_ylim(low - margin, high + margin)
-
-
 def _rule(drawn: pd.DataFrame) -> str:
     return str(drawn["rule"].iloc[0]).capitalize()
-
-
-def _frames(rows: pd.DataFrame) -> str:
-    return f"{sizes(rows['n'])} frames"
-
-
-# Regions
-
-
-def regions(rows: pd.DataFrame, task: str = "joint") -> Figure:
-    """PIS of parts of the constellation for one task, a row a view.
-
-    Rings, sectors and clusters are points with their interval and, hollow, their count control;
-    beside them a map of the windows. Where the accuracy differs from the one after the control, a
-    point is filled, and a window has a dot. All views share one scale, which regions with less than
-    `SCARCE` of the lit pixels do not set.
-
-    Args:
-        rows: plots/pis.csv.
-        task: modulation, snr or joint.
-    """
-    rows = rows[(rows["task"] == task) & rows["rule"].isin([*REGIONS, "window"])]
-    if rows.empty:
-        return empty_picture("No regions were masked: perturb.regions is empty")
-    views = list(rows["view"].unique())
-    figure = Figure((PAGE, 1.1 + 1.3 * len(views)))
-    grid = figure.subplots(len(views), 2, squeeze=False, width_ratios=(3.4, 1), sharex="col")
-    points, maps = grid.T
-    label = TASKS[task].label
-
-    of_windows = rows["rule"] == "window"
-    parts, windows = rows[~of_windows], rows[of_windows]
-    for axes, view in zip(points, views, strict=True):
-        _region_points(axes, parts[parts["view"] == view])
-        axes.set_ylabel(f"{view}\n{label} PIS")
-    _same_scale(points, parts[parts["fraction_lit"] >= SCARCE])
-    _window_maps(figure, dict(zip(views, maps, strict=True)), windows, f"{label} PIS of a window")
-
-    marks = [mark for rule, mark in REGIONS.items() if (rows["rule"] == rule).any()]
-    if marks:
-        control = Line2D([], [], **HOLLOW, label="Count control")
-        legend_below(figure, [*handles(marks, line=""), control])
-    grey = f"grey: less than {100 * SCARCE:g} % of the lit pixels"
-    maps_are = f"windows: in-phase to the right, quadrature upwards, {grey}, dots as filled"
-    caption(figure, f"{BOOTSTRAP}, {_frames(rows)}; {FILLED}; {maps_are}")
-    return figure
-
-
-def _region_points(axes: Axes, part: pd.DataFrame) -> None:
-    """The rings, sectors and clusters of one view side by side, with gaps between the kinds."""
-    if part.empty:
-        axes.set_axis_off()
-        return
-    ticks: list[tuple[int, str]] = []
-    start = 0
-    for rule, mark in REGIONS.items():
-        group = part[part["rule"] == rule]
-        if group.empty:
-            continue
-        step = 2 if rule == "cluster" else 1  # their names are long
-        x = start + step * np.arange(len(group))
-        _draw_scores(axes, x, group, mark, "none")
-        axes.plot(x + 0.25, group["control_count_pis"], **HOLLOW)
-        ticks += _region_ticks(rule, x, list(group["mask"]))
-        place = axes.get_subplotspec()
-        assert place is not None, "a panel is in a grid"
-        if place.is_first_row():
-            _head(axes, x.mean(), REGION_HEADS[rule])
-        start = x[-1] + 2
-    axes.axhline(0, **ZERO_LINE)
-    places, names = zip(*ticks, strict=True)
-    axes.set_xticks(places, names, fontsize=CAPTION)
-
-
-def _region_ticks(rule: str, x: np.ndarray, names: list[str]) -> list[tuple[int, str]]:
-    """Places and names of ticks, as many as stand apart: sectors in degrees, at most four."""
-    if rule == "sector":
-        degrees = [f"{360 * k / len(x):.0f}" for k in range(len(x))]
-        return list(zip(x, degrees, strict=True))[:: ceil(len(x) / 4)]
-    return list(zip(x, names, strict=True))[:: 1 + len(x) // 12]
-
-
-def _head(axes: Axes, x: float, text: str) -> None:
-    """A heading over a part of a panel, centred on x."""
-    style: Style = {"ha": "center", "va": "bottom", "fontsize": CAPTION}
-    axes.text(x, 1.03, text, transform=axes.get_xaxis_transform(), **style)
-
-
-def _window_maps(figure: Figure, panels: dict[str, Axes], rows: pd.DataFrame, label: str) -> None:
-    """PIS of the windows of each view, at their places, on one scale of colours."""
-    places = rows["mask"].str.extract("(?P<row>[0-9]+)-(?P<column>[0-9]+)").astype(int)
-    enough = rows["fraction_lit"] >= SCARCE
-    rows = rows.assign(**places, shown=rows["pis"].where(enough))
-    norm = CenteredNorm(0, _largest(rows["shown"]))
-
-    for view, axes in panels.items():
-        windows = rows[rows["view"] == view].pivot(index="row", columns="column")
-        if windows.empty:
-            axes.set_axis_off()
-            continue
-        image = axes.imshow(np.ma.masked_invalid(windows["shown"]), cmap=SIGNED, norm=norm)
-        y, x = np.nonzero(windows["p_count_holm"] < SIGNIFICANT)
-        axes.plot(x, y, "o", color="black", ms=2.5, mec="white", mew=0.4)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_ylabel(view, fontsize=CAPTION)
-    if len(rows):
-        shrink = min(1, 2 / len(panels))
-        figure.colorbar(image, ax=list(panels.values()), label=label, shrink=shrink)
-
-
-def _largest(values: pd.Series) -> float:
-    """Where a scale around 0 ends: the largest magnitude, or 1 where all is 0 or undefined."""
-    largest = values.abs().max()
-    return float(largest) if largest > 0 else 1
 
 
 # By cell
@@ -369,6 +232,9 @@ def heatmap(cells: pd.DataFrame, mask: str = "top", task: str = "joint") -> Figu
         cells: plots/pis_by_cell.csv.
         mask: top, bottom or random.
         task: modulation, snr or joint.
+
+    Returns:
+        SNR to the right, modulations downwards, those of a family together.
     """
     views = cells["view"].unique()
     cells = cells[(cells["mask"] == mask) & (cells["task"] == task)]
@@ -382,7 +248,7 @@ def heatmap(cells: pd.DataFrame, mask: str = "top", task: str = "joint") -> Figu
 
     figure = Figure((min(PAGE, 1.9 + 1.5 * len(views)), max(2.2, 1.3 + 0.15 * len(order))))
     panels = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
-    style: Style = {"cmap": SIGNED, "norm": CenteredNorm(0, _largest(cells["excess"]))}
+    style: Style = {"cmap": SIGNED, "norm": CenteredNorm(0, scale_end(cells["excess"]))}
     for axes, view in zip(panels, views, strict=True):
         of_view = cells[cells["view"] == view]
         table = of_view.pivot(index="modulation", columns="snr_db", values="excess")
@@ -396,5 +262,49 @@ def heatmap(cells: pd.DataFrame, mask: str = "top", task: str = "joint") -> Figu
     figure.colorbar(image, ax=panels, label=f"{TASKS[task].label} PIS over chance")
     levels = " and ".join(f"{level:g} %" for level in np.sort(cells["level_percent"].unique()))
     what = f"{label}, {levels} of the lit pixels, minus their count control"
-    caption(figure, f"{what}; only {_frames(cells)} a cell; grey: undefined")
+    caption(figure, f"{what}; only {frame_count(cells)} a cell; grey: undefined")
     return figure
+
+
+# Also of `pis_regions`
+
+
+def draw_scores(
+    axes: Axes, x: pd.Series | np.ndarray, part: pd.DataFrame, mark: Mark, line: str
+) -> None:
+    """Draws PIS with its interval, filled where it differs from its count control.
+
+    Args:
+        axes: where to draw.
+        x: place of each score, (n,).
+        part: n rows of plots/pis.csv.
+        mark: colour and marker.
+        line: how scores are joined, as matplotlib writes it; "none": not at all.
+    """
+    reach = spread(part["pis"], part["pis_ci_low"], part["pis_ci_high"])
+    axes.errorbar(x, part["pis"], reach, fmt=line, color=mark.colour, lw=1, capsize=1.5)
+
+    faces = [mark.colour if p < SIGNIFICANT else "white" for p in part["p_count_holm"]]
+    style: Style = {"edgecolors": mark.colour, "marker": mark.marker, "linewidths": 0.9}
+    axes.scatter(x, part["pis"], 14, c=faces, zorder=3, **style)
+
+
+def same_scale(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
+    """The same limits for all, from 0 and from the intervals and controls of the rows."""
+    ends = rows[["pis_ci_low", "pis_ci_high", "control_count_pis"]]
+    low = min(0, ends.min().min())
+    high = max(SMALLEST_SCALE, ends.max().max())
+    margin = 0.06 * (high - low)
+    for axes in panels:
+        axes.set_ylim(low - margin, high + margin)
+
+
+def scale_end(values: pd.Series) -> float:
+    """Where a scale around 0 ends: the largest magnitude, or 1 where all is 0 or undefined."""
+    magnitude = values.abs().max()
+    return float(magnitude) if magnitude > 0 else 1
+
+
+def frame_count(rows: pd.DataFrame) -> str:
+    """How many frames are behind the rows, for a caption: "n = 90 frames"."""
+    return f"{sizes(rows['n'])} frames"

@@ -3,7 +3,8 @@
 All functions of this package take arrays and tables and return a figure. Only `save` writes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -32,6 +33,52 @@ CAPTION = 8
 """Font size in points of what stands around the panels."""
 
 
+# Colours, by what they stand for. C0 to C9 are those of petroff10; any name of matplotlib will do.
+
+MASK_COLOURS = {"top": "C0", "bottom": "C1", "random": "C2"}
+"""Of masks by brightness, over the level and over the fraction taken."""
+
+REGION_COLOURS = {"ring": "C0", "sector": "C1", "cluster": "C2"}
+"""Of masks by region. Windows are a map, in `SIGNED`."""
+
+METHOD_COLOURS = {
+    "grad_cam": "C0",
+    "integrated_gradients": "C1",
+    "occlusion": "C2",
+    "rise": "C3",
+    "brightness": "C4",
+    "pis": "C5",
+    "random": "C6",
+}
+"""Of attribution methods and their references."""
+
+TASK_COLOURS = {"modulation": "C0", "snr": "C1", "joint": "C2"}
+
+ESTIMATOR_COLOURS = {
+    "ceiling": "0.25",
+    "model": "C0",
+    "cumulants": "C1",
+    "noise floor": "C2",
+    "m2m4": "C4",
+    "chance": "grey",
+}
+"""Of the model and what it is compared with."""
+
+SCORE_COLOURS = {"f1": "C0", "precision": "C0", "recall": "C1"}
+"""Of each modulation."""
+
+MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate(FAMILIES)}
+
+MASKED = ListedColormap(["#ff3b30"])
+"""Of masked pixels, over a constellation."""
+
+SIGNED = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
+"""Of scores around 0, white: red lowers accuracy or supports the prediction; grey: undefined."""
+
+
+# Series
+
+
 class Mark(NamedTuple):
     """How a series is drawn and what the legend calls it."""
 
@@ -43,25 +90,22 @@ class Mark(NamedTuple):
 MARKERS = "osD^vPX*<>"
 """Beside the colour, so that a series can be told in grey, too."""
 
-TASKS = {
-    "modulation": Mark("Modulation", "C0", "o"),
-    "snr": Mark("SNR", "C1", "s"),
-    "joint": Mark("Joint", "C2", "D"),
-}
-FAMILY_MARKS = {family: Mark(family, f"C{i}", MARKERS[i]) for i, family in enumerate(FAMILIES)}
+
+def marks(labels: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, Mark]:
+    """Key -> label, colour and marker of each series, with `MARKERS` in their order."""
+    series = zip(labels.items(), cycle(MARKERS), strict=False)
+    return {key: Mark(label, colours[key], marker) for (key, label), marker in series}
+
+
+TASKS = marks({"modulation": "Modulation", "snr": "SNR", "joint": "Joint"}, TASK_COLOURS)
+FAMILY_MARKS = marks({family: family for family in FAMILIES}, MODULATION_FAMILY_COLOURS)
 
 Style = dict[str, Any]
 """Keyword arguments of a line."""
 
-CHANCE_LINE: Style = {"color": "grey", "ls": ":", "lw": 1, "zorder": 1}
+CHANCE_LINE: Style = {"color": ESTIMATOR_COLOURS["chance"], "ls": ":", "lw": 1, "zorder": 1}
 CONTROL_LINE: Style = {"color": "dimgrey", "ls": "--", "lw": 0.8, "zorder": 4}
 ZERO_LINE: Style = {"color": "grey", "lw": 0.6, "zorder": 0}
-
-MASKED = ListedColormap(["#ff3b30"])
-"""Of masked pixels, over a constellation."""
-
-SIGNED = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
-"""Of scores around 0, white: red lowers accuracy or supports the prediction; grey: undefined."""
 
 BOOTSTRAP = "95 % bootstrap interval"
 WILSON = "95 % Wilson interval"
@@ -119,7 +163,13 @@ def handles(marks: Iterable[Mark], line: str = "-") -> list[Artist]:
 
 
 def legend_below(figure: Figure, entries: Sequence[Artist], columns: int | None = None) -> None:
-    """A legend under all panels, in `columns` or as many as there is room for."""
+    """A legend under all panels.
+
+    Args:
+        figure: where to draw.
+        entries: what stands in the legend.
+        columns: how many beside each other; None: as many as there is room for.
+    """
     if columns is None:
         columns = min(len(entries), int(figure.get_figwidth() // 1.4))
     figure.legend(
@@ -136,8 +186,31 @@ def legend_below(figure: Figure, entries: Sequence[Artist], columns: int | None 
 
 
 def band(axes: Axes, x: Any, low: Any, high: Any, **style: Any) -> None:
-    """An interval along a curve, paler than the curve itself."""
+    """An interval along a curve, paler than the curve itself.
+
+    Args:
+        axes: where to draw.
+        x: where the interval is known, (n,).
+        low: its lower ends, (n,).
+        high: its upper ends, (n,).
+        style: colour and opacity.
+    """
     axes.fill_between(x, low, high, lw=0, **style)
+
+
+def spread(values: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:
+    """How far intervals reach below and above values, as error bars want it.
+
+    Args:
+        values: (n,).
+        low: lower ends of the intervals, (n,).
+        high: upper ends, (n,).
+
+    Returns:
+        Lengths below and above, (2, n). A bootstrap interval may miss the value itself: a length
+        is then the distance to that end.
+    """
+    return np.abs(np.stack([values - low, high - values]))
 
 
 def draw_constellation(axes: Axes, image: np.ndarray, brightest: float) -> None:

@@ -43,7 +43,7 @@ class Perturb(Section):
     rules: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(no_repeats)]
     """How `masks` take `levels_percent`: exactly so many lit pixels, or by a percentile."""
     masks: Annotated[tuple[MaskName, ...], Field(min_length=1), AfterValidator(no_repeats)]
-    """Which lit pixels: the brightest, the darkest, or random ones."""
+    """Which lit pixels: the brightest, the dimmest lit, or random ones."""
     levels_percent: Annotated[tuple[Percent, ...], Field(min_length=1), AfterValidator(increasing)]
     """How many pixels are masked, of those that are lit."""
     curve_percent: Annotated[tuple[Percent, ...], AfterValidator(increasing)]

@@ -1,0 +1,84 @@
+"""Masks by brightness: the brightest pixels (`top`), the dimmest lit (`bottom`), or `random` ones.
+
+How much they take is their level, by one of two rules:
+
+- `exact` takes round(level % of the lit pixels), ties broken at random; `random` draws among the
+  lit.
+- `percentile` is the published rule (Siddiqui, Wang and Ramachandran 2025). `top` takes every
+  pixel at or above the (100 - level)-th percentile of the lit ones, `bottom` every lit pixel at
+  or below the level-th, so a tie is taken whole. `random` draws level % of *all* pixels, most of
+  them dark.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pisces.pis.base import Family, Frame, Mask, rank_descending
+from pisces.pis.settings import MaskSettings
+
+
+def _names(settings: MaskSettings, _size: int) -> Sequence[str]:
+    return settings.masks
+
+
+# Exact
+
+
+def _exact_levels(settings: MaskSettings) -> Sequence[float]:
+    return sorted({*settings.levels_percent, *settings.curve_percent})
+
+
+def exact_size(lit: int, level_percent: float) -> int:
+    """Pixels that an exact mask takes of `lit` ones: rounded, halves up."""
+    return int(np.floor(level_percent * lit / 100 + 0.5))
+
+
+def _exact(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+    brightest_first = rank_descending(frame.mass, frame.tie)
+    ranks = {
+        "top": brightest_first,
+        "bottom": len(frame.lit) - 1 - brightest_first,
+        "random": frame.random,
+    }
+    return [ranks[mask.name] < exact_size(len(frame.lit), mask.level) for mask in masks]
+
+
+EXACT = Family(_names, _exact, _exact_levels)
+
+
+# Percentile
+
+
+def _percentile_levels(settings: MaskSettings) -> Sequence[float]:
+    return settings.levels_percent
+
+
+def percentile(ordered: np.ndarray, level: float) -> float:
+    """The level-th percentile of values in rising order, interpolated linearly."""
+    # Rounded: an error in the last digit would miss a level that falls on a value, and its tie.
+    position = round(level * (len(ordered) - 1) / 100, 9)
+    return float(np.interp(position, np.arange(len(ordered)), ordered))
+
+
+def random_of_all(frame: Frame, level_percent: float) -> np.ndarray:
+    """Whether each pixel, dark or lit, is in the percentile mask `random`: bool (pixels,)."""
+    return frame.random_of_all < exact_size(len(frame.counts), level_percent)
+
+
+def _percentile(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+    rising = np.sort(frame.mass)
+
+    def taken_by(mask: Mask) -> np.ndarray:
+        match mask.name:
+            case "top":
+                return frame.mass >= percentile(rising, 100 - mask.level)
+            case "bottom":
+                return frame.mass <= percentile(rising, mask.level)
+            case _:
+                return random_of_all(frame, mask.level)[frame.lit]
+
+    return [taken_by(mask) for mask in masks]
+
+
+PERCENTILE = Family(_names, _percentile, _percentile_levels)
