@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pisces.report import pis_regions
+from pisces.report.style import Mark
 from tests.figures import assert_printable, legend, pis_row
 
 
@@ -156,3 +157,15 @@ def test_some_regions_are_drawn_without_the_others(region_rows, kept):
         windows.images[0].get_array() if windows.axison else points.collections[-1].get_offsets()
     ).max() == 77
     assert_printable(figure)
+
+
+def test_a_further_region_is_drawn_by_its_label_and_colour(region_rows, monkeypatch):
+    monkeypatch.setitem(pis_regions.REGIONS, "border", Mark("Border", "C3", "^"))
+    views = ("raw", "noise")
+    further = [pis_row(view, "border", "outermost", "joint", 6.5) for view in views]
+    figure = pis_regions.regions(pd.concat([region_rows, pd.DataFrame(further)]))
+    points = figure.axes[0].collections[-1]
+    assert points.get_offsets()[:, 1].tolist() == [6.5]
+    assert matplotlib.colors.same_color(points.get_edgecolor()[0], "C3")
+    assert "Border" in legend(figure)
+    assert figure.axes[2].get_xticklabels()[-1].get_text() == "outermost"
