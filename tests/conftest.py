@@ -22,6 +22,8 @@ from pisces.pis.settings import MaskSettings
 from pisces.sources.synthesis import synthesize_cell
 from pisces.training.settings import NoiseAwareSettings
 
+pytest_plugins = ("tests.pipeline",)
+
 MODULATIONS = ("4ASK", "QPSK", "16QAM")  # the one class order, not that of the alphabet
 SNRS_DB = (-10, 0, 20)
 FRAMES, SAMPLES, SIZE, EXTENT = 20, 256, 32, 2.5

@@ -1,4 +1,7 @@
-"""What the tests of the pipeline share: dvc.yaml, copies of the repository, commands in them."""
+"""What the tests of the pipeline share: dvc.yaml, copies of the repository, commands in them.
+
+`tests.conftest` makes its fixtures known.
+"""
 
 import os
 import shutil
@@ -7,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml as pyyaml
 
 from pisces.core import yaml
@@ -131,3 +135,16 @@ def stages_run(printed: str) -> set[str]:
     """The stages that `dvc repro` says it runs."""
     lines = [line for line in printed.splitlines() if line.startswith("Running stage '")]
     return {line.split("'")[1] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory) -> Shell:
+    return Shell(environment(tmp_path_factory.mktemp("site_cache")))
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory, shell) -> Path:
+    """A copy of the repository with the preset smoke, committed, in which nothing has run."""
+    root = copy_code(tmp_path_factory.mktemp("copied") / "pisces", smoke_params())
+    commit(shell, root)
+    return root

@@ -17,10 +17,7 @@ from tests.pipeline import (
     Shell,
     change_params,
     commit,
-    copy_code,
-    environment,
     outputs,
-    smoke_params,
     stages_run,
 )
 
@@ -31,19 +28,12 @@ AFTER_TRAINING = {"train", "evaluate", "pis", "attribute", "limits", "report"}
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory) -> Shell:
-    return Shell(environment(tmp_path_factory.mktemp("site_cache")))
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory, shell) -> Path:
+def clone(copied, shell) -> Path:
     """A copy after one `dvc repro`, committed; not to be changed."""
-    root = copy_code(tmp_path_factory.mktemp("clone") / "pisces", smoke_params())
-    commit(shell, root)
-    printed = shell.must(root, "dvc", "repro")
+    printed = shell.must(copied, "dvc", "repro")
     assert stages_run(printed) == set(STAGES)
-    commit(shell, root)
-    return root
+    commit(shell, copied)
+    return copied
 
 
 @pytest.fixture

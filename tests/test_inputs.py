@@ -23,14 +23,12 @@ from pisces.models.modelfile import TrainedModel, check_fits
 from pisces.pis.masks import Mask
 from pisces.pis.score import measure
 from pisces.pis.store import PerturbationPlan
-from pisces.training import devices, trainer
-from pisces.training.augmentation import Augmentation
-from pisces.training.settings import TrainingSettings
+from pisces.training.frames import TrainingData
 from tests.conftest import MODULATIONS, PERTURB, RENDER, SAMPLES, SNRS_DB, draw
+from tests.training.tiny import CPU, UNCHANGED, fit
 
 ARCHITECTURE = Architecture("mcnet", "plain", "standard")
 EPOCHS = 3
-CPU = torch.device("cpu")
 
 
 def spectrum(frames: torch.Tensor) -> torch.Tensor:
@@ -130,44 +128,19 @@ def seen(_registered, iq_shards) -> Input:
 
 def train(seen: Input, store: FrameStore, index: np.ndarray, folder: Path) -> nn.Module:
     """The model after some epochs of the library's training."""
-    config = TrainingSettings(
-        launcher="python",
+    parts = {"train": index[::3], "validation": index[1::3]}
+    data = TrainingData(store, None, parts, seen, UNCHANGED)
+    model, rows = fit(
+        data,
+        folder / "checkpoint.pt",
         input="spectrum",
         model=ARCHITECTURE.model,
-        pretrained="none",
         branches=ARCHITECTURE.branches,
         snr_head=ARCHITECTURE.snr_head,
-        snr_loss="cross_entropy",
-        label_smoothing=0.0,
-        weighting="kendall",
-        min_task_weight=0.05,
-        task_weights=(0.5, 0.5),
-        temperature=2.0,
         epochs=EPOCHS,
         batch_size=30,
-        optimizer="adam",
         lr=3e-3,
-        weight_decay=0.0,
-        clip_norm=1.0,
-        schedule="plateau",
-        plateau_factor=0.5,
-        plateau_patience=10,
-        warmup_steps=1,
-        cycle_epochs=2,
-        stop_metric="validation_loss",
-        stop_patience=10,
-        curriculum_epochs=0,
-        snr_balance=0.0,
-        ema_decay=0.0,
-        max_skipped_steps=1,
-        accelerator="cpu",
-        precision="32-true",
-        compile=False,
     )
-    parts = {"train": index[::3], "validation": index[1::3]}
-    data = trainer.TrainingData(store, None, parts, seen, Augmentation())
-    fabric = devices.make_fabric("cpu", "32-true")
-    model, rows = trainer.fit(data, config, 1, folder / "checkpoint.pt", fabric, lambda _row: None)
     assert len(rows) == EPOCHS
     return model
 

@@ -19,11 +19,10 @@ from tests.pipeline import (
     STAGES,
     Shell,
     change_params,
-    commit,
     copy_code,
     default_params,
-    environment,
     outputs,
+    overlaid,
     smoke_params,
 )
 
@@ -253,21 +252,14 @@ def test_only_the_report_draws():
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory) -> Shell:
-    return Shell(environment(tmp_path_factory.mktemp("site_cache")))
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory, shell) -> Path:
+def recorded(copied, shell) -> Path:
     """A copy for which DVC has recorded every stage as done, its outputs made up."""
-    root = copy_code(tmp_path_factory.mktemp("recorded") / "pisces", smoke_params())
-    commit(shell, root)
     for stage in STAGES:
         for name in outputs(stage):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(f"{name}\n")
-    shell.must(root, "dvc", "commit", "--force", "--quiet")
-    return root
+            (copied / name).parent.mkdir(parents=True, exist_ok=True)
+            (copied / name).write_text(f"{name}\n")
+    shell.must(copied, "dvc", "commit", "--force", "--quiet")
+    return copied
 
 
 def changed(shell: Shell, root: Path) -> set[str]:
@@ -333,15 +325,27 @@ for command in sys.argv[1:]:
 """
 """One process for all stages, which imports torch once."""
 
+FEWEST = {
+    "synthesize": {"frames_per_cell": 20, "samples": 512},
+    "data": {"frames_per_cell": 20, "snrs_db": [-6, 30]},
+    "render": {"size": 16, "views": ["raw", "noise"]},
+    "train": {"epochs": 2},
+    "perturb": {"window": 0.5, "stride": 0.5},
+    "attribute": {
+        "window": 0.5,
+        "stride": 0.5,
+        "levels_percent": [50, 100],
+        "infidelity_samples": 2,
+        "randomised_steps": 1,
+    },
+}
+"""Over the preset smoke: every kind of mask, method and table, and as little of each as works."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, shell) -> Path:
     """A copy after all stages in the order of dvc.yaml."""
-    params = smoke_params()
-    params["synthesize"] |= {"frames_per_cell": 20, "samples": 512}
-    params["data"]["frames_per_cell"] = 20
-    params["render"] |= {"size": 16, "views": ["raw", "noise"]}
-    params["train"]["epochs"] = 2
+    params = overlaid(smoke_params(), FEWEST)
     root = copy_code(tmp_path_factory.mktemp("made") / "pisces", params)
     commands = [entry["cmd"].partition(" -m ")[2] for entry in STAGES.values()]
     shell.must(root, sys.executable, "-c", RUN_ALL, *commands)
