@@ -21,16 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import stats
 
 from benchmarks import experiments
-from benchmarks.timing import interleave, machine, medians
+from benchmarks.timing import interleave, machine_and_date, medians
 from pisces import models
 from pisces.config import presets
 from pisces.config.io import parse_params
 from pisces.config.schema import Params
 from pisces.config.sections.training import MODELS
+from pisces.evaluation.metrics import BANDS_DB
 from pisces.models import Architecture
 from pisces.models.cldnn import Settings
 from pisces.models.modelfile import CARD
@@ -38,7 +40,6 @@ from pisces.models.modelfile import CARD
 PAGE = Path("docs/results/ablation.md")
 START, END = "<!-- made by benchmarks.ablation -->\n", "<!-- end -->\n"
 SEEDS = (1, 2, 3)
-BANDS = ("low", "middle", "high")
 FIRST = "A0"
 TIMED_FRAMES, TIMED_REPEATS = 256, 5
 PHASES = ("a", "b1", "b2", "c")
@@ -86,13 +87,32 @@ PAIRS = (
 
 
 def experiment(model: str, seed: int, on: str) -> str:
-    """A name that git admits; `on` is what the model is trained on."""
+    """The name of an experiment, which git admits.
+
+    Args:
+        model: of `MATRIX`.
+        seed: `base.seed`.
+        on: what the model is trained on; see `name_of`.
+
+    Returns:
+        Small letters and digits, with single hyphens between.
+    """
     return re.sub("[^a-z0-9]+", "-", f"{on} {model} {seed}".lower())
 
 
 def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dict[str, Overrides]:
-    """Name -> overrides. Seeds turn slowest, so that a sweep cut short has whole seeds; what takes
-    the model of another comes after all.
+    """The experiments to run, in their order.
+
+    Seeds turn slowest, so that a sweep cut short has whole seeds. What takes the model of another
+    comes after all.
+
+    Args:
+        chosen: Models of `MATRIX`.
+        seeds: Values of `base.seed`.
+        on: What the models are trained on; see `name_of`.
+
+    Returns:
+        Name -> overrides of the params.
     """
     borrowers = [model for model in chosen if "evaluate.bypass_denoiser" in MATRIX[model]]
     pairs = [(model, seed) for seed in seeds for model in chosen if model not in borrowers] + list(
@@ -108,13 +128,20 @@ def accuracies(names: Sequence[str]) -> dict[str, np.ndarray]:
     each experiment: (seeds,).
     """
     found = [experiments.metrics(name, "evaluate") for name in names]
+    by_snr = [experiments.read_csv(name, "plots/accuracy_by_snr.csv") for name in names]
+
     by = {"overall": [one["modulation"]["accuracy"] for one in found]}
-    by |= {
-        band: [one["band"].get(band, {}).get("modulation", np.nan) for one in found]
-        for band in BANDS
-    }
-    by |= {"SNR": [one["snr"]["accuracy"] for one in found]}
+    for band in BANDS_DB:
+        by[band] = [in_band(one, band) for one in by_snr]
+    by["SNR"] = [one["snr"]["accuracy"] for one in found]
     return {name: 100 * np.array(values) for name, values in by.items()}
+
+
+def in_band(by_snr: pd.DataFrame, band: str) -> float:
+    """Accuracy of modulation over all frames of a band, NaN where it has none."""
+    inside = by_snr[by_snr["snr_db"].between(*BANDS_DB[band])]
+    frames = inside["frames"]
+    return float((inside["modulation"] * frames).sum() / frames.sum()) if len(inside) else np.nan
 
 
 def interval(values: np.ndarray, sign: str = "") -> str:
@@ -185,7 +212,16 @@ def settings_of(model: str, laid_over: Mapping[str, Overrides]) -> Params:
 def all_accuracies(
     chosen: Sequence[str], seeds: Sequence[int], on: str
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Model -> its `accuracies`."""
+    """What the experiments of `all_experiments` reached.
+
+    Args:
+        chosen: Models of `MATRIX`.
+        seeds: Values of `base.seed`.
+        on: What the models are trained on; see `name_of`.
+
+    Returns:
+        Model -> its `accuracies`, in percent, (seeds,) each.
+    """
     return {model: accuracies([experiment(model, seed, on) for seed in seeds]) for model in chosen}
 
 
@@ -249,7 +285,7 @@ def main() -> None:
     data = f" on `{arguments.data.name}`" if arguments.data else ""
     seeds = ", ".join(map(str, arguments.seeds))
     made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, "
-    made += f"seeds {seeds}, on {machine()}.\n\n"
+    made += f"seeds {seeds}, on {machine_and_date()}.\n\n"
     reached = all_accuracies(arguments.models, arguments.seeds, on)
     made += experiments.table(rows(reached, cost))
     if compared := differences(reached):

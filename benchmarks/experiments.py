@@ -1,5 +1,6 @@
 """Rows of DVC experiments: queued by name, run until all of them have a result, and read back."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dvc.api
+import pandas as pd
 
 from pisces.config import presets
 from pisces.config.io import PARAMS
@@ -96,6 +98,11 @@ def read(experiment: str, path: str) -> dict[str, Any]:
     return json.loads(dvc.api.read(path, rev=experiment))
 
 
+def read_csv(experiment: str, path: str) -> pd.DataFrame:
+    """A table, as an experiment has it."""
+    return pd.read_csv(io.StringIO(dvc.api.read(path, rev=experiment)))
+
+
 def metrics(experiment: str, stage: str) -> dict[str, Any]:
     """The metrics file of a stage, as an experiment has it."""
     return read(experiment, f"metrics/{stage}.json")
@@ -108,6 +115,13 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def write_between(page: Path, start: str, end: str, made: str) -> None:
-    """Puts `made` between two lines of a page, in place of what stood there."""
+    """Puts text between two lines of a page, in place of what stood there.
+
+    Args:
+        page: A file that holds both lines once.
+        start: The line before, with its end.
+        end: The line after, with its end.
+        made: Whole lines.
+    """
     text = page.read_text()
     page.write_text(text.split(start)[0] + start + made + end + text.split(end)[1])

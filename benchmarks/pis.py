@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.frames import make_shards
-from benchmarks.timing import interleave, machine, medians
+from benchmarks.timing import interleave, machine_and_date, medians
 from pisces import models
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
@@ -79,6 +79,16 @@ class Silent(nn.Module):
 
 
 def make(root: Path, frames_per_cell: int, size: int) -> BinStore:
+    """Synthetic frames of `CELLS`, rendered.
+
+    Args:
+        root: Folder for the shards.
+        frames_per_cell: How many frames of each modulation and SNR.
+        size: Pixels along an edge of the image.
+
+    Returns:
+        The pixel numbers of all frames.
+    """
     make_shards(root / "iq", CELLS, frames_per_cell)
     rendering.render(root / "iq", root / "constellations", replace(RENDER, size=size))
     return BinStore(root / "constellations")
@@ -90,7 +100,18 @@ def plan_of(data: BinStore, settings: MaskSettings) -> PerturbationPlan:
 
 
 def one_png_each(data: BinStore, plan: PerturbationPlan, folder: Path) -> torch.Tensor:
-    """Images (lists, 1, size, size), written and read one by one; the time of lists is counted."""
+    """Masked frames as PNG files, written and read back one by one.
+
+    The time in which the lists of pixels are made is counted.
+
+    Args:
+        data: Pixel numbers of the frames.
+        plan: Frames, and masks of which the first `PLAIN_MASKS` are taken.
+        folder: Where the files go.
+
+    Returns:
+        Images (lists, 1, size, size), float32.
+    """
     counts = DRAWING.count(torch.from_numpy(data.bins(plan.frame)))
     grey = (DRAWING(counts) * (255 / np.log1p(1024))).round().to(torch.uint8).flatten(1).numpy()
     read = []
@@ -113,6 +134,13 @@ def predict(model: nn.Module, images: torch.Tensor) -> None:
 
 
 def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
+    """Prints the times of the score beside bare inference and beside PNG files.
+
+    Args:
+        root: Folder for frames and files.
+        frames_per_cell: How many frames of each modulation and SNR.
+        repeats: Rounds of which the median counts.
+    """
     data, device = make(root, frames_per_cell, SIZE), inference.device()
     chosen, few = plan_of(data, EVERYTHING), plan_of(data, FIFTEEN)
     model = models.build(
@@ -211,7 +239,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    print(machine())
+    print(machine_and_date())
     with tempfile.TemporaryDirectory() as temporary:
         time_all(Path(temporary), arguments.frames, arguments.repeats)
     with tempfile.TemporaryDirectory() as temporary:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.frames import make_shards
-from benchmarks.timing import interleave, machine, medians
+from benchmarks.timing import interleave, machine_and_date, medians
 from pisces.core import shards
 from pisces.core.shards import Cell
 from pisces.inputs import rendering
@@ -27,7 +27,13 @@ RAW = RenderSettings(views=("raw",), size=SIZE, extent=REACH, sps=8, rolloff=0.3
 
 
 def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:
-    """The common recipe: a normalised frame (samples, 2) -> an 8-bit PNG of its log histogram."""
+    """The common recipe: an 8-bit PNG of the log histogram of a normalised frame.
+
+    Args:
+        folder: Where the file goes.
+        number: Name of the file.
+        frame: I and Q, (samples, 2), in any unit.
+    """
     scaled = frame / np.sqrt(np.mean(np.sum(frame**2, axis=1)))
     image, _, _ = np.histogram2d(scaled[:, 0], scaled[:, 1], SIZE, [[-EXTENT, EXTENT]] * 2)
     image = np.log1p(image)
@@ -35,7 +41,14 @@ def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:
 
 
 def plain_share(root: Path, folder: Path, frames: int, share: tuple[int, int]) -> None:
-    """Every `share[1]`-th of `frames` frames of one cell, from `share[0]` on."""
+    """One process's share of the frames of the first cell, by the common recipe.
+
+    Args:
+        root: Folder of IQ shards.
+        folder: Where the files go.
+        frames: How many frames all processes take together.
+        share: Number of this process, from 0, and how many there are.
+    """
     iq = shards.array(shards.cells(root)[0].path(root), "iq")
     for number in range(share[0], frames, share[1]):
         plain_frame(folder, number, iq[number])
@@ -81,7 +94,7 @@ def main() -> None:
         "copy": total / seconds["copy"],
         "plain": arguments.plain_frames / seconds["plain"],
     }
-    print(machine())
+    print(machine_and_date())
     for name, rate in rates.items():
         print(f"{name:<7}{rate:10.0f} frames/s")
     print(f"render / plain = {rates['render'] / rates['plain']:.0f} (at least 100)")

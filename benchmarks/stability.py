@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from lightning_fabric import Fabric
 
-from benchmarks.timing import machine
+from benchmarks.timing import machine_and_date
 from benchmarks.training import make_data
 from pisces.config.io import load_params
 from pisces.core.progress import progress
@@ -81,7 +81,23 @@ def grid() -> list[Run]:
 
 
 def train(run: Run, data: TrainingData, weights: Path, folder: Path, fabric: Fabric) -> Outcome:
-    """Raises whatever ends the training, and ValueError for a metric that is not finite."""
+    """One epoch of a run of the grid.
+
+    Args:
+        run: Model, head, learning rate, batch size, and whether weights come from a file.
+        data: Frames to train on and to validate; as many of the first as a batch of the run has,
+            `FEWEST` at the least.
+        weights: The file of a pretrained model.
+        folder: Where the checkpoint goes.
+        fabric: Device and precision.
+
+    Returns:
+        What went wrong on the way, and the joint accuracy of the validation part, 0 to 1.
+
+    Raises:
+        Exception: whatever ends the training.
+        ValueError: a metric is not finite.
+    """
     frames = max(run.batch_size, FEWEST)
     data = data._replace(parts=data.parts | {"train": data.parts["train"][:frames]})
     settings = run._asdict() | {
@@ -114,6 +130,16 @@ def limit_memory(size: int) -> None:
 
 
 def table_row(model: str, runs: int, outcomes: Sequence[Outcome]) -> str:
+    """A row of the table in docs/results/benchmarks.md.
+
+    Args:
+        model: Backbone.
+        runs: How many were tried.
+        outcomes: Those that ended with metrics.
+
+    Returns:
+        A line of Markdown, with one cell for each of `HEADER`.
+    """
     skipped, rollbacks, splits, accuracies = zip(*outcomes, strict=True) if outcomes else [()] * 4
     best = f"{100 * min(accuracies):.1f} to {100 * max(accuracies):.1f} %" if outcomes else ""
     cells = (model, runs, len(outcomes), sum(skipped), sum(rollbacks), sum(splits), best)
@@ -151,7 +177,7 @@ def main() -> None:
             except Exception as error:  # the very thing that is counted here
                 print(f"{run}: {type(error).__name__}: {error}", flush=True)
     print(
-        f"{machine()}, on {fabric.device.type}, {arguments.precision}; "
+        f"{machine_and_date()}, on {fabric.device.type}, {arguments.precision}; "
         f"{len(outcomes)} of {len(runs)} runs ended with metrics"
     )
     print(f"| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")

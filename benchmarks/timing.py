@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from datetime import date
 from statistics import median
 
 import torch
@@ -31,12 +32,13 @@ def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
     return {name: median(values) for name, values in seconds.items()}
 
 
-def machine() -> str:
-    """The processor, the cores this process may use, and torch."""
+def machine_and_date() -> str:
+    """The processor, the cores this process may use, torch, and today: what a figure needs."""
     with open("/proc/cpuinfo") as file:
         model = next(
             (line.split(":")[1].strip() for line in file if line.startswith("model name")),
             platform.processor(),
         )
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
-    return f"{model}, {cores} cores, torch {torch.__version__} with {threads} threads"
+    software = f"torch {torch.__version__} with {threads} threads"
+    return f"{model}, {cores} cores, {software}, {date.today()}"

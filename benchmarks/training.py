@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_tensor
 
 from benchmarks.frames import make_frames, make_shards
-from benchmarks.timing import interleave, machine, medians
+from benchmarks.timing import interleave, machine_and_date, medians
 from pisces.config.io import load_params
 from pisces.core import shards
 from pisces.core.shards import Cell
@@ -85,8 +85,19 @@ def png_loader(data: TrainingData, folder: Path, **settings: Any) -> DataLoader:
 def make_data(
     root: Path, views: tuple[str, ...], size: int, train: int, validation: int
 ) -> TrainingData:
-    """So many synthetic frames of `CELLS`, shuffled; all settings but views and size are those of
-    params.yaml.
+    """Synthetic frames of `CELLS`, shuffled and rendered.
+
+    All settings but views and size are those of params.yaml.
+
+    Args:
+        root: Folder for the shards.
+        views: Channels of the image.
+        size: Pixels along an edge of the image.
+        train: How many frames to train on.
+        validation: How many others to validate.
+
+    Returns:
+        The data of a model of constellations, without augmentation.
     """
     params = load_params()
     make_shards(root / "iq", CELLS, _per_cell(train + validation))
@@ -106,8 +117,17 @@ def make_data(
 
 
 def make_iq_data(root: Path, samples: int, train: int) -> TrainingData:
-    """The first `samples` of such frames, as they are; a `cldnn` of params.yaml in the last phase
-    of its training, which is the longest.
+    """Synthetic frames of `CELLS`, shuffled, as they are.
+
+    A `cldnn` is that of params.yaml, in the last phase of its training, which is the longest.
+
+    Args:
+        root: Folder for the shards.
+        samples: Length of a frame, at most that of `benchmarks.frames`.
+        train: How many frames to train on.
+
+    Returns:
+        The data of a model of raw frames, with no frame to validate and without augmentation.
     """
     for cell in CELLS:
         iq = make_frames(cell, _per_cell(train))[:, :samples]
@@ -139,8 +159,19 @@ def rates(
     pngs: DataLoader | None,
     repeats: int,
 ) -> dict[str, float]:
-    """Frames a second of `read`, `resident`, the `input` path by itself and, when there are any,
-    `png`.
+    """Speeds of a training that differs in nothing but where its frames come from.
+
+    Args:
+        data: Frames to train on.
+        model: Architecture, of those for this kind of input.
+        batch_size: Frames a step.
+        fabric: Device and precision.
+        pngs: The same frames as PNG files, or None.
+        repeats: Rounds of which the median counts.
+
+    Returns:
+        Frames a second of `read` (from shards), `resident` (from memory), the `input` path by
+        itself and, with `pngs`, `png`.
     """
     config = replace(
         load_params().train.to(TrainingSettings), **{"model": model, "batch_size": batch_size}
@@ -192,7 +223,14 @@ def report(what: str, rate: dict[str, float]) -> dict[str, float]:
 
 
 def time_iq(frames: int, batch_size: int, fabric: Fabric, repeats: int) -> None:
-    """`IQ_MODELS` on frames of each of `IQ_SAMPLES`."""
+    """Prints the rates of `IQ_MODELS` on frames of each of `IQ_SAMPLES`.
+
+    Args:
+        frames: How many to train on.
+        batch_size: Frames a step.
+        fabric: Device and precision.
+        repeats: Rounds of which the median counts.
+    """
     for samples in IQ_SAMPLES:
         with tempfile.TemporaryDirectory() as temporary:
             data = make_iq_data(Path(temporary), samples, frames)
@@ -240,7 +278,7 @@ def main() -> None:
         else ([arguments.model], arguments.views, arguments.size)
     )
     device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else fabric.device.type
-    print(f"{machine()}, on {device}, {fabric.strategy.precision.precision}")
+    print(f"{machine_and_date()}, on {device}, {fabric.strategy.precision.precision}")
     if arguments.iq:
         print(f"{frames} frames of raw IQ a pass, {arguments.batch_size} a step")
         return time_iq(frames, arguments.batch_size, fabric, arguments.repeats)

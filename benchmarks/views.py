@@ -8,16 +8,14 @@ file of the RML2018.01A layout that no model was trained on.
 """
 
 import argparse
-import io
 import tempfile
 from pathlib import Path
 
 import dvc.api
-import pandas as pd
 import torch
 
 from benchmarks import experiments
-from benchmarks.timing import machine
+from benchmarks.timing import machine_and_date
 from pisces.config import presets
 from pisces.config.io import load_params
 from pisces.data.datasets import StoredFrames, batches
@@ -47,8 +45,8 @@ def run(lists: list[str]) -> dict[str, str]:
 def results(views: str, experiment: str) -> dict[str, str]:
     """The row of one experiment."""
     summary = experiments.metrics(experiment, "evaluate")
-    by_snr = pd.read_csv(io.StringIO(dvc.api.read("plots/accuracy_by_snr.csv", rev=experiment)))
-    scores = pd.read_csv(io.StringIO(dvc.api.read("plots/per_class.csv", rev=experiment)))
+    by_snr = experiments.read_csv(experiment, "plots/accuracy_by_snr.csv")
+    scores = experiments.read_csv(experiment, "plots/per_class.csv")
     high = by_snr[by_snr["snr_db"] >= HIGH_DB]
     row = {"views": views.replace(",", " + ")}
     for task in ("modulation", "snr", "joint"):
@@ -72,6 +70,14 @@ def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
     """Accuracies of one experiment's model on the frames of a file.
 
     Those count whose modulation and SNR it knows.
+
+    Args:
+        views: The list that the model was trained on, with commas between.
+        experiment: Name of the DVC experiment.
+        file: HDF5 in the layout of RML2018.01A.
+
+    Returns:
+        A row of the table: views, accuracies from 0 to 1, and how many frames count.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -118,7 +124,7 @@ def main() -> None:
     parser.add_argument("--other", type=Path, help="a file that no model was trained on")
     arguments = parser.parse_args()
     names = run(arguments.lists)
-    made = f"Made by `python -m benchmarks.views` on {machine()}.\n\n" + experiments.table(
+    made = f"Made by `python -m benchmarks.views` on {machine_and_date()}.\n\n" + experiments.table(
         [results(*one) for one in names.items()]
     )
     if arguments.other:

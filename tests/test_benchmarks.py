@@ -7,6 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -225,6 +227,25 @@ def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
     )
 
 
+def test_the_ablation_reads_what_evaluate_writes(experiment, data, index):
+    """Of three SNRs one is in each band, with as many frames as the others."""
+    found = inference.predict_frames(experiment, data, index[::4])
+    right = found["modulation_pred"] == found["modulation_true"]
+    by_snr = [100 * right[found["snr_true_db"] == snr_db].mean() for snr_db in SNRS_DB]
+
+    reached = ablation.accuracies(["one", "one"])
+    assert list(reached) == ["overall", "low", "middle", "high", "SNR"]
+    for band, accuracy in zip(("low", "middle", "high"), by_snr, strict=True):
+        assert reached[band] == pytest.approx([accuracy] * 2, abs=1e-3)
+    assert reached["overall"] == pytest.approx([100 * right.mean()] * 2)
+
+
+def test_a_band_counts_each_frame_once():
+    by_snr = pd.DataFrame({"snr_db": [-4, 6, 8], "frames": [30, 10, 5], "modulation": [0.2, 1, 1]})
+    assert ablation.in_band(by_snr, "middle") == pytest.approx(0.4)
+    assert np.isnan(ablation.in_band(by_snr, "high"))
+
+
 def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeypatch):
     accuracy = {"A0": (0.30, 0.40, 0.50), "lstm2": (0.31, 0.42, 0.53)}
 
@@ -232,13 +253,15 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
         assert stage == "evaluate"
         model, seed = name.removeprefix("ablation-").rsplit("-", 1)
         share = accuracy[model.upper() if model == "a0" else model][int(seed) - 1]
-        return {
-            "modulation": {"accuracy": share},
-            "band": {"low": {"modulation": share / 2}},
-            "snr": {"accuracy": 2 * share - 0.2},
-        }
+        return {"modulation": {"accuracy": share}, "snr": {"accuracy": 2 * share - 0.2}}
+
+    def read_csv(name: str, path: str) -> pd.DataFrame:
+        assert path == "plots/accuracy_by_snr.csv"
+        share = metrics(name, "evaluate")["modulation"]["accuracy"]
+        return pd.DataFrame({"snr_db": [-10], "frames": [7], "modulation": [share / 2]})
 
     monkeypatch.setattr(experiments, "metrics", metrics)
+    monkeypatch.setattr(experiments, "read_csv", read_csv)
     monkeypatch.setattr(ablation, "PAIRS", (("lstm2", "A0"), ("A1", "A0")))
     reached = ablation.all_accuracies(["A0", "lstm2"], (1, 2, 3), "ablation")
     first, second = ablation.rows(reached, {"A0": (1000, 10.0), "lstm2": (2000, 20.0)})

@@ -1,10 +1,12 @@
 """What the docs say can be done: links lead somewhere, commands exist, worked examples run."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
+from pisces.__main__ import parser
 from pisces.inputs.views import VIEWS
 from pisces.models.baselines import BASELINES
 from pisces.pis.masks import FAMILIES
@@ -42,6 +44,41 @@ def test_benchmarks_that_the_docs_name_are_there():
     named = set(re.findall(r"python -m benchmarks\.(\w+)", text))
     assert len(named) > 3
     assert [name for name in named if not (ROOT / "benchmarks" / f"{name}.py").is_file()] == []
+
+
+def test_commands_that_the_docs_name_are_there():
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"python -m pisces ([a-z-]+)", text))
+    known = re.search(r"\{([a-z,-]+)\}", parser().format_usage())[1].split(",")
+    assert len(named) > 5
+    assert named - set(known) == set()
+
+
+def test_make_targets_that_the_docs_name_are_there():
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)", text, re.MULTILINE))
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(named) > 3
+    assert named - set(targets) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_code_that_a_page_names_is_there(page):
+    """Files and folders by their paths, modules by their imports."""
+    text = page.read_text()
+    paths = re.findall(r"\b(?:pisces|stages|tests|benchmarks)/[\w/]*\w(?:\.py)?", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+    modules = set(
+        re.findall(r"^ *from ((?:pisces|stages|benchmarks)[\w.]*) import", text, re.MULTILINE)
+    )
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/results").glob("*.md")), ids=page_name)
+def test_results_have_a_date(page):
+    """In the text or in the line that a benchmark writes; see `benchmarks.timing`."""
+    assert re.search(r"\b20\d\d-\d\d-\d\d\b", page.read_text())
 
 
 @pytest.fixture
