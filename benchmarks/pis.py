@@ -44,7 +44,9 @@ RENDER = RenderSettings(
     size=SIZE,
     extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5),
     sps=8,
+    pulse="rrc",
     rolloff=0.35,
+    carrier_offset_std=3.3e-5,
     delay=4,
 )
 DRAWING = Drawing(

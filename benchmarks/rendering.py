@@ -23,7 +23,16 @@ from pisces.inputs.settings import Extent, RenderSettings
 
 SIZE, EXTENT = 224, 2.5
 REACH = Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=EXTENT)
-RAW = RenderSettings(views=("raw",), size=SIZE, extent=REACH, sps=8, rolloff=0.35, delay=4)
+RAW = RenderSettings(
+    views=("raw",),
+    size=SIZE,
+    extent=REACH,
+    sps=8,
+    pulse="rrc",
+    rolloff=0.35,
+    carrier_offset_std=3.3e-5,
+    delay=4,
+)
 
 
 def plain_frame(folder: Path, number: int, frame: np.ndarray) -> None:

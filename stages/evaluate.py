@@ -19,6 +19,8 @@ def main() -> None:
     trained = modelfile.load(MODEL)
     data = trained.input.open(DATA)
     modelfile.check_fits(trained, data)
+    for remark in trained.input.remarks(data):
+        print(f"warning: {remark}")
     if params.evaluate.bypass_denoiser:
         inference.bypass_denoiser(trained)
 

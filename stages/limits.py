@@ -7,6 +7,7 @@ import numpy as np
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.evaluation import limits
+from pisces.inputs.settings import RenderSettings
 from pisces.run import console, tracking
 
 SHARDS, PREDICTIONS = Path("data/split_hdf5"), Path("data/predictions.npz")
@@ -22,9 +23,8 @@ def main() -> None:
         tables = limits.measure(
             SHARDS,
             predictions,
+            render=params.render.to(RenderSettings),
             trials=params.limits.trials,
-            sps=params.render.sps,
-            rolloff=params.render.rolloff,
             seed=params.base.seed,
         )
         for name, table in tables.items():

@@ -33,7 +33,9 @@ RENDER = RenderSettings(
     size=SIZE,
     extent=Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=3.0),
     sps=8,
+    pulse="rrc",
     rolloff=0.35,
+    carrier_offset_std=3.3e-5,
     delay=4,
 )
 POINTS = {"raw": 256, "symbol": 24, "noise": 174, "differential": 252}

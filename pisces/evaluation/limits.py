@@ -1,6 +1,7 @@
 """A model beside references, the ceiling and chance, on the same frames."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from pisces.core import shards
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.evaluation import bounds, metrics, references
+from pisces.inputs import rendering
+from pisces.inputs.settings import RenderSettings
 
 COLUMNS = ("snr_db", "task", "series", "accuracy", "ci_low", "ci_high", "n")
 
@@ -18,9 +21,8 @@ def measure(
     root: Path,
     predictions: Mapping[str, np.ndarray],
     *,
+    render: RenderSettings,
     trials: int,
-    sps: int,
-    rolloff: float,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     """How far a model, and references without parameters, fall short of what is possible.
@@ -28,9 +30,8 @@ def measure(
     Args:
         root: IQ shards that hold the frames.
         predictions: of a model, as `inference.predict_frames` makes them.
+        render: samples a symbol, and the receiver of the references' symbols.
         trials: frames of each modulation and SNR behind the ceiling of modulation.
-        sps: samples a symbol of the data.
-        rolloff: of the references' matched filter.
         seed: of the simulated frames.
 
     Returns:
@@ -44,9 +45,9 @@ def measure(
     snrs_db = predictions["snrs_db"].tolist()
     samples = shards.array(Cell(modulations[0], snrs_db[0]).path(root), "iq").shape[1]
 
-    by_cumulants, references_db = references.predict_frames(
-        root, predictions, sps=sps, rolloff=rolloff
-    )
+    sps = render.sps
+    receiver = rendering.with_response(root, replace(render, views=("symbol",)))
+    by_cumulants, references_db = references.predict_frames(root, predictions, receiver)
     true = {"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]}
     predicted = _by_series(predictions, by_cumulants, references_db)
 

@@ -16,6 +16,8 @@ from pisces.core.modulations import LINEAR, constellation
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.inputs import views
+from pisces.inputs.receiver.chain import EDGE
+from pisces.inputs.settings import RenderSettings
 
 SCATTER = np.sqrt([2, 24, 4])
 """Spread of |C20|, |C40| and C42 of unit-power circular Gaussian noise, times sqrt(symbols).
@@ -111,23 +113,24 @@ def m2m4(x: np.ndarray, k: np.ndarray) -> np.ndarray:
     return np.divide(signal, noise, out=np.full_like(signal, np.inf), where=noise > 0)
 
 
-def estimate(iq: np.ndarray, modulations: tuple[str, ...], sps: int, rolloff: float) -> Estimates:
+def estimate(iq: np.ndarray, modulations: tuple[str, ...], render: RenderSettings) -> Estimates:
     """Estimates of the three references for frames.
 
     Args:
         iq: complex (n, samples).
         modulations: names to choose from, all of them `recognisable`.
-        sps: samples a symbol, 3 or more, so that some band holds no signal.
-        rolloff: of the matched filter, 0..1.
+        render: the receiver of the symbols: pulse, carrier offset, and samples a symbol, 3 or more,
+            so that some band holds no signal.
 
     Returns:
-        See `Estimates`.
+        Modulation and SNR of each frame.
 
     Raises:
         ValueError: where a frame leaves too few symbols, or `sps` no band without signal.
     """
+    sps = render.sps
     symbols = iq.shape[1] // sps
-    least = 2 * views.EDGE + 1
+    least = 2 * EDGE + 1
     if symbols < least or sps < 3:
         raise ValueError(
             f"frames of {iq.shape[1]} samples at render.sps = {sps} are too little for the stage "
@@ -141,8 +144,8 @@ def estimate(iq: np.ndarray, modulations: tuple[str, ...], sps: int, rolloff: fl
         return Estimates(nothing, to_db(snr), np.full(len(iq), -np.inf))
 
     whole = torch.from_numpy(iq[:, : symbols * sps].astype(np.complex64))
-    taken = views.symbol(whole, sps, rolloff)  # (n, samples) -> (n, symbols - 2 EDGE)
-    x = taken.numpy().astype(complex)
+    x = views.symbols_of(whole, render).points.numpy().astype(complex)  # (n, symbols)
+    x /= np.sqrt(np.mean(np.abs(x) ** 2, axis=1, keepdims=True))
 
     snr_a_symbol = sps * snr
     chosen = nearest_constellation(x, snr_a_symbol / (1 + snr_a_symbol), modulations)
@@ -152,15 +155,14 @@ def estimate(iq: np.ndarray, modulations: tuple[str, ...], sps: int, rolloff: fl
 
 
 def predict_frames(
-    root: Path, predictions: Mapping[str, np.ndarray], *, sps: int, rolloff: float
+    root: Path, predictions: Mapping[str, np.ndarray], render: RenderSettings
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Estimates of the references for the frames that a model was tested on.
 
     Args:
         root: IQ shards that hold the frames.
         predictions: as `inference.predict_frames` makes them; which frames, and which classes.
-        sps: samples a symbol.
-        rolloff: of the matched filter.
+        render: the receiver of the symbols.
 
     Returns:
         Names of modulations by cumulants (n,), empty where there is none; and the estimates of
@@ -178,7 +180,7 @@ def predict_frames(
     for number, (m, s) in enumerate(progress(cells, "limits, references")):
         at = np.flatnonzero(cell_of.ravel() == number)
         stored = shards.array(Cell(str(modulations[m]), int(snrs_db[s])).path(root), "iq")
-        found = estimate(to_complex(stored[frame[at, 2]]), candidates, sps, rolloff)
+        found = estimate(to_complex(stored[frame[at, 2]]), candidates, render)
 
         named[at] = names[found.modulation]
         estimates_db["noise floor"][at] = found.noise_floor_db

@@ -166,6 +166,10 @@ class Input(Protocol):
         """What frames must agree with: name -> value, as in `FrameStore.properties`."""
         ...
 
+    def remarks(self, store: FrameStore) -> list[str]:  # noqa: ARG002
+        """In what frames that a model can take differ from those that it was trained on."""
+        return []
+
     def open(self, data: Path) -> FrameStore:
         """The frames of the data set below `data`, in the form that this input takes."""
         ...

@@ -26,8 +26,14 @@ from pisces.inputs.base import (
     to_device,
 )
 from pisces.inputs.pixels import mask_pixels
+from pisces.inputs.receiver.pulse import difference_of_pulses_db
 from pisces.inputs.rendering import bins_of, read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
+
+OF_THE_DATA = ("pulse", "rolloff", "carrier_offset_std", "response")
+"""Settings of `render` that belong to the frames: a model reads other frames by their own pulse."""
+PULSES_DIFFER_DB = -20
+"""Difference of two pulses from which on it is worth a remark: that of roll-offs .35 and .30."""
 
 
 class BinStore(FrameStore):
@@ -63,7 +69,8 @@ class BinStore(FrameStore):
 
 def _named(render: RenderSettings) -> dict[str, Any]:
     """What model and data must have in common, under the names of params.yaml."""
-    return {f"render.{field.name}": getattr(render, field.name) for field in fields(render)}
+    names = [field.name for field in fields(render) if field.name not in OF_THE_DATA]
+    return {f"render.{name}": getattr(render, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,10 @@ class Drawing(Input):
     >>> import torch
     >>> from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
     >>> extent = Extent(raw=2.5, symbol=2.0, noise=80.0, differential=3.0)
-    >>> render = RenderSettings(("raw", "differential"), 32, extent, sps=8, rolloff=0.35, delay=4)
+    >>> render = RenderSettings(
+    ...     ("raw", "differential"), 32, extent, sps=8, pulse="rrc", rolloff=0.35,
+    ...     carrier_offset_std=3.3e-5, delay=4,
+    ... )
     >>> drawing = Drawing(render, DrawSettings("histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0)))
     >>> frames = torch.tensor([1.0, 0.0]).repeat(3, 1024, 1)  # (frames, samples, I and Q)
     >>> images = drawing.tensors(drawing.encode(frames))
@@ -127,6 +137,16 @@ class Drawing(Input):
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "render": asdict(self.render), "draw": asdict(self.draw)}
+
+    def remarks(self, store: FrameStore) -> list[str]:
+        assert isinstance(store, BinStore), "constellations are stored as bins"
+        difference_db = difference_of_pulses_db(self.render, store.render)
+        if difference_db < PULSES_DIFFER_DB:
+            return []
+        return [
+            f"the pulse of {store.root} differs from the one that the model was trained with by "
+            f"{difference_db:.0f} dB of its power; its frames are read by their own"
+        ]
 
     def open(self, data: Path) -> BinStore:
         return BinStore(data / CONSTELLATIONS)

@@ -1,21 +1,28 @@
 """Shards of IQ frames -> shards of binned constellations, and how to read these."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from pisces.core import shards
+from pisces.core.dsp import to_complex
 from pisces.core.files import staged
+from pisces.core.modulations import LINEAR
 from pisces.core.progress import progress
 from pisces.core.settings import from_json, to_json
 from pisces.core.shards import Cell
 from pisces.inputs.binning import Workspace, bin_frames
+from pisces.inputs.receiver.pulse import estimate_response
 from pisces.inputs.settings import RenderSettings
 
 CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay near the processor
+PULSE_FRAMES = 1024
+"""Frames that the pulse of a file is estimated from, about as many of each cell."""
 
 
 def render(source: Path, target: Path, settings: RenderSettings) -> int:
@@ -23,7 +30,7 @@ def render(source: Path, target: Path, settings: RenderSettings) -> int:
 
     A constellation shard holds `<view>/bins` uint16 (n, points) for each view, and `row` int64 (n,)
     as in the source. Its attributes are those of the source shard and `render`, the settings as
-    JSON.
+    JSON, the response of an estimated pulse among them.
 
     Args:
         source: directory of IQ shards.
@@ -34,8 +41,9 @@ def render(source: Path, target: Path, settings: RenderSettings) -> int:
         The number of frames.
 
     Raises:
-        ValueError: as `binning.bin_frames`.
+        ValueError: as `binning.bin_frames`, and where a pulse is to be found and cannot be.
     """
+    settings = with_response(source, settings)
     cells = shards.cells(source)
     samples = shards.array(cells[0].path(source), "iq").shape[1]
     cores = torch.get_num_threads()
@@ -49,6 +57,26 @@ def render(source: Path, target: Path, settings: RenderSettings) -> int:
             return sum(progress(frames, "render", len(cells)))
     finally:
         torch.set_num_threads(cores)
+
+
+def with_response(source: Path, settings: RenderSettings) -> RenderSettings:
+    """The settings with the response of the pulse that is found in the frames, where one is asked.
+
+    Raises:
+        ValueError: where it cannot be found; see `receiver.pulse.estimate_response`.
+    """
+    if settings.pulse != "estimated" or "symbol" not in settings.views:
+        return settings
+    linear = [cell for cell in shards.cells(source) if cell.modulation in LINEAR]
+    if not linear:
+        raise ValueError(
+            f"{source} holds no linear modulation that a pulse could be found from; "
+            "set render.pulse to rrc or rml2018, or leave symbol out of render.views"
+        )
+    of_each = math.ceil(PULSE_FRAMES / len(linear))
+    frames = [shards.array(cell.path(source), "iq")[:of_each] for cell in linear]
+    response = estimate_response(to_complex(np.concatenate(frames)), settings.sps)
+    return replace(settings, response=response)
 
 
 class _Buffers(threading.local):

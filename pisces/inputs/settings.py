@@ -5,6 +5,8 @@ from typing import Literal
 
 ViewName = Literal["raw", "symbol", "noise", "differential"]
 """A key of `views.VIEWS`."""
+PulseName = Literal["estimated", "rrc", "rml2018", "chosen"]
+"""Where the pulse of `symbol` comes from; see `receiver.pulse`."""
 Method = Literal["log_histogram", "histogram", "max_normalized", "gaussian", "enhanced"]
 
 
@@ -26,8 +28,12 @@ class RenderSettings:
     size: int  # pixels along each side, even
     extent: Extent
     sps: int  # samples a symbol of the data
-    rolloff: float  # of the matched filter of `symbol`
+    pulse: PulseName  # of `symbol`: found blind from the file, told, or chosen frame by frame
+    rolloff: float  # of a pulse `rrc`
+    carrier_offset_std: float  # cycles a sample that `symbol` expects
     delay: int  # samples between the two factors of `differential`
+    response: tuple[float, ...] = ()
+    """Amplitude response of an estimated pulse at `receiver.pulse.RATES`: found, not configured."""
 
 
 @dataclass(frozen=True)

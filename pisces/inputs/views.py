@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from scipy import signal
 
+from pisces.inputs.receiver.chain import EDGE, Symbols, receive
+from pisces.inputs.receiver.pulse import responses_of
+from pisces.inputs.receiver.short import MOST_SYMBOLS
 from pisces.inputs.settings import RenderSettings
 
-EDGE = 4
-"""Symbols left out at either end of a frame, where the matched filter lacks half of its input."""
 FLOOR_DB = -70.0
 """Level at the centre of the `noise` view."""
 STOP_BAND_DB = 80.0
@@ -55,7 +56,8 @@ def points_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tens
 def samples_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     """Which samples each point of a view stands for.
 
-    `raw`: the sample itself. `symbol`: the sps samples nearest to its instant. `noise`: the sample
+    `raw`: the sample itself. `symbol`: the sps samples nearest to its instant; at the ends of a
+    short frame, the nearest that there are. `noise`: the sample
     in the middle of the filter. `differential`: the two factors. Filters reach further, but weigh
     these most.
 
@@ -86,17 +88,18 @@ def _raw_samples(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
 
 
 def _symbol_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
-    return symbol(iq, render.sps, render.rolloff)
+    return symbols_of(iq, render).points
 
 
 def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
-    _, timing = _matched_band(iq, render.sps, render.rolloff)
-    # Of symbol 0, (n, 1); rounded once, so that no two symbols share a sample.
-    first = ((timing - 0.5) * render.sps).ceil().long()
+    received = symbols_of(iq, render)
+    left_out = 0 if iq.shape[1] <= MOST_SYMBOLS * render.sps else EDGE
+    symbols = torch.arange(received.points.shape[1], device=iq.device) + left_out
 
-    left_out = EDGE * render.sps
-    inner = _every_sample(iq)[left_out:-left_out]
-    return (first + inner).unflatten(1, (-1, render.sps))
+    # Of symbol 0, (n, 1); rounded once, so that no two symbols share a sample.
+    first = ((received.timing - 0.5) * render.sps).ceil().long()
+    starts = (first + symbols * render.sps).clamp(0, iq.shape[1] - render.sps)  # (n, points)
+    return starts[..., None] + torch.arange(render.sps, device=iq.device)
 
 
 def _noise_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -126,78 +129,48 @@ VIEWS = {
 """Name, as in `render.views` -> how the view is made."""
 
 
-def symbol(iq: torch.Tensor, sps: int, rolloff: float) -> torch.Tensor:
-    """One sample a symbol, at the instant where the eye is open, over their RMS.
+def symbols_of(iq: torch.Tensor, render: RenderSettings) -> Symbols:
+    """One sample a symbol, at the instant where the eye is open, synchronised and equalised.
 
-    Root-raised-cosine matched filter, then timing by the square law: the power of the filtered
-    signal beats at the symbol rate, and the phase of that line is the timing (Oerder and Meyr, IEEE
-    Trans. Commun. 36 (1988), eq. 5). The line has no strength where I and Q are half a symbol apart
-    (OQPSK): the timing is then arbitrary. Interpolation is exact, by a phase ramp over the
-    spectrum.
+    The receiver of `receiver.chain`, for the pulse that `render` names. Of OQPSK, whose I and Q are
+    half a symbol apart, it is the eye of one of the two.
 
     Args:
-        iq: frames, complex64 (n, samples), of any power.
-        sps: samples a symbol.
-        rolloff: of the matched filter, 0 to 1.
+        iq: frames, complex64 (n, samples), of any power but zero.
+        render: samples a symbol, the pulse, and the carrier offset to expect.
 
     Returns:
-        Symbols of unit mean power, complex64 (n, samples / sps - 2 * EDGE), turned by the carrier's
-        phase.
+        What was received of each frame; see `receiver.chain.Symbols`.
 
     Raises:
         ValueError: when the samples are not a whole number of symbols, or too few of them.
 
     >>> import torch
+    >>> from pisces.inputs.settings import Extent
     >>> from pisces.sources.synthesis import synthesize_cell
     >>> iq = synthesize_cell(
     ...     "QPSK", 30, range(5), seed=1, samples=1024, sps=8, rolloff=(0.35, 0.35),
     ...     carrier_offset_std=0.0, gmsk_bt=0.35,
     ... )
-    >>> symbols = symbol(torch.from_numpy(iq), sps=8, rolloff=0.35)
+    >>> extent = Extent(raw=2.5, symbol=2.0, noise=80.0, differential=3.0)
+    >>> render = RenderSettings(
+    ...     ("symbol",), 64, extent, sps=8, pulse="rrc", rolloff=0.35, carrier_offset_std=3.3e-5,
+    ...     delay=4,
+    ... )
+    >>> symbols = symbols_of(torch.from_numpy(iq), render).points
     >>> symbols.shape
     torch.Size([5, 120])
     >>> bool(symbols.abs().std() < 0.1)  # QPSK: four points on one circle
     True
     """
-    band, timing = _matched_band(iq, sps, rolloff)
-    symbols = band.shape[1] // 2
-    ramp = torch.arange(-symbols, symbols, device=iq.device) / symbols
-
-    # Sampled at the symbol rate, the two halves of the band fall on each other.
-    lower, upper = (band * torch.exp(2j * torch.pi * timing * ramp)).split(symbols, 1)
-    points = torch.fft.ifft(lower + upper)[:, EDGE:-EDGE]
-    return points / _rms(points)
-
-
-def _matched_band(iq: torch.Tensor, sps: int, rolloff: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The occupied band after the matched filter, and the timing.
-
-    The spectrum is (n, 2 * symbols) from minus to plus one symbol rate, beyond which there is no
-    signal; the timing (n, 1) in symbols, -1/2..1/2.
-    """
-    samples = iq.shape[1]
-    symbols = samples // sps
-    if samples % sps or symbols <= 2 * EDGE:
+    samples, sps = iq.shape[1], render.sps
+    if samples % sps or samples // sps <= 2 * EDGE:
         raise ValueError(
             f"frames of {samples} samples are not a whole number, above {2 * EDGE}, of symbols of "
             f"render.sps = {sps} samples; correct it, or leave symbol out of render.views"
         )
-    spectrum = torch.fft.fft(iq)
-    occupied = torch.cat([spectrum[:, -symbols:], spectrum[:, :symbols]], 1)
-    band = occupied * _matched(symbols, rolloff).to(iq.device)
-
-    # The halves are a symbol rate apart: their product is the line of the power at that rate.
-    lower, upper = band.split(symbols, 1)
-    line = (upper * lower.conj()).sum(1, keepdim=True)
-    return band, -torch.angle(line) / (2 * torch.pi)
-
-
-@cache
-def _matched(symbols: int, rolloff: float) -> torch.Tensor:
-    """Root-raised-cosine response at 2 * `symbols` frequencies, -1 to 1 symbol rates."""
-    rate = np.abs(np.arange(-symbols, symbols) / symbols)
-    through_edge = np.clip((rate - 0.5) / rolloff + 0.5, 0, 1)
-    return torch.from_numpy(np.cos(np.pi / 2 * through_edge).astype(np.float32))
+    response = responses_of(iq, render)
+    return receive(iq, response, sps=sps, carrier_offset_std=render.carrier_offset_std)
 
 
 def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:

@@ -140,7 +140,10 @@ def measure(
     >>> from pisces.pis.masks import build
     >>> from pisces.pis.settings import MaskSettings
     >>> extent = Extent(raw=2.5, symbol=2.0, noise=80.0, differential=3.0)
-    >>> render = RenderSettings(("raw",), size=2, extent=extent, sps=8, rolloff=0.35, delay=4)
+    >>> render = RenderSettings(
+    ...     ("raw",), size=2, extent=extent, sps=8, pulse="rrc", rolloff=0.35,
+    ...     carrier_offset_std=3.3e-5, delay=4,
+    ... )
     >>> folder = tempfile.TemporaryDirectory()
     >>> shard = shards.Cell("BPSK", 10).path(Path(folder.name))
     >>> bins = np.array([[0, 0, 3], [1, 1, 2]], np.uint16)

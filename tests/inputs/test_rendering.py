@@ -42,7 +42,14 @@ def test_render_keeps_what_the_source_says_and_adds_its_settings(iq_shards, cons
 def test_settings_come_back_from_the_shards(constellations, tmp_path):
     assert rendering.read_settings(constellations) == RENDER
     other = RenderSettings(
-        views=("noise", "raw"), size=16, extent=RENDER.extent, sps=4, rolloff=0.1, delay=7
+        views=("noise", "raw"),
+        size=16,
+        extent=RENDER.extent,
+        sps=4,
+        pulse="rrc",
+        rolloff=0.1,
+        carrier_offset_std=3.3e-5,
+        delay=7,
     )
     shards.save(Cell("QPSK", 0).path(tmp_path), {"row": np.arange(2)}, {"render": to_json(other)})
     assert rendering.read_settings(tmp_path) == other

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pisces.config.fields import Count, SamplesPerSymbol, Section, Unit, Views, even, increasing
-from pisces.inputs.settings import Method
+from pisces.inputs.settings import Method, PulseName
 
 Reach = Annotated[float, Field(gt=0, le=100)]
 
@@ -34,8 +34,14 @@ class Render(Section):
     """Half the side of the image, view by view."""
     sps: SamplesPerSymbol
     """Of the data, for the views `symbol` and `noise`."""
+    pulse: PulseName
+    """Of the receiver of `symbol`: `estimated` blind from the file, `rrc` of `rolloff`, `rml2018`
+    as measured in RML2018.01A, or `chosen` frame by frame among these."""
     rolloff: Annotated[float, Field(gt=0, le=1)]
-    """Roll-off of the matched filter of `symbol`."""
+    """Of a pulse `rrc`."""
+    carrier_offset_std: Annotated[float, Field(gt=0, le=0.01), Unit("cycles a sample")]
+    """Standard deviation of the carrier offsets that `symbol` expects; it follows ten times as
+    large ones where the modulation shows them."""
     delay: Annotated[Count, Unit("samples")]
     """Between the two factors of `differential`."""
 

@@ -1,0 +1,32 @@
+"""What the SNR label of a file means: the one place that turns labels into SNRs and back.
+
+The public generator of RML2016.10a scales the amplitude of the noise by 10^(-label / 10), where a
+power ratio would take 10^(-label / 20); the floors of RML2018.01A show the same. The true SNR in dB
+is then twice the label. All SNRs here are over the whole band.
+"""
+
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+
+SnrLabel = Literal["power", "amplitude"]
+"""`power`: the label is the SNR in dB. `amplitude`: the SNR in dB is twice the label."""
+
+DB_PER_LABEL: dict[SnrLabel, int] = {"power": 1, "amplitude": 2}
+
+Number = TypeVar("Number", int, float, np.ndarray, torch.Tensor)
+
+
+def true_snr_db(label: Number, convention: SnrLabel) -> Number:
+    """The SNR in dB, over the whole band, that a label stands for.
+
+    >>> true_snr_db(30, "amplitude")
+    60
+    """
+    return label * DB_PER_LABEL[convention]
+
+
+def label_of(snr_db: np.ndarray, convention: SnrLabel) -> np.ndarray:
+    """The label, not rounded, of an SNR in dB over the whole band."""
+    return snr_db / DB_PER_LABEL[convention]

@@ -1,0 +1,75 @@
+"""Frames to symbols: the steps of the receiver in a row."""
+
+from typing import NamedTuple
+
+import torch
+
+from pisces.inputs.receiver import carrier, short
+from pisces.inputs.receiver.equalizer import Equalized, equalize
+from pisces.inputs.receiver.spectrum import noise_power, occupied_band, taper
+from pisces.inputs.receiver.timing import timing_of
+
+EDGE = 4
+"""Symbols left out at either end of a frame, where the filters lack a part of their input."""
+LEAST_SNR = 0.05
+"""Linear; a frame in which less signal is found counts as one of this SNR."""
+LEAST_SHARE = 0.1
+"""Of a point's power that counts as signal at least."""
+
+
+class Symbols(NamedTuple):
+    """What was received of n frames."""
+
+    points: torch.Tensor
+    """Symbols of unit power, noise left aside: complex64 (n, symbols)."""
+    timing: torch.Tensor
+    """Symbol k of the frame is at sample (k + timing) * sps: float32 (n, 1)."""
+    carrier_offset: torch.Tensor
+    """Cycles a sample, float32 (n, 1)."""
+    beyond: torch.Tensor
+    """Whether the carrier's offset is too large to be followed: bool (n,)."""
+
+
+def receive(
+    iq: torch.Tensor, response: torch.Tensor, *, sps: int, carrier_offset_std: float
+) -> Symbols:
+    """Synchronised symbols, blind to modulation, timing, level, carrier and SNR.
+
+    Noise power, timing, matched filter and equaliser, level, carrier offset, phase. Short frames,
+    which are mostly edge, are equalised by least squares instead: see `short.receive_short`.
+
+    Args:
+        iq: frames, complex64 (n, samples), of any power but zero.
+        response: of the pulse at `spectrum.band_rates`, float32 (1 or n, 2 * symbols).
+        sps: samples a symbol; a frame holds a whole number of symbols.
+        carrier_offset_std: of the prior of the carrier's offset, cycles a sample.
+
+    Returns:
+        The symbols, without `EDGE` at either end of a long frame.
+    """
+    noise = noise_power(iq, sps)
+    total = iq.abs().square().mean(1, keepdim=True)
+    signal = torch.maximum(total - noise, LEAST_SNR * noise)
+
+    symbols = iq.shape[1] // sps
+    if symbols <= short.MOST_SYMBOLS:
+        equalized, timing = short.receive_short(iq, response, signal=signal, noise=noise, sps=sps)
+    else:
+        tapered = occupied_band(iq * taper(iq.shape[1]).to(iq.device), symbols)
+        timing = timing_of(tapered * response)
+        whole = equalize(
+            occupied_band(iq, symbols), response, timing, signal=signal, noise=noise, sps=sps
+        )
+        equalized = whole._replace(points=whole.points[:, EDGE:-EDGE])
+
+    points = _unit_signal(equalized)
+    found = carrier.find_carrier(points, carrier_offset_std * sps)
+    points = carrier.canonical_phase(carrier.turn_back(points, found.offset))
+    return Symbols(points, timing, found.offset / sps, found.beyond)
+
+
+def _unit_signal(equalized: Equalized) -> torch.Tensor:
+    """Points whose symbols have unit mean power, the noise in them taken off: (n, symbols)."""
+    power = equalized.points.abs().square().mean(1, keepdim=True)
+    of_signal = torch.maximum(power - equalized.noise, LEAST_SHARE * power) / equalized.gain
+    return equalized.points / torch.where(of_signal > 0, of_signal, 1).sqrt()
