@@ -8,27 +8,32 @@ from pathlib import Path
 import numpy as np
 
 from pisces.core import shards
+from pisces.core.apsk import USUAL_RATE
 from pisces.core.shards import Cell
+from pisces.sources.settings import Physics
 from pisces.sources.synthesis import synthesize_cell
 
 SAMPLES = 1024
-SETTINGS = {
-    "seed": 1,
-    "samples": SAMPLES,
-    "sps": 8,
-    "rolloff": (0.2, 0.5),
-    "carrier_offset_std": 3.3e-5,
-    "gmsk_bt": 0.35,
-}
+PHYSICS = Physics(
+    samples=SAMPLES,
+    sps=8,
+    pulse="rrc",
+    rolloff=(0.2, 0.5),
+    ask="bipolar",
+    apsk_rates={modulation: (rate,) for modulation, rate in USUAL_RATE.items()},
+    snr_label="power",
+    carrier_offset_std=3.3e-5,
+    clock_offset_ppm=0.0,
+    gmsk_bt=0.35,
+    multipath=None,
+    impairments=None,
+)
 
 
 def make_frames(cell: Cell, frames: int) -> np.ndarray:
     """float32 (frames, samples, 2), I then Q."""
-    return (
-        synthesize_cell(cell.modulation, cell.snr_db, range(frames), **SETTINGS)
-        .view(np.float32)
-        .reshape(frames, SAMPLES, 2)
-    )
+    iq = synthesize_cell(cell.modulation, cell.snr_db, range(frames), PHYSICS, seed=1)
+    return iq.view(np.float32).reshape(frames, SAMPLES, 2)
 
 
 def make_shards(root: Path, cells: list[Cell], frames: int) -> None:

@@ -21,6 +21,7 @@ from pisces.inputs.waveform import IqStore
 from pisces.pis.settings import MaskSettings
 from pisces.sources.synthesis import synthesize_cell
 from pisces.training.settings import NoiseAwareSettings
+from tests.physics import physics
 
 pytest_plugins = ("tests.pipeline",)
 
@@ -124,16 +125,7 @@ def iq_shards(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("shards") / "split_hdf5"
     cells = [Cell(*names) for names in product(MODULATIONS, SNRS_DB)]
     for number, cell in enumerate(cells):
-        iq = synthesize_cell(
-            *cell,
-            range(FRAMES),
-            seed=1,
-            samples=SAMPLES,
-            sps=8,
-            rolloff=(0.2, 0.5),
-            carrier_offset_std=3.3e-5,
-            gmsk_bt=0.35,
-        )
+        iq = synthesize_cell(*cell, range(FRAMES), physics(samples=SAMPLES), seed=1)
         arrays = {
             "iq": iq.view(np.float32).reshape(FRAMES, SAMPLES, 2),
             "row": 1000 * number + 3 * np.arange(FRAMES),

@@ -12,6 +12,7 @@ from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.evaluation import limits, references
 from pisces.sources.synthesis import synthesize_cell
+from tests.physics import physics
 
 
 @pytest.fixture
@@ -152,16 +153,8 @@ def test_frames_of_no_constellation_are_compared_as_well(tmp_path):
     """
     names, snrs_db = ("FM", "OQPSK"), (0, 20)
     for cell in (Cell(*names) for names in product(names, snrs_db)):
-        iq = synthesize_cell(
-            *cell,
-            range(3),
-            seed=1,
-            samples=256,
-            sps=8,
-            rolloff=(0.3, 0.3),
-            carrier_offset_std=0,
-            gmsk_bt=0.35,
-        )
+        still = physics(samples=256, rolloff=(0.3, 0.3), carrier_offset_std=0)
+        iq = synthesize_cell(*cell, range(3), still, seed=1)
         shards.save(cell.path(Path(tmp_path)), {"iq": iq.view(np.float32).reshape(3, 256, 2)}, {})
     predicted = predictions(np.array(list(product(range(2), range(2), range(3)))), names, snrs_db)
     tables = limits.measure(tmp_path, predicted, trials=2, sps=8, rolloff=0.35, seed=1)

@@ -23,6 +23,7 @@ from pisces.pis.regions import length_in_pixels, ring_numbers, sector_numbers, w
 from pisces.pis.settings import MaskSettings
 from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import PERTURB, raw_only
+from tests.physics import TEXTBOOK
 
 BRIGHTNESS_LEVELS = {"levels_percent": (1, 5, 20), "curve_percent": (0.5, 20, 60)}
 SETTINGS = replace(
@@ -340,17 +341,7 @@ def test_percentile_masks_of_the_published_images():
     968 lit pixels, of which "1 %" takes 5.5 or 94.5 %.
     """
     n = 60
-    iq = synthesize_cell(
-        "QPSK",
-        0,
-        range(n),
-        seed=1,
-        samples=1024,
-        sps=8,
-        rolloff=(0.2, 0.5),
-        carrier_offset_std=3.3e-5,
-        gmsk_bt=0.35,
-    )
+    iq = synthesize_cell("QPSK", 0, range(n), TEXTBOOK, seed=1)
     frames = torch.from_numpy(iq.view(np.float32).reshape(n, 1024, 2))
     counts = count_points(bin_frames(frames, raw_only(224, 3.0))["raw"], 224 * 224).numpy()
     wanted = [Mask("raw", "percentile", name, level) for name, level in product(NAMES, (1, 5))]

@@ -9,15 +9,10 @@ from pisces.core.modulations import DIGITAL, constellation
 from pisces.core.seeding import generator
 from pisces.evaluation import references
 from pisces.sources.synthesis import synthesize_cell
+from tests.physics import physics
 
 frames = partial(
-    synthesize_cell,
-    seed=3,
-    samples=1024,
-    sps=8,
-    rolloff=(0.35, 0.35),
-    carrier_offset_std=0,
-    gmsk_bt=0.35,
+    synthesize_cell, physics=physics(rolloff=(0.35, 0.35), carrier_offset_std=0), seed=3
 )
 
 

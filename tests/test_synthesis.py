@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import asdict
 from functools import partial
 
 import h5py
@@ -17,28 +18,20 @@ from pisces.core.modulations import (
     TWINS,
     constellation,
 )
+from pisces.core.pulses import rrc_response
 from pisces.core.seeding import generator
 from pisces.sources import sharding, synthesis
-from pisces.sources.modulators import analog, audio, gmsk, rrc_spectrum, shape_symbols
+from pisces.sources.chain import multipath_response
+from pisces.sources.modulators import analog, audio, gmsk, shape_symbols
 from pisces.sources.settings import MultipathSettings, Selection, SynthesisSettings
-from pisces.sources.synthesis import (
-    clean_frames,
-    multipath_response,
-    synthesize_cell,
-    synthesize_file,
-)
+from pisces.sources.synthesis import clean_frames, synthesize_cell, synthesize_file
+from tests.physics import TEXTBOOK, physics
 
-SPS = 8
-SETTINGS = {
-    "samples": 1024,
-    "sps": SPS,
-    "rolloff": (0.2, 0.5),
-    "carrier_offset_std": 3.3e-5,
-    "gmsk_bt": 0.35,
-}
+SPS = TEXTBOOK.sps
+SHORT = physics(samples=128)
 REAL_VALUED = ("OOK", "4ASK", "8ASK", "BPSK", "AM-DSB-WC", "AM-DSB-SC")
 LINEAR = ("OOK", *DIGITAL)
-RICIAN = partial(multipath_response, k_factor_db=3, paths=4, delay_spread=2.0)
+RICIAN = MultipathSettings(k_factor_db=3.0, paths=4, delay_spread=2.0)
 
 
 def generators(count, *identity):
@@ -46,7 +39,7 @@ def generators(count, *identity):
 
 
 def clean(modulation, count, **changes):
-    return clean_frames(modulation, generators(count, modulation), **SETTINGS | changes)
+    return clean_frames(modulation, generators(count, modulation), physics(**changes))
 
 
 def power_spectrum(iq):
@@ -67,11 +60,10 @@ def line(values, frequency):
 def test_two_rrc_filters_satisfy_nyquist(rolloff):
     frequency = np.linspace(-0.5, 0.5, 1001)
     aliases = frequency[:, None] + np.arange(-SPS, SPS + 1) / SPS
-    assert np.sum(rrc_spectrum(aliases, SPS, rolloff) ** 2, axis=1) == pytest.approx(1, abs=1e-12)
-    assert rrc_spectrum(np.array([0.5 / SPS]), SPS, rolloff) ** 2 == pytest.approx(0.5, abs=1e-12)
-    assert rrc_spectrum(frequency, SPS, rolloff)[
-        np.abs(frequency) > (1 + rolloff) / (2 * SPS)
-    ] == pytest.approx(0, abs=1e-12)
+    assert np.sum(rrc_response(aliases * SPS, rolloff) ** 2, axis=1) == pytest.approx(1, abs=1e-12)
+    assert rrc_response(np.array([0.5]), rolloff) ** 2 == pytest.approx(0.5, abs=1e-12)
+    beyond = np.abs(frequency) > (1 + rolloff) / (2 * SPS)
+    assert rrc_response(frequency * SPS, rolloff)[beyond] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("modulation", LINEAR)
@@ -82,7 +74,7 @@ def test_matched_filter_at_the_known_timing_returns_the_symbols(modulation):
     block = shape_symbols(symbols, sps=SPS, rolloff=rolloff, timing=timing)
     frequency = np.fft.fftfreq(block.shape[-1])
     advanced = np.fft.fft(block) * np.exp(2j * np.pi * frequency * timing * SPS)
-    received = np.fft.ifft(advanced * rrc_spectrum(frequency, SPS, rolloff))[:, ::SPS]
+    received = np.fft.ifft(advanced * rrc_response(frequency * SPS, rolloff))[:, ::SPS]
     assert np.abs(received - symbols).max() < 1e-12
     # One root-raised cosine alone is not free of intersymbol interference.
     assert np.abs(np.fft.ifft(advanced)[:, ::SPS] - symbols).max() > 0.1
@@ -123,10 +115,9 @@ def test_99_percent_of_the_power_is_in_band(modulation):
 @pytest.mark.parametrize("modulation", ["64QAM", "AM-SSB-WC", "GMSK"])
 def test_measured_snr_is_that_of_the_label(modulation, snr_db):
     frames = range(20)
-    noisy = synthesize_cell(modulation, snr_db, frames, seed=3, **SETTINGS)
-    signal = clean_frames(
-        modulation, [generator(3, "synthesize", modulation, snr_db, i) for i in frames], **SETTINGS
-    )
+    noisy = synthesize_cell(modulation, snr_db, frames, TEXTBOOK, seed=3)
+    rngs = [generator(3, "synthesize", modulation, snr_db, i) for i in frames]
+    signal = clean_frames(modulation, rngs, TEXTBOOK)
     noise = noisy * np.sqrt(1 + 10 ** (-snr_db / 10)) - signal
     # The mean of N exponential powers has the relative deviation 1/sqrt(N): 4.34/sqrt(N) dB, taken
     # five times.
@@ -138,10 +129,10 @@ def test_measured_snr_is_that_of_the_label(modulation, snr_db):
     assert np.mean(np.abs(noisy) ** 2) == pytest.approx(1, abs=10 / np.sqrt(noise.size))
 
 
-@pytest.mark.parametrize("channel", [None, RICIAN])
+@pytest.mark.parametrize("multipath", [None, RICIAN])
 @pytest.mark.parametrize("modulation", MODULATIONS)
-def test_noise_floor_out_of_band_gives_the_snr(modulation, channel):
-    noisy = synthesize_cell(modulation, 30, range(10), seed=3, channel=channel, **SETTINGS)
+def test_noise_floor_out_of_band_gives_the_snr(modulation, multipath):
+    noisy = synthesize_cell(modulation, 30, range(10), physics(multipath=multipath), seed=3)
     floor = power_spectrum(noisy)[:, np.abs(np.fft.fftfreq(1024)) > 0.25].mean()
     # Half of 10 x 1024 bins, of which the window leaves half independent.
     assert -10 * np.log10(floor) == pytest.approx(30, abs=5 * 4.34 / np.sqrt(10 * 1024 / 4))
@@ -338,11 +329,11 @@ def test_twins_are_the_same_signal_drawn_anew(modulation, twin):
     rngs = [generators(5, "twins") for _ in range(2)]
     assert np.array_equal(
         *(
-            clean_frames(name, each, **SETTINGS)
+            clean_frames(name, each, TEXTBOOK)
             for name, each in zip((modulation, twin), rngs, strict=True)
         )
     )
-    drawn = [synthesize_cell(name, 10, range(3), seed=1, **SETTINGS) for name in (modulation, twin)]
+    drawn = [synthesize_cell(name, 10, range(3), TEXTBOOK, seed=1) for name in (modulation, twin)]
     assert not np.any(drawn[0] == drawn[1])
 
 
@@ -368,10 +359,7 @@ def test_short_frames_have_the_snr_of_their_label(snr_db):
     count = 400
     linear = [name for name in RML2016 if name in modulations.LINEAR]
     noisy = np.concatenate(
-        [
-            synthesize_cell(name, snr_db, range(count), seed=3, **SETTINGS | {"samples": 128})
-            for name in linear
-        ]
+        [synthesize_cell(name, snr_db, range(count), SHORT, seed=3) for name in linear]
     )
     assert len(linear) == 6
     # The window's quarter of taper leaves 0.85 of 63 bins independent; the median of m exponentials
@@ -423,10 +411,9 @@ def test_frame_is_not_circular():
 def test_channel_has_unit_power_its_k_factor_and_its_delay_spread(k_factor_db):
     count, spread, k = 4000, 2.0, 10 ** (k_factor_db / 10)
     frequency = np.array([0.0, 1 / (2 * np.pi * spread)])
-    settings = {"k_factor_db": k_factor_db, "paths": 4, "delay_spread": spread}
-    response = np.stack(
-        [multipath_response(frequency, rng=rng, **settings) for rng in generators(count, "rician")]
-    )
+    settings = MultipathSettings(k_factor_db, paths=4, delay_spread=spread)
+    rngs = generators(count, "rician")
+    response = np.stack([multipath_response(frequency, settings, rng=rng) for rng in rngs])
     # Rician power: variance (1 + 2K)/(1 + K)^2 around 1.
     assert np.mean(np.abs(response) ** 2, axis=0) == pytest.approx(
         1, abs=5 * np.sqrt((1 + 2 * k) / count) / (1 + k)
@@ -441,40 +428,18 @@ def test_channel_has_unit_power_its_k_factor_and_its_delay_spread(k_factor_db):
     )
 
 
-@pytest.mark.parametrize("modulation", ["64QAM", "OQPSK", "GMSK", "FM", "AM-SSB-WC"])
-def test_channel_filters_the_block(modulation):
-    direct = clean(modulation, 3, carrier_offset_std=0.0)
-    # A delay of three samples is a linear phase; only the power of the frame, and so its scale, may
-    # differ.
-    late = clean(
-        modulation,
-        3,
-        carrier_offset_std=0.0,
-        channel=lambda frequency, **_: np.exp(-6j * np.pi * frequency),
-    )
-    ratio = late[:, 3:] / direct[:, :-3]
-    assert np.abs(ratio - ratio[:, :1]).max() < 1e-6
-
-
 # Identity and file
 
 
 def params(**changes):
-    small = {
-        "format": "hdf5",
-        "snrs_db": (-4, 20),
-        "frames_per_cell": 3,
-        "samples": 64,
-        "multipath": None,
-    }
-    return SynthesisSettings(
-        **{name: value for name, value in SETTINGS.items() if name != "samples"} | small | changes
-    )
+    fields = asdict(TEXTBOOK) | {"samples": 64}
+    grid = {"format": "hdf5", "snrs_db": (-4, 20), "frames_per_cell": 3}
+    return SynthesisSettings(**fields | grid | changes)
 
 
 @pytest.mark.parametrize("modulation", MODULATIONS)
 def test_frame_depends_on_its_identity_alone(modulation):
-    make = partial(synthesize_cell, channel=RICIAN, **SETTINGS)
+    make = partial(synthesize_cell, physics=physics(multipath=RICIAN))
     five = make(modulation, 10, range(5), seed=1)
     assert np.array_equal(make(modulation, 10, range(3, 5), seed=1), five[3:])
     assert len(np.unique(five[:, 0])) == 5
@@ -494,7 +459,7 @@ def test_file_has_the_layout_of_the_real_one(tmp_path):
         x, y, z = (file[name][:] for name in "XYZ")
     assert np.array_equal(y, np.repeat(np.eye(24, dtype=int), 6, axis=0))
     assert list(z[:, 0]) == [-4, -4, -4, 20, 20, 20] * 24
-    qpsk = synthesize_cell("QPSK", 20, range(3), seed=1, **SETTINGS | {"samples": 64})
+    qpsk = synthesize_cell("QPSK", 20, range(3), physics(samples=64), seed=1)
     rows = (y[:, MODULATIONS.index("QPSK")] == 1) & (z[:, 0] == 20)
     assert np.array_equal(x[rows], np.stack([qpsk.real, qpsk.imag], axis=-1))
 
@@ -529,7 +494,7 @@ def test_pickle_has_the_layout_of_rml2016(tmp_path, monkeypatch):
     assert {(array.shape, array.dtype) for array in content.values()} == {
         ((3, 2, 128), np.dtype(np.float32))
     }
-    gfsk = synthesize_cell("GFSK", 20, range(3), seed=1, **SETTINGS | {"samples": 128})
+    gfsk = synthesize_cell("GFSK", 20, range(3), SHORT, seed=1)
     assert np.array_equal(content["GFSK", 20], np.stack([gfsk.real, gfsk.imag], axis=1))
 
 
@@ -551,7 +516,7 @@ def test_pickle_to_shards_is_bit_for_bit_the_same_frames(tmp_path):
         (21, ("WBFM", 20)),
     ):
         path = shards.Cell(*cell).path(tmp_path / "shards")
-        made = synthesize_cell(*cell, range(3), seed=1, **SETTINGS | {"samples": 128})
+        made = synthesize_cell(*cell, range(3), SHORT, seed=1)
         assert np.array_equal(shards.array(path, "iq"), np.stack([made.real, made.imag], axis=-1))
         assert shards.array(path, "row").tolist() == [3 * number, 3 * number + 1, 3 * number + 2]
 
@@ -560,7 +525,7 @@ def test_multipath_reaches_the_file(tmp_path):
     synthesize_file(tmp_path / "direct.hdf5", params(), seed=1)
     synthesize_file(
         tmp_path / "scattered.hdf5",
-        params(multipath=MultipathSettings(k_factor_db=3.0, paths=4, delay_spread=2.0)),
+        params(multipath=RICIAN),
         seed=1,
     )
     with (
@@ -575,5 +540,5 @@ def test_multipath_reaches_the_file(tmp_path):
 )
 @pytest.mark.parametrize("modulation", NAMES)
 def test_extreme_settings_stay_finite(modulation, extreme):
-    frames = clean(modulation, 5, samples=64, channel=RICIAN, **extreme)
+    frames = clean(modulation, 5, samples=64, multipath=RICIAN, **extreme)
     assert np.mean(np.abs(frames) ** 2, axis=1) == pytest.approx(1, abs=1e-12)

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
+from pisces.core.apsk import RINGS, rings
 from pisces.core.modulations import NAMES
 from pisces.core.settings import from_json
 from pisces.inputs.settings import ViewName
@@ -79,6 +80,28 @@ def increasing(values: tuple) -> tuple:
     return values
 
 
+def low_first(values: tuple[float, float]) -> tuple[float, float]:
+    """low, then high"""
+    low, high = values
+    if low > high:
+        raise ValueError(f"[{low}, {high}] must be a range [low, high]; swap the two")
+    return values
+
+
+def known_rates(rates: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """those of pisces/core/apsk.py, one or more of each APSK"""
+    if rates.keys() != RINGS.keys():
+        raise ValueError(f"names {', '.join(rates)}; name each of {', '.join(RINGS)} once")
+    for modulation, named in rates.items():
+        if not named:
+            raise ValueError(
+                f"{modulation} has no code rate; name one or more of {', '.join(RINGS[modulation])}"
+            )
+        for rate in no_repeats(named):
+            rings(modulation, rate)
+    return rates
+
+
 def odd(value: int) -> int:
     """odd"""
     if value % 2 == 0:
@@ -113,6 +136,8 @@ Modulations = Annotated[
 ]
 SnrsDb = Annotated[tuple[int, ...], AfterValidator(several), AfterValidator(increasing)]
 Views = Annotated[tuple[ViewName, ...], Field(min_length=1), AfterValidator(no_repeats)]
+
+ApskRates = Annotated[dict[str, tuple[str, ...]], AfterValidator(known_rates)]
 
 Share = Annotated[int | float, PlainValidator(ratio_or_count)]
 """600 and 600.0 differ: only the former is a number of frames."""

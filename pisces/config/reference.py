@@ -78,6 +78,8 @@ def _type(annotation: Any) -> str:
         if inner[-1] is Ellipsis:
             return f"list of {_type(inner[0])}"
         return f"{len(inner)} values: {_type(inner[0])}"
+    if origin is dict:
+        return f"mapping of {_type(inner[0])} to {_type(inner[1])}"
     if origin is Union or (hasattr(annotation, "__or__") and origin is not None and inner):
         members = [one for one in inner if isinstance(one, type) or get_origin(one)]
         return " or ".join(_type(one) for one in members)

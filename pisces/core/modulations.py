@@ -4,8 +4,14 @@ Their names, the one class order, families, and ideal constellation points.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
+
+from pisces.core.apsk import RINGS, rings
+
+Ask = Literal["bipolar", "unipolar"]
+"""Levels of amplitude shift keying: about zero, or from zero on."""
 
 DIGITAL = (
     *("4ASK", "8ASK"),
@@ -63,33 +69,47 @@ GMSK, GFSK and CPFSK have no constellation of their own and sit with FM.
 """
 
 
-def constellation(modulation: str) -> np.ndarray:
+def constellation(modulation: str, ask: Ask = "bipolar", rate: str | None = None) -> np.ndarray:
     """Ideal symbols of a linear modulation: complex128 (order,), unit mean power.
 
-    OOK carries its mean (points 0 and sqrt 2), all others have zero mean: the levels of ASK are -3,
-    -1, 1, 3 and so on. 32QAM and 128QAM are crosses: a square grid without its corners.
+    32QAM and 128QAM are crosses: a square grid without its corners. OOK carries its mean (points 0
+    and sqrt 2); all others have zero mean, unipolar ASK aside.
 
-    APSK rings are those of DVB-S2 rate 3/4 for 16 and 32 (ETSI EN 302 307-1, tables 9 and 10), and
-    of DVB-S2X rate 4/5 for 64 and 135/180 for 128 (EN 302 307-2, table 13). The points of a ring
-    are evenly spaced.
+    Args:
+        modulation: one of `LINEAR`.
+        ask: levels of 4ASK and 8ASK: bipolar -3, -1, 1, 3 and so on, or unipolar 0, 1, 2, 3 and so
+            on. Others do not depend on it.
+        rate: code rate of an APSK, see `core.apsk`; None for the usual one. Others do not depend
+            on it.
+
+    Returns:
+        The points.
 
     Raises:
         ValueError: for a modulation that has no constellation (analog, frequency shift keying) or
-            is unknown.
+            is unknown, and for a code rate that is unknown.
 
     >>> constellation("BPSK").real.tolist()
     [1.0, -1.0]
+    >>> (constellation("4ASK", ask="unipolar").real * 3.5**0.5).round(9).tolist()
+    [0.0, 1.0, 2.0, 3.0]
     """
-    if modulation not in _POINTS:
+    if modulation not in LINEAR:
         raise ValueError(
-            f"{modulation} has no constellation; those that have one: {', '.join(_POINTS)}"
+            f"{modulation} has no constellation; those that have one: {', '.join(LINEAR)}"
         )
-    points = _POINTS[modulation]()
+    name = TWINS.get(modulation, modulation)
+    if name in RINGS:
+        points = rings(name, rate).points()
+    elif name in UNIPOLAR and ask == "unipolar":
+        points = UNIPOLAR[name]()
+    else:
+        points = _POINTS[name]()
     return points / np.sqrt(np.mean(np.abs(points) ** 2))
 
 
-def _on_off() -> np.ndarray:
-    return np.array([0, 1], dtype=complex)
+def _unipolar(order: int) -> np.ndarray:
+    return np.arange(order).astype(complex)
 
 
 def _ask(order: int) -> np.ndarray:
@@ -100,22 +120,6 @@ def _psk(order: int) -> np.ndarray:
     phase = 2 * np.pi * np.arange(order) / order
     offset = np.pi / 4 if order == 4 else 0
     return np.exp(1j * (phase + offset))
-
-
-def _apsk(sizes: tuple[int, ...], radii: tuple[float, ...]) -> np.ndarray:
-    """Concentric rings, each turned by half its own spacing so that neighbours interleave."""
-    rings = []
-    for points, radius in zip(sizes, radii, strict=True):
-        place = np.arange(points) + 0.5
-        rings.append(radius * np.exp(2j * np.pi * place / points))
-    return np.concatenate(rings)
-
-
-def _apsk128() -> np.ndarray:
-    """Rings 4 and 5 (2.681, 2.75) are one ring of 32 in all but name: they alternate in phase."""
-    points = _apsk((16, 16, 16, 16, 16, 48), (1, 1.715, 2.118, 2.681, 2.75, 3.819))
-    points[48:64] *= np.exp(1j * np.pi / 16)
-    return points
 
 
 def _square_qam(order: int) -> np.ndarray:
@@ -132,8 +136,14 @@ def _cross_qam(order: int) -> np.ndarray:
     return points[(np.abs(points.real) < edge) | (np.abs(points.imag) < edge)]
 
 
+UNIPOLAR: dict[str, Callable[[], np.ndarray]] = {
+    "4ASK": lambda: _unipolar(4),
+    "8ASK": lambda: _unipolar(8),
+}
+"""Those whose levels `ask` chooses, with the unipolar ones."""
+
 _POINTS: dict[str, Callable[[], np.ndarray]] = {
-    "OOK": _on_off,
+    "OOK": lambda: _unipolar(2),
     "4ASK": lambda: _ask(4),
     "8ASK": lambda: _ask(8),
     "BPSK": lambda: _psk(2),
@@ -142,17 +152,14 @@ _POINTS: dict[str, Callable[[], np.ndarray]] = {
     "8PSK": lambda: _psk(8),
     "16PSK": lambda: _psk(16),
     "32PSK": lambda: _psk(32),
-    "16APSK": lambda: _apsk((4, 12), (1, 2.85)),
-    "32APSK": lambda: _apsk((4, 12, 16), (1, 2.84, 5.27)),
-    "64APSK": lambda: _apsk((8, 16, 20, 20), (1, 2.2, 3.6, 5.2)),
-    "128APSK": _apsk128,
     "16QAM": lambda: _square_qam(16),
     "32QAM": lambda: _cross_qam(32),
     "64QAM": lambda: _square_qam(64),
     "128QAM": lambda: _cross_qam(128),
     "256QAM": lambda: _square_qam(256),
 }
-_POINTS |= {name: _POINTS[twin] for name, twin in TWINS.items() if twin in _POINTS}
 
-LINEAR = tuple(_POINTS)
+LINEAR = tuple(
+    name for name in NAMES if (twin := TWINS.get(name, name)) in _POINTS or twin in RINGS
+)
 """All that have a constellation."""

@@ -5,17 +5,19 @@ power ratio would take 10^(-label / 20); the floors of RML2018.01A show the same
 is then twice the label. All SNRs here are over the whole band.
 """
 
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 SnrLabel = Literal["power", "amplitude"]
 """`power`: the label is the SNR in dB. `amplitude`: the SNR in dB is twice the label."""
 
 DB_PER_LABEL: dict[SnrLabel, int] = {"power": 1, "amplitude": 2}
 
-Number = TypeVar("Number", int, float, np.ndarray, torch.Tensor)
+Number = TypeVar("Number", int, float, np.ndarray, "torch.Tensor")
 
 
 def true_snr_db(label: Number, convention: SnrLabel) -> Number:

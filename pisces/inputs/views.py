@@ -145,13 +145,13 @@ def symbols_of(iq: torch.Tensor, render: RenderSettings) -> Symbols:
     Raises:
         ValueError: when the samples are not a whole number of symbols, or too few of them.
 
+    >>> import numpy as np
     >>> import torch
+    >>> from pisces.core.modulations import constellation
     >>> from pisces.inputs.settings import Extent
-    >>> from pisces.sources.synthesis import synthesize_cell
-    >>> iq = synthesize_cell(
-    ...     "QPSK", 30, range(5), seed=1, samples=1024, sps=8, rolloff=(0.35, 0.35),
-    ...     carrier_offset_std=0.0, gmsk_bt=0.35,
-    ... )
+    >>> from pisces.sources.modulators import shape_symbols
+    >>> sent = np.random.default_rng(1).choice(constellation("QPSK"), (5, 128))
+    >>> iq = shape_symbols(sent, sps=8, rolloff=0.35, timing=0.3).astype(np.complex64)
     >>> extent = Extent(raw=2.5, symbol=2.0, noise=80.0, differential=3.0)
     >>> render = RenderSettings(
     ...     ("symbol",), 64, extent, sps=8, pulse="rrc", rolloff=0.35, carrier_offset_std=3.3e-5,

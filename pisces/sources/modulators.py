@@ -1,6 +1,14 @@
 """Modulated signals before carrier, channel and noise, each one period of a periodic block."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
+
+from pisces.core.pulses import rrc_response
+
+Response = Callable[[np.ndarray], np.ndarray]
+"""Amplitude response of a pulse, of frequencies in symbol rates."""
 
 AUDIO_BAND = (0.0015, 0.017)
 """Cycles a sample: 300 Hz to 3.4 kHz at 200 kHz."""
@@ -12,30 +20,12 @@ AM_INDEX = 1 / 3
 """RMS of the audio over the carrier: the envelope reaches zero at three standard deviations."""
 
 
-def rrc_spectrum(frequency: np.ndarray, sps: int, rolloff: float | np.ndarray) -> np.ndarray:
-    """Root-raised-cosine spectrum (Proakis & Salehi, Digital Communications, 5th ed., 9.2-1).
-
-    Args:
-        frequency: cycles a sample.
-        sps: samples a symbol.
-        rolloff: above 0 to 1; it broadcasts with `frequency`.
-
-    Returns:
-        Real: 1 in the pass band, 1/sqrt(2) at half the symbol rate and 0 beyond
-        (1 + rolloff) / (2 sps).
-    """
-    # 0 where the fall begins, 1 where it ends
-    edge = (2 * sps * np.abs(frequency) - (1 - rolloff)) / (2 * rolloff)
-    return np.cos(np.pi / 2 * np.clip(edge, 0, 1))
-
-
 def shape_symbols(
     symbols: np.ndarray, *, sps: int, rolloff: float | np.ndarray, timing: float | np.ndarray
 ) -> np.ndarray:
-    """Root-raised-cosine pulses on symbols, as one period of a periodic block.
+    """Root-raised-cosine pulses on symbols; see `shape_pulses`.
 
-    Symbol k peaks at sample (k + timing) * sps, between samples if need be. Filtering once more by
-    `rrc_spectrum` returns the symbols there.
+    Filtering once more by `core.pulses.rrc_response` returns the symbols.
 
     Args:
         symbols: (batch, n).
@@ -46,9 +36,31 @@ def shape_symbols(
     Returns:
         complex128 (batch, n * sps), of the power of the symbols.
     """
+    response = partial(rrc_response, rolloff=rolloff)
+    return shape_pulses(symbols, sps=sps, response=response, timing=timing)
+
+
+def shape_pulses(
+    symbols: np.ndarray, *, sps: int, response: Response, timing: float | np.ndarray
+) -> np.ndarray:
+    """Pulses on symbols, as one period of a periodic block.
+
+    Symbol k peaks at sample (k + timing) * sps, between samples if need be.
+
+    Args:
+        symbols: (batch, n).
+        sps: samples a symbol.
+        response: the amplitude response of the pulse, see `core.pulses`; of frequencies in symbol
+            rates (n * sps,), and shaped like them or (batch, n * sps).
+        timing: symbols, a number or a column (batch, 1).
+
+    Returns:
+        complex128 (batch, n * sps), of the power of the symbols times the energy of `response`
+        over frequency: of a root-raised cosine, 1.
+    """
     frequency = np.fft.fftfreq(symbols.shape[-1] * sps)
     impulses = sps * _impulses(symbols, sps, timing * sps)
-    return np.fft.ifft(impulses * rrc_spectrum(frequency, sps, rolloff))
+    return np.fft.ifft(impulses * response(frequency * sps))
 
 
 def gmsk(

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
+from pisces.core.pulses import rrc_response
 from pisces.core.seeding import generator
 from pisces.inputs import views
-from pisces.sources.modulators import rrc_spectrum
 from pisces.sources.synthesis import clean_frames, synthesize_cell
+from tests.physics import physics
 
 EPS = float(np.finfo(np.float32).eps)
 SPS, ROLLOFF = 8, 0.35
@@ -34,30 +35,13 @@ def clean(
 ) -> np.ndarray:
     """Frames of 1 024 samples without noise, each of unit power, complex128."""
     rngs = [generator(1, "test views", modulation, i) for i in range(frames)]
-    return clean_frames(
-        modulation,
-        rngs,
-        samples=1024,
-        sps=SPS,
-        rolloff=rolloff,
-        carrier_offset_std=carrier_offset_std,
-        gmsk_bt=0.35,
-    )
+    settings = physics(sps=SPS, rolloff=rolloff, carrier_offset_std=carrier_offset_std)
+    return clean_frames(modulation, rngs, settings)
 
 
 def received(modulation: str, frames: int) -> np.ndarray:
     """Frames of 1 024 samples at 20 dB of any roll-off, complex64."""
-    return synthesize_cell(
-        modulation,
-        20,
-        range(frames),
-        seed=1,
-        samples=1024,
-        sps=SPS,
-        rolloff=(0.2, 0.5),
-        carrier_offset_std=3.3e-5,
-        gmsk_bt=0.35,
-    )
+    return synthesize_cell(modulation, 20, range(frames), physics(sps=SPS), seed=1)
 
 
 def matched(iq: np.ndarray, sps: int, rolloff: float, at: np.ndarray) -> np.ndarray:
@@ -70,7 +54,7 @@ def matched(iq: np.ndarray, sps: int, rolloff: float, at: np.ndarray) -> np.ndar
     spectrum = (
         iq
         @ np.exp(-2j * np.pi * np.outer(np.arange(n), frequency))
-        * rrc_spectrum(frequency, sps, rolloff)
+        * rrc_response(frequency * sps, rolloff)
     )
     return (np.exp(2j * np.pi * at[..., None] * frequency) @ spectrum[..., None])[..., 0] / n
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pisces.config.fields import (
+    ApskRates,
     CarrierOffset,
     Frames,
     Modulations,
-    Positive,
     SamplesPerSymbol,
     Section,
     Share,
@@ -16,7 +16,10 @@ from pisces.config.fields import (
     Text,
     Unit,
 )
-from pisces.core.modulations import MODULATIONS, RML2016
+from pisces.config.sections.impairments import Impairments, Multipath
+from pisces.core.modulations import MODULATIONS, RML2016, Ask
+from pisces.core.pulses import Pulse
+from pisces.core.snr_label import SnrLabel
 
 GENERATED = "data/raw/synthetic"
 """The file that `synthesize` writes, without its ending."""
@@ -47,17 +50,6 @@ class Data(Section):
     """The first so many usable frames of each (modulation, SNR); null takes all."""
 
 
-class Multipath(Section):
-    """A Rician channel that is static over a frame."""
-
-    k_factor_db: Annotated[float, Field(ge=-20, le=60)]
-    """Power of the direct path over that of all scattered paths."""
-    paths: Annotated[int, Field(ge=1, le=64)]
-    """Number of scattered paths."""
-    delay_spread: Annotated[Positive, Unit("samples")]
-    """RMS delay spread of an exponential power delay profile."""
-
-
 class Synthesize(Section):
     """The file of generated frames, which is made only when `data.path` names it."""
 
@@ -65,21 +57,36 @@ class Synthesize(Section):
     """Layout, and ending, of the file: hdf5 as RML2018.01A with its 24 modulations, pkl as
     RML2016.10a with its 11."""
     snrs_db: SnrsDb
-    """SNRs that are generated."""
+    """Labels of the SNR that are generated."""
+    snr_label: SnrLabel
+    """What a label means. `power`: the SNR in dB over the whole band. `amplitude`: half of it, as
+    in RML2018.01A."""
     frames_per_cell: Frames
     """Frames of each (modulation, SNR)."""
     samples: Annotated[int, Field(ge=64, le=65536, multiple_of=8), Unit("samples a frame")]
     """Length of a frame: 1024 in RML2018.01A, 128 in RML2016.10a."""
     sps: Annotated[SamplesPerSymbol, Field(multiple_of=2)]
     """Even, for the half-symbol offset of OQPSK."""
+    pulse: Pulse
+    """Pulse of the linear modulations: root-raised cosine, or the one measured in RML2018.01A."""
     rolloff: tuple[float, float]
-    """Range (low, high) of the uniform root-raised-cosine roll-off; above 0, at most 1."""
+    """Range (low, high) of the uniform roll-off of the pulse rrc; above 0, at most 1."""
+    ask: Ask
+    """Levels of 4ASK and 8ASK: -3, -1, 1, 3 or 0, 1, 2, 3, as in RML2018.01A."""
+    apsk_rates: ApskRates
+    """Code rates of DVB-S2 and DVB-S2X that give the radii of the rings; of several, each frame
+    draws one."""
     carrier_offset_std: CarrierOffset
     """Standard deviation of the carrier offset."""
+    clock_offset_ppm: Annotated[float, Field(ge=0, le=1000), Unit("parts per million")]
+    """Standard deviation of the offset of the symbol clock from the clock of the samples."""
     gmsk_bt: Annotated[float, Field(gt=0.1, le=2)]
     """Bandwidth-time product of the Gaussian filter of GMSK and GFSK."""
     multipath: Multipath | None
     """Rician multipath; null for none."""
+    impairments: Impairments | None
+    """What else spoils frames; null for nothing. What is not named is left out. Of each range
+    (low, high) a frame draws one value."""
 
     @property
     def path(self) -> str:
