@@ -221,7 +221,8 @@ def test_tensors_are_spoilt_as_arrays_are(name):
     expected = spoil(*given)
     found = spoil(*(torch.from_numpy(one) for one in given))
     assert isinstance(found, torch.Tensor)
-    assert found.numpy() == pytest.approx(expected, abs=1e-9)
+    # torch numbers its frequencies and samples in single precision.
+    assert found.numpy() == pytest.approx(expected, abs=1e-6)
     assert all(np.array_equal(one, old) for one, old in zip(given, before, strict=True))
 
 

@@ -23,6 +23,7 @@ from pisces.inputs import INPUTS
 from pisces.inputs.settings import ViewName
 from pisces.models import BACKBONES, BASELINES, BRANCHES, CLDNN, SNR_HEADS
 from pisces.models.cldnn import Settings, check
+from pisces.sources.settings import EchoSettings, ImpairmentSettings, SynthesisSettings
 from pisces.training.augmentation import Augmentation
 from pisces.training.losses import SNR_LOSSES
 from pisces.training.schedules import OPTIMIZERS, SCHEDULES
@@ -373,6 +374,30 @@ def test_what_a_section_asks_for_only_with_another_is_free_without_it():
 def test_the_regression_head_goes_with_every_loss(loss):
     train = parse({"train.snr_head": "regression", "train.snr_loss": loss}).train
     assert (train.snr_head, train.snr_loss) == ("regression", loss)
+
+
+def test_impairments_may_be_named_one_by_one():
+    echo = {"amplitude": [0, 0.5], "delay": [0, 2]}
+    settings = parse({"synthesize.impairments": {"echo": echo, "lowpass": [0.2, 0.4]}}).synthesize
+    found = settings.to(SynthesisSettings).impairments
+    assert found == ImpairmentSettings(echo=EchoSettings((0, 0.5), (0, 2)), lowpass=(0.2, 0.4))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("apsk_rates.64APSK", ["2/3"], "64APSK has no code rate 2/3; known are 128/180, .* source"),
+        ("apsk_rates.64APSK", [], "64APSK has no code rate; name one or more of 128/180"),
+        ("apsk_rates", {"64APSK": ["4/5"]}, "name each of 16APSK, 32APSK, 64APSK, 128APSK once"),
+        ("impairments", {"lowpass": [0.4, 0.2]}, r"must be a range \[low, high\]; swap the two"),
+        ("impairments", {"lowpas": [0.2, 0.4]}, "unknown key .*did you mean lowpass"),
+        ("pulse", "rc", "'rrc' or 'rml2018'"),
+        ("ask", "ook", "'bipolar' or 'unipolar'"),
+        ("snr_label", "db", "'power' or 'amplitude'"),
+    ],
+)
+def test_a_world_that_cannot_be_is_refused(key, value, said):
+    assert re.search(said, message({f"synthesize.{key}": value}))
 
 
 def test_multipath_may_be_given():
