@@ -17,8 +17,6 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 OVERLAYS = sorted(set(NAMES) - {"default"})
 PARAMS = Path("params.yaml")
-
-
 GENERATED = ("default", "smoke", "benchmark", "ablation", "rml2016a", "twin", "physical")
 """Those whose frames are generated."""
 
