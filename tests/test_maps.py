@@ -149,6 +149,8 @@ def real_model(name: str, size: int) -> JointModel:
         ("resnet18", 96, "layer3", 6),
         ("resnet18", 128, "layer4", 4),
         ("resnet50", 8, "layer1", 2),  # nowhere are there four
+        ("small_cnn", 16, "layer2", 4),
+        ("small_cnn", 64, "layer4", 4),
         ("vit_b_16", 64, "encoder.layers.encoder_layer_11.ln_1", 4),
         ("vit_b_32", 64, "encoder.layers.encoder_layer_11.ln_1", 2),
         ("swin_tiny", 16, "features.1", 4),
@@ -213,6 +215,7 @@ def test_layers_without_a_map(kind, layer):
     ("model", "layer"),
     [
         ("resnet50", "layer4.2"),
+        ("small_cnn", "layer4"),
         ("vit_b_16", "encoder.layers.encoder_layer_11.ln_1"),
         ("swin_tiny", "features.7"),
     ],

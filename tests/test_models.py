@@ -87,6 +87,15 @@ def test_scores_of_both_heads(model, channels, size):
     assert (modulation.shape, snr.shape) == ((3, 5), (3, 7))
 
 
+@pytest.mark.parametrize("model", models.OWN_BACKBONES)
+@pytest.mark.parametrize(("channels", "size"), [(4, 16), (1, 254)])
+def test_scores_of_both_heads_of_small_models(model, channels, size):
+    images = random(3, channels, size, size).abs()
+    modulation, snr = build(channels=channels, size=size, model=model).eval()(images)
+    assert (modulation.shape, snr.shape) == ((3, 5), (3, 7))
+    assert modulation.std(0).min() > 0
+
+
 @pytest.mark.parametrize(
     ("model", "size", "patch", "instead"),
     [
@@ -184,7 +193,7 @@ def test_stem_has_the_variance_of_its_initialisation(model, variance):
     [
         (
             ("vgg", "plain", "standard"),
-            "model 'vgg' is unknown; there are resnet18, resnet34, .*swin_base",
+            "model 'vgg' is unknown; there are resnet18, resnet34, .*, small_cnn, pixel_set",
         ),
         (
             ("resnet18", "twig", "standard"),

@@ -2,13 +2,13 @@
 and SNR scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from pisces.models import backbones, pretrained
+from pisces.models import backbones, pixel_set, pretrained, small_cnn
 from pisces.models.backbones import BACKBONES
 from pisces.models.baselines import BASELINES
 from pisces.models.branches import BRANCHES
@@ -19,11 +19,18 @@ from pisces.models.joint import JointModel
 
 CLDNN = "cldnn"
 
+OWN_BACKBONES: dict[str, Callable[[int, int], tuple[nn.Module, int]]] = {
+    "small_cnn": small_cnn.build,
+    "pixel_set": pixel_set.build,
+}
+"""Image models that are none of torchvision's -> builder, from channels and side of the images to a
+backbone and the width of its features."""
+
 
 class Architecture(NamedTuple):
     """How a model is built for the shape of an input and the classes."""
 
-    model: str  # a key of BACKBONES or BASELINES, or CLDNN
+    model: str  # a key of BACKBONES, OWN_BACKBONES or BASELINES, or CLDNN
     branches: str  # a key of BRANCHES
     snr_head: str  # a key of SNR_HEADS
     cldnn: Settings | None = None  # of CLDNN
@@ -31,7 +38,9 @@ class Architecture(NamedTuple):
 
 def models_for(shape: Sequence[int]) -> tuple[str, ...]:
     """Models of inputs of a shape: of frames (2, samples) or images (channels, size, size)."""
-    return (CLDNN, *BASELINES) if len(shape) == 2 else tuple(BACKBONES)
+    if len(shape) == 2:
+        return (CLDNN, *BASELINES)
+    return (*BACKBONES, *OWN_BACKBONES)
 
 
 def build(
@@ -81,6 +90,8 @@ def _backbone(model: str, shape: Sequence[int]) -> tuple[nn.Module, int]:
     """Module inputs (n, *shape) -> features (n, width), and that width."""
     if len(shape) == 2:
         return BASELINES[model](shape[-1])
+    if model in OWN_BACKBONES:
+        return OWN_BACKBONES[model](shape[0], shape[-1])
     return backbones.build(model, shape[0], shape[-1])
 
 
@@ -109,6 +120,12 @@ def load_pretrained(model: nn.Module, architecture: Architecture, source: str) -
         source: `imagenet` or the path of a file; see `pretrained.load`.
 
     Raises:
-        ValueError: when the weights are not there, cannot be read or do not fit.
+        ValueError: when the weights are not there, cannot be read or do not fit, or torchvision
+            has no such model.
     """
+    if architecture.model not in BACKBONES:
+        raise ValueError(
+            f"train.pretrained = {source} is for torchvision's models, "
+            f"not for train.model = {architecture.model}; set it to none"
+        )
     pretrained.load(model.get_submodule("backbone"), architecture.model, source)

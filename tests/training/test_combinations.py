@@ -38,7 +38,7 @@ from tests.training.tiny import CPU, UNCHANGED, configure, make_trainer
 
 MODULATIONS, SNRS_DB, FRAMES = ("BPSK", "QPSK"), (-4, 0, 10), 6
 IMAGE_MODELS, IQ_MODELS = models_for((3, 32, 32)), models_for((2, 128))
-SMALLEST = dict.fromkeys(BACKBONES, 8) | {"vit_b_16": 16, "vit_b_32": 32, "vit_h_14": 14}
+SMALLEST = dict.fromkeys(IMAGE_MODELS, 8) | {"vit_b_16": 16, "vit_b_32": 32, "vit_h_14": 14}
 
 
 def is_allowed(_branches: str, head: str, loss: str, _weights: str) -> bool:
@@ -186,11 +186,12 @@ def test_all_that_is_ours_on_a_tiny_backbone(
     ("model", "combination"), list(zip(IMAGE_MODELS, COMBINATIONS, strict=False)), ids=str
 )
 def test_every_backbone(make_data, tmp_path, put_in_place, model, combination):
-    put_in_place(model, SHALLOW[model])
+    if model in SHALLOW:
+        put_in_place(model, SHALLOW[model])
     assert_trains_and_survives(make_data(SMALLEST[model]), tmp_path, model, *combination)
 
 
-@pytest.mark.parametrize("model", IMAGE_MODELS)
+@pytest.mark.parametrize("model", SHALLOW)
 def test_the_layers_of_a_shallow_backbone_are_those_of_the_whole_one(model):
     size = {"image_size": SMALLEST[model]} if BACKBONES[model].sized else {}
     with torch.device("meta"):

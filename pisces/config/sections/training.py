@@ -20,11 +20,15 @@ from pisces.config.fields import (
 )
 from pisces.inputs import INPUTS
 
+OWN_BACKBONES = ("small_cnn", "pixel_set")
+"""Models of constellations for which there are no weights of others."""
+
 MODELS = {
     "constellation": (
         *("resnet18", "resnet34", "resnet50"),
         *("vit_b_16", "vit_b_32", "vit_h_14"),
         *("swin_tiny", "swin_small", "swin_base"),
+        *OWN_BACKBONES,
     ),
     "iq": (
         *("cldnn", "mcldnn", "pet_cgdnn", "cgdnet", "ic_amcnet"),
@@ -77,6 +81,9 @@ class Augment(Section):
     gain_db: Annotated[float, Field(ge=0, le=60)]
     """Largest change of level, either way, of the frame over its RMS that a model of `train.input:
     iq` sees."""
+    symmetry: bool
+    """Whether a frame is turned by a random quarter turn and may be mirrored (Q -> -Q), which is
+    exact on pixels; single sidebands are not mirrored."""
     mixup_alpha: Annotated[float, Field(ge=0, le=10)]
     """Both parameters of the beta distribution of mixup; 0: no mixup."""
     mixup_probability: Probability
@@ -187,9 +194,10 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _weights_fit_model(self) -> Self:
-        if self.pretrained != "none" and self.model not in MODELS["constellation"]:
+        of_torchvision = set(MODELS["constellation"]) - set(OWN_BACKBONES)
+        if self.pretrained != "none" and self.model not in of_torchvision:
             raise ValueError(
-                f"pretrained = {self.pretrained} is for models of input = constellation, "
+                f"pretrained = {self.pretrained} is for models of torchvision, "
                 f"not for model = {self.model}; set it to none"
             )
         return self
