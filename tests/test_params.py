@@ -21,7 +21,7 @@ from pisces.core import yaml
 from pisces.core.modulations import CLASS_ORDERS, MODULATIONS
 from pisces.inputs import INPUTS
 from pisces.inputs.settings import ViewName
-from pisces.models import BACKBONES, BASELINES, BRANCHES, CLDNN, SNR_HEADS
+from pisces.models import BACKBONES, BASELINES, BRANCHES, CLDNN, OWN_BACKBONES, SNR_HEADS
 from pisces.models.cldnn import Settings, check
 from pisces.sources.settings import EchoSettings, ImpairmentSettings, SynthesisSettings
 from pisces.training.augmentation import Augmentation
@@ -313,6 +313,11 @@ CONTRADICTIONS = {
         "model = resnet18 .* input = iq; models of iq are cldnn, mcldnn,",
     ),
     "weights": (IQ, {"train.pretrained": "imagenet"}, "pretrained = imagenet .* set it to none"),
+    "no weights": (
+        {"train.model": "pixel_set"},
+        {"train.pretrained": "imagenet"},
+        "pretrained = imagenet .* not for model = pixel_set; set it to none",
+    ),
     "compile": (IQ, {"train.compile": True}, "compile = true .* set it to false"),
     "branches": (
         IQ | {"train.model": "mcldnn", "train.branches": "attention"},
@@ -421,7 +426,7 @@ def test_names_that_may_be_set_are_those_that_exist(field, registry):
 
 
 def test_models_that_may_be_set_are_those_that_exist():
-    assert sorted(MODELS["constellation"]) == sorted(BACKBONES)
+    assert sorted(MODELS["constellation"]) == sorted([*BACKBONES, *OWN_BACKBONES])
     assert sorted(MODELS["iq"]) == sorted([CLDNN, *BASELINES])
 
 
@@ -437,6 +442,7 @@ def test_settings_of_a_cldnn_are_those_of_the_model():
 
 def test_nothing_is_varied_by_default():
     assert not parse({}).augment.to(Augmentation).changes_frames
+    assert not parse({}).augment.symmetry
     fields = [field.name for field in dataclasses.fields(Augmentation)]
     assert fields == list(Augment.model_fields)
 

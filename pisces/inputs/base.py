@@ -198,6 +198,29 @@ class Input(Protocol):
         """
         ...
 
+    def turned(
+        self,
+        stored: torch.Tensor,  # noqa: ARG002
+        quarter_turns: torch.Tensor,  # noqa: ARG002
+        mirrored: torch.Tensor,  # noqa: ARG002
+    ) -> torch.Tensor:
+        """The stored form of the same frames, conjugated or not and then times j^quarter_turns.
+
+        An input that knows no such thing inherits the refusal.
+
+        Args:
+            stored: of n frames.
+            quarter_turns: int64 (n,), 0 to 3.
+            mirrored: bool (n,).
+
+        Returns:
+            Of the same shape and type.
+        """
+        raise ValueError(
+            f"augment.symmetry = true turns and mirrors frames, which train.input = {self.name} "
+            "cannot do; set it to false"
+        )
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Model inputs (n, *shape) of the stored form of frames."""
         ...

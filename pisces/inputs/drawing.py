@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from pisces.core.settings import from_json
-from pisces.inputs import binning
+from pisces.inputs import binning, views
 from pisces.inputs.base import (
     CONSTELLATIONS,
     FrameStore,
@@ -25,7 +25,7 @@ from pisces.inputs.base import (
     rows_of,
     to_device,
 )
-from pisces.inputs.pixels import mask_pixels
+from pisces.inputs.pixels import mask_pixels, symmetries
 from pisces.inputs.receiver.pulse import difference_of_pulses_db
 from pisces.inputs.rendering import bins_of, read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
@@ -162,6 +162,26 @@ class Drawing(Input):
             ValueError: as `binning.bin_frames`.
         """
         return binning.encode(frames, self.render)
+
+    def turned(
+        self, stored: torch.Tensor, quarter_turns: torch.Tensor, mirrored: torch.Tensor
+    ) -> torch.Tensor:
+        """Pixel numbers (n, points) of the frames turned; a view may be blind to it."""
+        moved = self._symmetries().to(stored.device)
+        element = mirrored.long() * 4 + quarter_turns  # (n,)
+        return moved[element[:, None], stored.long()].to(stored.dtype)
+
+    def _symmetries(self) -> torch.Tensor:
+        """New numbers of the pixels of all views, and of `OUTSIDE`, int64 (8, pixels + 1)."""
+        of_square = symmetries(self.render.size)
+        blocks = []
+        for number, view in enumerate(self.render.views):
+            unturned = of_square[:, :1].expand_as(of_square)
+            moved = of_square if views.VIEWS[view].turns else unturned
+            blocks.append(moved.flatten(0, 1) + number * self.render.size**2)
+
+        outside = torch.full((8, 1), self.pixels)
+        return torch.cat([*blocks, outside], 1)
 
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Images (n, channels, size, size) of pixel numbers (n, points)."""

@@ -1,4 +1,9 @@
-"""Lists of pixels: `pixels[offsets[i]:offsets[i + 1]]` are the pixels of the i-th frame."""
+"""Lists of pixels: `pixels[offsets[i]:offsets[i + 1]]` are the pixels of the i-th frame.
+
+And where pixels go when their frame is turned or mirrored.
+"""
+
+from functools import cache
 
 import numpy as np
 import torch
@@ -37,3 +42,25 @@ def mask_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -
     """
     masked = listed(pixels, offsets, counts.shape[1])
     return counts.clone().masked_fill_(masked.to(counts.device), 0)
+
+
+@cache
+def symmetries(size: int) -> torch.Tensor:
+    """Where the pixels of a square image go under its eight symmetries, int64 (2, 4, size * size).
+
+    `[mirrored, turns, pixel]` is the number of the pixel to which the points of `pixel` move when
+    they are mirrored at the I axis (Q -> -Q) or not, and then turned by so many times 90 degrees,
+    I towards Q.
+    """
+    # Twice the distance from the centre, whole numbers: odd, as the side is even.
+    from_centre = 2 * torch.arange(size) - (size - 1)
+    upwards, rightwards = torch.meshgrid(-from_centre, from_centre, indexing="ij")
+
+    moved = []
+    for start in (upwards, -upwards):
+        i, q = rightwards, start
+        for _ in range(4):
+            row, column = (size - 1 - q) // 2, (size - 1 + i) // 2
+            moved.append((row * size + column).flatten())
+            i, q = -q, i
+    return torch.stack(moved).view(2, 4, size * size)

@@ -34,6 +34,9 @@ class View(NamedTuple):
     samples: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
     """The same frames -> numbers of the samples that each point stands for, int64 (n, points,
     samples a point), or (points, samples a point) where they are those of every frame."""
+    turns: bool = True
+    """Whether a frame turned by 90 degrees has its points turned alike; else they stay where they
+    are. Of a conjugated frame every view has the conjugated points."""
 
 
 def points_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -124,7 +127,7 @@ VIEWS = {
     "raw": View(_raw_points, _raw_samples),
     "symbol": View(_symbol_points, _symbol_samples),
     "noise": View(_noise_points, _noise_samples),
-    "differential": View(_differential_points, _differential_samples),
+    "differential": View(_differential_points, _differential_samples, turns=False),
 }
 """Name, as in `render.views` -> how the view is made."""
 

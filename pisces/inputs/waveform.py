@@ -112,6 +112,18 @@ class Waveform(Input):
             )
         return normalise(frames)
 
+    def turned(
+        self, stored: torch.Tensor, quarter_turns: torch.Tensor, mirrored: torch.Tensor
+    ) -> torch.Tensor:
+        """Frames (n, 2, samples), conjugated where `mirrored`, times j^quarter_turns."""
+        i, q = stored.unbind(1)
+        q = torch.where(mirrored[:, None], -q, q)
+
+        # j^k from a table: a cosine of pi / 2 would not be 0.
+        powers = torch.tensor([[1, 0], [0, 1], [-1, 0], [0, -1]], device=stored.device)
+        real, imaginary = powers.to(stored.dtype)[quarter_turns, :, None].unbind(1)  # (n, 1)
+        return torch.stack([i * real - q * imaginary, i * imaginary + q * real], 1)
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Frames (n, 2, samples) as `normalise` gave them, which are the input already."""
         return stored

@@ -38,6 +38,8 @@ class Augmentation:
     gain_db: float = 0
     """Level, of a frame over its RMS as a model of raw IQ sees it, changes by up to so many dB
     either way; 0: none."""
+    symmetry: bool = False
+    """Random quarter turns and mirrors of what is stored of a frame: see `training.symmetry`."""
     mixup_alpha: float = 0
     """Each batch's share comes from Beta(alpha, alpha); 0: no mixup."""
     mixup_probability: float = 1
@@ -49,7 +51,9 @@ class Augmentation:
 
     @property
     def changes_frames(self) -> bool:
-        """Whether anything but mixup, which acts on what the model sees, is on."""
+        """Whether the IQ frames are varied: by anything but symmetry and mixup, which act on what
+        is stored of them and on what the model sees.
+        """
         turns = self.phase or self.carrier_offset_std
         return bool(turns or self.time_shift or self.noise_db or self.gain_db)
 

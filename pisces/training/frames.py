@@ -14,6 +14,7 @@ from pisces.models.cldnn import Settings
 from pisces.training import curriculum
 from pisces.training.augmentation import Augmentation, Augmented
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
+from pisces.training.symmetry import Symmetric
 
 
 class TrainingData(NamedTuple):
@@ -89,9 +90,11 @@ def frames_of_epoch(
         order = curriculum.balanced(order, config.snr_balance, rng)
     order = np.resize(order, index.shape)  # which repeats frames until there are enough
 
-    if not data.augmentation.changes_frames:
-        return StoredFrames(store, device), order
-    assert data.frames is not None, "augmentation needs the IQ frames"
-    snrs_db = np.array(store.snrs_db)[admitted].tolist()
-    varied = Augmented(store, data.frames, data.augmentation, seed, epoch, snrs_db, device)
-    return varied, order
+    loader: Loader = StoredFrames(store, device)
+    if data.augmentation.changes_frames:
+        assert data.frames is not None, "augmentation needs the IQ frames"
+        snrs_db = np.array(store.snrs_db)[admitted].tolist()
+        loader = Augmented(store, data.frames, data.augmentation, seed, epoch, snrs_db, device)
+    if data.augmentation.symmetry:
+        loader = Symmetric(loader, store, data.input, seed, epoch, device)
+    return loader, order

@@ -57,12 +57,14 @@ def test_every_schedule_and_weighting_resumes_exactly(
     ("varied", "settings"),
     [
         ({"phase": True, "noise_db": 20.0}, {}),
+        ({"symmetry": True}, {}),
         ({"mixup_alpha": 0.4}, {}),
         ({}, {"curriculum_epochs": 3}),
         ({}, {"branches": "attention", "snr_head": "bottleneck_64"}),
         (
             {
                 "phase": True,
+                "symmetry": True,
                 "noise_db": 20.0,
                 "time_shift": True,
                 "carrier_offset_std": 1e-3,
@@ -77,7 +79,7 @@ def test_every_schedule_and_weighting_resumes_exactly(
             },
         ),
     ],
-    ids=["frames", "mixup", "curriculum", "dropout", "all"],
+    ids=["frames", "symmetry", "mixup", "curriculum", "dropout", "all"],
 )
 def test_everything_random_resumes_exactly(received, tmp_path, varied, settings):
     training_data = received._replace(augmentation=Augmentation(**varied))
