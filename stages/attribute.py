@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pisces.attribution import compare
+from pisces.attribution import compare, shapley
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
@@ -29,11 +29,11 @@ def main() -> None:
     prober = trained.input.prober(DATA, "zero", seed)
     explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
 
-    chosen = compare.choose(settings, trained.input.spatial, seed)
+    is_summing = shapley.is_summing(trained.model)
+    chosen = compare.choose(settings, trained.input.spatial, seed, is_summing)
     names = [method.name for method in chosen]
     if left_out := [name for name in settings.methods if name not in names]:
-        why = "a model of raw IQ has no map of the constellation to read"
-        print(f"left out: {', '.join(left_out)}, for {why}")
+        print(f"left out: {', '.join(left_out)}, which cannot explain {trained.architecture.model}")
 
     parts = splitting.read_splits(SPLITS)
     index = splitting.first_of_each_cell(parts["test"], settings.frames_per_cell)

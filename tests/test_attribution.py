@@ -38,6 +38,7 @@ FORMULAS = AttributionSettings(
     rise_masks=64,
     rise_cells=4,
     rise_keep=0.5,
+    shapley_permutations=4,
     levels_percent=(1, 5, 10, 25, 50, 100),
     infidelity_samples=8,
     checked_frames=17,

@@ -8,7 +8,7 @@ import pytest
 
 ENTRY_POINTS = (
     "pisces.core.modulations:constellation",
-    "pisces.inputs.views:symbol",
+    "pisces.inputs.views:symbols_of",
     "pisces.inputs.drawing:Drawing",
     "pisces.evaluation.inference:predict_iq",
     "pisces.pis.masks:take",

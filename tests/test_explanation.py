@@ -43,6 +43,7 @@ SETTINGS = AttributionSettings(
     rise_masks=4,
     rise_cells=4,
     rise_keep=0.5,
+    shapley_permutations=4,
     levels_percent=(10, 50, 100),
     infidelity_samples=4,
     checked_frames=4,

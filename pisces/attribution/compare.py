@@ -48,13 +48,16 @@ class Explanation(NamedTuple):
         return arrays
 
 
-def choose(settings: AttributionSettings, spatial: bool, seed: int) -> tuple[Method, ...]:
+def choose(
+    settings: AttributionSettings, spatial: bool, seed: int, is_summing: bool = False
+) -> tuple[Method, ...]:
     """The methods that can explain a model, then the references (brightness and random).
 
     Args:
         settings: which methods, and how they are set up.
         spatial: whether layers of the model are maps of the image; Grad-CAM needs them.
         seed: `base.seed`, of methods that draw at random.
+        is_summing: whether the model sums over pixels; leave-one-out and Shapley values need it.
 
     Returns:
         Methods in the order of `settings.methods`, without those that cannot, and the references.
@@ -62,7 +65,7 @@ def choose(settings: AttributionSettings, spatial: bool, seed: int) -> tuple[Met
     Raises:
         ValueError: when none of `settings.methods` can.
     """
-    names = (*methods.applicable(settings.methods, spatial), *REFERENCES)
+    names = (*methods.applicable(settings.methods, spatial, is_summing), *REFERENCES)
     return tuple(methods.build(name, settings, seed) for name in names)
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from pisces.attribution import gradcam_layers, rise
 from pisces.attribution.head import Context, Head, frames_at_once
 from pisces.attribution.settings import AttributionSettings
+from pisces.attribution.shapley import LeaveOneOut, Shapley
 from pisces.core.seeding import generator
 from pisces.pis.regions import length_in_pixels
 
@@ -276,11 +277,15 @@ _METHODS: tuple[type[Method], ...] = (
     IntegratedGradients,
     Occlusion,
     Rise,
+    LeaveOneOut,
+    Shapley,
     Brightness,
     RandomBaseline,
 )
 METHODS = {method.name: method for method in _METHODS}
 """Name, as in `attribute.methods` -> class."""
+OF_SUMS = (LeaveOneOut.name, Shapley.name)
+"""Methods of models that sum over pixels."""
 
 
 def build(name: str, settings: AttributionSettings, seed: int) -> Method:
@@ -306,21 +311,25 @@ def build(name: str, settings: AttributionSettings, seed: int) -> Method:
     return METHODS[name].from_settings(settings, own_seed)
 
 
-def applicable(names: tuple[str, ...], spatial: bool) -> tuple[str, ...]:
+def applicable(names: tuple[str, ...], spatial: bool, is_summing: bool = False) -> tuple[str, ...]:
     """Those of the methods `names` that can explain a model.
 
     Args:
         names: as `attribute.methods`.
         spatial: whether layers of the model are maps of the image, as its input says.
+        is_summing: whether it sums over pixels; no layer of it is a map then.
 
     Raises:
         ValueError: when there is none.
     """
-    found = tuple(name for name in names if spatial or not METHODS[name].needs_map)
+    has_map = spatial and not is_summing
+    with_map = [name for name in names if has_map or not METHODS[name].needs_map]
+    found = tuple(name for name in with_map if is_summing or name not in OF_SUMS)
     if not found:
+        kind = "that sums over pixels" if is_summing else "of images" if spatial else "of raw IQ"
         raise ValueError(
-            f"attribute.methods = {list(names)} cannot explain a model of raw IQ, in which no "
-            "layer is a map of the constellation; add integrated_gradients, occlusion or rise"
+            f"attribute.methods = {list(names)} cannot explain a model {kind}; "
+            "add integrated_gradients, occlusion or rise"
         )
     return found
 

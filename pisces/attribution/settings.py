@@ -16,6 +16,7 @@ class AttributionSettings:
     rise_masks: int
     rise_cells: int  # along each side of a random mask
     rise_keep: float  # chance of a cell to stay
+    shapley_permutations: int  # random orders of the lit pixels
     levels_percent: tuple[float, ...]  # of deletion and insertion, in percent of the lit pixels
     infidelity_samples: int
     checked_frames: int  # of the sanity checks and the sensitivity

@@ -37,6 +37,8 @@ METHODS = marks(
         "integrated_gradients": "Integrated gradients",
         "occlusion": "Occlusion",
         "rise": "RISE",
+        "leave_one_out": "Leave-one-out",
+        "shapley": "Shapley values",
         "brightness": "Brightness (ranks PIS)",
         "pis": "PIS pattern",
         "random": "Random",

@@ -46,6 +46,8 @@ METHOD_COLOURS = {
     "integrated_gradients": "C1",
     "occlusion": "C2",
     "rise": "C3",
+    "leave_one_out": "C7",
+    "shapley": "C8",
     "brightness": "C4",
     "pis": "C5",
     "random": "C6",

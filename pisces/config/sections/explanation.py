@@ -24,7 +24,9 @@ from pisces.config.fields import (
 Rule = Literal["exact", "percentile"]
 MaskName = Literal["top", "bottom", "random"]
 Region = Literal["ring", "sector", "cluster", "window"]
-MethodName = Literal["grad_cam", "integrated_gradients", "occlusion", "rise"]
+MethodName = Literal[
+    "grad_cam", "integrated_gradients", "occlusion", "rise", "leave_one_out", "shapley"
+]
 
 
 class Evaluate(Section):
@@ -112,6 +114,8 @@ class Attribute(Section):
     """Along each side of a random mask of `rise`."""
     rise_keep: Fraction
     """Chance of a cell to stay."""
+    shapley_permutations: Annotated[Count, Unit("orders")]
+    """Random orders in which `shapley` lights the pixels."""
     levels_percent: Annotated[tuple[Percent, ...], Field(min_length=2), AfterValidator(increasing)]
     """Points of the deletion and insertion curves, in percent of the lit pixels of all views."""
     infidelity_samples: Count
