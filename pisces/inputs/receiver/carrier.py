@@ -100,7 +100,7 @@ def canonical_phase(points: torch.Tensor) -> torch.Tensor:
     """
     square = points * points
     fourth = (square * square).sum(1, keepdim=True)
-    phase = (fourth.angle() - math.pi) / 4
+    phase = (-fourth).angle() / 4  # odd: a conjugated frame gets the conjugated symbols
     return points * torch.polar(torch.ones_like(phase), -phase)
 
 
