@@ -12,8 +12,8 @@ from torch import nn
 
 OCTAVES = 4
 """Fourier features of I and Q have periods of 2, 1, 1/2, ... image sides, so many of them."""
-HARMONICS = 8
-"""Of the angle, the highest: constellations of up to so many rays have one of their own."""
+HARMONICS = (1, 2, 3, 4, 8, 12, 16, 20, 32)
+"""Of the angle: constellations of so many rays have one of their own."""
 HIDDEN, SUMMED = 64, 128
 """Widths of the network of places, and of what each view sums up."""
 FEATURES = 256
@@ -86,8 +86,8 @@ def place_features(size: int) -> torch.Tensor:
     radius, angle = torch.hypot(i, q), torch.atan2(q, i)
 
     half_periods = math.pi * 2.0 ** torch.arange(OCTAVES)
-    phases = torch.cat([i[:, None] * half_periods, q[:, None] * half_periods], 1)
-    turns = angle[:, None] * torch.arange(1, HARMONICS + 1)
+    phases = torch.cat([part[:, None] * half_periods for part in (i, q, radius)], 1)
+    turns = angle[:, None] * torch.tensor(HARMONICS)
     outside_centre = (radius * size / 2).clamp_max(1)[:, None]
 
     places = torch.stack([i, q, radius / math.sqrt(2)], 1)
