@@ -44,6 +44,8 @@ S2X_64 = "EN 302 307-2, 5.4: 16+16+16+16APSK"
 S2X_64_8 = "EN 302 307-2, 5.4: 8+16+20+20APSK"
 S2X_64_4 = "EN 302 307-2, 5.4: 4+12+20+28APSK"
 S2X_128 = "EN 302 307-2, 5.4: 128APSK"
+GNU_RADIO = "measured in frames made with GNU Radio, see docs/results/gnuradio.md"
+"""Of no standard: sizes, radii (to 1 %) and turns of the rings at 30 dB."""
 
 
 def _apsk16(outer: float, source: str) -> Rings:
@@ -95,10 +97,12 @@ RINGS: Mapping[str, Mapping[str, Rings]] = {
         "7/9": _apsk64((8, 16, 20, 20), (1, 2.2, 3.6, 5.2), S2X_64_8),
         "4/5": _apsk64((8, 16, 20, 20), (1, 2.2, 3.6, 5.2), S2X_64_8),
         "5/6": _apsk64((8, 16, 20, 20), (1, 2.2, 3.5, 5.0), S2X_64_8),
+        "gnuradio": _apsk64((4, 12, 20, 28), (1, 2.18, 3.58, 4.96), GNU_RADIO),
     },
     "128APSK": {
         "135/180": _apsk128(3.819, S2X_128),
         "140/180": _apsk128(3.733, S2X_128),
+        "gnuradio": Rings((16, 16, 32, 64), (1, 1.80, 2.79, 3.98), (0, 0, 0, 0), GNU_RADIO),
     },
 }
 """Modulation -> code rate -> rings."""
