@@ -29,7 +29,8 @@ def draw(part: str) -> dict[str, Figure]:
     if part == "data":
         from pisces.inputs import sheet  # here, for it loads torch, which takes seconds
 
-        return pictures.of_data(read_table("audit"), sheet.preview(DATA / "constellations"))
+        preview = sheet.preview(DATA / "constellations")
+        return pictures.of_data(read_table("audit"), read_table("audit_spectrum"), preview)
 
     tables = {name: read_table(name) for name in pictures.TABLES}
     arrays = {name: read_arrays(name) for name in pictures.ARRAYS}

@@ -6,20 +6,25 @@ from pisces.config.io import load_params
 from pisces.core import files
 from pisces.run import console, tracking
 from pisces.sources import sharding
+from pisces.sources.finding import Expected
 from pisces.sources.settings import Selection
 
 OUT, DETAILS = Path("data/split_hdf5"), Path("data/audit.json")
 METRICS, TABLE = Path("metrics/audit.json"), Path("plots/audit.csv")
+FINDINGS, SPECTRUM = Path("plots/audit_findings.csv"), Path("plots/audit_spectrum.csv")
 
 
 def main() -> None:
     params = load_params()
     source = Path(params.data.path)
     with tracking.stage("split_hdf5", params) as run:
-        audit = sharding.split(params.data.to(Selection), OUT)
+        expected = Expected(params.render.sps, params.render.carrier_offset_std)
+        audit = sharding.split(params.data.to(Selection), OUT, expected)
         files.write_json(METRICS, audit.headline)
         files.write_json(DETAILS, audit.details)
         files.write_csv(TABLE, audit.table)
+        files.write_csv(FINDINGS, audit.findings)
+        files.write_csv(SPECTRUM, audit.spectrum)
         run.dataset("source", sharding.fingerprint(source), source.name)
         run.metrics(audit.headline)
         run.artifact(DETAILS)

@@ -102,7 +102,7 @@ class TestClassOrder:
     def test_right_order_contradicts_nothing(self, gnuradio_features):
         assert class_order.check_class_order(
             "fixed", gnuradio_features, "x.h5"
-        ) == class_order.OrderFindings(len(class_order.RULES), {})
+        ) == class_order.OrderFindings(len(class_order.RULES), {}, "bipolar")
 
     def test_wrong_order_is_refused_and_the_right_one_named(self, gnuradio_features):
         with pytest.raises(
@@ -163,6 +163,35 @@ class TestClassOrder:
         assert class_order.check_class_order(
             "classes_txt", short, "x.h5"
         ) == class_order.OrderFindings(0, {})
+
+
+def unipolar(order: int) -> np.ndarray:
+    """Frames of ASK with the levels 0 to order - 1."""
+    carrier = (order - 1) / 2
+    rms = np.sqrt((order**2 - 1) / 12)  # of the levels about their mean
+    bipolar = clean(f"{order}ASK", 24)
+    turned = bipolar * np.exp(-0.5j * np.angle(np.sum(bipolar**2, axis=1, keepdims=True)))
+    return rms * turned + carrier + 1e-3 * noise(24)
+
+
+def test_ask_of_both_kinds_is_right_and_the_kind_is_named():
+    four, eight = (MODULATIONS.index(name) for name in ("4ASK", "8ASK"))
+    kinds = {
+        "unipolar": {four: unipolar(4), eight: unipolar(8)},
+        "bipolar": {four: clean("4ASK", 24), eight: clean("8ASK", 24)},
+        "mixed": {four: unipolar(4), eight: clean("8ASK", 24)},
+    }
+    for kind, frames in kinds.items():
+        measured = {column: class_order.features(iq) for column, iq in frames.items()}
+        found = class_order.check_classes(MODULATIONS, measured)
+        assert found == class_order.OrderFindings(2, {}, kind)
+
+
+def test_ask_with_half_a_carrier_is_contradicted():
+    column = MODULATIONS.index("4ASK")
+    measured = class_order.features(unipolar(4)) | {"carrier": 0.35}
+    (why,) = class_order.check_classes(MODULATIONS, {column: measured}).contradicted.values()
+    assert why == "carrier 0.35 not < 0.25 or > 0.45"
 
 
 def table_with_slope(slope: float, labels: list[int]) -> pd.DataFrame:

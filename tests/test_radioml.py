@@ -521,7 +521,8 @@ class TestGnuRadio:
             data(GNURADIO, modulations=chosen, snrs_db=(-10, 0, 6, 12, 18, 24, 30)),
             tmp_path / "out",
         )
-        assert found.details["class_order"] == {"checked": 20, "contradicted": {}}
+        order = {"checked": 20, "contradicted": {}, "ask": "bipolar"}
+        assert found.details["class_order"] == order
         assert found.headline["contradicted"] == 0
         assert found.headline["slope"] == pytest.approx(1, abs=0.05)
         assert found.headline["offset_db"] == pytest.approx(0, abs=0.2)

@@ -21,7 +21,10 @@ def test_audit():
         ],
         columns=["modulation", "snr_db", "measured_snr_db", "low_db", "high_db", "n"],
     )
-    measured, error = data.audit(table).axes
+    spectrum = pd.DataFrame(
+        {"rate": [-0.5, 0, 0.5], "power_db": [-3, 0, -3], "low_db": [-4, -1, -4], "high_db": -2}
+    )
+    measured, error, density = data.audit(table, spectrum).axes
     assert measured.get_ylabel() == "SNR from the out-of-band floor (dB)"
     assert labels(error) == ("SNR label (dB)", "Measured - label (dB)")
     assert line(measured, "Measured = label").tolist() == [[0, 0], [10, 10]]
@@ -32,12 +35,24 @@ def test_audit():
     ]
     assert measured.get_title().startswith("20 to 24 frames a cell")
 
+    assert labels(density) == (
+        "Frequency (symbol rates)",
+        "Power spectrum over the pass band (dB)",
+    )
+    assert line(density, "This file").tolist() == [[-0.5, -3], [0, 0], [0.5, -3]]
+    for name, half_rate_db in {"RRC 0.2": -3.01, "RRC 0.5": -3.01, "RML2018.01A": -9.0}.items():
+        rates, level_db = line(density, name).T
+        assert np.interp(0.5, rates, level_db) == pytest.approx(half_rate_db, abs=0.1)
+
 
 def test_audit_of_nothing():
     empty = pd.DataFrame(
         {name: [] for name in ("modulation", "snr_db", "measured_snr_db", "low_db", "high_db", "n")}
     )
-    assert data.audit(empty).axes[0].get_title().startswith("no frames")
+    nothing = pd.DataFrame({name: [] for name in ("rate", "power_db", "low_db", "high_db")})
+    measured, _, density = data.audit(empty, nothing).axes
+    assert measured.get_title().startswith("no frames")
+    assert "no clear frames" in density.get_title()
 
 
 def test_constellations_are_equal_in_both_axes_and_in_their_places():

@@ -1,6 +1,7 @@
 """Pictures of the data, seen before training: `audit` and `constellations`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pisces.core.modulations import FAMILIES
+from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.report.style import (
     CAPTION,
     FAMILY_MARKS,
+    PAGE,
+    PULSE_COLOURS,
     Style,
     band,
     caption,
@@ -22,15 +26,36 @@ USUAL_SNRS_DB = (-20, 30)
 """Where the axes of an audit without any frame end."""
 
 
-def audit(table: pd.DataFrame) -> Figure:
-    """Measured SNR over its label and, below, how far it is off; a curve a family.
+KNOWN_PULSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "RRC 0.2": partial(rrc_response, rolloff=0.2),
+    "RRC 0.5": partial(rrc_response, rolloff=0.5),
+    "RML2018.01A": rml2018_response,
+}
+"""Legend -> amplitude response of what a spectrum is compared with: see `PULSE_COLOURS`."""
+
+DASHES = ("--", "-.", ":")
+SPECTRUM_LIMITS_DB = (-45, 5)
+SPECTRUM_REACH = 1.0
+"""Symbol rates on either side."""
+
+
+def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
+    """Measured SNR over its label, how far it is off, and the spectrum of the signal.
 
     Args:
         table: plots/audit.csv, `modulation, snr_db, measured_snr_db, low_db, high_db, n`; a row a
             cell, perhaps none.
+        spectrum: plots/audit_spectrum.csv, `rate, power_db, low_db, high_db`; perhaps empty.
+
+    Returns:
+        SNR, a curve a family, on the left and the mean spectrum on the right.
     """
-    figure = Figure((5.5, 6))
-    measured, error = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    figure = Figure((PAGE, 5))
+    halves = figure.add_gridspec(1, 2, width_ratios=(1.15, 1))
+    rows = halves[0].subgridspec(2, 1, height_ratios=(3, 2))
+    measured = figure.add_subplot(rows[0])
+    error = figure.add_subplot(rows[1], sharex=measured)
+    measured.tick_params(labelbottom=False)
 
     snrs_db = table["snr_db"]
     ends = (snrs_db.min(), snrs_db.max()) if len(table) else USUAL_SNRS_DB
@@ -38,17 +63,44 @@ def audit(table: pd.DataFrame) -> Figure:
     error.plot(ends, (0, 0), ":", color="black", zorder=3)
 
     for family, members in FAMILIES.items():
-        rows = table[table["modulation"].isin(members)]
-        if len(rows):
-            _family_curve(measured, error, family, rows)
+        of_family = table[table["modulation"].isin(members)]
+        if len(of_family):
+            _family_curve(measured, error, family, of_family)
 
     measured.set(ylabel="SNR from the out-of-band floor (dB)")
     error.set(xlabel="SNR label (dB)", ylabel="Measured - label (dB)")
     counted = sizes(table["n"]).removeprefix("n = ") if len(table) else "no"
     bands = "bands: 16th to 84th percentile of the widest class"
-    measured.set_title(f"{counted} frames a cell; {bands}", fontsize=CAPTION)
-    measured.legend(frameon=False)
+    measured.set_title(f"{counted} frames a cell;\n{bands}", fontsize=CAPTION)
+    measured.legend(frameon=False, fontsize=CAPTION)
+
+    _spectrum(figure.add_subplot(halves[1]), spectrum)
     return figure
+
+
+def _spectrum(axes: Axes, spectrum: pd.DataFrame) -> None:
+    """The mean spectrum of a file beside those of known pulses."""
+    if len(spectrum):
+        rate = spectrum["rate"]
+        style: Style = {"color": PULSE_COLOURS["This file"]}
+        band(axes, rate, spectrum["low_db"], spectrum["high_db"], alpha=0.25, **style)
+        axes.plot(rate, spectrum["power_db"], lw=1.2, zorder=3, label="This file", **style)
+
+    rates = np.linspace(-SPECTRUM_REACH, SPECTRUM_REACH, 801)
+    for (name, response), dashes in zip(KNOWN_PULSES.items(), DASHES, strict=True):
+        with np.errstate(divide="ignore"):
+            level_db = 20 * np.log10(np.abs(response(rates)))
+        axes.plot(rates, level_db, ls=dashes, lw=1, color=PULSE_COLOURS[name], label=name)
+
+    axes.set(
+        xlabel="Frequency (symbol rates)",
+        ylabel="Power spectrum over the pass band (dB)",
+        xlim=(-SPECTRUM_REACH, SPECTRUM_REACH),
+        ylim=SPECTRUM_LIMITS_DB,
+    )
+    frames = "clear frames without a carrier" if len(spectrum) else "no clear frames"
+    axes.set_title(f"Mean of {frames}, noise taken off;\nband: 95 % interval", fontsize=CAPTION)
+    axes.legend(frameon=False, fontsize=CAPTION, loc="lower center")
 
 
 def _family_curve(measured: Axes, error: Axes, family: str, rows: pd.DataFrame) -> None:

@@ -23,14 +23,17 @@ Tables = Mapping[str, pd.DataFrame]
 Arrays = Mapping[str, np.ndarray]
 
 
-def of_data(audit: pd.DataFrame, sheet: tuple[Any, ...]) -> dict[str, Figure]:
+def of_data(
+    audit: pd.DataFrame, spectrum: pd.DataFrame, sheet: tuple[Any, ...]
+) -> dict[str, Figure]:
     """The pictures that are seen before training.
 
     Args:
         audit: plots/audit.csv.
+        spectrum: plots/audit_spectrum.csv.
         sheet: arguments of `data.constellations`.
     """
-    return {"audit": data.audit(audit), "constellations": data.constellations(*sheet)}
+    return {"audit": data.audit(audit, spectrum), "constellations": data.constellations(*sheet)}
 
 
 def of_results(tables: Tables, arrays: Mapping[str, Arrays]) -> dict[str, Figure]:

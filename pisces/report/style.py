@@ -66,6 +66,9 @@ ESTIMATOR_COLOURS = {
 }
 """Of the model and what it is compared with."""
 
+PULSE_COLOURS = {"This file": "C0", "RRC 0.2": "C1", "RRC 0.5": "C2", "RML2018.01A": "C4"}
+"""Of the spectrum of a file and of pulses it is compared with. RRC: root-raised cosine."""
+
 SCORE_COLOURS = {"f1": "C0", "precision": "C0", "recall": "C1"}
 """Of each modulation."""
 

@@ -18,6 +18,10 @@ from pisces.core.modulations import LINEAR
 from pisces.core.shards import Cell
 from pisces.sources.base import Source
 from pisces.sources.class_order import JUDGED_FROM_DB, MIN_SYMBOLS, OrderFindings
+from pisces.sources.finding import Expected, Finding, findings_table
+from pisces.sources.findings import findings, symbol_period
+from pisces.sources.signal_statistics import measure
+from pisces.sources.spectrum_findings import spectrum_table
 
 FRAMES_MEASURED = 64
 """Frames a cell behind its measured SNR: the median of 64 is within 0.2 dB from 0 dB up."""
@@ -32,11 +36,16 @@ class Audit:
     """What was found out about a file and its labels."""
 
     headline: dict[str, float]
-    """`slope`, `offset_db` and `contradicted`, each left out where it is unknown."""
+    """`slope`, `offset_db` and `contradicted`, each left out where it is unknown; `warnings`, how
+    many there are."""
     details: dict[str, Any]
     """Frames and cells of the file and of what was kept, and what was checked."""
     table: pd.DataFrame
     """See `snr_table`."""
+    findings: pd.DataFrame
+    """See `finding.findings_table`."""
+    spectrum: pd.DataFrame
+    """See `spectrum_findings.spectrum_table`."""
     warnings: list[str]
 
 
@@ -102,16 +111,33 @@ class Kept(NamedTuple):
     limit: int | None  # data.frames_per_cell
 
 
-def conclude(source: Source, kept: Kept, table: pd.DataFrame) -> Audit:
+class Signal(NamedTuple):
+    """What the frames show of their signal."""
+
+    findings: list[Finding]
+    spectrum: pd.DataFrame
+
+
+def examine(root: Path, expected: Expected) -> Signal:
+    """Findings about the signal of a directory of shards, against what the params assume."""
+    statistics = measure(root)
+    if statistics is None:
+        return Signal([], spectrum_table(None, None))
+    sps = symbol_period(statistics, expected)
+    return Signal(findings(statistics, expected), spectrum_table(statistics, sps))
+
+
+def conclude(source: Source, kept: Kept, table: pd.DataFrame, signal: Signal) -> Audit:
     """The audit of a file of which some frames were kept.
 
     Args:
         source: the file.
         kept: how many frames of each cell were written.
         table: the `snr_table` of what was written.
+        signal: what `examine` found in it.
 
     Returns:
-        Headline numbers, details, table and warnings.
+        Headline numbers, details, tables and warnings.
     """
     fit = fit_snr(table)
     headline: dict[str, float] = {}
@@ -126,7 +152,11 @@ def conclude(source: Source, kept: Kept, table: pd.DataFrame) -> Audit:
         details["class_order"] = source.order._asdict()
         if source.order.checked:
             headline["contradicted"] = len(source.order.contradicted)
-    return Audit(headline, details, table, _warnings(kept, source.order, fit))
+    warnings = _warnings(kept, source.order, fit)
+    warnings += [finding.warning for finding in signal.findings if finding.warning]
+    headline["warnings"] = len(warnings)
+    rows = findings_table(signal.findings)
+    return Audit(headline, details, table, rows, signal.spectrum, warnings)
 
 
 def _counts(frames_per_cell: list[int]) -> dict[str, int]:

@@ -14,19 +14,25 @@ from pisces.core.dsp import noise_power
 from pisces.core.modulations import CLASS_ORDERS, FAMILIES, MODULATIONS
 
 Features = Mapping[str, float]
-Rule = Mapping[str, tuple[float, float]]
-"""Feature -> range it must lie in."""
+Ranges = tuple[tuple[float, float], ...]
+Rule = Mapping[str, Ranges]
+"""Feature -> ranges of which it must lie in one."""
 
-REAL, COMPLEX = (0.7, np.inf), (0, 0.5)
-CONSTANT, RINGED, SPREAD = (0, 1.1), (1.08, 1.35), (1.32, np.inf)
+BIPOLAR, UNIPOLAR = (0, 0.25), (0.45, np.inf)
+"""`carrier` of ASK: with levels about zero, and with levels 0, 1, 2, ..., as in RML2018.01A."""
 
-PSK_OF_FOUR = {"c20": COMPLEX, "c40": (0.43, np.inf), "kurtosis": RINGED}
-PSK_OF_MORE = {"c20": COMPLEX, "c40": (0, 0.43), "kurtosis": RINGED}
-MANY_AMPLITUDES = {"c20": COMPLEX, "c40": (0, 0.55), "kurtosis": SPREAD}
+REAL, COMPLEX = ((0.7, np.inf),), ((0, 0.5),)
+CONSTANT, RINGED, SPREAD = ((0, 1.1),), ((1.08, 1.35),), ((1.32, np.inf),)
+FOURFOLD, NOT_FOURFOLD, HARDLY_FOURFOLD = ((0.43, np.inf),), ((0, 0.43),), ((0, 0.55),)
+
+PSK_OF_FOUR = {"c20": COMPLEX, "c40": FOURFOLD, "kurtosis": RINGED}
+PSK_OF_MORE = {"c20": COMPLEX, "c40": NOT_FOURFOLD, "kurtosis": RINGED}
+MANY_AMPLITUDES = {"c20": COMPLEX, "c40": HARDLY_FOURFOLD, "kurtosis": SPREAD}
 
 RULES_BY_GROUP: tuple[tuple[tuple[str, ...], Rule], ...] = (
-    (("OOK",), {"c20": REAL, "carrier": (0.3, np.inf)}),
-    (("4ASK", "8ASK", "BPSK"), {"c20": REAL, "carrier": (0, 0.25)}),
+    (("OOK",), {"c20": REAL, "carrier": ((0.3, np.inf),)}),
+    (("BPSK",), {"c20": REAL, "carrier": (BIPOLAR,)}),
+    (("4ASK", "8ASK"), {"c20": REAL, "carrier": (BIPOLAR, UNIPOLAR)}),
     (("QPSK", "OQPSK"), PSK_OF_FOUR),
     (("8PSK", "16PSK", "32PSK"), PSK_OF_MORE),
     ((*FAMILIES["APSK"], *FAMILIES["QAM"]), MANY_AMPLITUDES),
@@ -42,6 +48,7 @@ RULES: dict[str, Rule] = {
 
 Measured with GNU Radio at 8 samples a symbol and roll-off 0.35:
 - c20 is 1 for real constellations and at most 0.25 for complex ones.
+- carrier is 0.02 for bipolar ASK, 0.5 for OOK, 0.64 and 0.70 for unipolar 4ASK and 8ASK.
 - c40 is 0.7 for QPSK and OQPSK, 0.4 for 16QAM, 0.2 (its floor) for the rest.
 - kurtosis is 1.0 for FM and GMSK, 1.2 for PSK, 1.4 to 1.5 for APSK and QAM.
 
@@ -69,6 +76,8 @@ class OrderFindings(NamedTuple):
     """Classes that have a rule and frames to check it on."""
     contradicted: dict[str, str]
     """Class -> why its frames contradict its rule."""
+    ask: str = ""
+    """Levels of 4ASK and 8ASK: bipolar, unipolar, or mixed; empty where there are none."""
 
 
 def features(iq: np.ndarray) -> dict[str, float]:
@@ -124,19 +133,37 @@ def check_classes(classes: tuple[str, ...], measured: Mapping[int, Features]) ->
             continue
         checked += 1
         reasons = [
-            f"{feature} {found[feature]:.2f} not {_interval(low, high)}"
-            for feature, (low, high) in RULES[name].items()
-            if not low <= found[feature] <= high
+            f"{feature} {found[feature]:.2f} not {_listed(ranges)}"
+            for feature, ranges in RULES[name].items()
+            if not any(low <= found[feature] <= high for low, high in ranges)
         ]
         if reasons:
             contradicted[name] = ", ".join(reasons)
-    return OrderFindings(checked, contradicted)
+    return OrderFindings(checked, contradicted, _ask_levels(classes, measured))
+
+
+def _listed(ranges: Ranges) -> str:
+    return " or ".join(_interval(low, high) for low, high in ranges)
 
 
 def _interval(low: float, high: float) -> str:
     if high == np.inf:
         return f"> {low}"
     return f"< {high}" if low == 0 else f"{low}..{high}"
+
+
+def _ask_levels(classes: tuple[str, ...], measured: Mapping[int, Features]) -> str:
+    """As `OrderFindings.ask`."""
+    carriers = [
+        found["carrier"]
+        for column, found in measured.items()
+        if classes[column] in ("4ASK", "8ASK")
+    ]
+    if not carriers:
+        return ""
+    if max(carriers) <= BIPOLAR[1]:
+        return "bipolar"
+    return "unipolar" if min(carriers) >= UNIPOLAR[0] else "mixed"
 
 
 def check_class_order(

@@ -16,6 +16,7 @@ from pisces.core.shards import Cell
 from pisces.sources import audit, rml2016, rml2018
 from pisces.sources.audit import Audit, Kept
 from pisces.sources.base import Reader, Source, is_usable
+from pisces.sources.finding import NOTHING_EXPECTED, Expected
 from pisces.sources.settings import Selection
 
 READERS: dict[str, Reader] = {".pkl": rml2016.READER, ".hdf5": rml2018.READER}
@@ -27,7 +28,7 @@ def reader_of(path: Path) -> Reader:
     return READERS.get(path.suffix, rml2018.READER)
 
 
-def split(data: Selection, out: Path) -> Audit:
+def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> Audit:
     """Writes the selected frames of `data.path` as shards and audits them.
 
     A shard holds `iq` float32 (n, samples, 2) and `row` int64 (n,), its frames' rows in the source,
@@ -38,6 +39,7 @@ def split(data: Selection, out: Path) -> Audit:
     Args:
         data: which frames of which file.
         out: where the directory of shards appears, whole or not at all.
+        expected: what the params assume of the frames, for the audit.
 
     Returns:
         What was found out about the file and its labels.
@@ -55,7 +57,8 @@ def split(data: Selection, out: Path) -> Audit:
         with staged(out) as root:
             kept = _write_shards(source, selected, data.frames_per_cell, root)
             table = audit.snr_table(root)
-    return audit.conclude(source, kept, table)
+            signal = audit.examine(root, expected)
+    return audit.conclude(source, kept, table, signal)
 
 
 def selected_frames(data: Selection) -> dict[Cell, int]:
