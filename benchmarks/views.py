@@ -93,12 +93,13 @@ def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
         index = frames.every_frame()
         right = torch.zeros(3)
         for batch in batches(StoredFrames(frames, torch.device("cpu")), index, 256):
-            true_db = torch.tensor(frames.snrs_db)[batch.snr]
+            label_db = torch.tensor(frames.snrs_db)[batch.snr]
+            true_db = torch.tensor(frames.true_snrs_db)[batch.snr]
             inputs = trained.input.tensors(batch.stored)
             modulation, snr = inference.predict(trained.model, inputs, true_db)
             predicted_db = torch.tensor(trained.snrs_db)[snr.argmax(1)]
             modulation_right = modulation.argmax(1) == batch.modulation
-            snr_right = predicted_db == true_db
+            snr_right = predicted_db == label_db
             joint_right = modulation_right & snr_right
             right += torch.stack([modulation_right, snr_right, joint_right]).sum(1)
     accuracies = dict(

@@ -31,7 +31,8 @@ def main() -> None:
     for warning in audit.warnings:
         print(f"warning: {warning}")
     kept = audit.details["kept"]
-    print(f"wrote {kept['frames']} frames in {kept['cells']} shards to {OUT}")
+    labels = f"SNR labels: {audit.details['snr_label']}, {audit.details['snr_label_known_from']}"
+    print(f"wrote {kept['frames']} frames in {kept['cells']} shards to {OUT}; {labels}")
 
 
 if __name__ == "__main__":

@@ -136,6 +136,19 @@ def iq_shards(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def amplitude_shards(iq_shards, tmp_path_factory) -> Path:
+    """The frames of `iq_shards` under labels of the convention `amplitude`: half of their SNRs."""
+    root = tmp_path_factory.mktemp("amplitude") / "split_hdf5"
+    for cell in shards.cells(iq_shards):
+        source = cell.path(iq_shards)
+        halved = Cell(cell.modulation, cell.snr_db // 2)
+        arrays = {name: np.array(shards.array(source, name)) for name in ("iq", "row")}
+        meaning = halved._asdict() | {"snr_label": "amplitude"}
+        shards.save(halved.path(root), arrays, shards.attributes(source) | meaning)
+    return root
+
+
+@pytest.fixture(scope="session")
 def iq_data(iq_shards) -> IqStore:
     return IqStore(iq_shards)
 

@@ -204,7 +204,7 @@ def test_fit_recovers_slope_and_offset_over_the_fitted_labels_only():
     table = table_with_slope(1, [-10, 0, 30])
     outside = pd.DataFrame({"snr_db": [-20, -18], "measured_snr_db": [40.0, np.nan]})
     fit = audit.fit_snr(pd.concat([table, outside]))
-    assert (fit.slope, fit.offset_db, fit.tolerance, fit.slope_is_one) == pytest.approx(
+    assert (fit.slope, fit.offset_db, fit.tolerance, fit.agrees) == pytest.approx(
         (1, 3, 2 / 40, True)
     )
 
@@ -214,7 +214,7 @@ def test_fit_recovers_slope_and_offset_over_the_fitted_labels_only():
     [(1.04, [-10, 30], True), (1.06, [-10, 30], False), (1.06, [20, 30], True)],
 )
 def test_slope_may_be_off_by_one_step_of_the_labels_over_their_range(slope, labels, verdict):
-    assert audit.fit_snr(table_with_slope(slope, labels)).slope_is_one is verdict
+    assert audit.fit_snr(table_with_slope(slope, labels)).agrees is verdict
 
 
 def test_no_fit_without_two_labels():
@@ -257,5 +257,9 @@ def test_labels_that_scaled_the_amplitude_show_a_slope_of_two(tmp_path):
     )
     found = sharding.split(data, tmp_path / "out")
     assert found.headline["slope"] == pytest.approx(2, abs=0.05)
-    assert found.details["slope_is_one"] is False
-    assert any("rises by 2.0" in warning for warning in found.warnings)
+    assert found.headline["offset_db"] == pytest.approx(0, abs=0.2)
+    assert found.details["snr_label"] == "amplitude"
+    assert found.details["snr_label_known_from"] == "measured"
+    assert found.details["slope_agrees"] is True
+    assert not any("rises by" in warning for warning in found.warnings)
+    assert set(found.table["snr_label"]) == {"amplitude"}

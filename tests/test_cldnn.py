@@ -326,7 +326,7 @@ def test_labels_are_required():
         lambda: model(frames()),
         lambda: model.learn(frames(), frames(2), frames(3), snr_db=SNR_DB),
     ):
-        with pytest.raises(ValueError, match="needs the SNR labels of its frames; give snr_db"):
+        with pytest.raises(ValueError, match="needs the true SNRs of its frames; give snr_db"):
             call()
 
 

@@ -67,6 +67,7 @@ def test_keys_types_and_shapes(trained, data, shuffled):
         "modulations": (3,),
         "snrs_db": (3,),
         "frame": (60, 3),
+        "snr_label": (),
         "snr_source": (),
         "note": (),
     }

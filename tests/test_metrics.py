@@ -57,6 +57,18 @@ def test_f1_by_hand():
     assert scores["frames"].tolist() == [3, 2, 1, 0]
 
 
+def test_errors_and_bands_are_those_of_the_true_snr():
+    """Labels -4 and 5 are -8 and 10 dB where the label is half of the SNR."""
+    predictions = predictions_of(["QPSK"] * 3, ["QPSK"] * 3, [-4, -4, 5], [-4, -1, 5])
+    power = metrics.summary(predictions)
+    assert power["snr"]["mae_db"] == pytest.approx(3 / 3)
+    assert power["band"] == {"middle": 2 / 3}
+
+    amplitude = metrics.summary(predictions | {"snr_label": np.array("amplitude")})
+    assert amplitude["snr"]["mae_db"] == pytest.approx(6 / 3)
+    assert amplitude["band"] == {"low": 1 / 2, "high": 1}
+
+
 def test_summary_by_hand():
     predictions = predictions_of(
         list("aaabbc"), list("aabbcc"), [0, 0, 2, 2, 4, 4], [0, 2, 2, -20, 4, 4]

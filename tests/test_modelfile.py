@@ -217,6 +217,7 @@ OTHER = {
     [
         ("modulations", {"modulations": ("4ASK", "16QAM", "QPSK")}),
         ("SNRs in dB", {"snrs_db": (-10, 0, 18)}),
+        ("SNR labels of the convention", {"snr_label": "amplitude"}),
         *(
             (
                 f"render.{key}",
@@ -232,6 +233,16 @@ def test_other_classes_or_render_settings_are_refused(trained, data, what, chang
         match=rf"the model knows {what} .* but .*constellations has .*dvc repro train",
     ):
         check_fits(trained._replace(**change), data)
+
+
+def test_a_card_keeps_what_the_labels_mean_and_an_old_one_means_power(trained, tmp_path):
+    modelfile.save(tmp_path, trained._replace(snr_label="amplitude"))
+    assert modelfile.load(tmp_path).snr_label == "amplitude"
+
+    card = json.loads((tmp_path / CARD).read_text())
+    del card["snr_label"]
+    (tmp_path / CARD).write_text(json.dumps(card))
+    assert modelfile.load(tmp_path).snr_label == "power"
 
 
 def test_every_render_setting_is_compared():

@@ -526,7 +526,7 @@ class TestGnuRadio:
         assert found.headline["contradicted"] == 0
         assert found.headline["slope"] == pytest.approx(1, abs=0.05)
         assert found.headline["offset_db"] == pytest.approx(0, abs=0.2)
-        assert found.details["slope_is_one"] is True
+        assert found.details["slope_agrees"] is True
         assert not found.warnings
 
     def test_some_snrs_of_many_are_the_right_rows(self, tmp_path):

@@ -146,13 +146,22 @@ def test_snr_estimate_shows_the_estimates_and_how_far_they_are_off():
         assert set(ends) >= {*(rows["low_db"] - offset), *(rows["high_db"] - offset)}
     assert (labels(estimate)[1], *labels(error)) == (
         "Estimated SNR (dB)",
-        "SNR label (dB)",
-        "Estimate minus label (dB)",
+        "SNR (dB)",
+        "Estimate minus true SNR (dB)",
     )
     assert (
         figure.get_suptitle()
         == "Estimate: the estimated noise fraction; n = 5 to 7 frames per label"
     )
+
+
+def test_estimates_are_compared_with_the_true_snr_of_labels_of_half_of_it():
+    rows = pd.DataFrame({"snr_db": [-10, 0, 20], "frames": 7, "mean_db": [-18.0, 0.5, 37.0]})
+    rows = rows.assign(std_db=1.0, low_db=rows["mean_db"] - 1, high_db=rows["mean_db"] + 2)
+    estimate, error = accuracy.snr_estimate(rows, "", "amplitude").axes
+    assert line(estimate, "Perfect").tolist() == [[-10, -20], [0, 0], [20, 40]]
+    assert error.get_lines()[0].get_xydata().tolist() == [[-10, 2], [0, 0.5], [20, -3]]
+    assert error.get_xlabel() == "SNR label (true SNR in dB = 2 x label)"
 
 
 @pytest.fixture

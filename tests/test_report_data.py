@@ -20,14 +20,14 @@ def test_audit():
             ("16QAM", 0, 0.1, 0, 1, 24),
         ],
         columns=["modulation", "snr_db", "measured_snr_db", "low_db", "high_db", "n"],
-    )
+    ).assign(snr_label="power")
     spectrum = pd.DataFrame(
         {"rate": [-0.5, 0, 0.5], "power_db": [-3, 0, -3], "low_db": [-4, -1, -4], "high_db": -2}
     )
     measured, error, density = data.audit(table, spectrum).axes
     assert measured.get_ylabel() == "SNR from the out-of-band floor (dB)"
-    assert labels(error) == ("SNR label (dB)", "Measured - label (dB)")
-    assert line(measured, "Measured = label").tolist() == [[0, 0], [10, 10]]
+    assert labels(error) == ("SNR (dB)", "Measured - true SNR (dB)")
+    assert line(measured, "Measured = true SNR").tolist() == [[0, 0], [10, 10]]
     assert line(measured, "PSK").tolist() == [[0, 1], [10, 21]]
     assert line(measured, "QAM").tolist() == [[0, 0.1]]
     assert [[0, 1], [10, 11]] in [
@@ -43,12 +43,18 @@ def test_audit():
     for name, half_rate_db in {"RRC 0.2": -3.01, "RRC 0.5": -3.01, "RML2018.01A": -9.0}.items():
         rates, level_db = line(density, name).T
         assert np.interp(0.5, rates, level_db) == pytest.approx(half_rate_db, abs=0.1)
+    measured, error, _ = data.audit(table.assign(snr_label="amplitude"), spectrum).axes
+    assert error.get_xlabel() == "SNR label (true SNR in dB = 2 x label)"
+    assert line(measured, "Measured = true SNR").tolist() == [[0, 0], [10, 20]]
+    assert [[0, 1], [10, 1]] in [
+        np.column_stack(one.get_data()).tolist() for one in error.get_lines()
+    ]
 
 
 def test_audit_of_nothing():
     empty = pd.DataFrame(
         {name: [] for name in ("modulation", "snr_db", "measured_snr_db", "low_db", "high_db", "n")}
-    )
+    ).assign(snr_label="power")
     nothing = pd.DataFrame({name: [] for name in ("rate", "power_db", "low_db", "high_db")})
     measured, _, density = data.audit(empty, nothing).axes
     assert measured.get_title().startswith("no frames")

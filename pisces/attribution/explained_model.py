@@ -73,7 +73,7 @@ class ExplainedModel:
 
     def snr_db(self, index: np.ndarray) -> torch.Tensor:
         """True SNR in dB, float32 (n,), of the frames of `index` (n, 3)."""
-        classes = torch.tensor(self.data.snrs_db, dtype=torch.float32, device=self.device)
+        classes = torch.tensor(self.data.true_snrs_db, dtype=torch.float32, device=self.device)
         return classes[index[:, 1]]
 
     def condition(self, snr_db: torch.Tensor) -> Context:

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from pisces.core.modulations import NAMES
+from pisces.core.snr_label import SnrLabel, convention_in
 
 
 class Cell(NamedTuple):
@@ -131,6 +132,29 @@ def attributes(path: Path) -> dict[str, Any]:
     with _open(path) as file:
         stored = dict(file.attrs)
     return {name: _plain(value) for name, value in stored.items()}
+
+
+def set_attributes(root: Path, attributes: Mapping[str, Any]) -> None:
+    """Adds attributes to every shard of a directory, or gives them other values."""
+    for cell in cells(root):
+        with h5py.File(cell.path(root), "r+", libver="latest") as file:
+            file.attrs.update(attributes)
+
+
+def snr_label(root: Path) -> SnrLabel:
+    """What the SNR labels of a directory of shards mean, from any shard.
+
+    Shards that do not say it, which were made before they did, count as `power`.
+
+    Raises:
+        FileNotFoundError: when there are no shards.
+        ValueError: when the attribute names no convention.
+    """
+    path = cells(root)[0].path(root)
+    try:
+        return convention_in(attributes(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _plain(value: Any) -> Any:

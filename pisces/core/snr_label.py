@@ -5,7 +5,8 @@ power ratio would take 10^(-label / 20); the floors of RML2018.01A show the same
 is then twice the label. All SNRs here are over the whole band.
 """
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -18,6 +19,7 @@ SnrLabel = Literal["power", "amplitude"]
 DB_PER_LABEL: dict[SnrLabel, int] = {"power": 1, "amplitude": 2}
 
 Number = TypeVar("Number", int, float, np.ndarray, "torch.Tensor")
+Real = TypeVar("Real", float, np.ndarray)
 
 
 def true_snr_db(label: Number, convention: SnrLabel) -> Number:
@@ -29,6 +31,27 @@ def true_snr_db(label: Number, convention: SnrLabel) -> Number:
     return label * DB_PER_LABEL[convention]
 
 
-def label_of(snr_db: np.ndarray, convention: SnrLabel) -> np.ndarray:
+def label_of(snr_db: Real, convention: SnrLabel) -> Real:
     """The label, not rounded, of an SNR in dB over the whole band."""
     return snr_db / DB_PER_LABEL[convention]
+
+
+def convention_in(stored: Mapping[str, Any]) -> SnrLabel:
+    """The convention that is stored as `snr_label`, with shards or with predictions.
+
+    What was stored without one has labels of the convention `power`.
+
+    Raises:
+        ValueError: when it names no convention.
+
+    >>> convention_in({"snr_label": "amplitude"})
+    'amplitude'
+    """
+    name = str(stored.get("snr_label", "power"))
+    for convention in get_args(SnrLabel):
+        if convention == name:
+            return convention
+    raise ValueError(
+        f"snr_label = {name!r} is no convention of SNR labels; it is one of "
+        f"{', '.join(get_args(SnrLabel))}; make the data again with dvc repro --force split_hdf5"
+    )

@@ -56,7 +56,7 @@ def predict(
     Args:
         model: as `models.build` makes it.
         inputs: (n, ...), images or frames, whichever the model takes.
-        snr_db: (n,), labels, which only a model conditioned on the true SNR takes.
+        snr_db: (n,), true SNRs in dB, which only a model conditioned on them takes.
 
     Returns:
         Modulation logits (n, modulations) and SNR scores (n, SNRs).
@@ -108,14 +108,15 @@ def predict_frames(
         - `snr_true_db`, `snr_pred_db`: labels, int64 (n,).
         - `modulation_prob`, `snr_prob`: float32 (n, classes), whose columns `modulations` and
           `snrs_db` name.
-        - `snr_estimate_db`: float32 (n,), and `snr_source`, what it comes from: the noise fraction
-          where the model estimates one, else the mean under `snr_prob`.
+        - `snr_label`: what the labels mean, see `core.snr_label`.
+        - `snr_estimate_db`: float32 (n,), true SNR in dB, and `snr_source`, what it comes from: the
+          noise fraction where the model estimates one, else the mean under `snr_prob`.
         - `frame`: the index itself.
         - `note`: what a caption must mention, `BYPASSED` or empty.
     """
     where = device()
     model = trained.model.to(where).to(memory_format=torch.channels_last)
-    classes_db = torch.tensor(data.snrs_db, dtype=torch.float32, device=where)
+    classes_db = torch.tensor(data.true_snrs_db, dtype=torch.float32, device=where)
 
     steps = batches(StoredFrames(data, where), index, BATCH)
     total = math.ceil(len(index) / BATCH)
@@ -137,6 +138,7 @@ def predict_frames(
         "snr_estimate_db": estimate_db,
         "modulations": modulations,
         "snrs_db": snrs_db,
+        "snr_label": np.array(data.snr_label),
         "frame": index,
         "snr_source": np.array(snr_source(trained)),
         "note": np.array(BYPASSED if trained.model.bypass else ""),

@@ -1,7 +1,8 @@
 """Accuracies, F1 and intervals of predictions from anywhere: NumPy arrays in, plain numbers out.
 
 `predictions` holds `modulation_true`, `modulation_pred` (names), `snr_true_db` and `snr_pred_db`
-(labels), each (n,), as `inference.predict_frames` makes them.
+(labels), each (n,), and what the labels mean as `snr_label`, as `inference.predict_frames` makes
+them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
 from pisces.core import stats
+from pisces.core.snr_label import convention_in, true_snr_db
 from pisces.core.tasks import TASKS
 
 BANDS_DB = {"low": (-14, -6), "middle": (-4, 6), "high": (10, np.inf)}
-"""Inclusive ranges of SNR labels."""
+"""Inclusive ranges of the true SNR."""
 
 Predictions = Mapping[str, np.ndarray]
 
@@ -48,7 +50,8 @@ def summary(predictions: Predictions) -> dict[str, Any]:
 
     Returns:
         Task -> `accuracy`. Both classes have `macro_f1`, and `snr` has `mae_db`, the mean absolute
-        error in dB. `band` -> joint accuracy in each of `BANDS_DB` that holds a frame.
+        error of the predicted true SNR in dB. `band` -> joint accuracy in each of `BANDS_DB` that
+        holds a frame.
     """
     right = correct(predictions)
     snr_true, snr_pred = predictions["snr_true_db"], predictions["snr_pred_db"]
@@ -57,11 +60,14 @@ def summary(predictions: Predictions) -> dict[str, Any]:
     result: dict[str, Any] = {task: accuracy(right[task]) for task in TASKS}
     result["modulation"]["macro_f1"] = _macro_f1(*modulations)
     result["snr"]["macro_f1"] = _macro_f1(snr_true, snr_pred)
-    result["snr"]["mae_db"] = float(np.mean(np.abs(snr_pred - snr_true)))
+    snr_label = convention_in(predictions)
+    error_db = true_snr_db(np.abs(snr_pred - snr_true), snr_label)
+    result["snr"]["mae_db"] = float(np.mean(error_db))
 
     result["band"] = {}
+    true_db = true_snr_db(snr_true, snr_label)
     for band, (low, high) in BANDS_DB.items():
-        inside = (snr_true >= low) & (snr_true <= high)
+        inside = (true_db >= low) & (true_db <= high)
         if inside.any():
             result["band"][band] = float(right["joint"][inside].mean())
     return result
@@ -139,8 +145,8 @@ def confusion(predictions: Predictions) -> dict[str, pd.DataFrame]:
 def snr_estimates(predictions: Predictions) -> pd.DataFrame:
     """A row an SNR label: how the estimates `snr_estimate_db` (n,) of its frames spread.
 
-    Columns: `snr_db`, `frames`, `mean_db`, `std_db`, and `low_db` and `high_db`, the 16th and 84th
-    percentiles.
+    Columns: `snr_db` (the label), `frames`, and of the estimates, which are true SNRs, `mean_db`,
+    `std_db`, and `low_db` and `high_db`, the 16th and 84th percentiles.
     """
     true_db, estimates_db = predictions["snr_true_db"], predictions["snr_estimate_db"]
     rows = []

@@ -17,6 +17,7 @@ import torch
 
 from pisces.core import shards
 from pisces.core.shards import Cell
+from pisces.core.snr_label import true_snr_db
 from pisces.inputs.settings import DrawSettings
 
 CONSTELLATIONS, IQ_SHARDS = "constellations", "split_hdf5"
@@ -29,7 +30,13 @@ class FrameStore(ABC):
     def __init__(self, root: Path):
         self.root = root
         self.modulations, self.snrs_db = shards.grid(root)
+        self.snr_label = shards.snr_label(root)
         self._rows = self._every_cell("row")
+
+    @property
+    def true_snrs_db(self) -> tuple[int, ...]:
+        """The SNRs in dB that the labels `snrs_db` stand for."""
+        return tuple(true_snr_db(label, self.snr_label) for label in self.snrs_db)
 
     def _every_cell(self, dataset: str) -> list[list[np.ndarray]]:
         """Memory maps of a dataset, [modulation][SNR]."""

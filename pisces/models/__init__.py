@@ -103,7 +103,7 @@ def predict(
     Args:
         model: as `build` makes it, or any module that maps inputs to the same pair.
         inputs: (n, ...), images or frames.
-        snr_db: labels (n,), which only a model conditioned on the true SNR is given.
+        snr_db: true SNRs in dB (n,), which only a model conditioned on them is given.
 
     Returns:
         Modulation logits (n, modulations) and SNR scores (n, SNRs).

@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     channels: int = 32  # of the denoiser
     denoiser_dropout: float = 0.0
     soft_blend: bool = False  # the denoiser leaves frames above 10 dB alone
-    condition: str = "blind"  # eta is estimated (blind) or that of the SNR label (known)
+    condition: str = "blind"  # eta is estimated (blind) or that of the true SNR (known)
 
 
 class Outputs(NamedTuple):
@@ -138,7 +138,7 @@ class Cldnn(Classifier):
 
         Args:
             frames: float32 (n, 2, samples).
-            snr_db: labels (n,), which only the condition `known` takes.
+            snr_db: true SNRs in dB (n,), which only the condition `known` takes.
         """
         condition = self._condition(frames, snr_db)
         denoised = self._denoise(frames, condition)
@@ -157,16 +157,16 @@ class Cldnn(Classifier):
     ) -> Outputs:
         """All outputs that are trained on.
 
-        Each of the three inputs is conditioned on an eta of its own, from its labels or estimated.
+        Each of the three inputs is conditioned on an eta of its own, from its SNR or estimated.
         The estimate then gets no gradient: only its own loss trains it. Mixed frames take the
-        labels of the frames in whose place they stand.
+        SNRs of the frames in whose place they stand.
 
         Args:
             classified: (n, 2, samples), what is classified: `frames`, mixed up or as they are.
             frames: (n, 2, samples), of which eta and the denoised frames are returned.
             degraded: `frames` with more noise, of which the denoised frames are returned.
-            snr_db: labels (n,) of `frames`, for the condition `known`.
-            degraded_snr_db: labels (n,) of `degraded`, for the condition `known`.
+            snr_db: true SNRs in dB (n,) of `frames`, for the condition `known`.
+            degraded_snr_db: true SNRs in dB (n,) of `degraded`, for the condition `known`.
             gradient: scale of the classifier's gradient into the denoiser; it changes no value.
             raw_gain: (n,), factors on the raw path.
 
@@ -226,7 +226,7 @@ class Cldnn(Classifier):
             return None if self.noise is None else self.noise(frames)
         if snr_db is None:
             raise ValueError(
-                "a model with condition 'known' needs the SNR labels of its frames; "
+                "a model with condition 'known' needs the true SNRs of its frames; "
                 "give snr_db or train with condition 'blind'"
             )
         return eta(snr_db)

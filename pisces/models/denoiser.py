@@ -74,7 +74,7 @@ class NoiseFraction(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, energy: torch.Tensor, eta: torch.Tensor) -> None:
-        """Sets the line to the least squares fit of labels `eta` (n,) on `energy` (n,).
+        """Sets the line to the least squares fit of true `eta` (n,) on `energy` (n,).
 
         `energy` is that of `difference_energy`. The slope stays positive.
         """

@@ -13,6 +13,7 @@ import torchvision
 from pisces import models
 from pisces.core.files import read_json, sha256, staged, write_json
 from pisces.core.settings import from_json
+from pisces.core.snr_label import SnrLabel
 from pisces.core.version import VERSION
 from pisces.inputs import INPUTS, kind_of
 from pisces.inputs.base import FrameStore, Input
@@ -32,6 +33,7 @@ class TrainedModel(NamedTuple):
     input: Input
     modulations: tuple[str, ...]
     snrs_db: tuple[int, ...]
+    snr_label: SnrLabel = "power"  # what `snrs_db`, which are labels, mean
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class _Card:
     snrs_db: tuple[int, ...]
     input: dict[str, Any]
     weights_sha256: str
+    snr_label: SnrLabel = "power"  # which cards made before it existed do not name
 
 
 def save(folder: Path, trained: TrainedModel) -> None:
@@ -102,6 +105,7 @@ def check_fits(trained: TrainedModel, store: FrameStore) -> None:
     pairs: dict[str, tuple[Any, Any]] = {
         "modulations": (trained.modulations, store.modulations),
         "SNRs in dB": (trained.snrs_db, store.snrs_db),
+        "SNR labels of the convention": (trained.snr_label, store.snr_label),
     }
     for name, required in trained.input.requirements.items():
         pairs[name] = (required, store.properties.get(name))
@@ -128,6 +132,7 @@ def _card(trained: TrainedModel, weights_sha256: str) -> dict[str, Any]:
         "cldnn": cldnn and cldnn._asdict(),
         "modulations": trained.modulations,
         "snrs_db": trained.snrs_db,
+        "snr_label": trained.snr_label,
         "input": trained.input.card(),
         "weights_sha256": weights_sha256,
         "versions": versions,
@@ -167,7 +172,8 @@ def _from_card(card: _Card) -> TrainedModel:
         model = models.build(architecture, seen.shape, len(card.modulations), card.snrs_db)
     except RuntimeError as error:
         raise ValueError(f"no {card.model} can be built from it: {error}") from None
-    return TrainedModel(model.eval(), architecture, seen, card.modulations, card.snrs_db)
+    classes = card.modulations, card.snrs_db
+    return TrainedModel(model.eval(), architecture, seen, *classes, card.snr_label)
 
 
 def _excerpt(message: str) -> str:

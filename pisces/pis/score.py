@@ -173,7 +173,7 @@ def measure(
     >>> folder.cleanup()
     """
     model = model.to(device).to(memory_format=torch.channels_last)
-    snrs_db = torch.tensor(data.snrs_db, dtype=torch.float32, device=device)
+    snrs_db = torch.tensor(data.true_snrs_db, dtype=torch.float32, device=device)
     outcome = Outcome(list(plan.masks), len(plan.frame))
 
     chunks = list(plan.chunks(BATCH))

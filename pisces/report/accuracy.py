@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.report.style import (
     CAPTION,
     CHANCE_LINE,
@@ -25,6 +26,7 @@ from pisces.report.style import (
     chances,
     legend_below,
     sizes,
+    snr_axis,
 )
 
 AUXILIARY_LOSSES = {
@@ -207,12 +209,18 @@ def per_class(scores: pd.DataFrame) -> Figure:
     return figure
 
 
-def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int]) -> Figure:
+def accuracy_by_snr(
+    rows: pd.DataFrame, classes: tuple[int, int], snr_label: SnrLabel = "power"
+) -> Figure:
     """Accuracy of each task over the SNR label, with its interval and chance.
 
     Args:
         rows: `snr_db, frames`, and `<task>, <task>_ci_low, <task>_ci_high` as shares of 1.
         classes: numbers of modulations and of SNRs.
+        snr_label: what the labels mean.
+
+    Returns:
+        The figure.
     """
     figure = Figure((6, 3.6))
     axes = figure.subplots()
@@ -229,7 +237,7 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int]) -> Figure:
         band(axes, snrs_db, low, high, color=colour, alpha=0.2)
         axes.axhline(100 * chance, color=colour, ls=":", lw=1)
 
-    axes.set(xlabel="SNR (dB)", ylabel="Accuracy (%)", ylim=(0, 100))
+    axes.set(xlabel=snr_axis(snr_label), ylabel="Accuracy (%)", ylim=(0, 100))
     fewest = rows["frames"].min()
     title = f"{WILSON}, n = {fewest} or more a point; dotted: chance"
     axes.set_title(title, fontsize=CAPTION)
@@ -237,27 +245,32 @@ def accuracy_by_snr(rows: pd.DataFrame, classes: tuple[int, int]) -> Figure:
     return figure
 
 
-def snr_estimate(rows: pd.DataFrame, source: str) -> Figure:
-    """Estimated SNR over its label and, below, how far it is off.
+def snr_estimate(rows: pd.DataFrame, source: str, snr_label: SnrLabel = "power") -> Figure:
+    """Estimated SNR over the label and, below, how far it is from the true one.
 
     Args:
-        rows: `snr_db, frames, mean_db, low_db, high_db`, a row an SNR.
+        rows: `snr_db, frames, mean_db, low_db, high_db`, a row an SNR label.
         source: what the model estimates the SNR from, in words.
+        snr_label: what the labels mean.
+
+    Returns:
+        The figure.
     """
     figure = Figure((5.5, 6))
     estimate, error = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     snrs_db = rows["snr_db"]
+    true_db = true_snr_db(snrs_db.to_numpy(), snr_label)
 
     percentiles = "16th to 84th percentile"
-    for axes, truth in ((estimate, 0), (error, snrs_db)):
+    for axes, truth in ((estimate, 0), (error, true_db)):
         axes.plot(snrs_db, rows["mean_db"] - truth, "o-", label="Mean")
         low, high = rows["low_db"] - truth, rows["high_db"] - truth
         band(axes, snrs_db, low, high, alpha=0.25, label=percentiles)
-    estimate.plot(snrs_db, snrs_db, label="Perfect", **CHANCE_LINE)
+    estimate.plot(snrs_db, true_db, label="Perfect", **CHANCE_LINE)
     error.axhline(0, **CHANCE_LINE)
 
     estimate.set(ylabel="Estimated SNR (dB)")
-    error.set(xlabel="SNR label (dB)", ylabel="Estimate minus label (dB)")
+    error.set(xlabel=snr_axis(snr_label), ylabel="Estimate minus true SNR (dB)")
     estimate.legend(frameon=False)
     caption(figure, f"Estimate: {source}; {sizes(rows['frames'])} frames per label")
     return figure
@@ -266,12 +279,13 @@ def snr_estimate(rows: pd.DataFrame, source: str) -> Figure:
 # Limits
 
 
-def ceiling(rows: pd.DataFrame) -> Figure:
+def ceiling(rows: pd.DataFrame, snr_label: SnrLabel = "power") -> Figure:
     """Accuracy over the SNR label of a model, references, chance and the ceiling, a panel a task.
 
     Args:
         rows: `snr_db, task, series, accuracy, ci_low, ci_high, n`, accuracies as shares of 1;
             `series` are keys of `CEILING_LABELS`.
+        snr_label: what the labels mean.
     """
     figure = Figure((PAGE, 3.3))
     tasks = [task for task in TASKS if (rows["task"] == task).any()]
@@ -280,7 +294,7 @@ def ceiling(rows: pd.DataFrame) -> Figure:
         of_task = rows[rows["task"] == task]
         for series, part in of_task.groupby("series"):
             _ceiling_curve(axes, str(series), part)
-        axes.set(xlabel="SNR (dB)", ylim=(0, 102))  # room for a line at 100 %
+        axes.set(xlabel=snr_axis(snr_label), ylim=(0, 102))  # room for a line at 100 %
         axes.set_title(TASKS[task].label, fontsize=9)
     panels[0].set_ylabel("Accuracy (%)")
 

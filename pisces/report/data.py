@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from pisces.core.modulations import FAMILIES
 from pisces.core.pulses import rml2018_response, rrc_response
+from pisces.core.snr_label import SnrLabel, convention_in, true_snr_db
 from pisces.report.style import (
     CAPTION,
     FAMILY_MARKS,
@@ -20,6 +21,7 @@ from pisces.report.style import (
     caption,
     draw_constellation,
     sizes,
+    snr_axis,
 )
 
 USUAL_SNRS_DB = (-20, 30)
@@ -43,8 +45,8 @@ def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
     """Measured SNR over its label, how far it is off, and the spectrum of the signal.
 
     Args:
-        table: plots/audit.csv, `modulation, snr_db, measured_snr_db, low_db, high_db, n`; a row a
-            cell, perhaps none.
+        table: plots/audit.csv, `modulation, snr_db, measured_snr_db, low_db, high_db, n,
+            snr_label`; a row a cell, perhaps none.
         spectrum: plots/audit_spectrum.csv, `rate, power_db, low_db, high_db`; perhaps empty.
 
     Returns:
@@ -59,16 +61,18 @@ def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
 
     snrs_db = table["snr_db"]
     ends = (snrs_db.min(), snrs_db.max()) if len(table) else USUAL_SNRS_DB
-    measured.plot(ends, ends, ":", color="black", zorder=3, label="Measured = label")
+    snr_label = _convention_of(table)
+    true_ends = [true_snr_db(end, snr_label) for end in ends]
+    measured.plot(ends, true_ends, ":", color="black", zorder=3, label="Measured = true SNR")
     error.plot(ends, (0, 0), ":", color="black", zorder=3)
 
     for family, members in FAMILIES.items():
         of_family = table[table["modulation"].isin(members)]
         if len(of_family):
-            _family_curve(measured, error, family, of_family)
+            _family_curve(measured, error, family, of_family, snr_label)
 
     measured.set(ylabel="SNR from the out-of-band floor (dB)")
-    error.set(xlabel="SNR label (dB)", ylabel="Measured - label (dB)")
+    error.set(xlabel=snr_axis(snr_label), ylabel="Measured - true SNR (dB)")
     counted = sizes(table["n"]).removeprefix("n = ") if len(table) else "no"
     bands = "bands: 16th to 84th percentile of the widest class"
     measured.set_title(f"{counted} frames a cell;\n{bands}", fontsize=CAPTION)
@@ -103,7 +107,15 @@ def _spectrum(axes: Axes, spectrum: pd.DataFrame) -> None:
     axes.legend(frameon=False, fontsize=CAPTION, loc="lower center")
 
 
-def _family_curve(measured: Axes, error: Axes, family: str, rows: pd.DataFrame) -> None:
+def _convention_of(table: pd.DataFrame) -> SnrLabel:
+    """What the labels of an audit mean, which every row says alike."""
+    names = table["snr_label"].tolist()
+    return convention_in({"snr_label": names[0]}) if names else "power"
+
+
+def _family_curve(
+    measured: Axes, error: Axes, family: str, rows: pd.DataFrame, snr_label: SnrLabel
+) -> None:
     """The median class of a family, and the widest band among its classes."""
     by_snr = rows.groupby("snr_db")
     median = by_snr["measured_snr_db"].median()
@@ -113,7 +125,8 @@ def _family_curve(measured: Axes, error: Axes, family: str, rows: pd.DataFrame) 
     style: Style = {"color": mark.colour, "marker": mark.marker, "ms": 4, "lw": 1}
     measured.plot(median.index, median, label=mark.label, **style)
     band(measured, median.index, low, high, color=mark.colour, alpha=0.15)
-    error.plot(median.index, median - median.index, **style)
+    true_db = true_snr_db(median.index.to_numpy(), snr_label)
+    error.plot(median.index, median - true_db, **style)
 
 
 def constellations(

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pisces.core.snr_label import convention_in
 from pisces.report import accuracy, attribution, data, pis, pis_regions
-from pisces.report.style import add_note
+from pisces.report.style import add_note, snr_axis
 
 TABLES = (
     *("training", "accuracy_by_snr", "per_class", "snr_estimate", "ceiling"),
@@ -57,7 +58,7 @@ def of_results(tables: Tables, arrays: Mapping[str, Arrays]) -> dict[str, Figure
         "training": accuracy.training(tables["training"]),
         **_noted(_of_test(tables, predictions), predictions),
         "perturbations": pis.perturbations(sheet["images"], masked, sheet["titles"].tolist()),
-        **_noted(_of_pis(tables, scores, _classes(predictions)), scores),
+        **_noted(_of_pis(tables, scores, predictions), scores),
         **_noted(_of_attribution(tables, examples), examples),
     }
 
@@ -77,12 +78,13 @@ def _of_test(tables: Tables, predictions: Arrays) -> dict[str, Figure]:
     scores = tables["per_class"]
     modulation_scores = scores[scores["task"] == "modulation"]
     source = str(predictions["snr_source"])
+    snr_label = convention_in(predictions)
     return {
         "accuracy_by_snr": accuracy.accuracy_by_snr(
-            tables["accuracy_by_snr"], _classes(predictions)
+            tables["accuracy_by_snr"], _classes(predictions), snr_label
         ),
         "per_class": accuracy.per_class(modulation_scores),
-        "snr_estimate": accuracy.snr_estimate(tables["snr_estimate"], source),
+        "snr_estimate": accuracy.snr_estimate(tables["snr_estimate"], source, snr_label),
         "confusion_modulation": accuracy.confusion(
             predictions["modulation_true"],
             predictions["modulation_pred"],
@@ -93,20 +95,21 @@ def _of_test(tables: Tables, predictions: Arrays) -> dict[str, Figure]:
             predictions["snr_true_db"],
             predictions["snr_pred_db"],
             predictions["snrs_db"].tolist(),
-            "SNR (dB)",
+            snr_axis(snr_label),
         ),
-        "ceiling": accuracy.ceiling(tables["ceiling"]),
+        "ceiling": accuracy.ceiling(tables["ceiling"], snr_label),
     }
 
 
-def _of_pis(tables: Tables, scores: Arrays, classes: tuple[int, int]) -> dict[str, Figure]:
-    rows = tables["pis"]
+def _of_pis(tables: Tables, scores: Arrays, predictions: Arrays) -> dict[str, Figure]:
+    rows, classes = tables["pis"], _classes(predictions)
+    snr_label = convention_in(predictions)
     baseline = {task: float(scores[f"{task}_baseline"].mean()) for task in rows["task"].unique()}
     return {
         "pis": pis.scores(rows),
         "pis_regions": pis_regions.regions(rows),
         "degradation": pis.degradation(rows, baseline, classes),
-        "pis_heatmap": pis.heatmap(tables["pis_by_cell"]),
+        "pis_heatmap": pis.heatmap(tables["pis_by_cell"], snr_label=snr_label),
     }
 
 

@@ -13,6 +13,7 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pisces.core.snr_label import SnrLabel
 from pisces.report.style import (
     BOOTSTRAP,
     CAPTION,
@@ -38,6 +39,7 @@ from pisces.report.style import (
     marks,
     narrow,
     sizes,
+    snr_axis,
     spread,
 )
 
@@ -225,13 +227,19 @@ def _rule(drawn: pd.DataFrame) -> str:
 # By cell
 
 
-def heatmap(cells: pd.DataFrame, mask: str = "top", task: str = "joint") -> Figure:
+def heatmap(
+    cells: pd.DataFrame,
+    mask: str = "top",
+    task: str = "joint",
+    snr_label: SnrLabel = "power",
+) -> Figure:
     """PIS minus that of the count control in every (modulation, SNR) cell: a panel a view.
 
     Args:
         cells: plots/pis_by_cell.csv.
         mask: top, bottom or random.
         task: modulation, snr or joint.
+        snr_label: what the SNR labels mean.
 
     Returns:
         SNR to the right, modulations downwards, those of a family together.
@@ -258,7 +266,7 @@ def heatmap(cells: pd.DataFrame, mask: str = "top", task: str = "joint") -> Figu
         axes.set_xticks(range(0, len(snrs_db), step), snrs_db[::step], fontsize=7)
         axes.set_yticks(range(len(order)), order, fontsize=7)
 
-    figure.supxlabel("SNR (dB)", fontsize=9)
+    figure.supxlabel(snr_axis(snr_label), fontsize=9)
     figure.colorbar(image, ax=panels, label=f"{TASKS[task].label} PIS over chance")
     levels = " and ".join(f"{level:g} %" for level in np.sort(cells["level_percent"].unique()))
     what = f"{label}, {levels} of the lit pixels, minus their count control"

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 
 from pisces.core.files import staged
 from pisces.core.modulations import FAMILIES
+from pisces.core.snr_label import DB_PER_LABEL, SnrLabel
 
 matplotlib.style.use("petroff10")  # C0 to C9, which people with any colour vision can tell apart
 matplotlib.rcParams.update(
@@ -265,3 +266,10 @@ def chances(classes: tuple[int, int]) -> dict[str, float]:
     """Accuracy of guessing each task, for the numbers of modulations and SNRs."""
     modulations, snrs = classes
     return {"modulation": 1 / modulations, "snr": 1 / snrs, "joint": 1 / (modulations * snrs)}
+
+
+def snr_axis(snr_label: SnrLabel) -> str:
+    """What an axis of SNR labels says, unit or meaning included."""
+    if snr_label == "power":
+        return "SNR (dB)"
+    return f"SNR label (true SNR in dB = {DB_PER_LABEL[snr_label]} x label)"

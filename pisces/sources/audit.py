@@ -7,7 +7,7 @@ sample, where a signal of three or more samples a symbol has nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from pisces.core import shards
 from pisces.core.dsp import measured_snr, to_complex
 from pisces.core.modulations import LINEAR
 from pisces.core.shards import Cell
+from pisces.core.snr_label import DB_PER_LABEL, SnrLabel, true_snr_db
 from pisces.sources.base import Source
 from pisces.sources.class_order import JUDGED_FROM_DB, MIN_SYMBOLS, OrderFindings
 from pisces.sources.finding import Expected, Finding, findings_table
@@ -27,8 +28,11 @@ FRAMES_MEASURED = 64
 """Frames a cell behind its measured SNR: the median of 64 is within 0.2 dB from 0 dB up."""
 
 STEP_DB = 2
-FITTED_DB = (-10, 30)
-"""Labels that the slope is fitted over; below, a frame is too short to separate its noise."""
+FITTED_DB = (-10, 60)
+"""True SNRs that the slope is fitted over.
+
+Below, a frame is too short to separate its noise; above, its taper leaks as much.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Audit:
     details: dict[str, Any]
     """Frames and cells of the file and of what was kept, and what was checked."""
     table: pd.DataFrame
-    """See `snr_table`."""
+    """See `snr_table`, with `snr_label`, what the labels mean, in every row."""
     findings: pd.DataFrame
     """See `finding.findings_table`."""
     spectrum: pd.DataFrame
@@ -78,29 +82,46 @@ def _db(power: float) -> float:
 
 
 class SnrFit(NamedTuple):
-    """Measured SNR over label within `FITTED_DB`."""
+    """Measured SNR over label, where the true SNR is within `FITTED_DB`."""
 
-    slope: float  # dB a dB
-    offset_db: float  # median of measured minus label
-    tolerance: float  # how far the slope may be from 1: one step of the labels over their range
+    slope: float  # dB for each step of 1 of the label
+    offset_db: float  # median of measured minus true SNR
+    tolerance: float  # how far the slope may be off: one step of the labels over their range
+    snr_label: SnrLabel = "power"  # what the labels are taken for
 
     @property
-    def slope_is_one(self) -> bool:
-        return abs(self.slope - 1) <= self.tolerance
+    def error(self) -> float:
+        """How far the slope is from that of the convention, 0 or more."""
+        return abs(self.slope - DB_PER_LABEL[self.snr_label])
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the slope is that of the convention, within the tolerance."""
+        return self.error <= self.tolerance
 
 
-def fit_snr(table: pd.DataFrame) -> SnrFit | None:
+def fit_snr(table: pd.DataFrame, snr_label: SnrLabel = "power") -> SnrFit | None:
     """Straight line through measured SNR over label (`snr_table`), each cell of the same weight.
 
-    None with fewer than two labels to fit.
+    None with fewer than two labels whose true SNR, by `snr_label`, is within `FITTED_DB`.
     """
-    fitted = table[table.snr_db.between(*FITTED_DB)].dropna(subset=["measured_snr_db"])
+    lowest, highest = (limit / DB_PER_LABEL[snr_label] for limit in FITTED_DB)
+    fitted = table[table.snr_db.between(lowest, highest)].dropna(subset=["measured_snr_db"])
     if fitted.snr_db.nunique() < 2:
         return None
     slope = np.polyfit(fitted.snr_db.astype(float), fitted.measured_snr_db, 1)[0]
-    offset_db = (fitted.measured_snr_db - fitted.snr_db).median()
-    tolerance = STEP_DB / np.ptp(fitted.snr_db)
-    return SnrFit(float(slope), float(offset_db), float(tolerance))
+    true_db = true_snr_db(fitted.snr_db.to_numpy(), snr_label)
+    offset_db = (fitted.measured_snr_db - true_db).median()
+    tolerance = true_snr_db(STEP_DB, snr_label) / np.ptp(fitted.snr_db)
+    return SnrFit(float(slope), float(offset_db), float(tolerance), snr_label)
+
+
+class LabelMeaning(NamedTuple):
+    """What the SNR labels of a file are taken for, and why."""
+
+    snr_label: SnrLabel
+    known_from: Literal["params", "measured", "assumed"]
+    fit: SnrFit | None  # of the convention; None where it could not be measured
 
 
 class Kept(NamedTuple):
@@ -127,34 +148,40 @@ def examine(root: Path, expected: Expected) -> Signal:
     return Signal(findings(statistics, expected), spectrum_table(statistics, sps))
 
 
-def conclude(source: Source, kept: Kept, table: pd.DataFrame, signal: Signal) -> Audit:
+def conclude(
+    source: Source, kept: Kept, table: pd.DataFrame, meaning: LabelMeaning, signal: Signal
+) -> Audit:
     """The audit of a file of which some frames were kept.
 
     Args:
         source: the file.
         kept: how many frames of each cell were written.
         table: the `snr_table` of what was written.
+        meaning: of the SNR labels.
         signal: what `examine` found in it.
 
     Returns:
         Headline numbers, details, tables and warnings.
     """
-    fit = fit_snr(table)
+    fit = meaning.fit
     headline: dict[str, float] = {}
     details: dict[str, Any] = {
         "file": _counts([len(rows) for rows in source.rows.values()]),
         "kept": _counts(list(kept.frames.values())) | {"all_zero_left_out": kept.zeros},
+        "snr_label": meaning.snr_label,
+        "snr_label_known_from": meaning.known_from,
     }
     if fit is not None:
         headline |= {"slope": fit.slope, "offset_db": fit.offset_db}
-        details["slope_is_one"] = fit.slope_is_one
+        details["slope_agrees"] = fit.agrees
     if source.order is not None:
         details["class_order"] = source.order._asdict()
         if source.order.checked:
             headline["contradicted"] = len(source.order.contradicted)
-    warnings = _warnings(kept, source.order, fit)
+    warnings = _warnings(kept, source.order, meaning)
     warnings += [finding.warning for finding in signal.findings if finding.warning]
     headline["warnings"] = len(warnings)
+    table = table.assign(snr_label=meaning.snr_label)
     rows = findings_table(signal.findings)
     return Audit(headline, details, table, rows, signal.spectrum, warnings)
 
@@ -168,8 +195,8 @@ def _counts(frames_per_cell: list[int]) -> dict[str, int]:
     }
 
 
-def _warnings(kept: Kept, order: OrderFindings | None, fit: SnrFit | None) -> list[str]:
-    return _warnings_of_counts(kept) + _warnings_of_order(order) + _warnings_of_snr(fit)
+def _warnings(kept: Kept, order: OrderFindings | None, meaning: LabelMeaning) -> list[str]:
+    return _warnings_of_counts(kept) + _warnings_of_order(order) + _warnings_of_snr(meaning)
 
 
 def _warnings_of_counts(kept: Kept) -> list[str]:
@@ -198,12 +225,19 @@ def _warnings_of_order(order: OrderFindings | None) -> list[str]:
     return [f"frames labelled {name} look unlike it: {why}" for name, why in odd]
 
 
-def _warnings_of_snr(fit: SnrFit | None) -> list[str]:
-    if fit is None or fit.slope_is_one:
+def _warnings_of_snr(meaning: LabelMeaning) -> list[str]:
+    if meaning.known_from == "assumed":
+        return [
+            "what the SNR labels mean could not be measured, and power is assumed (true SNR in "
+            "dB = label): that takes two labels, linear modulations and frames that are long "
+            "enough; if it is wrong, set data.snr_label to amplitude (true SNR in dB = 2 x label)"
+        ]
+    fit = meaning.fit
+    if fit is None or fit.agrees:
         return []
     return [
-        f"measured SNR rises by {fit.slope:.2f} dB for each dB of the label, not by 1 "
-        f"(+-{fit.tolerance:.2f}): the labels are not the SNR over the whole band (2 means that "
-        "10^(-SNR/10) scaled the amplitude of the noise), or the signal reaches beyond |f| = 0.25 "
-        "cycles a sample; see plots/audit.csv"
+        f"measured SNR rises by {fit.slope:.2f} dB for each step of 1 of the label, not by "
+        f"{DB_PER_LABEL[fit.snr_label]} (+-{fit.tolerance:.2f}) as labels of the convention "
+        f"{fit.snr_label} do: the labels mean something else, or the signal reaches beyond "
+        "|f| = 0.25 cycles a sample; see plots/audit.csv and data.snr_label"
     ]

@@ -22,6 +22,8 @@ class Selection:
     modulations: tuple[str, ...]
     snrs_db: tuple[int, ...]
     frames_per_cell: int | None  # the first so many usable ones; None: all
+    snr_label: str = "auto"  # auto, or the convention of the labels: see `core.snr_label`
+    snr_label_forced: bool = False  # whether that holds against the measured SNR
 
 
 @dataclass(frozen=True)

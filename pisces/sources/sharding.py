@@ -13,7 +13,7 @@ from pisces.core import shards
 from pisces.core.files import staged
 from pisces.core.modulations import NAMES
 from pisces.core.shards import Cell
-from pisces.sources import audit, rml2016, rml2018
+from pisces.sources import audit, rml2016, rml2018, snr_convention
 from pisces.sources.audit import Audit, Kept
 from pisces.sources.base import Reader, Source, is_usable
 from pisces.sources.finding import NOTHING_EXPECTED, Expected
@@ -32,9 +32,9 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
     """Writes the selected frames of `data.path` as shards and audits them.
 
     A shard holds `iq` float32 (n, samples, 2) and `row` int64 (n,), its frames' rows in the source,
-    ascending. Its attributes are `modulation`, `snr_db`, `source` (file name) and `source_sha256`
-    (see `fingerprint`). Frames are selected by what their labels say, never by where they lie;
-    all-zero frames are left out.
+    ascending. Its attributes are `modulation`, `snr_db` (the label), `source` (file name),
+    `source_sha256` (see `fingerprint`) and `snr_label`, what the labels mean. Frames are selected
+    by what their labels say, never by where they lie; all-zero frames are left out.
 
     Args:
         data: which frames of which file.
@@ -47,7 +47,8 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is damaged, not in its layout, lacks selected frames, holds NaN or
-            infinity in a frame that is read, or contradicts the class order.
+            infinity in a frame that is read, or contradicts the class order or the convention of
+            SNR labels.
         OSError: when reading or writing fails.
     """
     path = Path(data.path)
@@ -57,8 +58,10 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
         with staged(out) as root:
             kept = _write_shards(source, selected, data.frames_per_cell, root)
             table = audit.snr_table(root)
+            meaning = snr_convention.meaning_of(data, table, source.samples)
+            shards.set_attributes(root, {"snr_label": meaning.snr_label})
             signal = audit.examine(root, expected)
-    return audit.conclude(source, kept, table, signal)
+    return audit.conclude(source, kept, table, meaning, signal)
 
 
 def selected_frames(data: Selection) -> dict[Cell, int]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pisces.core import seeding
+from pisces.core.snr_label import SnrLabel, label_of, true_snr_db
 from pisces.data.datasets import Batch
 from pisces.inputs.base import FrameStore, to_device
 from pisces.inputs.waveform import IqStore
@@ -34,7 +35,7 @@ class Augmentation:
     noise 30 dB below a frame of 1 024 samples (tests/training/test_augmentation.py).
     """
     noise_db: float = 0
-    """Added noise lowers the SNR by up to so many dB, to a class of the grid; 0: none."""
+    """Added noise lowers the true SNR by up to so many dB, to a class of the grid; 0: none."""
     gain_db: float = 0
     """Level, of a frame over its RMS as a model of raw IQ sees it, changes by up to so many dB
     either way; 0: none."""
@@ -45,7 +46,7 @@ class Augmentation:
     mixup_probability: float = 1
     """Of a batch to be mixed at all."""
     mixup_snr_min_db: float | None = None
-    """Only pairs of frames of at least this SNR are mixed; None: all."""
+    """Only pairs of frames of at least this SNR label are mixed; None: all."""
     mixup_losses: str = "classifier_only"
     """classifier_only or all_losses: whether auxiliary losses see the mixed frames, too."""
 
@@ -68,7 +69,7 @@ class Draws(NamedTuple):
     shift: np.ndarray
     """As a fraction of the frame, 0 to 1."""
     snr_drop_db: np.ndarray
-    """int64, label minus new label."""
+    """int64, true SNR minus new true SNR."""
     noise_seed: np.ndarray
     """int64."""
     gain_db: np.ndarray
@@ -81,10 +82,11 @@ def draw(
     epoch: int,
     identities: Sequence[tuple[str, int, int]],
     snrs_db: Sequence[int],
+    snr_label: SnrLabel = "power",
 ) -> Draws:
     """What is random about some frames, of each from its own generator.
 
-    The new SNR is uniform over the classes from the label down to `noise_db` below it: a class
+    The new SNR is uniform over the classes from its own down to `noise_db` below it: a class
     again, and never under the lowest. Low classes thus gain frames that high ones lose. Turning one
     setting on or off leaves the draws of the others as they were.
 
@@ -92,8 +94,9 @@ def draw(
         settings: what is varied, and how much.
         seed: root of every random choice.
         epoch: counted from 1.
-        identities: (modulation, SNR in dB, row in the source file) of each of n frames.
-        snrs_db: the classes, increasing.
+        identities: (modulation, SNR label, row in the source file) of each of n frames.
+        snrs_db: the labels of the classes, increasing.
+        snr_label: what the labels mean.
 
     Returns:
         The draws, arrays (n,).
@@ -119,13 +122,13 @@ def draw(
             gain[i] = rng.uniform(-1, 1)
 
     own = np.searchsorted(classes_db, labels_db)
-    lowest = np.searchsorted(classes_db, labels_db - settings.noise_db)
+    lowest = np.searchsorted(classes_db, labels_db - label_of(settings.noise_db, snr_label))
     chosen = lowest + np.floor(step * (own - lowest + 1)).astype(np.int64)
     return Draws(
         phase=phase * settings.phase,
         carrier_offset=carrier_offset * settings.carrier_offset_std,
         shift=delay * settings.time_shift,
-        snr_drop_db=labels_db - classes_db[chosen],
+        snr_drop_db=true_snr_db(labels_db - classes_db[chosen], snr_label),
         noise_seed=noise_seed,
         gain_db=gain * settings.gain_db,
     )
@@ -149,11 +152,11 @@ def augment(
 
     Args:
         frames: float32 (n, samples, 2), I then Q.
-        snr_db: their labels (n,).
+        snr_db: their true SNRs (n,).
         draws: what changes; its gain is not applied here.
 
     Returns:
-        Frames and labels of the same shapes; the input itself where all draws are zero.
+        Frames and true SNRs of the same shapes; the input itself where all draws are zero.
     """
 
     def here(values: np.ndarray) -> torch.Tensor:
@@ -207,7 +210,7 @@ def lower_snr(
 
     Args:
         iq: (n, samples).
-        snr_db: their total-band SNR (n,).
+        snr_db: their true SNR over the whole band (n,).
         drop_db: by how much it falls (n,).
         seed: of the noise of each, int64 (n,).
 
@@ -288,7 +291,7 @@ def draw_mix(settings: Augmentation, snr_db: torch.Tensor, rng: np.random.Genera
 
     Args:
         settings: how often, how much, and from which SNR on.
-        snr_db: labels of the batch (n,).
+        snr_db: labels of the batch (n,), as `mixup_snr_min_db` is one.
         rng: draws share and pairs.
 
     Returns:
@@ -316,7 +319,7 @@ class Augmented:
         settings: what is varied, and how much.
         seed: root of every random choice.
         epoch: counted from 1.
-        snrs_db: the classes within which added noise stays, increasing.
+        snrs_db: labels of the classes within which added noise stays, increasing.
         device: where batches are made.
     """
 
@@ -335,16 +338,18 @@ class Augmented:
 
     def gather(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, Draws]:
         identities = [self.store.identity(frame) for frame in index]
-        draws = draw(self.settings, self.seed, self.epoch, identities, self.snrs_db)
+        snr_label = self.store.snr_label
+        draws = draw(self.settings, self.seed, self.epoch, identities, self.snrs_db, snr_label)
         return self.frames.gather(index), index[:, :2].copy(), draws
 
     def prepare(self, gathered: tuple[np.ndarray, np.ndarray, Draws]) -> Batch:
         frames, targets, draws = gathered
         modulation, snr = to_device(targets, self.device).unbind(1)
-        snrs_db = torch.tensor(self.store.snrs_db, dtype=torch.float32, device=self.device)
-        varied, snr_db = augment(to_device(frames, self.device), snrs_db[snr], draws)
+        classes_db = self.store.true_snrs_db
+        true_db = torch.tensor(classes_db, dtype=torch.float32, device=self.device)
+        varied, snr_db = augment(to_device(frames, self.device), true_db[snr], draws)
         stored = self.store.encode(varied)
         if draws.gain_db.any():
             gain = to_device(10 ** (draws.gain_db.astype(np.float32) / 20), self.device)
             stored = stored * gain[:, None, None]
-        return Batch(stored, modulation, nearest_class(snr_db, self.store.snrs_db))
+        return Batch(stored, modulation, nearest_class(snr_db, classes_db))

@@ -70,7 +70,8 @@ def trained_model(model: Classifier, config: TrainingSettings, data: TrainingDat
         What `modelfile.save` takes.
     """
     architecture, store = architecture_of(config, data), data.store
-    return TrainedModel(model, architecture, data.input, store.modulations, store.snrs_db)
+    classes = store.modulations, store.snrs_db
+    return TrainedModel(model, architecture, data.input, *classes, store.snr_label)
 
 
 def objective_of(

@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from pisces import models
+from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.data.datasets import Batch
 from pisces.models import denoiser, modelfile
 from pisces.models.cldnn import Cldnn, Outputs
@@ -100,13 +101,13 @@ class NoiseAwareObjective(JointObjective):
         device: torch.device,
     ):
         super().__init__(data, config, device)
-        self.settings, self.floor_db = settings, float(min(data.store.snrs_db))
+        self.settings, self.floor_db = settings, float(min(data.store.true_snrs_db))
         self.has_denoiser, self.is_dual = model.has_denoiser, model.settings.paths == "dual"
         classes = data.store.modulations
         self.reference = _frozen_model(settings.reference, "reference", model, classes, device)
         self.teacher = _frozen_model(settings.teacher, "teacher", model, classes, device)
 
-        self.observed = ("eta", "snr_db") if model.has_noise_estimate else ()
+        self.observed = ("eta", "label_db") if model.has_noise_estimate else ()
         self.calibration_batches = CALIBRATION_BATCHES if model.has_noise_estimate else 0
         # What a denoiser learns in the phases before the last shows in no metric of the classifier.
         self.unsettled_epochs = epochs_before_last_phase(settings) if self.has_denoiser else 0
@@ -140,21 +141,24 @@ class NoiseAwareObjective(JointObjective):
         return {"phase": phase_number(self.settings, epoch)} if self.has_denoiser else {}
 
     def calibrate(self, model: nn.Module, batches: Iterable[Batch]) -> None:
-        """Fits the analytic part of the noise estimate to the labels of some training frames."""
+        """Fits the analytic part of the noise estimate to the true SNRs of some training frames."""
         energies, etas = [], []
         for batch in batches:
             energies.append(denoiser.difference_energy(self.input.tensors(batch.stored)))
-            etas.append(denoiser.eta(self.snrs_db[batch.snr]))
+            snr_db = true_snr_db(self.snrs_db[batch.snr], self.snr_label)
+            etas.append(denoiser.eta(snr_db))
         estimate = _cldnn(model).noise
         assert estimate is not None, "only a model with a noise estimate is calibrated"
         estimate.calibrate(torch.cat(energies), torch.cat(etas))
 
-    def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-        return torch.stack([_cldnn(model).estimate(inputs).float(), snr_db])
+    def observe(
+        self, model: nn.Module, inputs: torch.Tensor, label_db: torch.Tensor
+    ) -> torch.Tensor:
+        return torch.stack([_cldnn(model).estimate(inputs).float(), label_db])
 
     def report(self, observed: np.ndarray) -> dict[str, float]:
-        eta, snr_db = observed
-        return eta_report(eta, snr_db)
+        eta, label_db = observed
+        return eta_report(eta, label_db, self.snr_label)
 
     def _forward(
         self,
@@ -166,10 +170,11 @@ class NoiseAwareObjective(JointObjective):
         rng: np.random.Generator,
     ) -> tuple[Predictions, dict[str, torch.Tensor]]:
         """Predictions about the frames, mixed by `mix`, and the losses of the frames as given."""
-        snr_db = self.snrs_db[batch.snr]
+        label_db = self.snrs_db[batch.snr]
         classified = inputs if mix is None else mix(inputs)
         if mix is not None and self.augmentation.mixup_losses == "all_losses":
-            inputs, snr_db = classified, mix(snr_db)
+            inputs, label_db = classified, mix(label_db)
+        snr_db = true_snr_db(label_db, self.snr_label)
 
         weights = self.weights(epoch)
         needs_pair = weights["denoising"] or weights["features"]
@@ -181,14 +186,14 @@ class NoiseAwareObjective(JointObjective):
             snr_db=snr_db,
             degraded_snr_db=None if pair is None else pair.degraded_snr_db,
             gradient=phase_of(self.settings, epoch).gradient,
-            raw_gain=self._raw_gain(snr_db, rng),
+            raw_gain=self._raw_gain(label_db, rng),
         )
 
         found = self._denoiser_losses(outputs, inputs, snr_db, pair, weights)
         # A teacher of unmixed frames has nothing to say about a mixed batch.
         if weights["distillation"] and mix is None:
             target = batch.modulation
-            found["distillation"] = self._distillation(outputs.modulation, inputs, snr_db, target)
+            found["distillation"] = self._distillation(outputs.modulation, inputs, label_db, target)
         return (outputs.modulation, outputs.snr), found
 
     def _denoiser_losses(
@@ -221,26 +226,31 @@ class NoiseAwareObjective(JointObjective):
         return found
 
     def _pair(self, frames: torch.Tensor, snr_db: torch.Tensor, rng: np.random.Generator) -> Pair:
-        labels_db = snr_db.cpu().numpy()
-        target_db = noise_losses.target_snr_db(labels_db, self.settings, self.floor_db, rng)
+        given_db = snr_db.cpu().numpy()
+        target_db = noise_losses.target_snr_db(given_db, self.settings, self.floor_db, rng)
         seeds = torch.from_numpy(rng.integers(2**63, size=len(frames))).to(frames.device)
         target = torch.from_numpy(target_db.astype(np.float32)).to(frames.device)
         return noise_losses.degrade(frames, snr_db, target, seeds)
 
-    def _raw_gain(self, snr_db: torch.Tensor, rng: np.random.Generator) -> torch.Tensor | None:
+    def _raw_gain(self, label_db: torch.Tensor, rng: np.random.Generator) -> torch.Tensor | None:
         settings = self.settings.raw_gain
         if not settings.probability or not self.is_dual:
             return None
-        return noise_losses.raw_gain(settings, snr_db, rng)
+        return noise_losses.raw_gain(settings, label_db, rng)
 
     def _distillation(
-        self, logits: torch.Tensor, frames: torch.Tensor, snr_db: torch.Tensor, target: torch.Tensor
+        self,
+        logits: torch.Tensor,
+        frames: torch.Tensor,
+        label_db: torch.Tensor,
+        target: torch.Tensor,
     ) -> torch.Tensor:
         assert self.teacher is not None, "a weight of distillation needs a teacher"
         with torch.no_grad():
+            snr_db = true_snr_db(label_db, self.snr_label)
             teacher, _ = models.predict(self.teacher, frames, snr_db)
         low, high = self.settings.teach_band_db
-        in_band = (snr_db >= low) & (snr_db <= high)
+        in_band = (label_db >= low) & (label_db <= high)
         temperature = self.settings.temperature
         return noise_losses.distillation_loss(logits, teacher, target, in_band, temperature)
 
@@ -286,17 +296,25 @@ def _frozen_model(
 # What is reported
 
 
-def eta_report(eta: np.ndarray, snr_db: np.ndarray) -> dict[str, float]:
-    """How well the estimates eta (n,) tell the SNR of labels (n,) in dB.
+def eta_report(
+    eta: np.ndarray, label_db: np.ndarray, snr_label: SnrLabel = "power"
+) -> dict[str, float]:
+    """How well estimates of eta tell the SNR.
+
+    Args:
+        eta: estimates (n,).
+        label_db: SNR labels (n,).
+        snr_label: what the labels mean.
 
     Returns:
         `eta_pearson` and `eta_spearman`: correlations with the eta of the labels, NaN where one of
         the two is constant. `eta_monotonicity`: the share of neighbouring SNRs whose mean estimates
         fall in the right order. `eta_mean_<dB>dB` and `eta_std_<dB>dB`: of each label.
     """
-    truth = denoiser.eta(torch.from_numpy(snr_db.astype(np.float64))).numpy()
-    labels = np.unique(snr_db)
-    groups = [eta[snr_db == label] for label in labels]
+    snr_db = true_snr_db(label_db.astype(np.float64), snr_label)
+    truth = denoiser.eta(torch.from_numpy(snr_db)).numpy()
+    labels = np.unique(label_db)
+    groups = [eta[label_db == label] for label in labels]
     means = np.array([group.mean() for group in groups])
     spreads = np.array([group.std() for group in groups])
 

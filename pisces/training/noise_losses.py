@@ -3,8 +3,8 @@
 The denoiser learns from pairs: a frame, and the same frame degraded by more white noise. Each loss
 is a scalar, the mean over the frames that are valid for it, and 0 where none is.
 
-Frames are (n, 2, samples), I then Q, over their RMS; `snr_db` (n,) are their labels in dB. The
-labels must be true, so mixup is kept away: a mixture of two frames has the label of neither.
+Frames are (n, 2, samples), I then Q, over their RMS; `snr_db` (n,) are their true SNRs in dB, as
+their labels tell them. Mixup is kept away: a mixture of two frames has the SNR of neither.
 """
 
 from typing import NamedTuple
@@ -42,7 +42,7 @@ def target_snr_db(
     """To which SNR each frame is degraded, never above its own.
 
     Args:
-        snr_db: labels (n,).
+        snr_db: true SNRs (n,).
         settings: the range of targets (`degrade_to_db`), or that of steps (`degrade_db`).
         floor_db: the lowest SNR that a step leads to.
         rng: draws uniformly from the range.
@@ -65,8 +65,8 @@ def degrade(
 
     Args:
         frames: (n, 2, samples).
-        snr_db: their labels (n,).
-        target_db: their SNRs (n,) afterwards.
+        snr_db: their true SNRs (n,).
+        target_db: those (n,) afterwards.
         seed: of the noise of each, int64 (n,).
 
     Returns:
@@ -84,24 +84,24 @@ def degrade(
 # The raw path
 
 
-def raw_gain(settings: RawGain, snr_db: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def raw_gain(settings: RawGain, label_db: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Gain of the raw path: 1, but for some frames of a low SNR one drawn at random.
 
     Args:
-        settings: how often, below which SNR, and from which range.
-        snr_db: labels (n,).
+        settings: how often, below which SNR label, and from which range.
+        label_db: SNR labels (n,).
         rng: draws, for each frame, whether and how much.
 
     Returns:
         Linear amplitude factors, float32 (n,).
     """
-    n = len(snr_db)
+    n = len(label_db)
     is_chosen = rng.random(n) < settings.probability
     random_gain = rng.uniform(settings.low, settings.high, n)
     of_chosen = np.where(is_chosen, random_gain, 1).astype(np.float32)
 
-    gain = torch.from_numpy(of_chosen).to(snr_db.device)
-    is_noisy = snr_db < settings.below_db
+    gain = torch.from_numpy(of_chosen).to(label_db.device)
+    is_noisy = label_db < settings.below_db
     return torch.where(is_noisy, gain, 1.0)
 
 
@@ -125,7 +125,7 @@ def identity_loss(
     Args:
         denoised: (n, 2, samples), what the denoiser makes of `frames`.
         frames: (n, 2, samples).
-        snr_db: their labels (n,); the weight of a frame is sigmoid((SNR - 10 dB) / 2 dB).
+        snr_db: their true SNRs (n,); the weight of a frame is sigmoid((SNR - 10 dB) / 2 dB).
 
     Returns:
         A scalar.

@@ -89,13 +89,15 @@ class Objective(Protocol):
         """What the row of an epoch says of it beside losses and accuracies."""
         ...
 
-    def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+    def observe(
+        self, model: nn.Module, inputs: torch.Tensor, label_db: torch.Tensor
+    ) -> torch.Tensor:
         """What is noted of validation frames.
 
         Args:
             model: in evaluation mode.
             inputs: (n, ...), as the model takes them.
-            snr_db: labels (n,).
+            label_db: SNR labels (n,).
 
         Returns:
             A row for each name in `observed`: (len(observed), n).
@@ -124,7 +126,7 @@ class JointObjective:
 
     def __init__(self, data: TrainingData, config: TrainingSettings, device: torch.device):
         self.input, self.augmentation, self.config = data.input, data.augmentation, config
-        snrs_db = data.store.snrs_db
+        snrs_db, self.snr_label = data.store.snrs_db, data.store.snr_label
         self.snrs_db = torch.tensor(snrs_db, dtype=torch.float32, device=device)
         self.positions = positions(snrs_db).to(device)
         self.weighting = weighting.build(
@@ -161,7 +163,9 @@ class JointObjective:
     def columns(self, epoch: int) -> dict[str, float]:  # noqa: ARG002
         return {}
 
-    def observe(self, model: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+    def observe(
+        self, model: nn.Module, inputs: torch.Tensor, label_db: torch.Tensor
+    ) -> torch.Tensor:
         raise NotImplementedError("nothing is observed")
 
     def report(self, observed: np.ndarray) -> dict[str, float]:  # noqa: ARG002

@@ -70,7 +70,7 @@ class RawGain:
     """
 
     probability: float
-    below_db: float  # only for frames of a lower SNR
+    below_db: float  # only for frames of a lower SNR label
     low: float  # the gain is uniform from low...
     high: float  # ...to high
 
@@ -83,12 +83,12 @@ class NoiseAwareSettings:
     b1: Phase
     b2: Phase
     c: Phase
-    degrade_db: tuple[float, float]  # how much noise is added, from..to
-    degrade_to_db: tuple[float, float] | None  # or up to which SNR, from..to
+    degrade_db: tuple[float, float]  # by how much noise lowers the true SNR, from..to
+    degrade_to_db: tuple[float, float] | None  # or to which true SNR, from..to
     reference: str | None  # folder of the model behind the loss `features`
     features_ramp_epochs: int
     teacher: str | None  # folder of the model behind the loss `distillation`
-    teach_band_db: tuple[float, float]  # SNRs of the frames that are distilled
+    teach_band_db: tuple[float, float]  # SNR labels of the frames that are distilled
     temperature: float  # of the distillation
     raw_gain: RawGain
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pisces import models
 from pisces.core.seeding import generator
+from pisces.core.snr_label import true_snr_db
 from pisces.core.tasks import HEADS
 from pisces.data.datasets import Batch, StoredFrames, batches
 from pisces.models.classifier import Classifier
@@ -324,14 +325,15 @@ class Trainer:
         model = self.kept.eval()
         tally, observed = Tally(), []
         for batch in steps:
-            inputs, snr_db = self.data.input.tensors(batch.stored), self.snrs_db[batch.snr]
+            inputs, label_db = self.data.input.tensors(batch.stored), self.snrs_db[batch.snr]
+            snr_db = true_snr_db(label_db, self.data.store.snr_label)
             # Without DistributedDataParallel, in which processes wait for each other at every
             # batch: they may have different numbers of them.
             with self.fabric.autocast():
                 predictions = models.predict(model, inputs, snr_db)
             tally.add(batch, self.objective.validation_losses(predictions, batch))
             if self.objective.observed:
-                observed.append(self.objective.observe(model, inputs, snr_db))
+                observed.append(self.objective.observe(model, inputs, label_db))
 
         means = tally.means("validation", self.fabric)
         if not math.isfinite(means["validation_loss"]):

@@ -45,9 +45,14 @@ class Data(Section):
     modulations: Modulations
     """Modulations that the model tells apart."""
     snrs_db: SnrsDb
-    """SNRs that the model tells apart."""
+    """SNR labels that the model tells apart."""
     frames_per_cell: Frames | None
     """The first so many usable frames of each (modulation, SNR); null takes all."""
+    snr_label: Literal["auto", "power", "amplitude"]
+    """What an SNR label means: the SNR in dB (power), or half of it (amplitude: true SNR in dB =
+    2 x label, as in RML2018.01A and RML2016.10a). auto: what the measured SNR shows."""
+    snr_label_forced: bool
+    """Whether `snr_label` holds although the measured SNR contradicts it."""
 
 
 class Synthesize(Section):

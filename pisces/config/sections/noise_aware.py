@@ -77,7 +77,7 @@ class RawGain(Section):
     probability: Probability
     """Of a frame to be made fainter."""
     below_db: float
-    """Only for frames of a lower SNR."""
+    """Only for frames of a lower SNR label."""
     low: Annotated[float, Field(ge=0, le=1)]
     """The gain is uniform from low..."""
     high: Annotated[float, Field(ge=0, le=1)]
@@ -100,10 +100,10 @@ class NoiseAware(Section):
     c: Phase
     """Both together, for the rest of the epochs."""
     degrade_db: tuple[Positive, Positive]
-    """By how much frames are degraded, uniformly from..to, for `denoising`..."""
+    """By how much the true SNR of frames is lowered, uniformly from..to, for `denoising`..."""
     degrade_to_db: tuple[float, float] | None
-    """...or to which SNR, uniformly from..to; null: by `degrade_db`, but never below the lowest SNR
-    of the data."""
+    """...or to which true SNR, uniformly from..to; null: by `degrade_db`, but never below the
+    lowest of the data."""
     reference: str | None
     """Folder of a trained cldnn whose first layers judge `features`; null for none."""
     features_ramp_epochs: EpochsFromZero
@@ -111,7 +111,7 @@ class NoiseAware(Section):
     teacher: str | None
     """Folder of a trained cldnn that is distilled; null for none..."""
     teach_band_db: tuple[float, float]
-    """...on frames of these SNRs that it is right about..."""
+    """...on frames of these SNR labels that it is right about..."""
     temperature: Positive
     """...through a softmax of this temperature."""
     raw_gain: RawGain

@@ -77,7 +77,8 @@ class Augment(Section):
     time_shift: bool
     """Whether a frame is shifted in time; circular, and its seam drowns low noise floors."""
     noise_db: Annotated[float, Field(ge=0, le=50)]
-    """Added noise lowers the SNR, and its class, by up to so many dB."""
+    """Added noise lowers the true SNR by up to so many dB, and with it the class: labels that are
+    half of it (`data.snr_label: amplitude`) by half as much."""
     gain_db: Annotated[float, Field(ge=0, le=60)]
     """Largest change of level, either way, of the frame over its RMS that a model of `train.input:
     iq` sees."""
@@ -89,7 +90,7 @@ class Augment(Section):
     mixup_probability: Probability
     """Of a batch to be mixed."""
     mixup_snr_min_db: float | None
-    """Only pairs of frames of at least this SNR are mixed; null: all."""
+    """Only pairs of frames of at least this SNR label are mixed; null: all."""
     mixup_losses: Literal["classifier_only", "all_losses"]
     """Whether the auxiliary losses of `noise_aware` see frames as they are, or the mixed ones,
     which spoils their targets."""
