@@ -104,6 +104,7 @@ class TestSelection:
         digest = hashlib.sha256(content[: 2**20] + str(len(content)).encode()).hexdigest()
         attributes = shards.attributes(shards.Cell("QPSK", 6).path(tmp_path / "out"))
         assert attributes == {
+            "snr_label": "power",
             "modulation": "QPSK",
             "snr_db": 6,
             "source": "x.h5",
@@ -422,6 +423,7 @@ class TestPickle:
         digest = hashlib.sha256(path.read_bytes() + str(path.stat().st_size).encode()).hexdigest()
         attributes = shards.attributes(shards.Cell("WBFM", 18).path(tmp_path / "out"))
         assert attributes == {
+            "snr_label": "power",
             "modulation": "WBFM",
             "snr_db": 18,
             "source": "x.pkl",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 import numpy as np
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # which takes seconds, and readers and pictures do without
 
 SnrLabel = Literal["power", "amplitude"]
 """`power`: the label is the SNR in dB. `amplitude`: the SNR in dB is twice the label."""
