@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from scipy import signal
 
-from pisces.inputs.receiver.chain import EDGE, Symbols, receive
+from pisces.inputs.receiver.chain import EDGE, Symbols, is_short, receive
 from pisces.inputs.receiver.pulse import responses_of
-from pisces.inputs.receiver.short import MOST_SYMBOLS
 from pisces.inputs.settings import RenderSettings
 
 FLOOR_DB = -70.0
@@ -60,9 +59,8 @@ def samples_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Ten
     """Which samples each point of a view stands for.
 
     `raw`: the sample itself. `symbol`: the sps samples nearest to its instant; at the ends of a
-    short frame, the nearest that there are. `noise`: the sample
-    in the middle of the filter. `differential`: the two factors. Filters reach further, but weigh
-    these most.
+    short frame, the nearest that there are. `noise`: the sample in the middle of the filter.
+    `differential`: the two factors. Filters reach further, but weigh these most.
 
     Args:
         view: a key of `VIEWS`.
@@ -96,7 +94,7 @@ def _symbol_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
 
 def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     received = symbols_of(iq, render)
-    left_out = 0 if iq.shape[1] <= MOST_SYMBOLS * render.sps else EDGE
+    left_out = 0 if is_short(iq.shape[1], render.sps) else EDGE
     symbols = torch.arange(received.points.shape[1], device=iq.device) + left_out
 
     # Of symbol 0, (n, 1); rounded once, so that no two symbols share a sample.

@@ -7,18 +7,16 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+from pisces.inputs.receiver.spectrum import power_of
+
 ORDERS = (4, 8, 12, 16, 20, 32)
 """Powers whose lines are looked for: 4 of QAM, 8 and up of PSK, 12 to 32 of the rings of APSK."""
-AMPLITUDE_POWERS = (0, 8)
-"""Weights |x|^w of the phases: all points alike, and the outermost almost alone.
-
-The corners of a large square QAM share one phase (mod 90 degrees), which the many points within
-hide.
-"""
 TAIL, TAIL_WIDTH = 0.1, 10
 """Share of the prior that is so many times as wide as the rest."""
 REACH = 30
 """Search range, in standard deviations of the prior."""
+TINY = 1e-12
+"""Keeps amplitudes of zero from dividing by zero."""
 BEYOND = 10.0
 """How much more evidence (nats) must lie outside the search range for a frame to be marked."""
 
@@ -29,7 +27,12 @@ class _Search(NamedTuple):
     offsets: torch.Tensor
     """Cycles a symbol, float32 (offsets,)."""
     waves: dict[int, torch.Tensor]
-    """Order M -> conjugate lines at M times some offsets, complex64 (symbols, fewer offsets)."""
+    """Order M -> conjugate lines at M times some offsets, complex64 (symbols, offsets of M)."""
+    refine: torch.Tensor
+    """From the offsets of all orders, one after the other, to `offsets`, by straight lines:
+    float32 (offsets of all M, offsets)."""
+    log_prior: torch.Tensor
+    """Of `offsets`, up to a constant: float32 (offsets,)."""
 
 
 class Carrier(NamedTuple):
@@ -57,19 +60,14 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
     Returns:
         The offsets, within `REACH` standard deviations, and which frames lie beyond.
     """
-    search = _search(points.shape[1], offset_std)
-    offsets = search.offsets.to(points.device)
-    phases, weights = _powers(points), _weights(points)
+    search = _search(points.shape[1], offset_std, points.device)
+    phasors = _phasor_powers(points)
+    weights = _weights(points)
 
-    evidence = torch.zeros(len(points), len(offsets), device=points.device)
-    for order, waves in search.waves.items():
-        of_order = _line_power(phases[order], weights, waves.to(points.device))
-        evidence += functional.interpolate(
-            of_order[:, None], len(offsets), mode="linear", align_corners=True
-        )[:, 0]
-
-    found = _peak(evidence + _log_prior(offsets, offset_std), offsets)
-    return Carrier(found, _is_beyond(phases[4], weights, float(offsets[-1])))
+    lines = [_line_power(phasors[order], weights, waves) for order, waves in search.waves.items()]
+    evidence = torch.cat(lines, 1) @ search.refine  # (n, offsets)
+    found = _peak(evidence + search.log_prior, search.offsets)
+    return Carrier(found, _is_beyond(phasors[4], weights, REACH * offset_std))
 
 
 def turn_back(points: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
@@ -105,20 +103,29 @@ def canonical_phase(points: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def _search(symbols: int, offset_std: float) -> _Search:
+def _search(symbols: int, offset_std: float, device: torch.device) -> _Search:
     """Offsets half a line's width of the highest order apart; lower orders have wider lines."""
     highest = max(ORDERS)
     reach = REACH * offset_std
     steps = max(1, math.ceil(2 * highest * symbols * reach))
     offsets = torch.linspace(-reach, reach, 2 * steps + 1)
 
-    waves = {}
+    waves, refine = {}, []
     for order in ORDERS:
         count = max(3, math.ceil(len(offsets) * order / highest))
         tried = torch.linspace(-reach, reach, count)
         turns = order * _centred(symbols)[:, None] * tried  # (symbols, count)
-        waves[order] = torch.polar(torch.ones_like(turns), -2 * math.pi * turns)
-    return _Search(offsets, waves)
+        waves[order] = torch.polar(torch.ones_like(turns), -2 * math.pi * turns).to(device)
+        refine.append(_straight_lines(count, len(offsets)))
+
+    log_prior = _log_prior(offsets, offset_std)
+    return _Search(offsets.to(device), waves, torch.cat(refine).to(device), log_prior.to(device))
+
+
+def _straight_lines(coarse: int, fine: int) -> torch.Tensor:
+    """Matrix (coarse, fine) of linear interpolation between grids over the same range."""
+    itself = torch.eye(coarse)[None]
+    return functional.interpolate(itself, fine, mode="linear", align_corners=True)[0]
 
 
 def _centred(symbols: int) -> torch.Tensor:
@@ -126,38 +133,39 @@ def _centred(symbols: int) -> torch.Tensor:
     return torch.arange(symbols) - (symbols - 1) / 2
 
 
-def _powers(points: torch.Tensor) -> dict[int, torch.Tensor]:
+def _phasor_powers(points: torch.Tensor) -> dict[int, torch.Tensor]:
     """Order -> unit phasors at order times the phases of the points, complex64 (n, symbols)."""
-    phase = points / points.abs().clamp_min(1e-12)
-    powers = {1: phase}
+    powers = {1: points / power_of(points).sqrt().clamp_min(TINY)}
     for order in (2, 4, 8, 16, 32):
         powers[order] = powers[order // 2].square()
     powers[12] = powers[8] * powers[4]
     powers[20] = powers[16] * powers[4]
-    return {order: powers[order] for order in ORDERS}
+    return powers
 
 
-def _weights(points: torch.Tensor) -> list[torch.Tensor]:
-    """Weights of the points, float32 (n, symbols), which share unit energy."""
-    amplitude = points.abs()
-    amplitude = amplitude / amplitude.amax(1, keepdim=True).clamp_min(1e-12)
+def _weights(points: torch.Tensor) -> torch.Tensor:
+    """Two weights of each point: all alike, and the outermost almost alone.
 
-    weights = []
-    for power in AMPLITUDE_POWERS:
-        weight = amplitude**power
-        energy = weight.square().sum(1, keepdim=True) * len(AMPLITUDE_POWERS)
-        weights.append(weight / energy.clamp_min(1e-12).sqrt())
-    return weights
+    The corners of a large square QAM share one phase (mod 90 degrees), which the many points within
+    hide.
+
+    Returns:
+        float32 (2, n, symbols); the squares of both add up to 1 over a frame.
+    """
+    power = power_of(points)
+    relative = power / power.amax(1, keepdim=True).clamp_min(TINY)
+    weights = torch.stack([torch.ones_like(power), relative.square().square()])
+    energy = weights.square().sum(2, keepdim=True)
+    return weights / (2 * energy).clamp_min(TINY).sqrt()
 
 
-def _line_power(
-    phases: torch.Tensor, weights: list[torch.Tensor], waves: torch.Tensor
-) -> torch.Tensor:
-    """Power (n, offsets) of lines in weighted phases (n, symbols); its mean is 1 without a line."""
-    power = torch.zeros(len(phases), waves.shape[1], device=phases.device)
-    for weight in weights:
-        power += ((phases * weight) @ waves).abs().square()
-    return power
+def _line_power(phasors: torch.Tensor, weights: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
+    """Power (n, offsets) of lines in phasors (n, symbols), both weights together.
+
+    Its mean is 1 where there is no line.
+    """
+    amplitudes = (phasors * weights).flatten(0, 1) @ waves  # (weights * n, offsets)
+    return power_of(amplitudes).unflatten(0, weights.shape[:2]).sum(0)
 
 
 def _log_prior(offsets: torch.Tensor, offset_std: float) -> torch.Tensor:
@@ -177,16 +185,15 @@ def _peak(score: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     return offsets[best] + shift * (offsets[1] - offsets[0])
 
 
-def _is_beyond(fourth: torch.Tensor, weights: list[torch.Tensor], reach: float) -> torch.Tensor:
-    """Whether the fourth-order line is stronger outside the search range than within: bool (n,)."""
+def _is_beyond(fourth: torch.Tensor, weights: torch.Tensor, reach: float) -> torch.Tensor:
+    """Whether the fourth-order line is stronger outside the search range than within: bool (n,).
+
+    `fourth` are the phasors of order 4, (n, symbols); `reach` is in cycles a symbol.
+    """
     bins = 2 * fourth.shape[1]
-    power = torch.zeros(len(fourth), bins, device=fourth.device)
-    for weight in weights:
-        power += torch.fft.fft(fourth * weight, bins).abs().square()
+    power = power_of(torch.fft.fft(fourth * weights, bins)).sum(0)
     within = torch.fft.fftfreq(bins, device=fourth.device).abs() <= 4 * reach + 1 / bins
 
-    strongest_within = power[:, within].amax(1)
-    outside = power[:, ~within]
-    if not outside.shape[1]:
-        return torch.zeros(len(fourth), dtype=torch.bool, device=fourth.device)
-    return outside.amax(1) > strongest_within + BEYOND
+    strongest_within = power.where(within, 0).amax(1)
+    strongest_outside = power.where(~within, 0).amax(1)
+    return strongest_outside > strongest_within + BEYOND

@@ -5,12 +5,17 @@ from typing import NamedTuple
 import torch
 
 from pisces.inputs.receiver import carrier, short
-from pisces.inputs.receiver.equalizer import Equalized, equalize
-from pisces.inputs.receiver.spectrum import noise_power, occupied_band, taper
+from pisces.inputs.receiver.equalizer import Equalized, equalize_drifting
+from pisces.inputs.receiver.spectrum import (
+    noise_power,
+    occupied_band,
+    power_of,
+    tapered_spectrum,
+)
 from pisces.inputs.receiver.timing import timing_of
 
 EDGE = 4
-"""Symbols left out at either end of a frame, where the filters lack a part of their input."""
+"""Symbols left out at either end of a long frame, where the filters lack a part of their input."""
 LEAST_SNR = 0.05
 """Linear; a frame in which less signal is found counts as one of this SNR."""
 LEAST_SHARE = 0.1
@@ -23,7 +28,7 @@ class Symbols(NamedTuple):
     points: torch.Tensor
     """Symbols of unit power, noise left aside: complex64 (n, symbols)."""
     timing: torch.Tensor
-    """Symbol k of the frame is at sample (k + timing) * sps: float32 (n, 1)."""
+    """Symbol k of the frame is at sample (k + timing) * sps, on the average: float32 (n, 1)."""
     carrier_offset: torch.Tensor
     """Cycles a sample, float32 (n, 1)."""
     beyond: torch.Tensor
@@ -47,29 +52,34 @@ def receive(
     Returns:
         The symbols, without `EDGE` at either end of a long frame.
     """
-    noise = noise_power(iq, sps)
-    total = iq.abs().square().mean(1, keepdim=True)
-    signal = torch.maximum(total - noise, LEAST_SNR * noise)
-
+    # Over the RMS, for powers of powers to stay within float32.
+    iq = iq / power_of(iq).mean(1, keepdim=True).sqrt()
     symbols = iq.shape[1] // sps
-    if symbols <= short.MOST_SYMBOLS:
+
+    noise = noise_power(tapered_spectrum(iq), symbols)
+    signal = torch.maximum(1 - noise, LEAST_SNR * noise)
+
+    if is_short(iq.shape[1], sps):
         equalized, timing = short.receive_short(iq, response, signal=signal, noise=noise, sps=sps)
     else:
-        tapered = occupied_band(iq * taper(iq.shape[1]).to(iq.device), symbols)
-        timing = timing_of(tapered * response)
-        whole = equalize(
-            occupied_band(iq, symbols), response, timing, signal=signal, noise=noise, sps=sps
-        )
-        equalized = whole._replace(points=whole.points[:, EDGE:-EDGE])
+        band = occupied_band(torch.fft.fft(iq), symbols)
+        found = timing_of(band, response)
+        whole = equalize_drifting(band, response, found, signal=signal, noise=noise, sps=sps)
+        equalized, timing = whole._replace(points=whole.points[:, EDGE:-EDGE]), found.timing
 
     points = _unit_signal(equalized)
-    found = carrier.find_carrier(points, carrier_offset_std * sps)
-    points = carrier.canonical_phase(carrier.turn_back(points, found.offset))
-    return Symbols(points, timing, found.offset / sps, found.beyond)
+    offset, beyond = carrier.find_carrier(points, carrier_offset_std * sps)
+    points = carrier.canonical_phase(carrier.turn_back(points, offset))
+    return Symbols(points, timing, offset / sps, beyond)
+
+
+def is_short(samples: int, sps: int) -> bool:
+    """Whether frames of so many samples are equalised by least squares, no symbol left out."""
+    return samples // sps <= short.MOST_SYMBOLS
 
 
 def _unit_signal(equalized: Equalized) -> torch.Tensor:
-    """Points whose symbols have unit mean power, the noise in them taken off: (n, symbols)."""
-    power = equalized.points.abs().square().mean(1, keepdim=True)
-    of_signal = torch.maximum(power - equalized.noise, LEAST_SHARE * power) / equalized.gain
+    """Points in which the symbols have unit mean power, whatever disturbs them: (n, symbols)."""
+    power = power_of(equalized.points).mean(1, keepdim=True)
+    of_signal = torch.maximum(power - equalized.disturbance, LEAST_SHARE * power)
     return equalized.points / torch.where(of_signal > 0, of_signal, 1).sqrt()

@@ -1,12 +1,14 @@
 """The pulse of the frames being read: told, measured, found blind, or chosen frame by frame."""
 
+from functools import cache
+
 import numpy as np
 import torch
 
 from pisces.core.dsp import noise_power
 from pisces.core.pulses import rml2018_response, rrc_response
-from pisces.inputs.receiver.spectrum import band_rates, occupied_band, taper
-from pisces.inputs.receiver.spectrum import noise_power as band_noise_power
+from pisces.inputs.receiver import spectrum
+from pisces.inputs.receiver.spectrum import band_rates
 from pisces.inputs.settings import RenderSettings
 
 RATES = np.arange(65) / 64
@@ -15,10 +17,12 @@ LAGS = 8
 """Symbols over which a pulse is correlated with itself."""
 CARRIER_LINE = 0.3
 """Share of a frame's energy in one bin of its spectrum from which on it is a carrier."""
-BANK = (None, 0.2, 0.3, 0.4, 0.5)
-"""Pulses to choose from: roll-offs of root-raised cosines, and the measured one, as None."""
+ROLLOFFS = (0.2, 0.3, 0.4, 0.5)
+"""Of the root-raised cosines that there are to choose from, beside the pulse of RML2018.01A."""
 LEFT_OUT = 3
 """Bins about a carrier, on either side, that say nothing about the pulse."""
+LEAST_SHARE = 0.05
+"""Of a frame's power that counts as signal at least."""
 LEAKAGE = 1e-3
 """Of the signal's power, what even a tapered frame may show in bins that the pulse leaves empty."""
 
@@ -43,8 +47,8 @@ def estimate_response(iq: np.ndarray, sps: int) -> tuple[float, ...]:
         ValueError: where every frame has a carrier line, or no frame stands out of the noise.
     """
     power = np.mean(np.abs(iq) ** 2, axis=1)
-    spectrum = np.abs(np.fft.fft(iq)) ** 2 / iq.shape[1] ** 2
-    usable = spectrum.max(1) < CARRIER_LINE * power
+    lines = np.abs(np.fft.fft(iq)) ** 2 / iq.shape[1] ** 2
+    usable = lines.max(1) < CARRIER_LINE * power
     if not usable.any():
         raise ValueError(
             f"the pulse cannot be found from {len(iq)} frames that all have a carrier line; "
@@ -112,7 +116,7 @@ def _response_at(rates: np.ndarray, render: RenderSettings) -> np.ndarray:
 
 
 def choose_response(iq: torch.Tensor, sps: int) -> torch.Tensor:
-    """The likeliest pulse of `BANK` for each frame.
+    """The likeliest pulse of each frame: that of RML2018.01A, or a root-raised cosine.
 
     Bins of a spectrum are taken as independent Gaussians of the power that pulse and noise give
     them (Whittle, Ark. Mat. 2 (1953) 423); those about a carrier, which ASK may have, are left out.
@@ -125,26 +129,32 @@ def choose_response(iq: torch.Tensor, sps: int) -> torch.Tensor:
         float32 (n, 2 * symbols) at `spectrum.band_rates`.
     """
     symbols = iq.shape[1] // sps
-    rates = band_rates(symbols).numpy().astype(float)
-    responses = np.stack(
-        [rml2018_response(rates) if r is None else rrc_response(rates, r) for r in BANK]
-    )
-    bank = torch.from_numpy(responses).float().to(iq.device)  # (pulses, 2 * symbols)
+    bank = _bank(symbols).to(iq.device)  # (pulses, 2 * symbols)
 
-    noise = band_noise_power(iq, sps)
-    signal = (iq.abs().square().mean(1, keepdim=True) - noise).clamp_min(1e-9)
-    window = taper(iq.shape[1]).to(iq.device)
-    energy = window.square().sum()
-    periodogram = occupied_band(iq * window, symbols).abs().square() / energy
-    density = bank.square() / bank.square().mean(1, keepdim=True)
+    tapered = spectrum.tapered_spectrum(iq)
+    power = spectrum.power_of(iq).mean(1, keepdim=True)
+    noise = spectrum.noise_power(tapered, symbols)
+    signal = torch.maximum(power - noise, LEAST_SHARE * power)
     floor = torch.maximum(noise, LEAKAGE * signal)
-    # White noise fills sps symbol rates, the signal two of them.
-    expected = signal[..., None] * sps / 2 * density + floor[..., None]  # (n, pulses, bins)
 
-    judged = torch.ones(2 * symbols, dtype=torch.bool, device=iq.device)
-    judged[symbols - LEFT_OUT : symbols + LEFT_OUT + 1] = False
+    # White noise fills sps symbol rates, the signal two of them.
+    density = sps / 2 * bank.square() / bank.square().mean(1, keepdim=True)
+    expected = signal[..., None] * density + floor[..., None]  # (n, pulses, bins)
+    periodogram = spectrum.power_of(spectrum.occupied_band(tapered, symbols))
     misfit = expected.log() + periodogram[:, None] / expected
-    return bank[misfit[..., judged].sum(2).argmin(1)]
+
+    about_carrier = slice(symbols - LEFT_OUT, symbols + LEFT_OUT + 1)
+    misfit[..., about_carrier] = 0
+    return bank[misfit.sum(2).argmin(1)]
+
+
+@cache
+def _bank(symbols: int) -> torch.Tensor:
+    """Responses to choose from, float32 (pulses, 2 * symbols), at `spectrum.band_rates`."""
+    rates = band_rates(symbols).numpy().astype(float)
+    responses = [rml2018_response(rates)]
+    responses += [rrc_response(rates, rolloff) for rolloff in ROLLOFFS]
+    return torch.from_numpy(np.stack(responses)).float()
 
 
 def difference_of_pulses_db(one: RenderSettings, other: RenderSettings) -> float:

@@ -15,8 +15,12 @@ TIMINGS = 64
 BESIDE = 6
 """Symbols beyond either end of the frame whose pulses are taken to reach into it."""
 LOADING = 1e-4
-"""Diagonal loading while timings are compared, of a pulse's energy: symbols beside the frame, of
-which hardly anything is seen, would else fit noise."""
+"""Diagonal loading while timings are compared, over a pulse's energy.
+
+Symbols beside the frame, of which hardly anything is seen, would else fit noise.
+"""
+LEAST_LOADING = 1e-6
+"""Diagonal loading of the solution at least, over a pulse's energy."""
 
 
 class _Bank(NamedTuple):
@@ -30,11 +34,6 @@ class _Bank(NamedTuple):
     """Of the loaded inner products: float32 (TIMINGS, k, k)."""
     energy: float
     """Of a whole pulse, over the samples."""
-
-    def to(self, device: torch.device) -> "_Bank":
-        return _Bank(
-            self.pulses.to(device), self.gram.to(device), self.inverse.to(device), self.energy
-        )
 
 
 def receive_short(
@@ -59,43 +58,52 @@ def receive_short(
     """
     symbols = iq.shape[1] // sps
     points = torch.empty(len(iq), symbols, dtype=iq.dtype, device=iq.device)
-    left, gain, timing = (torch.empty(len(iq), 1, device=iq.device) for _ in range(3))
+    disturbance, timing = (torch.empty(len(iq), 1, device=iq.device) for _ in range(2))
 
     shapes, shape_of = response.unique(dim=0, return_inverse=True)
     shape_of = shape_of.expand(len(iq))
     for number, shape in enumerate(shapes):
         rows = torch.nonzero(shape_of == number)[:, 0]
-        bank = _bank(tuple(shape.tolist()), sps).to(iq.device)
+        bank = _bank(tuple(shape.tolist()), sps, iq.device)
 
         best = _best_timing(iq[rows], bank)
-        loading = noise[rows] * bank.energy / (sps * signal[rows])
-        found = _solve(iq[rows], bank, best, loading)
-        points[rows], gain[rows] = found.points, found.gain
-        left[rows] = found.noise * noise[rows]
+        symbol_power = sps * signal[rows] / bank.energy
+        found = _solve(iq[rows], bank, best, symbol_power=symbol_power, noise=noise[rows])
+        points[rows], disturbance[rows] = found
         timing[rows] = best[:, None] / TIMINGS
-    return Equalized(points, left, gain), timing
+    return Equalized(points, disturbance), timing
 
 
 @cache
-def _bank(response: tuple[float, ...], sps: int) -> _Bank:
-    """The bank of a pulse, from its response at `spectrum.band_rates`."""
+def _bank(response: tuple[float, ...], sps: int, device: torch.device) -> _Bank:
+    """The bank of a pulse, from its response at `spectrum.band_rates`, on a device."""
     symbols = len(response) // 2
     rates = band_rates(symbols).double()
     instants = torch.arange(symbols * sps).double() / sps
-    numbers = torch.arange(-BESIDE, symbols + BESIDE)
-    timings = torch.arange(TIMINGS).double() / TIMINGS
+    middles = torch.arange(-BESIDE, symbols + BESIDE) + _timings()[:, None]  # (TIMINGS, k), symbols
 
-    since = instants[:, None] - numbers - timings[:, None, None]  # (TIMINGS, samples, k), symbols
     # The response is real and even, so the pulse is a sum of cosines; it repeats every `symbols`
     # symbols, and is cut off where it would.
-    waves = torch.cos(2 * torch.pi * since[..., None] * rates)
-    pulses = (waves @ torch.tensor(response).double()) / symbols
+    at_samples = _phasors(instants[:, None] * rates) * torch.tensor(response).double()
+    at_middles = _phasors(-middles[:, None] * rates[:, None])  # (TIMINGS, rates, k)
+    pulses = (at_samples @ at_middles).real / symbols  # (TIMINGS, samples, k)
+    since = instants[:, None] - middles[:, None]
     pulses = torch.where(since.abs() < min(BESIDE, symbols / 2), pulses, 0)
 
     energy = float(pulses.square().sum(1).amax())
     gram = pulses.mT @ pulses
-    inverse = torch.linalg.inv(gram + LOADING * energy * torch.eye(len(numbers)))
-    return _Bank(pulses.float(), gram.float(), inverse.float(), energy)
+    inverse = torch.linalg.inv(gram + LOADING * energy * torch.eye(middles.shape[1]))
+    pulses, gram, inverse = (one.float().to(device) for one in (pulses, gram, inverse))
+    return _Bank(pulses, gram, inverse, energy)
+
+
+def _timings() -> torch.Tensor:
+    """Those of the bank, in symbols: float64 (TIMINGS,)."""
+    return torch.arange(TIMINGS).double() / TIMINGS
+
+
+def _phasors(turns: torch.Tensor) -> torch.Tensor:
+    return torch.polar(torch.ones_like(turns), 2 * torch.pi * turns)
 
 
 def _best_timing(iq: torch.Tensor, bank: _Bank) -> torch.Tensor:
@@ -107,29 +115,37 @@ def _best_timing(iq: torch.Tensor, bank: _Bank) -> torch.Tensor:
     return explained.argmax(0)
 
 
-def _solve(iq: torch.Tensor, bank: _Bank, timing: torch.Tensor, loading: torch.Tensor) -> Equalized:
+def _solve(
+    iq: torch.Tensor,
+    bank: _Bank,
+    timing: torch.Tensor,
+    *,
+    symbol_power: torch.Tensor,
+    noise: torch.Tensor,
+) -> Equalized:
     """Symbols of least mean square error.
 
     Args:
         iq: complex64 (n, samples).
         bank: of the pulse.
         timing: numbers in the bank, int64 (n,).
-        loading: power of the noise over that of the symbols, float32 (n, 1).
+        symbol_power: mean power of the symbols, float32 (n, 1).
+        noise: power of white noise in each sample, float32 (n, 1).
 
     Returns:
-        The symbols of the frame; `noise` is what noise of unit power a sample leaves in them.
+        The symbols whose middle lies in the frame.
     """
     gram = bank.gram[timing]  # (n, k, k)
-    identity = torch.eye(gram.shape[1], device=iq.device)
-    floor = 1e-6 * bank.energy
-    inverse = torch.linalg.inv(gram + (loading + floor)[..., None] * identity)
+    loading = noise / symbol_power + LEAST_LOADING * bank.energy
+    inverse = torch.linalg.inv(gram + loading[..., None] * torch.eye(gram.shape[1]).to(gram))
 
     parts = torch.view_as_real(iq)  # (n, samples, 2)
     along = bank.pulses[timing].mT @ parts  # (n, k, 2)
     inner = slice(BESIDE, -BESIDE)
     points = torch.view_as_complex((inverse @ along)[:, inner].contiguous())
 
-    gains = inverse @ gram  # of each symbol in each point
-    noise = (gains @ inverse).diagonal(dim1=1, dim2=2)[:, inner].mean(1, keepdim=True)
-    gain = gains.square().sum(2)[:, inner].mean(1, keepdim=True)
-    return Equalized(points, noise, gain)
+    passed = inverse @ gram  # of each symbol into each point
+    own = passed.diagonal(dim1=1, dim2=2)
+    of_others = symbol_power * (passed.square().sum(2) - own.square())[:, inner]
+    of_noise = noise * (passed @ inverse).diagonal(dim1=1, dim2=2)[:, inner]
+    return Equalized(points, (of_others + of_noise).mean(1, keepdim=True))

@@ -1,4 +1,4 @@
-"""The occupied band of frames, and the power of the noise beside it."""
+"""Spectra of frames: the band that the signal fills, and the power of the noise beside it."""
 
 import math
 from functools import cache
@@ -10,54 +10,68 @@ TAPERED = 0.25
 """Share of a frame over which its ends rise and fall: a Tukey window."""
 
 
-@cache
-def taper(samples: int) -> torch.Tensor:
-    """Tukey window, float32 (samples,), for frames whose end does not meet their start.
-
-    The jump between them spreads over the whole band: it hides noise more than 30 dB below the
-    signal, and it turns the line that timing is read from.
-    """
-    return torch.from_numpy(tukey(samples, TAPERED)).float()
+def power_of(z: torch.Tensor) -> torch.Tensor:
+    """|z|^2 of complex numbers of any shape: several times as fast as by `abs`."""
+    return z.real.square() + z.imag.square()
 
 
-def occupied_band(iq: torch.Tensor, symbols: int) -> torch.Tensor:
-    """Spectrum from minus to plus one symbol rate, beyond which there is no signal.
+def tapered_spectrum(iq: torch.Tensor) -> torch.Tensor:
+    """Spectrum of frames whose ends fall to zero, in which white noise keeps its power.
+
+    The jump between a frame's last and first sample spreads over the whole band: it hides noise
+    more than 30 dB below the signal.
 
     Args:
         iq: complex64 (n, samples).
+
+    Returns:
+        complex64 (n, samples), 0 cycles a sample first.
+    """
+    window = tukey_window(iq.shape[1], iq.device)
+    return torch.fft.fft(iq * (window / window.square().sum().sqrt()))
+
+
+@cache
+def tukey_window(length: int, device: torch.device) -> torch.Tensor:
+    """Tukey window with a peak of 1, float32 (length,), whose ends rise and fall over `TAPERED`."""
+    return torch.from_numpy(tukey(length, TAPERED)).float().to(device)
+
+
+def occupied_band(spectrum: torch.Tensor, symbols: int) -> torch.Tensor:
+    """From minus to plus one symbol rate, beyond which there is no signal.
+
+    Args:
+        spectrum: (n, samples), 0 cycles a sample first.
         symbols: in a frame; samples a whole number of times as many, two or more.
 
     Returns:
-        complex64 (n, 2 * symbols), at frequencies -1 to 1 symbol rates in steps of 1 / symbols.
+        (n, 2 * symbols), at the frequencies of `band_rates`.
     """
-    spectrum = torch.fft.fft(iq)
     return torch.cat([spectrum[:, -symbols:], spectrum[:, :symbols]], 1)
 
 
 def band_rates(symbols: int) -> torch.Tensor:
-    """Frequencies of `occupied_band`, in symbol rates: float32 (2 * symbols,)."""
+    """Frequencies of `occupied_band` in symbol rates, -1 to 1: float32 (2 * symbols,)."""
     return torch.arange(-symbols, symbols) / symbols
 
 
-def noise_power(iq: torch.Tensor, sps: int) -> torch.Tensor:
-    """Power of white noise over the whole band, from what lies outside the signal's.
+def noise_power(tapered: torch.Tensor, symbols: int) -> torch.Tensor:
+    """Power of white noise over the whole band, from what lies beyond the signal's.
 
-    The median of the periodogram of the tapered frame beyond one symbol rate, over ln 2, which is
-    the median of an exponential; see `core.dsp.noise_power`.
+    The median of the periodogram beyond one symbol rate, over ln 2 (the median of an exponential).
+    `core.dsp.noise_power` is the same estimate for those who do not know the symbol rate: it looks
+    beyond a quarter of the sample rate, in NumPy. Here all free bins count, on any device.
 
     Args:
-        iq: complex64 (n, samples).
-        sps: samples a symbol. Below 3 no band is without signal: the noise then counts as none.
+        tapered: as of `tapered_spectrum`, complex64 (n, samples).
+        symbols: in a frame. With less than three samples each no band is free of signal: the noise
+            then counts as none.
 
     Returns:
         float32 (n, 1).
     """
-    samples = iq.shape[1]
-    if sps < 3:
-        return torch.zeros(len(iq), 1, device=iq.device)
-    window = taper(samples).to(iq.device)
-    periodogram = torch.fft.fft(iq * window).abs().square() / window.square().sum()
-
-    frequency = torch.fft.fftfreq(samples, device=iq.device).abs()
-    outside = periodogram[:, frequency > 1 / sps]  # (n, samples) -> (n, bins)
-    return outside.quantile(0.5, dim=1, keepdim=True) / math.log(2)
+    samples = tapered.shape[1]
+    if samples < 3 * symbols:
+        return torch.zeros(len(tapered), 1, device=tapered.device)
+    beyond = power_of(tapered[:, symbols + 1 : samples - symbols])  # (n, samples) -> (n, bins)
+    return beyond.median(1, keepdim=True).values / math.log(2)

@@ -1,55 +1,128 @@
-"""Symbol timing of frames, blind to modulation, carrier and level."""
+"""Symbol timing of frames, and its drift, blind to modulation, carrier and level."""
 
 import math
+from typing import NamedTuple
 
 import torch
 
+from pisces.inputs.receiver.spectrum import tukey_window
+
 OFFSET_LINE_WINS = 2.0
 """How much stronger the line of staggered I and Q must be before its timing is taken."""
+BLOCKS = 8
+"""Parts of a frame whose timings are compared."""
+DRIFT_SYMBOLS = 64
+"""In a frame at least for its drift to be looked for."""
+DRIFT_NOISE = 2.0
+"""Standard errors below which a drift is not followed, and above which it is in part.
+
+The share 1 - (2 / drift over its error)^2 is that of James and Stein's estimator.
+"""
+MOST_DRIFT = 0.2
+"""Symbols over a frame that are followed at most."""
 
 
-def square_law_lines(band: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lines at the symbol rate: of the power |x|^2, and of staggered I and Q in x^2.
+class Timing(NamedTuple):
+    """Where the eye is open: symbol k of s is at k + timing + drift * ((k + 1/2) / s - 1/2)."""
 
-    The power of a linear modulation beats at the symbol rate, and the phase of that line is the
+    timing: torch.Tensor
+    """In symbols, float32 (n, 1), -1/2 to 1/2. Of staggered I and Q, the instant of one of them."""
+    drift: torch.Tensor
+    """Symbols over the frame, float32 (n, 1): as far as it stands out of its own noise, else 0."""
+
+
+class Beats(NamedTuple):
+    """What turns with the timing, symbol by symbol: complex (n, symbols) each.
+
+    The power of a linear modulation beats at the symbol rate, and the phase of the beat is the
     timing (Oerder and Meyr, IEEE Trans. Commun. 36 (1988), eq. 5). Where I and Q are half a symbol
     apart (OQPSK) their two beats cancel in |x|^2 = I^2 + Q^2, but add up in x^2 = I^2 - Q^2 + 2jIQ,
-    which the carrier's phase turns: the two lines of x^2, at plus and minus the symbol rate, then
-    tell both.
+    which the carrier's phase turns: its two beats, at plus and minus the symbol rate, then tell
+    both.
+    """
+
+    of_power: torch.Tensor
+    plus: torch.Tensor
+    minus: torch.Tensor
+
+
+def beats_of(band: torch.Tensor, response: torch.Tensor) -> Beats:
+    """Beats of frames through a filter that leaves them no noise of the symbols' own.
+
+    The beat is the product of the two edges of the band. With the pulse's own response mirrored
+    about half the symbol rate as the filter, what is left of either edge has an even spectrum about
+    it, and the symbols do not disturb the timing that their beat tells (D'Andrea and Luise, IEEE
+    Trans. Commun. 44 (1996) 1393). With a root-raised cosine this is the edge of the matched filter
+    times a constant.
 
     Args:
-        band: matched spectrum of tapered frames as of `spectrum.occupied_band`, complex
-            (n, 2 * symbols).
+        band: spectrum as of `spectrum.occupied_band`, complex (n, 2 * symbols).
+        response: of the pulse at its frequencies, float32 (1 or n, 2 * symbols).
 
     Returns:
-        The line of |x|^2, complex (n, 1); and L+ conj(L-) of the lines of x^2 at plus and minus the
-        symbol rate, complex (n, 1), whose root has the unit of the first.
+        The beats at whole symbols of the frame.
     """
-    lower, upper = band.chunk(2, 1)  # a symbol rate apart: their product is the line
-    of_power = (upper * lower.conj()).sum(1, keepdim=True)
-
-    # Bins k and j of x make bin k + j of x^2: those that add up to plus or minus one symbol rate.
-    symbols = band.shape[1] // 2
-    above, below = band[:, symbols + 1 :], band[:, 1:symbols]
-    plus = (above * above.flip(1)).sum(1, keepdim=True)
-    minus = (below * below.flip(1)).sum(1, keepdim=True)
-    return of_power, plus * minus.conj()
+    lower, upper = band.chunk(2, 1)
+    # Counted from minus one symbol rate, the response from 0 on is the mirrored one.
+    mirrored_upper, mirrored_lower = response.chunk(2, 1)
+    above = torch.fft.ifft(upper * mirrored_upper)  # (n, symbols)
+    below = torch.fft.ifft(lower * mirrored_lower)
+    return Beats(above * below.conj(), above.square(), below.square())
 
 
-def timing_of(band: torch.Tensor) -> torch.Tensor:
-    """Where the eye is open: symbol k is at sample (k + timing) * sps of its frame.
-
-    Of frames with staggered I and Q it is the instant of one of the two, I or Q.
+def timing_of(band: torch.Tensor, response: torch.Tensor) -> Timing:
+    """Timing and drift of frames.
 
     Args:
-        band: as of `square_law_lines`.
+        band: spectrum as of `spectrum.occupied_band`, complex (n, 2 * symbols).
+        response: of the pulse at its frequencies, float32 (1 or n, 2 * symbols).
 
     Returns:
-        float32 (n, 1) in symbols, -1/2 to 1/2.
+        Timing and drift. The ends of the frame, where the filter lacks a part of its input, count
+        less.
     """
-    of_power, of_square = square_law_lines(band)
+    beats = beats_of(band, response)
+    weights = tukey_window(beats.of_power.shape[1], band.device)
+    of_power, plus, minus = ((weights * beat).sum(1, keepdim=True) for beat in beats)
+
     timing = -of_power.angle() / (2 * math.pi)
-    staggered = -of_square.angle() / (4 * math.pi)
+    of_square = plus * minus.conj()
+    in_square = -of_square.angle() / (4 * math.pi)
 
-    strength = of_square.abs().sqrt()
-    return torch.where(strength > OFFSET_LINE_WINS * of_power.abs(), staggered, timing)
+    staggered = of_square.abs().sqrt() > OFFSET_LINE_WINS * of_power.abs()
+    drift = _drift(beats.of_power, of_power, weights)
+    return Timing(torch.where(staggered, in_square, timing), drift.masked_fill(staggered, 0))
+
+
+def _drift(beat: torch.Tensor, line: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Symbols by which the timing runs away over the frame, as far as that is not its noise.
+
+    A straight line is laid through how far each of `BLOCKS` parts of the frame turns the beat; what
+    is left of them tells the standard error of its slope.
+
+    Args:
+        beat: of the power, complex (n, symbols).
+        line: its weighted sum, complex (n, 1).
+        weights: of the symbols, float32 (symbols,).
+
+    Returns:
+        float32 (n, 1), within `MOST_DRIFT`; mostly 0 where there is none.
+    """
+    symbols = beat.shape[1]
+    if symbols < DRIFT_SYMBOLS:
+        return torch.zeros(len(beat), 1, device=beat.device)
+    whole = symbols // BLOCKS * BLOCKS
+    place = torch.arange(symbols, device=beat.device) - (symbols - 1) / 2
+
+    # Radians, over the whole frame's weight; small, so that a sine is as good as its angle.
+    turned = (beat * line.conj()).imag / line.abs().square().clamp_min(1e-20)
+    by_block = (weights * turned)[:, :whole].unflatten(1, (BLOCKS, -1)).sum(2)
+    moment = (weights * place / weights.sum())[:whole].unflatten(0, (BLOCKS, -1)).sum(1)
+
+    energy = moment.square().sum()
+    slope = (by_block @ moment / energy)[:, None]  # radians a symbol
+    rest = by_block - slope * moment
+    error = (rest.square().sum(1, keepdim=True) / (BLOCKS - 1) / energy).sqrt()
+
+    shrunk = slope * (1 - (DRIFT_NOISE * error / slope).square()).clamp_min(0).nan_to_num(0)
+    return (-shrunk * symbols / (2 * math.pi)).clamp(-MOST_DRIFT, MOST_DRIFT)
