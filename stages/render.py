@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.inputs import rendering
+from pisces.inputs.receiver import carrier
 from pisces.inputs.settings import RenderSettings
 from pisces.run import console, tracking
 
@@ -14,8 +15,15 @@ def main() -> None:
     params = load_params()
     settings = params.render.to(RenderSettings)
     with tracking.stage("render", params):
-        n = rendering.render(SHARDS, OUT, settings)
-    print(f"rendered {n} frames at {params.render.size} px into {OUT}")
+        rendered = rendering.render(SHARDS, OUT, settings)
+    if rendered.beyond:
+        reach = carrier.REACH * settings.carrier_offset_std
+        print(
+            f"warning: {rendered.beyond} of {rendered.linear} frames of linear modulations have a "
+            f"carrier offset beyond the {reach:.2g} cycles a sample that the view symbol can "
+            "follow; raise render.carrier_offset_std"
+        )
+    print(f"rendered {rendered.frames} frames at {params.render.size} px into {OUT}")
 
 
 if __name__ == "__main__":

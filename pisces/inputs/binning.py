@@ -41,6 +41,16 @@ class Workspace(NamedTuple):
         return cls(torch.empty_like(points), pixels, torch.empty_like(pixels), bins)
 
 
+class Binned(NamedTuple):
+    """What is kept of n frames."""
+
+    bins: dict[str, torch.Tensor]
+    """View -> pixel numbers uint16 (n, points of the view), `OUTSIDE` beyond the extent."""
+    carrier_offset: torch.Tensor | None
+    """Cycles a sample that `symbol` turned each frame back by, float32 (n,), NaN where the offset
+    is beyond its reach; None where that view is not made."""
+
+
 def bin_frames(
     frames: torch.Tensor, render: RenderSettings, workspace: Workspace | None = None
 ) -> dict[str, torch.Tensor]:
@@ -58,21 +68,34 @@ def bin_frames(
     Raises:
         ValueError: as `rms`, and where a view cannot be made of frames of this length.
     """
+    return bin_and_measure(frames, render, workspace).bins
+
+
+def bin_and_measure(
+    frames: torch.Tensor, render: RenderSettings, workspace: Workspace | None = None
+) -> Binned:
+    """As `bin_frames`, with the carrier offset that was found on the way."""
     level = rms(frames)
     # Over the RMS, so that powers stay within float32; `raw` by itself is spared the copy.
     only_raw = set(render.views) == {"raw"}
     unit = frames if only_raw else frames / level[:, None, None]
 
     bins: dict[str, torch.Tensor] = {}
+    carrier_offset = None
     for view in render.views:
         pixels_per_unit = render.size / 2 / getattr(render.extent, view)
         if view == "raw":
             # The scale and the level in one multiplication.
             bins[view] = bin_points(frames, pixels_per_unit / level, render.size, workspace)
+            continue
+        if view == "symbol":
+            received = views.symbols_of(torch.view_as_complex(unit), render)
+            points = received.points
+            carrier_offset = received.carrier_offset[:, 0].masked_fill(received.beyond, math.nan)
         else:
             points = views.points_of(view, torch.view_as_complex(unit), render)
-            bins[view] = bin_points(torch.view_as_real(points), pixels_per_unit, render.size)
-    return bins
+        bins[view] = bin_points(torch.view_as_real(points), pixels_per_unit, render.size)
+    return Binned(bins, carrier_offset)
 
 
 def rms(frames: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,21 +17,34 @@ from pisces.core.modulations import LINEAR
 from pisces.core.progress import progress
 from pisces.core.settings import from_json, to_json
 from pisces.core.shards import Cell
-from pisces.inputs.binning import Workspace, bin_frames
+from pisces.inputs.binning import Workspace, bin_and_measure
 from pisces.inputs.receiver.pulse import estimate_response
 from pisces.inputs.settings import RenderSettings
 
 CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay near the processor
+CARRIER_OFFSET = "carrier_offset"
+"""Dataset of a constellation shard; see `render`."""
 PULSE_FRAMES = 1024
 """Frames that the pulse of a file is estimated from, about as many of each cell."""
 
 
-def render(source: Path, target: Path, settings: RenderSettings) -> int:
+class Rendered(NamedTuple):
+    """How many frames were rendered."""
+
+    frames: int
+    linear: int
+    """Of a linear modulation, as `symbol` is made for."""
+    beyond: int
+    """Of these, with a carrier offset beyond the reach of `symbol`."""
+
+
+def render(source: Path, target: Path, settings: RenderSettings) -> Rendered:
     """Bins every frame of the shards in `source`, into shards in `target`.
 
     A constellation shard holds `<view>/bins` uint16 (n, points) for each view, and `row` int64 (n,)
-    as in the source. Its attributes are those of the source shard and `render`, the settings as
-    JSON, the response of an estimated pulse among them.
+    as in the source. Where `symbol` is a view, `carrier_offset` float32 (n,) is what each frame was
+    turned back by, in cycles a sample: NaN beyond its reach. The attributes are those of the source
+    shard and `render`, the settings as JSON, the response of an estimated pulse among them.
 
     Args:
         source: directory of IQ shards.
@@ -38,7 +52,7 @@ def render(source: Path, target: Path, settings: RenderSettings) -> int:
         settings: what is binned.
 
     Returns:
-        The number of frames.
+        How many frames there were, and how many of them `symbol` could not follow.
 
     Raises:
         ValueError: as `binning.bin_frames`, and where a pulse is to be found and cannot be.
@@ -51,10 +65,9 @@ def render(source: Path, target: Path, settings: RenderSettings) -> int:
         # A cell a core: on steps this short, cores that share one cell wait for each other.
         pool = ThreadPoolExecutor(cores, initializer=_prepare, initargs=(samples,))
         with staged(target) as folder, pool:
-            frames = pool.map(
-                lambda cell: _render_cell(cell.path(source), cell.path(folder), settings), cells
-            )
-            return sum(progress(frames, "render", len(cells)))
+            rendered = pool.map(lambda cell: _render_cell(cell, source, folder, settings), cells)
+            counts = list(progress(rendered, "render", len(cells)))
+            return Rendered(*(sum(column) for column in zip(*counts, strict=True)))
     finally:
         torch.set_num_threads(cores)
 
@@ -99,26 +112,36 @@ def _prepare(samples: int) -> None:
     _buffers.workspace = Workspace.for_points(_buffers.frames)
 
 
-def _render_cell(source: Path, target: Path, settings: RenderSettings) -> int:
-    """Bins the frames of one shard into a new shard, and returns their number."""
-    iq, row = shards.array(source, "iq"), shards.array(source, "row")
+def _render_cell(cell: Cell, source: Path, target: Path, settings: RenderSettings) -> Rendered:
+    """Bins the frames of one shard below `source` into a new shard below `target`."""
+    path = cell.path(source)
+    iq, row = shards.array(path, "iq"), shards.array(path, "row")
 
     # Any frame shows how many points each view has.
-    example = bin_frames(torch.ones(1, *iq.shape[1:]), settings)
-    layout = {
-        bins_of(view): ((len(iq), bins.shape[1]), np.uint16) for view, bins in example.items()
-    }
-    attributes = shards.attributes(source) | {"render": to_json(settings)}
-    shard = shards.create(target, layout | {"row": (row.shape, np.int64)}, attributes)
+    example = bin_and_measure(torch.ones(1, *iq.shape[1:]), settings)
+    layout: dict[str, tuple[tuple[int, ...], Any]] = {"row": (row.shape, np.int64)}
+    for view, bins in example.bins.items():
+        layout[bins_of(view)] = ((len(iq), bins.shape[1]), np.uint16)
+    if example.carrier_offset is not None:
+        layout[CARRIER_OFFSET] = ((len(iq),), np.float32)
+    attributes = shards.attributes(path) | {"render": to_json(settings)}
+    shard = shards.create(cell.path(target), layout, attributes)
     shards.write(shard, 0, {"row": row})
 
+    beyond = 0
     for start in range(0, len(iq), CHUNK):
         chunk = _buffers.frames[: len(iq) - start]
         shards.read(iq, start, chunk.numpy())
-        bins = bin_frames(chunk, settings, _buffers.workspace)
-        by_dataset = {bins_of(view): of_view.numpy() for view, of_view in bins.items()}
+        binned = bin_and_measure(chunk, settings, _buffers.workspace)
+
+        by_dataset = {bins_of(view): of_view.numpy() for view, of_view in binned.bins.items()}
+        if binned.carrier_offset is not None:
+            by_dataset[CARRIER_OFFSET] = binned.carrier_offset.numpy()
+            beyond += int(binned.carrier_offset.isnan().sum())
         shards.write(shard, start, by_dataset)
-    return len(iq)
+
+    linear = cell.modulation in LINEAR
+    return Rendered(len(iq), len(iq) if linear else 0, beyond if linear else 0)
 
 
 def bins_of(view: str) -> str:

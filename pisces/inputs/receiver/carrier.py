@@ -15,6 +15,8 @@ TAIL, TAIL_WIDTH = 0.1, 10
 """Share of the prior that is so many times as wide as the rest."""
 REACH = 30
 """Search range, in standard deviations of the prior."""
+WITNESSES = (4, 8)
+"""Orders that show whether a frame lies beyond the search range."""
 TINY = 1e-12
 """Keeps amplitudes of zero from dividing by zero."""
 BEYOND = 10.0
@@ -67,7 +69,7 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
     lines = [_line_power(phasors[order], weights, waves) for order, waves in search.waves.items()]
     evidence = torch.cat(lines, 1) @ search.refine  # (n, offsets)
     found = _peak(evidence + search.log_prior, search.offsets)
-    return Carrier(found, _is_beyond(phasors[4], weights, REACH * offset_std))
+    return Carrier(found, _is_beyond(phasors, weights, REACH * offset_std))
 
 
 def turn_back(points: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
@@ -185,15 +187,21 @@ def _peak(score: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     return offsets[best] + shift * (offsets[1] - offsets[0])
 
 
-def _is_beyond(fourth: torch.Tensor, weights: torch.Tensor, reach: float) -> torch.Tensor:
-    """Whether the fourth-order line is stronger outside the search range than within: bool (n,).
+def _is_beyond(
+    phasors: dict[int, torch.Tensor], weights: torch.Tensor, reach: float
+) -> torch.Tensor:
+    """Whether a line is stronger outside the search range than any within: bool (n,).
 
-    `fourth` are the phasors of order 4, (n, symbols); `reach` is in cycles a symbol.
+    Those of `WITNESSES` are looked at, over all offsets that they can tell apart: the M-th power
+    takes one of 1 / M of the symbol rate for none. `reach` is in cycles a symbol.
     """
-    bins = 2 * fourth.shape[1]
-    power = power_of(torch.fft.fft(fourth * weights, bins)).sum(0)
-    within = torch.fft.fftfreq(bins, device=fourth.device).abs() <= 4 * reach + 1 / bins
+    beyond = torch.zeros(weights.shape[1], dtype=torch.bool, device=weights.device)
+    for order in WITNESSES:
+        bins = 2 * weights.shape[2]
+        power = power_of(torch.fft.fft(phasors[order] * weights, bins)).sum(0)
+        within = torch.fft.fftfreq(bins, device=power.device).abs() <= order * reach + 1 / bins
 
-    strongest_within = power.where(within, 0).amax(1)
-    strongest_outside = power.where(~within, 0).amax(1)
-    return strongest_outside > strongest_within + BEYOND
+        strongest_within = power.where(within, 0).amax(1)
+        strongest_outside = power.where(~within, 0).amax(1)
+        beyond |= strongest_outside > strongest_within + BEYOND
+    return beyond
