@@ -12,6 +12,7 @@ from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.evaluation import limits, references
 from pisces.sources.synthesis import synthesize_cell
+from tests.conftest import RENDER
 from tests.physics import physics
 
 
@@ -41,7 +42,7 @@ def predictions(
 @pytest.fixture(scope="module")
 def measured(data, iq_shards, index) -> dict[str, pd.DataFrame]:
     predicted = predictions(index[::2], data.modulations, data.snrs_db)
-    return limits.measure(iq_shards, predicted, trials=5, sps=8, rolloff=0.35, seed=1)
+    return limits.measure(iq_shards, predicted, trials=5, render=RENDER, seed=1)
 
 
 def test_every_series_has_every_snr(measured):
@@ -132,7 +133,7 @@ def test_references_follow_the_frames_whatever_their_order(iq_shards, data, inde
     order = rng.permutation(len(index))
     in_order, shuffled = (
         references.predict_frames(
-            iq_shards, predictions(rows, data.modulations, data.snrs_db), sps=8, rolloff=0.35
+            iq_shards, predictions(rows, data.modulations, data.snrs_db), RENDER
         )
         for rows in (index, index[order])
     )
@@ -157,7 +158,7 @@ def test_frames_of_no_constellation_are_compared_as_well(tmp_path):
         iq = synthesize_cell(*cell, range(3), still, seed=1)
         shards.save(cell.path(Path(tmp_path)), {"iq": iq.view(np.float32).reshape(3, 256, 2)}, {})
     predicted = predictions(np.array(list(product(range(2), range(2), range(3)))), names, snrs_db)
-    tables = limits.measure(tmp_path, predicted, trials=2, sps=8, rolloff=0.35, seed=1)
+    tables = limits.measure(tmp_path, predicted, trials=2, render=RENDER, seed=1)
     rows = tables["ceiling_summary"].set_index(["task", "series", "band"])["accuracy"]
     expected = {"ceiling": 1, "model": 0, "cumulants": 0, "chance": 0.5}
     assert rows["modulation"].xs("all", level="band").to_dict() == pytest.approx(expected)

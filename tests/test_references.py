@@ -1,5 +1,6 @@
 """Textbook estimators against theory: cumulants of ideal points; planted SNRs and modulations."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from pisces.core.modulations import DIGITAL, constellation
 from pisces.core.seeding import generator
 from pisces.evaluation import references
 from pisces.sources.synthesis import synthesize_cell
+from tests.conftest import RENDER
 from tests.physics import physics
 
 frames = partial(
@@ -145,7 +147,7 @@ def test_noise_floor_finds_the_snr_of_generated_frames(snr_db):
             for modulation in ("BPSK", "16QAM", "128APSK", "OQPSK")
         ]
     )
-    _, floor_db, _ = references.estimate(iq.astype(complex), ("BPSK", "16QAM"), 8, 0.35)
+    _, floor_db, _ = references.estimate(iq.astype(complex), ("BPSK", "16QAM"), RENDER)
     assert 10 * np.log10(np.mean(10 ** (floor_db / 10))) == pytest.approx(snr_db, abs=0.5)
 
 
@@ -158,7 +160,7 @@ def test_estimates_of_generated_frames():
     modulations = ("4ASK", "BPSK", "QPSK", "8PSK", "16QAM")
     for m, modulation in ((1, "BPSK"), (2, "QPSK"), (3, "8PSK")):
         chosen, _, moments_db = references.estimate(
-            frames(modulation, 10, range(20)).astype(complex), modulations, 8, 0.35
+            frames(modulation, 10, range(20)).astype(complex), modulations, RENDER
         )
         assert chosen.tolist() == [m] * 20
         assert np.median(moments_db) == pytest.approx(10, abs=0.84)
@@ -167,7 +169,7 @@ def test_estimates_of_generated_frames():
 def test_m2m4_takes_the_kurtosis_of_what_was_named():
     """Called 16QAM, frames of QPSK look as if they had less noise than none."""
     iq = frames("QPSK", 5, range(20)).astype(complex)
-    right, wrong = (references.estimate(iq, (m,), 8, 0.35)[2] for m in ("QPSK", "16QAM"))
+    right, wrong = (references.estimate(iq, (m,), RENDER)[2] for m in ("QPSK", "16QAM"))
     assert np.median(right) == pytest.approx(5, abs=1)
     assert np.median(wrong) > 10
 
@@ -178,7 +180,7 @@ def test_frames_of_sixteen_symbols_and_a_rest_do():
     That is 0.5, and five standard errors of 100 frames.
     """
     iq = frames("QPSK", 30, range(100)).astype(complex)[:, :131]
-    chosen, floor_db, moments_db = references.estimate(iq, ("BPSK", "QPSK"), 8, 0.35)
+    chosen, floor_db, moments_db = references.estimate(iq, ("BPSK", "QPSK"), RENDER)
     assert np.mean(chosen == 1) > 0.5 + 5 * 0.5 / 10
     assert np.isfinite(floor_db).all()
     assert not np.isnan(moments_db).any()
@@ -186,7 +188,7 @@ def test_frames_of_sixteen_symbols_and_a_rest_do():
 
 def test_without_constellations_only_the_noise_floor_is_estimated():
     chosen, floor_db, moments_db = references.estimate(
-        frames("FM", 10, range(4)).astype(complex), (), 8, 0.35
+        frames("FM", 10, range(4)).astype(complex), (), RENDER
     )
     assert chosen.tolist() == [-1] * 4
     assert np.median(floor_db) == pytest.approx(10, abs=1)
@@ -200,4 +202,4 @@ def test_too_few_symbols_or_samples_a_symbol(samples, sps):
         ValueError,
         match=rf"{samples} samples at render.sps = {sps} .* 9 symbols .* correct render.sps",
     ):
-        references.estimate(iq, ("QPSK",), sps, 0.35)
+        references.estimate(iq, ("QPSK",), replace(RENDER, sps=sps))

@@ -63,16 +63,6 @@ def matched(iq: np.ndarray, sps: int, rolloff: float, at: np.ndarray) -> np.ndar
     return (np.exp(2j * np.pi * at[..., None] * frequency) @ spectrum[..., None])[..., 0] / n
 
 
-def square_law(iq: np.ndarray, sps: int, rolloff: float) -> np.ndarray:
-    """Line of |y|^2 at the symbol rate over its mean, complex (n,).
-
-    Oerder and Meyr's sum over four samples a symbol.
-    """
-    quarter = np.arange(4 * iq.shape[1] // sps)
-    power = np.abs(matched(iq, sps, rolloff, quarter * sps / 4)) ** 2
-    return (power @ np.exp(-2j * np.pi * quarter / 4)) / power.sum(1)
-
-
 UNIPOLAR = {"4ASK": np.arange(4.0), "8ASK": np.arange(8.0), "OOK": np.arange(2.0)}
 """Levels of ASK in RML2018.01A, which leave a carrier."""
 GUARD = 16

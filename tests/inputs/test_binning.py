@@ -165,11 +165,11 @@ def test_count_points_against_a_loop():
 def test_each_view_is_a_plain_histogram_over_its_own_extent(iq_shards):
     frames = frames_of(iq_shards, "QPSK", 20)
     extents = replace(
-        RENDER.extent, symbol=0.9, noise=45.0, differential=0.9
+        RENDER.extent, symbol=0.7, noise=45.0, differential=0.9
     )  # each cuts some points off
     iq = torch.view_as_complex(torch.from_numpy(frames))
     points = {
-        "symbol": views.symbol(iq, 8, 0.2),
+        "symbol": views.symbols_of(iq, replace(RENDER, rolloff=0.2)).points,
         "noise": views.noise(iq, 8),
         "differential": views.differential(iq, 3),
     }

@@ -1,6 +1,6 @@
 """Shards of constellations hold what binning gives, and appear whole or not at all."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -22,6 +22,7 @@ from tests.conftest import (
     SNRS_DB,
     raw_only,
 )
+from tests.inputs.signals import send
 from tests.inputs.tiny import frames_of
 
 
@@ -65,13 +66,47 @@ def test_a_view_that_was_not_rendered(constellations, iq_shards, tmp_path):
         rendering.read_bins(tmp_path / "raw", Cell("QPSK", 0), "noise")
 
 
-def test_render_is_the_same_bytes_in_chunks_of_any_size(
+def test_render_gives_the_same_bins_in_chunks_of_any_size(
     iq_shards, constellations, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(rendering, "CHUNK", 7)  # of 20 frames
-    assert rendering.render(iq_shards, tmp_path / "again", RENDER) == 180
+    assert rendering.render(iq_shards, tmp_path / "again", RENDER).frames == 180
+    for cell in shards.cells(constellations):
+        for view in RENDER.views:
+            again = rendering.read_bins(tmp_path / "again", cell, view)
+            assert np.array_equal(again, rendering.read_bins(constellations, cell, view))
+        # Matrix products of other sizes round otherwise.
+        before, after = (
+            shards.array(cell.path(root), "carrier_offset")
+            for root in (constellations, tmp_path / "again")
+        )
+        assert after == pytest.approx(before, abs=1e-9)
+
+
+def test_render_twice_is_the_same_bytes(iq_shards, constellations, tmp_path):
+    rendering.render(iq_shards, tmp_path / "again", RENDER)
     for cell in shards.cells(constellations):
         assert cell.path(tmp_path / "again").read_bytes() == cell.path(constellations).read_bytes()
+
+
+def test_render_keeps_the_carrier_offsets_and_counts_those_beyond(tmp_path):
+    """Of FM there is no symbol, whatever its lines seem to say: it is not counted."""
+    for name, offset in (("QPSK", 2e-4), ("BPSK", 1.5e-3), ("FM", 0.0)):
+        sent = send("QPSK" if name == "FM" else name, 20, 20, carrier_offset=offset)
+        arrays = {"iq": sent.iq.astype(np.complex64).view(np.float32).reshape(20, 1024, 2)}
+        cell = Cell(name, 20)
+        shards.save(cell.path(tmp_path / "in"), arrays | {"row": np.arange(20)}, cell._asdict())
+
+    settings = replace(RENDER, views=("symbol",), pulse="rml2018")
+    counted = rendering.render(tmp_path / "in", tmp_path / "out", settings)
+    assert counted == (60, 40, 20)
+    found, beyond = (
+        shards.array(Cell(name, 20).path(tmp_path / "out"), "carrier_offset")
+        for name in ("QPSK", "BPSK")
+    )
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.full(20, 2e-4), abs=2e-5)
+    assert np.isnan(beyond).all()
 
 
 def test_render_with_a_silent_frame_leaves_nothing(tmp_path):

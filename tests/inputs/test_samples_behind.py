@@ -10,6 +10,7 @@ from scipy import signal
 from pisces.core.modulations import constellation
 from pisces.core.seeding import generator
 from pisces.inputs import views
+from pisces.inputs.receiver.chain import EDGE
 from pisces.sources.modulators import shape_symbols
 from tests.conftest import POINTS, RENDER, SAMPLES
 from tests.inputs.signals import ROLLOFF, SPS, VIEWS, tensor, white
@@ -74,7 +75,7 @@ def test_a_lone_symbol_has_most_of_its_energy_in_its_samples(sps, timing):
 
     A pulse on its own beats at its own timing.
     """
-    symbols = 20
+    symbols = 32
     iq = shape_symbols(
         np.eye(symbols), sps=sps, rolloff=ROLLOFF, timing=timing
     )  # frame k: symbol k alone
@@ -82,16 +83,33 @@ def test_a_lone_symbol_has_most_of_its_energy_in_its_samples(sps, timing):
     energy = signal.convolve(
         np.abs(iq) ** 2, np.ones((1, sps)), mode="valid"
     )  # of sps samples from each on
-    assert behind.shape == (symbols, symbols - 2 * views.EDGE, sps)
-    for k in range(views.EDGE, symbols - views.EDGE):
+    assert behind.shape == (symbols, symbols - 2 * EDGE, sps)
+    for k in range(EDGE, symbols - EDGE):
         first = int(energy[k].argmax())
-        assert behind[k, k - views.EDGE].tolist() == list(range(first, first + sps))
+        assert behind[k, k - EDGE].tolist() == list(range(first, first + sps))
+
+
+@pytest.mark.parametrize("sps", [2, 8])
+def test_samples_of_short_frames_end_with_the_frame(sps):
+    """All symbols whose middle lies in the frame are shown, the outermost by what there is."""
+    samples = 16 * sps
+    iq = white((200, samples), "short")
+    render = replace(RENDER, sps=sps)
+    behind = views.samples_of("symbol", tensor(iq), render)
+    assert behind.shape == (200, 16, sps)
+    assert behind.min() == 0
+    assert behind.max() == samples - 1
+
+    timing = views.symbols_of(tensor(iq), render).timing
+    first = ((timing - 0.5) * sps).ceil().long()
+    inner = behind[:, 1:-1, 0]
+    assert torch.equal(inner, first + sps * torch.arange(1, 15))
 
 
 @pytest.mark.parametrize("sps", [2, 5, 8])
 def test_symbols_share_no_sample_and_leave_none_out_at_any_timing(sps):
     """From one symbol to the next the line turns once, through both ends of -1/2..1/2."""
-    timing, symbols = np.arange(-0.5, 0.501, 1e-3)[:, None], 12
+    timing, symbols = np.arange(-0.5, 0.501, 1e-3)[:, None], 32
     sent = (
         generator(1, "test tiled")
         .choice(constellation("QPSK"), (1, symbols))
@@ -102,10 +120,10 @@ def test_symbols_share_no_sample_and_leave_none_out_at_any_timing(sps):
     in_a_row = behind.flatten(1)
     assert (in_a_row.diff() == 1).all()
     assert (
-        (views.EDGE - 1) * sps <= in_a_row.min() <= (views.EDGE - 1) * sps + 1
+        (EDGE - 1) * sps <= in_a_row.min() <= (EDGE - 1) * sps + 1
     )  # the lower only at -1/2 itself
-    assert in_a_row.max() == (symbols - views.EDGE) * sps - 1
-    middle = (behind[:, 0].double().mean(1) / sps).numpy() - views.EDGE
+    assert in_a_row.max() == (symbols - EDGE) * sps - 1
+    middle = (behind[:, 0].double().mean(1) / sps).numpy() - EDGE
     assert (
         np.abs(middle - timing[:, 0])[1:-1].max() < 0.5 / sps + 1e-3
     )  # the ends themselves may round to each other

@@ -185,7 +185,7 @@ def test_frames_that_a_view_cannot_be_made_of(name, samples, message):
         VIEWS[name](torch.ones(2, samples, dtype=torch.complex64))
 
 
-@pytest.mark.parametrize(("name", "samples"), [("symbol", 72), ("noise", 83), ("differential", 5)])
+@pytest.mark.parametrize(("name", "samples"), [("noise", 83), ("differential", 5)])
 def test_shortest_frames_give_one_point(name, samples):
     assert VIEWS[name](tensor(white((2, samples), "short"))).shape == (2, 1)
 

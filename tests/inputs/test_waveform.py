@@ -12,6 +12,7 @@ import torch
 from pisces.core.seeding import generator
 from pisces.inputs import views
 from pisces.inputs.binning import rms
+from pisces.inputs.receiver.chain import EDGE
 from pisces.inputs.waveform import (
     IqStore,
     Waveform,
@@ -23,7 +24,6 @@ from pisces.inputs.waveform import (
     samples_behind,
 )
 from tests.conftest import POINTS, RENDER, SAMPLES, SIZE
-from tests.inputs.signals import square_law
 
 EPS = float(np.finfo(np.float32).eps)
 PIXELS = 4 * SIZE**2
@@ -198,11 +198,8 @@ def slow_silent(frame: torch.Tensor, bins: np.ndarray, pixels: set[int]) -> set[
 
     Point by point, as the text of `views.samples_of` says.
     """
-    iq = frame.numpy().astype(float) @ [1, 1j]
-    timing = -np.angle(square_law(iq[None], RENDER.sps, RENDER.rolloff))[0] / (2 * np.pi)
-    instants = {
-        k: (k + timing) * RENDER.sps for k in range(views.EDGE, SAMPLES // RENDER.sps - views.EDGE)
-    }
+    timing = float(views.symbols_of(torch.view_as_complex(frame)[None], RENDER).timing)
+    instants = {k: (k + timing) * RENDER.sps for k in range(EDGE, SAMPLES // RENDER.sps - EDGE)}
     half = RENDER.sps / 2
     behind = [{n} for n in range(SAMPLES)]
     behind += [

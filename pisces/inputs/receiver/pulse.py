@@ -13,6 +13,8 @@ from pisces.inputs.settings import RenderSettings
 
 RATES = np.arange(65) / 64
 """Frequencies in symbol rates at which a response that was found is kept."""
+STANDS_OUT = 5.0
+"""Standard errors of the noise floor that the signal of a file must have at least."""
 LAGS = 8
 """Symbols over which a pulse is correlated with itself."""
 CARRIER_LINE = 0.3
@@ -58,15 +60,16 @@ def estimate_response(iq: np.ndarray, sps: int) -> tuple[float, ...]:
     lags, correlation = _autocorrelation(unit, LAGS * sps)
     correlation[0] -= noise_power(unit).mean()
 
-    waves = np.cos(2 * np.pi * np.outer(RATES / sps, lags))
-    density = waves @ (np.where(lags > 0, 2, 1) * correlation)
-    if density[0] <= 0:
+    # The floor is the median of half the bins of every frame, over ln 2.
+    floor_error = 1 / (np.log(2) * np.sqrt(unit.size / 2))
+    if correlation[0] < STANDS_OUT * floor_error:
         raise ValueError(
             f"the pulse cannot be found from {len(iq)} frames: no signal stands out of the noise; "
             "set render.pulse to rrc or rml2018"
         )
-    density = np.maximum(density, 0) / (2 * np.mean(np.maximum(density, 0)))
-    return tuple(np.sqrt(density).round(6).tolist())
+    waves = np.cos(2 * np.pi * np.outer(RATES / sps, lags))
+    density = np.maximum(waves @ (np.where(lags > 0, 2, 1) * correlation), 0)
+    return tuple(np.sqrt(density / (2 * density.mean())).round(6).tolist())
 
 
 def _autocorrelation(iq: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from pisces.inputs.receiver.spectrum import tukey_window
+from pisces.inputs.receiver.spectrum import power_of, tukey_window
 
 OFFSET_LINE_WINS = 2.0
 """How much stronger the line of staggered I and Q must be before its timing is taken."""
@@ -18,6 +18,8 @@ DRIFT_NOISE = 2.0
 
 The share 1 - (2 / drift over its error)^2 is that of James and Stein's estimator.
 """
+TINY = 1e-20
+"""Keeps powers of zero from dividing by zero."""
 MOST_DRIFT = 0.2
 """Symbols over a frame that are followed at most."""
 
@@ -114,14 +116,17 @@ def _drift(beat: torch.Tensor, line: torch.Tensor, weights: torch.Tensor) -> tor
     whole = symbols // BLOCKS * BLOCKS
     place = torch.arange(symbols, device=beat.device) - (symbols - 1) / 2
 
-    # Radians, over the whole frame's weight; small, so that a sine is as good as its angle.
-    turned = (beat * line.conj()).imag / line.abs().square().clamp_min(1e-20)
-    by_block = (weights * turned)[:, :whole].unflatten(1, (BLOCKS, -1)).sum(2)
-    moment = (weights * place / weights.sum())[:whole].unflatten(0, (BLOCKS, -1)).sum(1)
+    # By how much the beat of each symbol is ahead of the line, times its strength, and its place
+    # times its strength; an angle so small is its sine.
+    against_line = weights * beat * line.conj() / power_of(line).clamp_min(TINY)
+    ahead, moment = against_line.imag, place * against_line.real
+    ahead, moment = (
+        one[:, :whole].unflatten(1, (BLOCKS, -1)).sum(2) for one in (ahead, moment)
+    )  # (n, symbols) -> (n, BLOCKS)
 
-    energy = moment.square().sum()
-    slope = (by_block @ moment / energy)[:, None]  # radians a symbol
-    rest = by_block - slope * moment
+    energy = moment.square().sum(1, keepdim=True).clamp_min(TINY)
+    slope = (ahead * moment).sum(1, keepdim=True) / energy  # radians a symbol
+    rest = ahead - slope * moment
     error = (rest.square().sum(1, keepdim=True) / (BLOCKS - 1) / energy).sqrt()
 
     shrunk = slope * (1 - (DRIFT_NOISE * error / slope).square()).clamp_min(0).nan_to_num(0)
