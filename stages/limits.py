@@ -25,6 +25,7 @@ def main() -> None:
             predictions,
             render=params.render.to(RenderSettings),
             trials=params.limits.trials,
+            blind_frames=params.limits.blind_frames,
             seed=params.base.seed,
         )
         for name, table in tables.items():
@@ -37,8 +38,9 @@ def main() -> None:
         run.metrics(headline)
 
     gaps = [f"{task} {headline[task]['gap_points']:.1f}" for task in ("modulation", "snr")]
+    blind = f"modulation {headline['modulation']['blind_gap']:.1f} below the blind reference"
     print(
-        f"points below the ceiling, mean over the SNRs: {', '.join(gaps)}; "
+        f"points below the ceiling, mean over the SNRs: {', '.join(gaps)}; {blind}; "
         f"wrote {METRICS} and {', '.join(f'{TABLES}/{name}.csv' for name in tables)}"
     )
 

@@ -13,11 +13,11 @@ MOST = {
     "evaluate": 15,
     "pis": 12,
     "attribution": 4,
-    "limits": 2,
+    "limits": 3,
     "audit": 4,
     "train": 3,
 }
-"""Numbers of each file, all of the 40 that fit on a screen."""
+"""Numbers of each file; all of them together fit on a screen."""
 
 
 def read(stage: str) -> dict[str, Any]:
@@ -54,4 +54,5 @@ def test_keys_of_evaluate():
 
 
 def test_keys_of_limits():
-    assert set(read("limits")) == {"modulation.gap_points", "snr.gap_points"}
+    found = set(read("limits"))
+    assert found - {"modulation.blind_gap"} == {"modulation.gap_points", "snr.gap_points"}

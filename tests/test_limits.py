@@ -1,5 +1,6 @@
 """A model beside references, ceiling and chance on frames that were generated."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -42,12 +43,13 @@ def predictions(
 @pytest.fixture(scope="module")
 def measured(data, iq_shards, index) -> dict[str, pd.DataFrame]:
     predicted = predictions(index[::2], data.modulations, data.snrs_db)
-    return limits.measure(iq_shards, predicted, trials=5, render=RENDER, seed=1)
+    return limits.measure(iq_shards, predicted, render=RENDER, trials=5, blind_frames=4, seed=1)
 
 
 def test_every_series_has_every_snr(measured):
     table = measured["ceiling"]
-    expected = [*product(["modulation"], ["ceiling", "model", "cumulants", "chance"])]
+    of_modulation = ("ceiling", "matched-filter bound", "blind", "model", "cumulants", "chance")
+    expected = [*product(["modulation"], of_modulation)]
     expected += [*product(["snr"], ["ceiling", "model", "noise floor", "m2m4", "chance"])]
     assert list(dict.fromkeys(zip(table["task"], table["series"], strict=True))) == expected
     assert (
@@ -100,9 +102,70 @@ def test_summary_is_the_mean_of_each_band(measured):
 def test_headline_is_the_gap_of_the_model(measured):
     found = limits.headline(measured)
     rows = measured["ceiling_summary"].set_index(["task", "series", "band"])["gap_points"]
-    assert found == {
-        task: {"gap_points": rows[task, "model", "all"]} for task in ("modulation", "snr")
+    assert {task: one["gap_points"] for task, one in found.items()} == {
+        task: rows[task, "model", "all"] for task in ("modulation", "snr")
     }
+    paired = measured["ceiling_summary"].set_index(["task", "series", "band"])["blind_gap"]
+    assert found["modulation"]["blind_gap"] == paired["modulation", "model", "all"]
+    assert "blind_gap" not in found["snr"]
+
+
+def test_blind_reference_and_ceilings_in_their_order(measured):
+    """Of root-raised cosines the matched-filter bound is the ceiling itself.
+
+    Twelve frames an SNR: three standard errors are 0.43 at most.
+    """
+    rows = measured["ceiling"].set_index(["task", "series", "snr_db"]).sort_index()
+    accuracy = rows["accuracy"]
+    ceiling, bound = (
+        accuracy["modulation", series] for series in ("ceiling", "matched-filter bound")
+    )
+    blind = accuracy["modulation", "blind"]
+    assert ceiling.tolist() == bound.tolist()
+    assert (blind < ceiling + 0.43).all()
+    assert blind[20] > 0.8
+
+    assert (rows.loc[("modulation", "blind"), "n"] == 12).all()
+
+
+def test_ceiling_of_a_pulse_that_is_not_nyquist_is_lower(data, iq_shards, index):
+    """Frames need not have that pulse: only its response is asked."""
+    predicted = predictions(index[::2], data.modulations, data.snrs_db)
+    tables = limits.measure(
+        iq_shards,
+        predicted,
+        render=replace(RENDER, pulse="rml2018"),
+        trials=200,
+        blind_frames=1,
+        seed=1,
+    )
+    rows = tables["ceiling"].set_index(["task", "series", "snr_db"])["accuracy"].sort_index()
+    bound, ceiling = rows["modulation", "matched-filter bound"], rows["modulation", "ceiling"]
+    assert (ceiling <= bound).all()
+    assert ceiling.sum() < bound.sum()
+
+
+def test_points_below_the_blind_reference_are_paired():
+    """Two SNRs of four frames: 3 of 4 against 1, and 1 of 2 measured ones against 2.
+
+    The means are 50 and -50 points. Deviations of (100, 100, 0, 0) and (0, -100) are 57.7 and 70.7.
+    """
+    snr_db = np.repeat([0, 10], 4)
+    measured = np.array([1, 1, 1, 1, 1, 1, 0, 0], bool)
+    right = {
+        "blind": np.array([1, 1, 1, 0, 1, 0, 0, 0], bool),
+        "model": np.array([0, 0, 1, 0, 1, 1, 1, 1], bool),
+    }
+    rows = limits.points_below_blind(right, measured, snr_db).set_index("band")
+    assert rows["series"].unique().tolist() == ["model"]
+    assert rows["blind_gap"].to_dict() == {"all": 0, "middle": 50, "high": -50}
+
+    half = 1.96 * np.array([np.hypot(57.735 / 2, 70.711 / np.sqrt(2)) / 2, 57.735 / 2])
+    found = rows["blind_gap_high"] - rows["blind_gap"]
+    assert found[["all", "middle"]].tolist() == pytest.approx(half.tolist(), rel=1e-4)
+    assert (rows["blind_gap_low"] + rows["blind_gap_high"]).tolist() == pytest.approx(
+        [0, 100, -100]
+    )
 
 
 def test_band_without_frames_is_left_out():
@@ -112,7 +175,7 @@ def test_band_without_frames_is_left_out():
     )
     true = {"snr": np.array(labels)}
     table = limits.accuracy_table(
-        true, {"snr": {"model": np.array(labels)}}, {"snr": ceiling}, {"snr": 2}
+        true, {"snr": {"model": np.array(labels)}}, {"snr": {"ceiling": ceiling}}, {"snr": 2}
     )
     assert set(limits.ceiling_summary(table)["band"]) == {"all"}
 
@@ -158,10 +221,41 @@ def test_frames_of_no_constellation_are_compared_as_well(tmp_path):
         iq = synthesize_cell(*cell, range(3), still, seed=1)
         shards.save(cell.path(Path(tmp_path)), {"iq": iq.view(np.float32).reshape(3, 256, 2)}, {})
     predicted = predictions(np.array(list(product(range(2), range(2), range(3)))), names, snrs_db)
-    tables = limits.measure(tmp_path, predicted, trials=2, render=RENDER, seed=1)
+    tables = limits.measure(
+        tmp_path, predicted, render=RENDER, trials=2, blind_frames=None, seed=1
+    )
     rows = tables["ceiling_summary"].set_index(["task", "series", "band"])["accuracy"]
-    expected = {"ceiling": 1, "model": 0, "cumulants": 0, "chance": 0.5}
+    expected = {"ceiling": 1, "matched-filter bound": 1, "blind": 1}
+    expected |= {"model": 0, "cumulants": 0, "chance": 0.5}
     assert rows["modulation"].xs("all", level="band").to_dict() == pytest.approx(expected)
 
     table = tables["ceiling"]
     assert (table.loc[table["series"] == "noise floor", "accuracy"] == 1).all()
+
+
+def test_labels_of_amplitudes_are_compared_as_labels(tmp_path):
+    """Frames at 10 dB labelled 5: the noise floor names the label, and errors are of the SNR."""
+    names, snrs_db = ("BPSK", "QPSK"), (0, 5)
+    for name, label in product(names, snrs_db):
+        iq = synthesize_cell(
+            name,
+            2 * label,
+            range(5),
+            seed=1,
+            samples=1024,
+            sps=8,
+            rolloff=(0.3, 0.3),
+            carrier_offset_std=0,
+            gmsk_bt=0.35,
+        )
+        path = Cell(name, label).path(Path(tmp_path))
+        frames = iq.view(np.float32).reshape(5, 1024, 2)
+        shards.save(path, {"iq": frames}, {"snr_label": "amplitude"})
+    index = np.array(list(product(range(2), range(2), range(5))))
+    predicted = predictions(index, names, snrs_db)
+    tables = limits.measure(tmp_path, predicted, render=RENDER, trials=20, blind_frames=1, seed=1)
+
+    rows = tables["ceiling"].set_index(["series", "snr_db"])["accuracy"]
+    assert rows["noise floor", 5] == rows["noise floor", 0] == 1
+    errors_db = tables["snr_errors"].set_index(["of", "series"])["rmse_db"]
+    assert errors_db["label", "model"] == pytest.approx(np.sqrt(10**2 / 2))

@@ -168,21 +168,27 @@ def test_estimates_are_compared_with_the_true_snr_of_labels_of_half_of_it():
 def ceiling_rows() -> pd.DataFrame:
     """Accuracies that tell where they came from.
 
-    Ceiling 0.9, model 0.5, references 0.3 and 0.4, chance 0.1, each 0.05 more for the SNR.
+    Matched-filter bound 0.95, ceiling 0.9, blind 0.7, model 0.5, references 0.3 and 0.4, chance
+    0.1, each 0.05 more for the SNR.
     """
     series = {
-        "modulation": ("ceiling", "model", "cumulants", "chance"),
+        "modulation": (
+            *("ceiling", "matched-filter bound", "blind"),
+            *("model", "cumulants", "chance"),
+        ),
         "snr": ("ceiling", "model", "noise floor", "m2m4", "chance"),
     }
     accuracy = {
+        "matched-filter bound": 0.95,
         "ceiling": 0.9,
+        "blind": 0.7,
         "model": 0.5,
         "cumulants": 0.3,
         "noise floor": 0.3,
         "m2m4": 0.4,
         "chance": 0.1,
     }
-    n = {"ceiling": 1600, "chance": 0}
+    n = {"ceiling": 1600, "matched-filter bound": 1600, "blind": 50, "chance": 0}
     rows = [
         {
             "snr_db": snr_db,
@@ -210,8 +216,13 @@ def test_ceiling(ceiling_rows):
         for axes in figure.axes
     ]
     expected = (
-        {"Ceiling": 90, "Model": 50, "Cumulants": 30, "Chance": 10},
-        {"Ceiling": 95, "Model": 55, "Noise floor": 35, "M2M4": 45},
+        {
+            "Matched-filter bound": 95,
+            "Ceiling, all known": 90,
+            "Blind reference": 70,
+            **{"Model": 50, "Cumulants": 30, "Chance": 10},
+        },
+        {"Ceiling, all known": 95, "Model": 55, "Noise floor": 35, "M2M4": 45},
     )
     for found, values in zip(drawn, expected, strict=True):
         for name, percent in values.items():
@@ -224,12 +235,15 @@ def test_ceiling(ceiling_rows):
         .vertices[:, 1]
     )
     assert (bands.min(), bands.max()) == pytest.approx((46, 52))
-    assert legend(figure) == ["Ceiling", "Model", "Cumulants", "Noise floor", "M2M4", "Chance"]
-    assert "n = 136 frames a point; ceiling: n = 1600 trials" in figure._suptitle.get_text()
+    # Filled column by column.
+    assert sorted(legend(figure)) == sorted(accuracy.CEILING_LABELS.values())
+    sizes = "n = 136 frames a point; blind: n = 50; ceiling: n = 1600 trials"
+    assert sizes in figure._suptitle.get_text()
 
 
 def test_ceiling_of_one_task(ceiling_rows):
     figure = accuracy.ceiling(ceiling_rows[ceiling_rows["task"] == "snr"])
     assert [axes.get_title() for axes in figure.axes] == ["SNR"]
-    assert legend(figure) == ["Ceiling", "Model", "Noise floor", "M2M4", "Chance"]
+    expected = ["Ceiling, all known", "Model", "Noise floor", "M2M4", "Chance"]
+    assert legend(figure) == expected
     assert labels(figure.axes[0]) == ("SNR (dB)", "Accuracy (%)")

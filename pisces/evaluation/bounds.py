@@ -1,12 +1,12 @@
 """What cannot be beaten: likelihood ceilings of accuracy, Cramer-Rao bounds of the SNR.
 
-Frames are taken as `sources.synthesis` makes them: linear modulation, root-raised-cosine pulses,
-white noise, labels that are the SNR over the whole band. A matched filter then leaves one number a
-symbol, at Es/N0 = SNR + 10 log10(sps), and no more is in the frame.
+Frames are linear modulation in white noise. Where the pulse is Nyquist after its matched filter, as
+root-raised cosines are, one number a symbol is left, at Es/N0 = SNR + 10 log10(sps), and no more is
+in the frame. Of another pulse the same Es/N0 is the matched-filter bound: what symbols would be
+worth that did not interfere.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from pisces.core.modulations import LINEAR, constellation
 from pisces.core.seeding import generator
+from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.evaluation import metrics, references
 
 DB_PER_NATURAL = 10 / np.log(10)
@@ -32,6 +33,20 @@ The bound is then within 3 % for up to 64 points, and within 5 % for 256.
 
 
 # Ceiling of modulation accuracy
+
+
+def es_n0(snrs_db: Sequence[int], sps: int, snr_label: SnrLabel = "power") -> dict[int, float]:
+    """Energy of a symbol over the noise density at each SNR label.
+
+    Args:
+        snrs_db: labels.
+        sps: samples a symbol.
+        snr_label: what the labels mean.
+
+    Returns:
+        Label -> linear Es/N0.
+    """
+    return {label: sps * 10 ** (true_snr_db(label, snr_label) / 10) for label in snrs_db}
 
 
 def log_likelihoods(
@@ -67,7 +82,7 @@ def log_likelihoods(
 
 
 def recognised(
-    modulations: tuple[str, ...], snr_db: int, *, symbols: int, sps: int, trials: int, seed: int
+    modulations: tuple[str, ...], snr_db: int, snr: float, *, symbols: int, trials: int, seed: int
 ) -> np.ndarray:
     """Whether the likelihood ratio test names the modulation of simulated frames.
 
@@ -75,16 +90,15 @@ def recognised(
 
     Args:
         modulations: names, each with a constellation.
-        snr_db: over the whole band.
+        snr_db: the label, which names the generators.
+        snr: linear, a symbol.
         symbols: in a frame.
-        sps: samples a symbol.
         trials: frames of each modulation.
         seed: of the generators.
 
     Returns:
         bool (modulations, trials).
     """
-    snr = sps * 10 ** (snr_db / 10)
     constellations = [constellation(m) for m in modulations]
     block = max(1, SYMBOLS_AT_ONCE // symbols)
     right = np.empty((len(modulations), trials), bool)
@@ -102,10 +116,9 @@ def recognised(
 
 def modulation_ceiling(
     modulations: tuple[str, ...],
-    snrs_db: Sequence[int],
+    snrs: Mapping[int, float],
     *,
-    samples: int,
-    sps: int,
+    symbols: int,
     trials: int,
     seed: int,
 ) -> pd.DataFrame:
@@ -116,9 +129,8 @@ def modulation_ceiling(
 
     Args:
         modulations: names, with or without a constellation.
-        snrs_db: over the whole band.
-        samples: in a frame, which then holds samples / sps symbols, rounded up.
-        sps: samples a symbol.
+        snrs: SNR label -> linear SNR a symbol, as of `es_n0` or after an equaliser.
+        symbols: in a frame.
         trials: frames of each modulation and SNR.
         seed: of the generators.
 
@@ -127,11 +139,10 @@ def modulation_ceiling(
     """
     tested = references.recognisable(modulations)
     always_right = 1 - len(tested) / len(modulations)
-    symbols = math.ceil(samples / sps)
 
     rows = []
-    for snr_db in snrs_db:
-        right = recognised(tested, snr_db, symbols=symbols, sps=sps, trials=trials, seed=seed)
+    for snr_db, snr in snrs.items():
+        right = recognised(tested, snr_db, snr, symbols=symbols, trials=trials, seed=seed)
         if tested:
             of_tested = metrics.accuracy(right)
         else:
@@ -146,21 +157,27 @@ def modulation_ceiling(
 # Ceiling of SNR accuracy
 
 
-def snr_ceiling(snrs_db: Sequence[int], samples: int, rng: np.random.Generator) -> pd.DataFrame:
+def snr_ceiling(
+    snrs_db: Sequence[int],
+    samples: int,
+    rng: np.random.Generator,
+    snr_label: SnrLabel = "power",
+) -> pd.DataFrame:
     """The best accuracy over equally likely SNRs when the whole noise-free frame s is known.
 
     Frames are r = sqrt(S) s + noise of power V = 1 - S, with |s|^2 = `samples`. What counts of r is
     its part along s and its energy.
 
     Args:
-        snrs_db: labels, over the whole band.
+        snrs_db: labels.
         samples: in a frame.
         rng: what draws the frames.
+        snr_label: what the labels mean; SNRs are over the whole band.
 
     Returns:
         Rows as of `modulation_ceiling`.
     """
-    noise = 1 / (1 + 10 ** (np.asarray(snrs_db) / 10))
+    noise = 1 / (1 + 10 ** (true_snr_db(np.asarray(snrs_db), snr_label) / 10))
     amplitude = np.sqrt(1 - noise)
     rows = []
     for label, snr_db in enumerate(snrs_db):
@@ -225,15 +242,21 @@ def blind_bound(points: np.ndarray, snr: float) -> float:
 
 
 def snr_bounds(
-    modulations: tuple[str, ...], snrs_db: Sequence[int], *, samples: int, sps: int
+    modulations: tuple[str, ...],
+    snrs_db: Sequence[int],
+    *,
+    samples: int,
+    sps: int,
+    snr_label: SnrLabel = "power",
 ) -> pd.DataFrame:
     """Least standard deviation of an unbiased SNR estimate, in dB.
 
     Args:
         modulations: names, with or without a constellation; OQPSK counts as QPSK.
-        snrs_db: over the whole band.
+        snrs_db: labels.
         samples: in a frame.
         sps: samples a symbol.
+        snr_label: what the labels mean; SNRs are over the whole band.
 
     Returns:
         Rows of `snr_db`, `blind` and `known`. `blind`: from one sample a symbol, the constellation
@@ -243,7 +266,7 @@ def snr_bounds(
     constellations = [constellation(m) for m in modulations if m in LINEAR]
     rows: list[dict[str, Any]] = []
     for snr_db in snrs_db:
-        snr = 10 ** (snr_db / 10)
+        snr = 10 ** (true_snr_db(snr_db, snr_label) / 10)
         blind = [
             np.sqrt(blind_bound(points, sps * snr) * sps / samples) for points in constellations
         ]

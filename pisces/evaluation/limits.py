@@ -1,19 +1,35 @@
-"""A model beside references, the ceiling and chance, on the same frames."""
+"""A model beside references, the ceilings and chance, on the same frames.
 
+Series of modulation: `matched-filter bound` (all known, symbols that do not interfere), `ceiling`
+(all known, after the equaliser; the same where the pulse is Nyquist), `blind` (the likelihood with
+no more known than a receiver finds), the model, `cumulants` and chance.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from pisces.core import shards
+from pisces.core.dsp import to_complex
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
-from pisces.evaluation import bounds, metrics, references
+from pisces.core.snr_label import SnrLabel, true_snr_db
+from pisces.evaluation import blind, bounds, metrics, references
+from pisces.evaluation.equalized import equalized_snr
 from pisces.inputs import rendering
+from pisces.inputs.receiver.pulse import responses_of
 from pisces.inputs.settings import RenderSettings
 
+PULSE_FRAMES = 8
+"""Of each modulation, behind the SNR after the equaliser where pulses differ."""
+BANDS_DB = {"all": (-np.inf, np.inf)} | metrics.BANDS_DB
+"""Inclusive ranges of SNR labels that are summed up."""
 COLUMNS = ("snr_db", "task", "series", "accuracy", "ci_low", "ci_high", "n")
 
 
@@ -23,6 +39,7 @@ def measure(
     *,
     render: RenderSettings,
     trials: int,
+    blind_frames: int | None,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     """How far a model, and references without parameters, fall short of what is possible.
@@ -31,7 +48,8 @@ def measure(
         root: IQ shards that hold the frames.
         predictions: of a model, as `inference.predict_frames` makes them.
         render: samples a symbol, and the receiver of the references' symbols.
-        trials: frames of each modulation and SNR behind the ceiling of modulation.
+        trials: frames of each modulation and SNR behind the ceilings of modulation.
+        blind_frames: test frames of each that the blind reference is measured on; None for all.
         seed: of the simulated frames.
 
     Returns:
@@ -44,56 +62,111 @@ def measure(
     modulations = tuple(predictions["modulations"].tolist())
     snrs_db = predictions["snrs_db"].tolist()
     samples = shards.array(Cell(modulations[0], snrs_db[0]).path(root), "iq").shape[1]
+    snr_label = shards.snr_label(root)
 
     sps = render.sps
     receiver = rendering.with_response(root, replace(render, views=("symbol",)))
-    by_cumulants, references_db = references.predict_frames(root, predictions, receiver)
+    by_cumulants, reference_labels = references.predict_frames(root, predictions, receiver)
+    by_likelihood = blind.predict_frames(root, predictions, receiver, blind_frames)
     true = {"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]}
-    predicted = _by_series(predictions, by_cumulants, references_db)
+    predicted = {
+        "modulation": {
+            "blind": by_likelihood,
+            "model": predictions["modulation_pred"],
+            "cumulants": by_cumulants,
+        },
+        "snr": _snr_labels(predictions, reference_labels),
+    }
+    measured = {"blind": by_likelihood != blind.NOT_MEASURED}
 
+    es_n0 = bounds.es_n0(snrs_db, sps, snr_label)
+    after = _after_equalizer(root, predictions, receiver, es_n0)
+    of_modulation = partial(
+        bounds.modulation_ceiling,
+        modulations,
+        symbols=math.ceil(samples / sps),
+        trials=trials,
+        seed=seed,
+    )
+    rng = generator(seed, "SNR ceiling")
     ceilings = {
-        "modulation": bounds.modulation_ceiling(
-            modulations, snrs_db, samples=samples, sps=sps, trials=trials, seed=seed
-        ),
-        "snr": bounds.snr_ceiling(snrs_db, samples, generator(seed, "SNR ceiling")),
+        "modulation": {
+            "ceiling": of_modulation(after),
+            "matched-filter bound": of_modulation(es_n0),
+        },
+        "snr": {"ceiling": bounds.snr_ceiling(snrs_db, samples, rng, snr_label)},
     }
     classes = {"modulation": len(modulations), "snr": len(snrs_db)}
-    table = accuracy_table(true, predicted, ceilings, classes)
+    table = accuracy_table(true, predicted, ceilings, classes, measured)
 
-    estimates_db = {"model": predictions["snr_estimate_db"]} | references_db
-    floor = bounds.snr_bounds(modulations, snrs_db, samples=samples, sps=sps)
+    right = {name: found == true["modulation"] for name, found in predicted["modulation"].items()}
+    below = points_below_blind(right, measured["blind"], true["snr"])
+    summary = ceiling_summary(table).merge(below, how="left", on=["task", "series", "band"])
+
+    estimates = {"model": predictions["snr_estimate_db"]} | reference_labels
+    floor = bounds.snr_bounds(modulations, snrs_db, samples=samples, sps=sps, snr_label=snr_label)
     return {
         "ceiling": table,
-        "ceiling_summary": ceiling_summary(table),
-        "snr_errors": snr_errors(true["snr"], predicted["snr"], estimates_db, floor),
+        "ceiling_summary": summary,
+        "snr_errors": snr_errors(true["snr"], predicted["snr"], estimates, floor, snr_label),
         "snr_bounds": floor,
+    }
+
+
+def _after_equalizer(
+    root: Path,
+    predictions: Mapping[str, np.ndarray],
+    render: RenderSettings,
+    es_n0: Mapping[int, float],
+) -> dict[int, float]:
+    """SNR label -> linear SNR a symbol after the equaliser for the pulse of the receiver.
+
+    A pulse that is chosen frame by frame is that of the first frames at the highest SNR.
+    """
+    modulations = references.recognisable(tuple(predictions["modulations"].tolist()))
+    if not modulations:
+        return dict(es_n0)
+    highest = int(predictions["snrs_db"].max())
+    first = [shards.array(Cell(m, highest).path(root), "iq")[:PULSE_FRAMES] for m in modulations]
+
+    iq = to_complex(np.concatenate(first)).astype(np.complex64)
+    whole = iq[:, : iq.shape[1] // render.sps * render.sps]
+    responses = responses_of(torch.from_numpy(whole), render)
+    return {
+        label: float(equalized_snr(responses, torch.tensor([snr], dtype=torch.float64)).mean())
+        for label, snr in es_n0.items()
     }
 
 
 def accuracy_table(
     true: Mapping[str, np.ndarray],
     predicted: Mapping[str, Mapping[str, np.ndarray]],
-    ceilings: Mapping[str, pd.DataFrame],
+    ceilings: Mapping[str, Mapping[str, pd.DataFrame]],
     classes: Mapping[str, int],
+    measured: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Accuracy of every series at every SNR.
 
     Args:
         true: task -> (n,), of `snr` the labels in dB.
         predicted: task -> series -> (n,).
-        ceilings: task -> rows as of `bounds.modulation_ceiling`.
+        ceilings: task -> series -> rows as of `bounds.modulation_ceiling`; the first is the
+            `ceiling`.
         classes: task -> how many there are.
+        measured: series -> which frames it is measured on, bool (n,), where not on all.
 
     Returns:
         Rows of `COLUMNS`, with 95 % Wilson intervals; chance is exact, with n = 0.
     """
     parts = []
-    for task, ceiling in ceilings.items():
+    everywhere = np.full(len(true["snr"]), True)
+    for task, of_task in ceilings.items():
         chance = dict.fromkeys(("accuracy", "ci_low", "ci_high"), 1 / classes[task]) | {"n": 0}
-        series = {"ceiling": ceiling}
+        series = dict(of_task)
         for name, labels in predicted[task].items():
-            series[name] = _by_snr(labels == true[task], true["snr"])
-        series["chance"] = ceiling[["snr_db"]].assign(**chance)
+            at = (measured or {}).get(name, everywhere)
+            series[name] = _by_snr((labels == true[task])[at], true["snr"][at])
+        series["chance"] = of_task["ceiling"][["snr_db"]].assign(**chance)
         parts += [rows.assign(task=task, series=name) for name, rows in series.items()]
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
@@ -105,13 +178,12 @@ def ceiling_summary(table: pd.DataFrame) -> pd.DataFrame:
         Rows of `task, series, band, accuracy, gap_points`. The gap is how far the series lies below
         the ceiling, in percentage points. Band `all` holds every SNR; one without any is left out.
     """
-    bands = {"all": (-np.inf, np.inf)} | metrics.BANDS_DB
     rows = []
     for task, of_task in table.groupby("task", sort=False):
         accuracy = of_task.pivot(index="snr_db", columns="series", values="accuracy")
         for series in of_task["series"].unique():
             gap = 100 * (accuracy["ceiling"] - accuracy[series])
-            for band, (low, high) in bands.items():
+            for band, (low, high) in BANDS_DB.items():
                 inside = (accuracy.index >= low) & (accuracy.index <= high)
                 if inside.any():
                     means = accuracy[series][inside].mean(), gap[inside].mean()
@@ -119,35 +191,71 @@ def ceiling_summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "series", "band", "accuracy", "gap_points"])
 
 
+def points_below_blind(
+    right: Mapping[str, np.ndarray], measured: np.ndarray, snr_db: np.ndarray
+) -> pd.DataFrame:
+    """How far series of modulation lie below the blind reference, on the very same frames.
+
+    Args:
+        right: series, `blind` among them -> whether each frame is right, bool (n,).
+        measured: frames of the blind reference, bool (n,).
+        snr_db: labels (n,).
+
+    Returns:
+        Rows of `task, series, band, blind_gap, blind_gap_low, blind_gap_high`, in percentage
+        points: means over the SNRs of each band with their 95 % normal interval. Negative where a
+        series is right more often.
+    """
+    rows = []
+    for series in right.keys() - {"blind"}:
+        lead = pd.Series(100.0 * right["blind"] - 100.0 * right[series])[measured]
+        by_snr = lead.groupby(snr_db[measured]).agg(["mean", "var", "count"])
+        for band, (low, high) in BANDS_DB.items():
+            inside = by_snr[(by_snr.index >= low) & (by_snr.index <= high)]
+            if len(inside):
+                gap = inside["mean"].mean()
+                half = 1.96 * np.sqrt((inside["var"] / inside["count"]).sum()) / len(inside)
+                rows.append(("modulation", series, band, gap, gap - half, gap + half))
+    columns = ["task", "series", "band", "blind_gap", "blind_gap_low", "blind_gap_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def headline(tables: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
-    """Task -> `gap_points`, how far the model lies below the ceiling, mean over the SNRs."""
+    """How far the model lies below what is possible, in points, mean over the SNRs.
+
+    Returns:
+        Task -> `gap_points` to the ceiling, and of modulation `blind_gap` to the blind reference.
+    """
     rows = tables["ceiling_summary"]
-    model = rows[(rows["series"] == "model") & (rows["band"] == "all")]
-    gaps = model.set_index("task")["gap_points"]
-    return {str(task): {"gap_points": float(gap)} for task, gap in gaps.items()}
+    model = rows[(rows["series"] == "model") & (rows["band"] == "all")].set_index("task")
+    found = {str(task): {"gap_points": float(gap)} for task, gap in model["gap_points"].items()}
+    found["modulation"]["blind_gap"] = float(model["blind_gap"]["modulation"])
+    return found
 
 
 def snr_errors(
-    true_db: np.ndarray,
-    labels_db: Mapping[str, np.ndarray],
-    estimates_db: Mapping[str, np.ndarray],
+    true: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    estimates: Mapping[str, np.ndarray],
     floor: pd.DataFrame,
+    snr_label: SnrLabel = "power",
 ) -> pd.DataFrame:
     """Root mean square errors of SNRs in dB.
 
     Args:
-        true_db: (n,), the labels.
-        labels_db: series -> (n,), predicted labels.
-        estimates_db: series -> (n,), estimates that are numbers rather than labels.
+        true: (n,), the labels.
+        labels: series -> (n,), predicted labels.
+        estimates: series -> (n,), on the scale of the labels but numbers rather than labels.
         floor: rows as of `bounds.snr_bounds`.
+        snr_label: what the labels mean; errors are of the SNR that they stand for.
 
     Returns:
         Rows of `series, of, rmse_db`, with `label` or `estimate` as `of`. The estimate of `bound`
         is the least that an unbiased one can have when the noise-free frame is known.
     """
-    predicted = {"label": labels_db, "estimate": estimates_db}
+    predicted = {"label": labels, "estimate": estimates}
     rows = [
-        (series, of, _rms(values - true_db))
+        (series, of, _rms(true_snr_db(values - true, snr_label)))
         for of, by_series in predicted.items()
         for series, values in by_series.items()
     ]
@@ -155,18 +263,14 @@ def snr_errors(
     return pd.DataFrame(rows, columns=["series", "of", "rmse_db"])
 
 
-def _by_series(
-    predictions: Mapping[str, np.ndarray],
-    by_cumulants: np.ndarray,
-    references_db: Mapping[str, np.ndarray],
-) -> dict[str, dict[str, np.ndarray]]:
-    """Task -> series -> predicted labels (n,), of the model and of the references."""
-    snr = {"model": predictions["snr_pred_db"]}
-    for name, estimates_db in references_db.items():
-        snr[name] = _nearest(estimates_db, predictions["snrs_db"])
-
-    modulation = {"model": predictions["modulation_pred"], "cumulants": by_cumulants}
-    return {"modulation": modulation, "snr": snr}
+def _snr_labels(
+    predictions: Mapping[str, np.ndarray], estimates: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Series -> predicted SNR labels (n,), of the model and of the references' estimates."""
+    labels = {"model": predictions["snr_pred_db"]}
+    for name, estimate in estimates.items():
+        labels[name] = _nearest(estimate, predictions["snrs_db"])
+    return labels
 
 
 def _by_snr(right: np.ndarray, snr_db: np.ndarray) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pisces.core.dsp import measured_snr, to_complex, to_db
 from pisces.core.modulations import LINEAR, constellation
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
+from pisces.core.snr_label import label_of
 from pisces.inputs import views
 from pisces.inputs.receiver.chain import EDGE
 from pisces.inputs.settings import RenderSettings
@@ -166,7 +167,7 @@ def predict_frames(
 
     Returns:
         Names of modulations by cumulants (n,), empty where there is none; and the estimates of
-        the SNR in dB (n,) by `noise floor` and `m2m4`, clipped to the range of the labels.
+        the SNR (n,) by `noise floor` and `m2m4`, as labels in dB, clipped to their range.
     """
     modulations, snrs_db = predictions["modulations"], predictions["snrs_db"]
     frame = predictions["frame"]
@@ -187,5 +188,9 @@ def predict_frames(
         estimates_db["m2m4"][at] = found.m2m4_db
 
     lowest, highest = snrs_db.min(), snrs_db.max()
-    clipped = {series: one.clip(lowest, highest) for series, one in estimates_db.items()}
-    return named, clipped
+    convention = shards.snr_label(root)
+    labels = {
+        series: label_of(snr_db, convention).clip(lowest, highest)
+        for series, snr_db in estimates_db.items()
+    }
+    return named, labels

@@ -39,7 +39,9 @@ AUXILIARY_LOSSES = {
 PHASES = ("a", "b1", "b2", "c")
 
 CEILING_LABELS = {
-    "ceiling": "Ceiling",
+    "matched-filter bound": "Matched-filter bound",
+    "ceiling": "Ceiling, all known",
+    "blind": "Blind reference",
     "model": "Model",
     "cumulants": "Cumulants",
     "noise floor": "Noise floor",
@@ -47,7 +49,9 @@ CEILING_LABELS = {
     "chance": "Chance",
 }
 CEILING_LINES: dict[str, Style] = {
+    "matched-filter bound": {"lw": 1.2, "ls": "--", "zorder": 2.5},
     "ceiling": {"lw": 2.5, "zorder": 2},
+    "blind": {"marker": "v", "ms": 4, "lw": 1.5},
     "model": {"marker": "o", "ms": 6, "lw": 1.2, "zorder": 3},
     "cumulants": {"marker": "s", "ms": 4, "lw": 1, "ls": "--"},
     "noise floor": {"marker": "D", "ms": 3, "lw": 1, "ls": "--"},
@@ -280,7 +284,7 @@ def snr_estimate(rows: pd.DataFrame, source: str, snr_label: SnrLabel = "power")
 
 
 def ceiling(rows: pd.DataFrame, snr_label: SnrLabel = "power") -> Figure:
-    """Accuracy over the SNR label of a model, references, chance and the ceiling, a panel a task.
+    """Accuracy over the SNR label of a model, references, chance and ceilings, a panel a task.
 
     Args:
         rows: `snr_db, task, series, accuracy, ci_low, ci_high, n`, accuracies as shares of 1;
@@ -304,16 +308,24 @@ def ceiling(rows: pd.DataFrame, snr_label: SnrLabel = "power") -> Figure:
         for series, label in CEILING_LABELS.items()
         if series in there
     ]
-    legend_below(figure, entries, columns=len(entries))
+    legend_below(figure, entries, columns=4)
 
-    counts = {name: sizes(rows.loc[rows["series"] == name, "n"]) for name in ("model", "ceiling")}
     caption(
         figure,
-        f"{WILSON}s; model and references: {counts['model']} frames a point; "
-        f"ceiling: {counts['ceiling']} trials\nclasses without constellation points and OQPSK: "
-        "always right to the ceiling, always wrong to the cumulants",
+        f"{WILSON}s; {_ceiling_sizes(rows)}\nclasses without constellation points and OQPSK: "
+        "always right to ceilings and blind reference, always wrong to the cumulants",
     )
     return figure
+
+
+def _ceiling_sizes(rows: pd.DataFrame) -> str:
+    """How many frames stand behind a point of each kind of series, in words."""
+    counts = {series: sizes(of_one) for series, of_one in rows.groupby("series")["n"]}
+    words = [f"model and references: {counts['model']} frames a point"]
+    if "blind" in counts:
+        words.append(f"blind: {counts['blind']}")
+    words.append(f"ceiling: {counts['ceiling']} trials")
+    return "; ".join(words)
 
 
 def _ceiling_curve(axes: Axes, series: str, part: pd.DataFrame) -> None:

@@ -58,7 +58,9 @@ METHOD_COLOURS = {
 TASK_COLOURS = {"modulation": "C0", "snr": "C1", "joint": "C2"}
 
 ESTIMATOR_COLOURS = {
+    "matched-filter bound": "0.6",
     "ceiling": "0.25",
+    "blind": "C5",
     "model": "C0",
     "cumulants": "C1",
     "noise floor": "C2",
