@@ -1,9 +1,9 @@
 """The blind reference: the likelihood of each modulation when nobody tells the carrier.
 
-The ceiling of `bounds` knows carrier, timing, level and noise; no receiver does. Here timing, level
-and noise are those that the receiver of the view `symbol` finds in the frame. What it leaves open,
-the phase and a rest of the carrier's offset, is averaged out. That is a reference and no bound: a
-model that reads timing, level or offset better than the receiver may exceed it.
+The ceiling of `bounds` knows carrier, timing, level and noise; no receiver does. Here timing and
+noise are those that the receiver of the view `symbol` finds in the frame. What it leaves open, the
+phase and a rest of the carrier's offset and of the level, is averaged out. That is a reference and
+no bound: a model that reads timing, level or offset better than the receiver may exceed it.
 """
 
 import math
@@ -38,7 +38,11 @@ CANDIDATES = 4
 """Modulations that are compared closely: those that the search finds likeliest."""
 LEAD = 20.0
 """Nats behind the likeliest, beyond which a modulation is compared no further."""
-OFFSETS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+LEVELS = (-1.5, -0.75, 0.0, 0.75, 1.5)
+"""Amplitudes about that of the receiver, in standard deviations of what it leaves."""
+POWER_SPREAD = 0.4
+"""Variance of a symbol's power about its mean, 1: that of large QAM."""
+OFFSETS = (-1.5, 0.0, 1.5)
 """Rests of the carrier's offset, in standard deviations of what the receiver leaves."""
 OFFSET_SPREAD = 2.0
 """That standard deviation over the one of known symbols (Cramer-Rao)."""
@@ -136,11 +140,11 @@ def log_likelihoods(
     constellations: Sequence[np.ndarray],
     offset_std: float,
 ) -> torch.Tensor:
-    """Log of the likelihood averaged over phase and offset, up to what all constellations share.
+    """Log of the likelihood averaged over phase, offset and level, up to what all share.
 
     A search over phases without an offset, at a lowered SNR, finds the likeliest constellations and
-    the phases of each. There, likelihoods are averaged over phases and over a small grid of
-    offsets. The phase is uniform: over the angle after which a constellation repeats itself.
+    the phases of each. There, likelihoods are averaged over phases and over small grids of offsets
+    and levels. The phase is uniform: over the angle after which a constellation repeats itself.
 
     Args:
         x: received symbols, complex64 (n, symbols), of unit signal power.
@@ -187,14 +191,21 @@ def _log_likelihoods(
     best = totals.topk(min(CANDIDATES, len(constellations)), 1).values
     close = totals >= torch.maximum(best[:, -1:], best[:, :1] - LEAD)  # (n, constellations)
 
-    offsets, weights = _offsets(snr, x.shape[1], offset_std)
+    offsets, of_offset = _offsets(snr, x.shape[1], offset_std)
+    levels, of_level = _levels(snr, x.shape[1])
     scores = torch.full_like(totals, -torch.inf)
     for number, points in enumerate(constellations):
         rows = torch.nonzero(close[:, number])[:, 0]
         if len(rows):
             kept = _kept_phases(searched[number][rows], phases[number], grid)
-            found = _by_phase_and_offset(x[rows], snr[rows], points, kept, offsets[rows])
-            averaged = (found + weights).flatten(1).logsumexp(1)
+            left = offsets[rows]
+            at_level = [
+                # exp(-snr |r - A c|^2) is exp(-snr A^2 |r / A - c|^2).
+                _by_phase_and_offset(x[rows] / a, snr[rows] * a[:, 0] ** 2, points, kept, left)
+                for a in levels[:, rows]
+            ]
+            by_level = torch.stack(at_level, 3) + of_level  # (rows, phases, offsets, levels)
+            averaged = (by_level + of_offset[:, None]).flatten(1).logsumexp(1)
             scores[rows, number] = averaged - math.log(len(phases[number]) * grid.finer)
     return scores
 
@@ -235,6 +246,16 @@ def _offsets(
 
     steps = torch.tensor(OFFSETS)
     return std[:, None] * steps, (-0.5 * steps**2).log_softmax(0)
+
+
+def _levels(snr: torch.Tensor, symbols: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Amplitudes of the signal, (levels, n, 1), and their log weights (levels,).
+
+    The level came from the mean power of the frame, which its symbols and the noise make scatter.
+    """
+    std = ((POWER_SPREAD + 2 / snr) / symbols).sqrt() / 2
+    steps = torch.tensor(LEVELS)
+    return 1 + std[:, None] * steps[:, None, None], (-0.5 * steps**2).log_softmax(0)
 
 
 def _by_phase(
