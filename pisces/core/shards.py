@@ -197,16 +197,6 @@ def grid(root: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return modulations, snrs_db
 
 
-def snr_label(root: Path) -> SnrLabel:
-    """What the SNR labels of a directory of shards mean; `power` where the shards do not say.
-
-    Raises:
-        FileNotFoundError: when there are no shards.
-    """
-    first = cells(root)[0]
-    return attributes(first.path(root)).get("snr_label", "power")
-
-
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; make it with dvc repro")
