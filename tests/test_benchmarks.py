@@ -165,7 +165,7 @@ def test_views_transfer(experiment, tmp_path, monkeypatch):
     """To a file at two of the three SNRs that the model knows; true predictions are all right."""
     file = tmp_path / "other.hdf5"
     settings = load_params(ROOT / "params.yaml").synthesize.to(SynthesisSettings)
-    few = replace(settings, snrs_db=(0, 20), frames_per_cell=2, samples=SAMPLES)
+    few = replace(settings, snrs_db=(0, 20), snr_label="power", frames_per_cell=2, samples=SAMPLES)
     synthesize_file(file, few, 1)
     assert views.transfer("raw", "one", file)["frames"] == str(3 * 2 * 2)
 

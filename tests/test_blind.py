@@ -14,16 +14,9 @@ from pisces.core.shards import Cell
 from pisces.evaluation import blind, bounds
 from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import RENDER
+from tests.physics import TEXTBOOK
 
-frames = partial(
-    synthesize_cell,
-    seed=3,
-    samples=1024,
-    sps=8,
-    rolloff=(0.2, 0.5),
-    carrier_offset_std=3.3e-5,
-    gmsk_bt=0.35,
-)
+frames = partial(synthesize_cell, physics=TEXTBOOK, seed=3)
 KNOWN_OFFSET = 1e-9
 """Cycles a symbol, of the prior: next to nothing is left to average over."""
 

@@ -9,7 +9,7 @@ import torch
 from pisces.attribution import faithfulness
 from pisces.core.seeding import generator
 from pisces.inputs.pixels import mask_pixels
-from pisces.pis import masks
+from pisces.pis.base import rank_descending
 
 EPS = float(np.finfo(np.float32).eps)
 
@@ -70,7 +70,7 @@ def test_order_by_brightness_begins_with_the_masks_of_pis(rng):
     order = faithfulness.order(np.log1p(counts), counts, ties)
     for of_frame, count, tie in zip(order, counts, ties, strict=True):
         lit = np.flatnonzero(count)
-        rank = masks.rank_descending(count[lit], np.argsort(np.argsort(tie[lit])))
+        rank = rank_descending(count[lit], np.argsort(np.argsort(tie[lit])))
         assert of_frame[: len(lit)].tolist() == lit[np.argsort(rank)].tolist()
 
 

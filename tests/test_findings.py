@@ -279,7 +279,8 @@ def test_split_counts_and_lists_its_warnings(tmp_path):
         file["X"] = interleaved(iq)
         file["Y"] = np.tile(np.eye(24, dtype=np.int64)[MODULATIONS.index("QPSK")], (FRAMES, 1))
         file["Z"] = np.full((FRAMES, 1), 20)
-    data = Selection(str(tmp_path / "x.h5"), "fixed", ("QPSK",), (20,), None)
+    path = str(tmp_path / "x.h5")
+    data = Selection(path, "fixed", ("QPSK",), (20,), None, snr_label="power")
 
     found = sharding.split(data, tmp_path / "out", EXPECTED)
     assert found.headline["warnings"] == len(found.warnings) == 1

@@ -221,9 +221,7 @@ def test_frames_of_no_constellation_are_compared_as_well(tmp_path):
         iq = synthesize_cell(*cell, range(3), still, seed=1)
         shards.save(cell.path(Path(tmp_path)), {"iq": iq.view(np.float32).reshape(3, 256, 2)}, {})
     predicted = predictions(np.array(list(product(range(2), range(2), range(3)))), names, snrs_db)
-    tables = limits.measure(
-        tmp_path, predicted, render=RENDER, trials=2, blind_frames=None, seed=1
-    )
+    tables = limits.measure(tmp_path, predicted, render=RENDER, trials=2, blind_frames=None, seed=1)
     rows = tables["ceiling_summary"].set_index(["task", "series", "band"])["accuracy"]
     expected = {"ceiling": 1, "matched-filter bound": 1, "blind": 1}
     expected |= {"model": 0, "cumulants": 0, "chance": 0.5}
@@ -237,17 +235,8 @@ def test_labels_of_amplitudes_are_compared_as_labels(tmp_path):
     """Frames at 10 dB labelled 5: the noise floor names the label, and errors are of the SNR."""
     names, snrs_db = ("BPSK", "QPSK"), (0, 5)
     for name, label in product(names, snrs_db):
-        iq = synthesize_cell(
-            name,
-            2 * label,
-            range(5),
-            seed=1,
-            samples=1024,
-            sps=8,
-            rolloff=(0.3, 0.3),
-            carrier_offset_std=0,
-            gmsk_bt=0.35,
-        )
+        still = physics(rolloff=(0.3, 0.3), carrier_offset_std=0)
+        iq = synthesize_cell(name, 2 * label, range(5), still, seed=1)
         path = Cell(name, label).path(Path(tmp_path))
         frames = iq.view(np.float32).reshape(5, 1024, 2)
         shards.save(path, {"iq": frames}, {"snr_label": "amplitude"})

@@ -28,17 +28,16 @@ from pisces.sources.settings import Selection
 from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import MODULATIONS as CLASSES
 from tests.conftest import PERTURB, SAMPLES, SNRS_DB, raw_only
+from tests.physics import TEXTBOOK
 
 CHOSEN, FRAMES = ("BPSK", "16QAM"), 8
 
 
 def write_file(path: Path, true_db: dict[int, int]) -> Path:
     """Frames in the layout of RML2018.01A, at a true SNR in dB for each label."""
-    channel = {"samples": 1024, "sps": 8, "rolloff": (0.2, 0.5)}
-    others = {"seed": 1, "carrier_offset_std": 3.3e-5, "gmsk_bt": 0.35}
     iq = np.concatenate(
         [
-            synthesize_cell(name, snr_db, range(FRAMES), **channel, **others)
+            synthesize_cell(name, snr_db, range(FRAMES), TEXTBOOK, seed=1)
             for name in CHOSEN
             for snr_db in true_db.values()
         ]

@@ -24,6 +24,7 @@ from pisces.training.objective import LossValues
 from pisces.training.trainer import Trainer
 from tests import conftest
 from tests.conftest import MODULATIONS, SAMPLES, SNRS_DB
+from tests.physics import TEXTBOOK
 from tests.test_denoiser import awake
 from tests.training.tiny import UNCHANGED, configure, make_trainer
 
@@ -173,17 +174,7 @@ def received(request, tmp_path) -> IqStore:
     """64 frames of each of the labels 24 and 30."""
     count, factor = 64, {"power": 1, "amplitude": 2}[request.param]
     for label in (24, 30):
-        iq = synthesize_cell(
-            "QPSK",
-            factor * label,
-            range(count),
-            seed=1,
-            samples=1024,
-            sps=8,
-            rolloff=(0.2, 0.5),
-            carrier_offset_std=3.3e-5,
-            gmsk_bt=0.35,
-        )
+        iq = synthesize_cell("QPSK", factor * label, range(count), TEXTBOOK, seed=1)
         cell = Cell("QPSK", label)
         frames = iq.view(np.float32).reshape(count, 1024, 2)
         meaning = cell._asdict() | {"snr_label": request.param}
