@@ -14,7 +14,7 @@ from pisces.core.shards import Cell
 from pisces.evaluation import blind, bounds
 from pisces.sources.synthesis import synthesize_cell
 from tests.conftest import RENDER
-from tests.physics import TEXTBOOK
+from tests.physics import TEXTBOOK, physics
 
 frames = partial(synthesize_cell, physics=TEXTBOOK, seed=3)
 KNOWN_OFFSET = 1e-9
@@ -161,3 +161,35 @@ def test_the_first_frames_of_each_cell_are_measured(two_cells):
     found = blind.predict_frames(root, predictions, RENDER, 3)
     assert found.tolist() == ["QPSK"] * 3 + [""] + ["OQPSK"] * 3 + [""]
     assert "" not in blind.predict_frames(root, predictions, RENDER, None)
+
+
+ASK_LIKE = ("OOK", "4ASK", "8ASK", "BPSK")
+
+
+@pytest.fixture
+def unipolar_cells(tmp_path):
+    """Frames of unipolar ASK at 24 dB, and of what it may be taken for; ten each."""
+    index = np.array(list(product(range(len(ASK_LIKE)), [0], range(10))))
+    for name in ASK_LIKE:
+        iq = synthesize_cell(name, 24, range(10), physics(ask="unipolar"), seed=3)
+        arrays = {"iq": iq.view(np.float32).reshape(10, 1024, 2)}
+        shards.save(Cell(name, 24).path(tmp_path), arrays, {"ask": "unipolar"})
+    return tmp_path, {
+        "modulations": np.array(ASK_LIKE),
+        "snrs_db": np.array([24]),
+        "frame": index,
+    }
+
+
+def test_levels_of_amplitude_shift_keying_are_those_of_the_shards(unipolar_cells):
+    """Told bipolar levels instead, it takes hardly a frame of 4ASK and 8ASK for what it is."""
+    root, predictions = unipolar_cells
+    true = np.repeat(ASK_LIKE, 10)
+    is_ask = np.isin(true, ["4ASK", "8ASK"])
+
+    right = blind.predict_frames(root, predictions, RENDER, None) == true
+    assert right.mean() > 0.95
+
+    shards.set_attributes(root, {"ask": "bipolar"})
+    misled = blind.predict_frames(root, predictions, RENDER, None) == true
+    assert misled[is_ask].mean() < 0.6

@@ -290,6 +290,26 @@ def test_split_counts_and_lists_its_warnings(tmp_path):
     assert (row.expected, row.param, row.verdict) == ("8", "render.sps", "warning")
 
 
+@pytest.mark.parametrize("unipolar", [True, False])
+def test_split_keeps_the_levels_of_amplitude_shift_keying(tmp_path, unipolar):
+    labels = np.repeat([12, 24], FRAMES)
+    names, world = ("4ASK", "8ASK"), World(unipolar=unipolar)
+    iq = [
+        frames_of(name, FRAMES, label, generator(1, "test findings", "ask", name, label), world)
+        for name in names
+        for label in (12, 24)
+    ]
+    columns = np.repeat([MODULATIONS.index(name) for name in names], 2 * FRAMES)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["X"] = interleaved(np.concatenate(iq))
+        file["Y"] = np.eye(24, dtype=np.int64)[columns]
+        file["Z"] = np.tile(labels, 2)[:, None]
+
+    data = Selection(str(tmp_path / "x.h5"), "fixed", names, (12, 24), None)
+    sharding.split(data, tmp_path / "out", EXPECTED)
+    assert shards.ask(tmp_path / "out") == ("unipolar" if unipolar else "bipolar")
+
+
 @needs_gnuradio
 def test_gnuradio_is_without_warnings(tmp_path):
     snrs_db = (-10, 0, 6, 12, 18, 24, 30)

@@ -105,6 +105,7 @@ class TestSelection:
         attributes = shards.attributes(shards.Cell("QPSK", 6).path(tmp_path / "out"))
         assert attributes == {
             "snr_label": "power",
+            "ask": "bipolar",
             "modulation": "QPSK",
             "snr_db": 6,
             "source": "x.h5",
@@ -424,6 +425,7 @@ class TestPickle:
         attributes = shards.attributes(shards.Cell("WBFM", 18).path(tmp_path / "out"))
         assert attributes == {
             "snr_label": "power",
+            "ask": "bipolar",
             "modulation": "WBFM",
             "snr_db": 18,
             "source": "x.pkl",

@@ -113,6 +113,19 @@ def test_kurtosis():
     assert found == pytest.approx([1, 1, 1.32, 1.381, 1.3953, 2], abs=5e-5)
 
 
+def test_levels_of_amplitude_shift_keying_are_those_named():
+    """Of levels 0 to 3 and 0 to 7 the fourth moments are 24.5 / 3.5^2 and 584.5 / 17.5^2."""
+    names = ("4ASK", "8ASK")
+    found = [references.kurtosis(name, "unipolar") for name in names]
+    assert found == pytest.approx([2, 584.5 / 17.5**2])
+
+    for number, name in enumerate(names):
+        x = constellation(name, "unipolar")[None]
+        assert references.nearest_constellation(x, np.ones(1), names, "unipolar") == number
+    four = constellation("4ASK", "unipolar")[None]
+    assert references.nearest_constellation(four, np.ones(1), names) == 1  # told bipolar levels
+
+
 @pytest.mark.parametrize("snr_db", [-5, 5, 15])
 @pytest.mark.parametrize("modulation", ["QPSK", "16QAM", "8ASK"])
 def test_m2m4_recovers_a_planted_snr(rng, modulation, snr_db):

@@ -88,3 +88,16 @@ def test_cells_of_a_directory(tmp_path):
     assert shards.cells(tmp_path) == sorted(made)
     with pytest.raises(FileNotFoundError, match="holds no shards"):
         shards.cells(tmp_path / "QPSK")
+
+
+def test_levels_of_amplitude_shift_keying_are_read_from_the_shards(tmp_path):
+    path = shards.Cell("4ASK", 10).path(tmp_path)
+    shards.save(path, {"row": np.arange(2)}, {})
+    assert shards.ask(tmp_path) == "bipolar"
+
+    shards.set_attributes(tmp_path, {"ask": "unipolar"})
+    assert shards.ask(tmp_path) == "unipolar"
+
+    shards.set_attributes(tmp_path, {"ask": "mixed"})
+    with pytest.raises(ValueError, match=r"SNR_10.h5: ask = 'mixed' .* bipolar, unipolar"):
+        shards.ask(tmp_path)

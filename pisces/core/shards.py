@@ -8,12 +8,12 @@ any order, whatever the size of the file.
 from collections.abc import Mapping
 from itertools import product, starmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import h5py
 import numpy as np
 
-from pisces.core.modulations import NAMES
+from pisces.core.modulations import NAMES, Ask
 from pisces.core.snr_label import SnrLabel, convention_in
 
 
@@ -155,6 +155,26 @@ def snr_label(root: Path) -> SnrLabel:
         return convention_in(attributes(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def ask(root: Path) -> Ask:
+    """Levels of amplitude shift keying in a directory of shards, from any shard.
+
+    Shards that do not say it count as `bipolar`.
+
+    Raises:
+        FileNotFoundError: when there are no shards.
+        ValueError: when the attribute names no kind of levels.
+    """
+    path = cells(root)[0].path(root)
+    name = attributes(path).get("ask", "bipolar")
+    for levels in get_args(Ask):
+        if levels == name:
+            return levels
+    raise ValueError(
+        f"{path}: ask = {name!r} is no kind of levels; it is one of {', '.join(get_args(Ask))}; "
+        "make the data again with dvc repro --force split_hdf5"
+    )
 
 
 def _plain(value: Any) -> Any:

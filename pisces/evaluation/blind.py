@@ -16,7 +16,7 @@ import torch
 
 from pisces.core import shards
 from pisces.core.dsp import measured_snr, to_complex
-from pisces.core.modulations import constellation
+from pisces.core.modulations import Ask, constellation
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.evaluation import references
@@ -90,6 +90,7 @@ def predict_frames(
     frame = predictions["frame"]
     candidates = references.recognisable(tuple(modulations.tolist()))
     names = np.array(candidates, modulations.dtype)
+    ask = shards.ask(root)
 
     named = np.full(len(frame), NOT_MEASURED, modulations.dtype)
     cells, cell_of = np.unique(frame[:, :2], axis=0, return_inverse=True)
@@ -100,17 +101,21 @@ def predict_frames(
             continue
 
         stored = shards.array(Cell(str(modulations[m]), int(snrs_db[s])).path(root), "iq")
-        named[at] = names[classify(to_complex(stored[frame[at, 2]]), candidates, render)]
+        iq = to_complex(stored[frame[at, 2]])
+        named[at] = names[classify(iq, candidates, render, ask)]
     return named
 
 
-def classify(iq: np.ndarray, modulations: Sequence[str], render: RenderSettings) -> np.ndarray:
+def classify(
+    iq: np.ndarray, modulations: Sequence[str], render: RenderSettings, ask: Ask = "bipolar"
+) -> np.ndarray:
     """The likeliest modulation of each frame.
 
     Args:
         iq: complex (n, samples).
         modulations: names to choose from, all of them `references.recognisable`.
         render: the receiver of the symbols.
+        ask: levels of ASK.
 
     Returns:
         Number in `modulations`, int64 (n,).
@@ -123,7 +128,7 @@ def classify(iq: np.ndarray, modulations: Sequence[str], render: RenderSettings)
     snr = equalized_snr(responses_of(frames, render), es_n0).float()
     x = _unit_amplitude(views.symbols_of(frames, render).points, snr)
 
-    constellations = [constellation(m) for m in modulations]
+    constellations = [constellation(m, ask) for m in modulations]
     offset_std = sps * render.carrier_offset_std
     return log_likelihoods(x, snr, constellations, offset_std).argmax(1).numpy()
 
@@ -211,7 +216,7 @@ def _log_likelihoods(
 
 
 def turns(points: np.ndarray) -> int:
-    """How many turns of the circle map a constellation onto itself: 2 of ASK, 4 of QAM."""
+    """How many turns of the circle map a constellation onto itself: 2 of BPSK, 4 of QAM."""
     for count in range(len(points), 0, -1):
         turned = points * np.exp(2j * np.pi / count)
         distance = np.abs(turned[:, None] - points).min(1)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pisces.core.modulations import LINEAR, constellation
+from pisces.core.modulations import LINEAR, Ask, constellation
 from pisces.core.seeding import generator
 from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.evaluation import metrics, references
@@ -82,7 +82,14 @@ def log_likelihoods(
 
 
 def recognised(
-    modulations: tuple[str, ...], snr_db: int, snr: float, *, symbols: int, trials: int, seed: int
+    modulations: tuple[str, ...],
+    snr_db: int,
+    snr: float,
+    *,
+    symbols: int,
+    trials: int,
+    seed: int,
+    ask: Ask = "bipolar",
 ) -> np.ndarray:
     """Whether the likelihood ratio test names the modulation of simulated frames.
 
@@ -95,11 +102,12 @@ def recognised(
         symbols: in a frame.
         trials: frames of each modulation.
         seed: of the generators.
+        ask: levels of ASK.
 
     Returns:
         bool (modulations, trials).
     """
-    constellations = [constellation(m) for m in modulations]
+    constellations = [constellation(m, ask) for m in modulations]
     block = max(1, SYMBOLS_AT_ONCE // symbols)
     right = np.empty((len(modulations), trials), bool)
 
@@ -121,6 +129,7 @@ def modulation_ceiling(
     symbols: int,
     trials: int,
     seed: int,
+    ask: Ask = "bipolar",
 ) -> pd.DataFrame:
     """The best accuracy over equally likely modulations when everything but the symbols is known.
 
@@ -133,6 +142,7 @@ def modulation_ceiling(
         symbols: in a frame.
         trials: frames of each modulation and SNR.
         seed: of the generators.
+        ask: levels of ASK.
 
     Returns:
         Rows of `snr_db, accuracy, ci_low, ci_high, n`, with 95 % Wilson intervals of `n` frames.
@@ -142,7 +152,7 @@ def modulation_ceiling(
 
     rows = []
     for snr_db, snr in snrs.items():
-        right = recognised(tested, snr_db, snr, symbols=symbols, trials=trials, seed=seed)
+        right = recognised(tested, snr_db, snr, symbols=symbols, trials=trials, seed=seed, ask=ask)
         if tested:
             of_tested = metrics.accuracy(right)
         else:
@@ -248,6 +258,7 @@ def snr_bounds(
     samples: int,
     sps: int,
     snr_label: SnrLabel = "power",
+    ask: Ask = "bipolar",
 ) -> pd.DataFrame:
     """Least standard deviation of an unbiased SNR estimate, in dB.
 
@@ -257,13 +268,14 @@ def snr_bounds(
         samples: in a frame.
         sps: samples a symbol.
         snr_label: what the labels mean; SNRs are over the whole band.
+        ask: levels of ASK.
 
     Returns:
         Rows of `snr_db`, `blind` and `known`. `blind`: from one sample a symbol, the constellation
         known; mean over the modulations that have one, NaN without any. `known`: from all samples,
         the noise-free frame known.
     """
-    constellations = [constellation(m) for m in modulations if m in LINEAR]
+    constellations = [constellation(m, ask) for m in modulations if m in LINEAR]
     rows: list[dict[str, Any]] = []
     for snr_db in snrs_db:
         snr = 10 ** (true_snr_db(snr_db, snr_label) / 10)

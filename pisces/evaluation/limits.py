@@ -62,7 +62,7 @@ def measure(
     modulations = tuple(predictions["modulations"].tolist())
     snrs_db = predictions["snrs_db"].tolist()
     samples = shards.array(Cell(modulations[0], snrs_db[0]).path(root), "iq").shape[1]
-    snr_label = shards.snr_label(root)
+    snr_label, ask = shards.snr_label(root), shards.ask(root)
 
     sps = render.sps
     receiver = rendering.with_response(root, replace(render, views=("symbol",)))
@@ -87,6 +87,7 @@ def measure(
         symbols=math.ceil(samples / sps),
         trials=trials,
         seed=seed,
+        ask=ask,
     )
     rng = generator(seed, "SNR ceiling")
     ceilings = {
@@ -104,7 +105,9 @@ def measure(
     summary = ceiling_summary(table).merge(below, how="left", on=["task", "series", "band"])
 
     estimates = {"model": predictions["snr_estimate_db"]} | reference_labels
-    floor = bounds.snr_bounds(modulations, snrs_db, samples=samples, sps=sps, snr_label=snr_label)
+    floor = bounds.snr_bounds(
+        modulations, snrs_db, samples=samples, sps=sps, snr_label=snr_label, ask=ask
+    )
     return {
         "ceiling": table,
         "ceiling_summary": summary,

@@ -12,7 +12,7 @@ import torch
 
 from pisces.core import shards
 from pisces.core.dsp import measured_snr, to_complex, to_db
-from pisces.core.modulations import LINEAR, constellation
+from pisces.core.modulations import LINEAR, Ask, constellation
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.core.snr_label import label_of
@@ -63,13 +63,16 @@ def cumulants(x: np.ndarray) -> np.ndarray:
     return np.stack([np.abs(c20), np.abs(c40), c42], -1)
 
 
-def kurtosis(modulation: str) -> float:
-    """E|c|^4 of the ideal points, whose power is 1: 1 for PSK, 2 (that of noise) for OOK."""
-    return float(np.mean(np.abs(constellation(modulation)) ** 4))
+def kurtosis(modulation: str, ask: Ask = "bipolar") -> float:
+    """E|c|^4 of the ideal points, whose power is 1: 1 for PSK.
+
+    It is 2, that of noise, for OOK and unipolar 4ASK.
+    """
+    return float(np.mean(np.abs(constellation(modulation, ask)) ** 4))
 
 
 def nearest_constellation(
-    x: np.ndarray, signal: np.ndarray, modulations: tuple[str, ...]
+    x: np.ndarray, signal: np.ndarray, modulations: tuple[str, ...], ask: Ask = "bipolar"
 ) -> np.ndarray:
     """The constellation whose cumulants lie nearest to those of each frame.
 
@@ -80,11 +83,12 @@ def nearest_constellation(
         x: complex (n, symbols) of unit power, one sample a symbol.
         signal: (n,), the share of that power that is signal, 0..1.
         modulations: names to choose from, all of them `recognisable`.
+        ask: levels of ASK.
 
     Returns:
         Number in `modulations`, int64 (n,): the first among equals, as 8PSK to 32PSK are.
     """
-    ideal = np.stack([cumulants(constellation(m)) for m in modulations])
+    ideal = np.stack([cumulants(constellation(m, ask)) for m in modulations])
     shrunk = ideal * signal[:, None, None] ** [1, 2, 2]  # (n, modulations, 3)
     error = (cumulants(x)[:, None] - shrunk) / SCATTER
     return np.sum(error**2, -1).argmin(-1)
@@ -95,7 +99,7 @@ def m2m4(x: np.ndarray, k: np.ndarray) -> np.ndarray:
 
     With signal power S and noise power V, M2 = S + V and M4 = k S^2 + 4 S V + 2 V^2
     (Pauluzzi and Beaulieu, IEEE Trans. Commun. 48 (2000) 1681). It is 0 where the frame is no less
-    Gaussian than noise, or the constellation itself is (OOK, k = 2); infinite without noise.
+    Gaussian than noise, or the constellation itself is (k = 2); infinite without noise.
 
     Args:
         x: complex (n, symbols), one sample a symbol.
@@ -114,7 +118,9 @@ def m2m4(x: np.ndarray, k: np.ndarray) -> np.ndarray:
     return np.divide(signal, noise, out=np.full_like(signal, np.inf), where=noise > 0)
 
 
-def estimate(iq: np.ndarray, modulations: tuple[str, ...], render: RenderSettings) -> Estimates:
+def estimate(
+    iq: np.ndarray, modulations: tuple[str, ...], render: RenderSettings, ask: Ask = "bipolar"
+) -> Estimates:
     """Estimates of the three references for frames.
 
     Args:
@@ -122,6 +128,7 @@ def estimate(iq: np.ndarray, modulations: tuple[str, ...], render: RenderSetting
         modulations: names to choose from, all of them `recognisable`.
         render: the receiver of the symbols: pulse, carrier offset, and samples a symbol, 3 or more,
             so that some band holds no signal.
+        ask: levels of ASK.
 
     Returns:
         Modulation and SNR of each frame.
@@ -149,8 +156,8 @@ def estimate(iq: np.ndarray, modulations: tuple[str, ...], render: RenderSetting
     x /= np.sqrt(np.mean(np.abs(x) ** 2, axis=1, keepdims=True))
 
     snr_a_symbol = sps * snr
-    chosen = nearest_constellation(x, snr_a_symbol / (1 + snr_a_symbol), modulations)
-    kurtoses = np.array([kurtosis(m) for m in modulations])
+    chosen = nearest_constellation(x, snr_a_symbol / (1 + snr_a_symbol), modulations, ask)
+    kurtoses = np.array([kurtosis(m, ask) for m in modulations])
     by_moments = m2m4(x, kurtoses[chosen])
     return Estimates(chosen, to_db(snr), to_db(by_moments / sps))
 
@@ -173,6 +180,7 @@ def predict_frames(
     frame = predictions["frame"]
     candidates = recognisable(tuple(modulations.tolist()))
     names = np.array([*candidates, ""])  # NO_MODULATION is the last
+    ask = shards.ask(root)
 
     named = np.full(len(frame), "", modulations.dtype)
     estimates_db = {series: np.empty(len(frame)) for series in ("noise floor", "m2m4")}
@@ -181,7 +189,7 @@ def predict_frames(
     for number, (m, s) in enumerate(progress(cells, "limits, references")):
         at = np.flatnonzero(cell_of.ravel() == number)
         stored = shards.array(Cell(str(modulations[m]), int(snrs_db[s])).path(root), "iq")
-        found = estimate(to_complex(stored[frame[at, 2]]), candidates, render)
+        found = estimate(to_complex(stored[frame[at, 2]]), candidates, render, ask)
 
         named[at] = names[found.modulation]
         estimates_db["noise floor"][at] = found.noise_floor_db

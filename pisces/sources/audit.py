@@ -14,7 +14,7 @@ import pandas as pd
 
 from pisces.core import shards
 from pisces.core.dsp import measured_snr, to_complex
-from pisces.core.modulations import LINEAR
+from pisces.core.modulations import LINEAR, Ask
 from pisces.core.shards import Cell
 from pisces.core.snr_label import DB_PER_LABEL, SnrLabel, true_snr_db
 from pisces.sources.base import Source
@@ -137,6 +137,12 @@ class Signal(NamedTuple):
 
     findings: list[Finding]
     spectrum: pd.DataFrame
+
+    @property
+    def ask(self) -> Ask:
+        """Levels of ASK; bipolar where the frames do not tell."""
+        verdicts = {finding.name: finding.verdict for finding in self.findings}
+        return "unipolar" if verdicts.get("ask_carrier") == "unipolar" else "bipolar"
 
 
 def examine(root: Path, expected: Expected) -> Signal:

@@ -33,8 +33,9 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
 
     A shard holds `iq` float32 (n, samples, 2) and `row` int64 (n,), its frames' rows in the source,
     ascending. Its attributes are `modulation`, `snr_db` (the label), `source` (file name),
-    `source_sha256` (see `fingerprint`) and `snr_label`, what the labels mean. Frames are selected
-    by what their labels say, never by where they lie; all-zero frames are left out.
+    `source_sha256` (see `fingerprint`), `snr_label`, what the labels mean, and `ask`, the levels of
+    ASK. Frames are selected by what their labels say, never by where they lie; all-zero frames are
+    left out.
 
     Args:
         data: which frames of which file.
@@ -59,8 +60,8 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
             kept = _write_shards(source, selected, data.frames_per_cell, root)
             table = audit.snr_table(root)
             meaning = snr_convention.meaning_of(data, table, source.samples)
-            shards.set_attributes(root, {"snr_label": meaning.snr_label})
             signal = audit.examine(root, expected)
+            shards.set_attributes(root, {"snr_label": meaning.snr_label, "ask": signal.ask})
     return audit.conclude(source, kept, table, meaning, signal)
 
 
