@@ -148,13 +148,14 @@ def test_check_says_that_all_is_well(monkeypatch, capsys):
     ],
 )
 @pytest.mark.parametrize("suffix", ["hdf5", "pkl"])
-def test_check_looks_at_the_data(here, monkeypatch, suffix, content, message):
+def test_check_looks_at_the_data(here, monkeypatch, capsys, suffix, content, message):
     path = here / f"own.{suffix}"
     apply_overlay(Path("params.yaml"), {"data": {"path": str(path)}})
     if content is not None:
         path.write_bytes(content)
     with pytest.raises((ValueError, OSError), match=rf"own\.{suffix} {message}"):
         command(monkeypatch, "check")
+    assert capsys.readouterr().out == ""  # no line of success above the error
 
 
 def own_pickle(path: Path, frames: int = 5, samples: int = 128) -> Path:
