@@ -221,9 +221,7 @@ def test_frames_of_no_constellation_are_compared_as_well(tmp_path):
         iq = synthesize_cell(*cell, range(3), still, seed=1)
         shards.save(cell.path(Path(tmp_path)), {"iq": iq.view(np.float32).reshape(3, 256, 2)}, {})
     predicted = predictions(np.array(list(product(range(2), range(2), range(3)))), names, snrs_db)
-    tables = limits.measure(
-        tmp_path, predicted, render=RENDER, trials=2, blind_frames=None, seed=1
-    )
+    tables = limits.measure(tmp_path, predicted, render=RENDER, trials=2, blind_frames=None, seed=1)
     rows = tables["ceiling_summary"].set_index(["task", "series", "band"])["accuracy"]
     expected = {"ceiling": 1, "matched-filter bound": 1, "blind": 1}
     expected |= {"model": 0, "cumulants": 0, "chance": 0.5}

@@ -10,7 +10,7 @@ import torch
 
 from pisces import models
 from pisces.core.settings import to_json
-from pisces.inputs.drawing import BinStore, Drawing
+from pisces.inputs.drawing import OF_THE_DATA, BinStore, Drawing
 from pisces.inputs.waveform import IqStore, Waveform
 from pisces.models import Architecture, modelfile
 from pisces.models.cldnn import Settings
