@@ -11,10 +11,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from pisces.config.presets import leaves
 
 PATTERNS = ("metrics/*.json", "plots/*.csv", "data/*.npz", "models/model.json")
 
@@ -42,7 +43,8 @@ def _values(path: Path) -> dict[str, np.ndarray]:
     """Everything in a file by the name of its key, column or array."""
     match path.suffix:
         case ".json":
-            return _flatten(json.loads(path.read_text()))
+            content = json.loads(path.read_text())
+            return {name: np.asarray(value) for name, value in leaves(content)}
         case ".csv":
             table = pd.read_csv(path)
             return {str(name): table[name].to_numpy() for name in table}
@@ -50,18 +52,6 @@ def _values(path: Path) -> dict[str, np.ndarray]:
             with np.load(path) as file:
                 return dict(file)
     raise ValueError(f"{path} is no .json, .csv or .npz")
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
-    """Nested JSON as dotted keys; a list is one value."""
-    flat = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{name}.")
-        else:
-            flat[name] = np.asarray(value)
-    return flat
 
 
 def _changes(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[str]:

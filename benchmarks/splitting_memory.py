@@ -4,6 +4,7 @@ The setting is the published one: 272 cells, 9.1 GB of shards.
 """
 
 import argparse
+import math
 import resource
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def make_file(path: Path, frames_per_cell: int) -> None:
     )
     for i, (column, snr_db) in enumerate(progress(cells, "making the file")):
         iq = make_frames(shards.Cell(MODULATIONS[column], snr_db), DIFFERENT)
-        x = np.tile(iq, (-(-frames_per_cell // DIFFERENT), 1, 1))[:frames_per_cell]
+        repeats = math.ceil(frames_per_cell / DIFFERENT)
+        x = np.tile(iq, (repeats, 1, 1))[:frames_per_cell]
         y = np.tile(np.eye(24, dtype=np.int64)[column], (frames_per_cell, 1))
         shards.write(
             file, i * frames_per_cell, {"X": x, "Y": y, "Z": np.full((frames_per_cell, 1), snr_db)}

@@ -8,6 +8,7 @@ Every contestant trains the same model by `Trainer.train`, as `fit` does, in the
 
 import argparse
 import itertools
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -143,7 +144,7 @@ def make_iq_data(root: Path, samples: int, train: int) -> TrainingData:
 
 
 def _per_cell(frames: int) -> int:
-    return -(-frames // len(CELLS))
+    return math.ceil(frames / len(CELLS))
 
 
 def _parts(data: FrameStore, train: int, validation: int) -> dict[str, np.ndarray]:

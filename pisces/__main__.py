@@ -68,20 +68,23 @@ def print_edits(edits: list[Edit]) -> None:
 def check() -> None:
     """Checks params.yaml, the presets and the data file, and runs nothing."""
     params = load_params()
-    print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
-    check_data(params)
+    data = check_data(params)
     for name in presets.names():
         presets.on_defaults(presets.overlay(name), f"preset {name}")
+
+    # Only now: a line of success above an error would read as if all were well.
+    print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
+    print(data)
     print(f"the presets are valid: {', '.join(presets.names())}")
 
 
-def check_data(params: Params) -> None:
-    """Says that the data file holds what the params ask for, or raises what the stages would."""
+def check_data(params: Params) -> str:
+    """What the data file holds for the params, in words; raises what the stages would."""
     path = Path(params.data.path)
     if params.data.path == params.synthesize.path:
         selected_frames_are_generated(params)
-        print(f"{path} is made by the stage synthesize")
-        return
+        return f"{path} is made by the stage synthesize"
+
     from pisces.data import splitting
     from pisces.sources import sharding
     from pisces.sources.settings import Selection
@@ -90,7 +93,7 @@ def check_data(params: Params) -> None:
     smallest = min(frames, key=lambda cell: frames[cell])
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
-    print(f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)")
+    return f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)"
 
 
 def summary() -> None:

@@ -49,7 +49,7 @@ def main() -> None:
         files.write_json(METRICS, headline)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-    print(f"{len(chosen)} rankings of {len(index)} frames judged in {PLOTS}/attribution.csv")
+    print(f"{len(chosen)} rankings of {len(index)} frames measured in {PLOTS}/attribution.csv")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Do maps put first what a model was made to see, and are they what the papers' formulas say?"""
 
 import doctest
+import math
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -341,7 +342,8 @@ def test_rise_masks_let_the_kept_share_through_everywhere(size, cells):
     """Values within 0..1 have a standard deviation of a half at most, so their mean is sure to 0.5
     / sqrt(2 000): five times that."""
     grids, shifts = rise.draw_grids(2000, 2, size, cells, 0.3, rng=generator(1, "masks"))
-    assert shifts.unique().tolist() == list(range(-(-size // cells) + 1))  # up to a whole cell
+    whole_cell = math.ceil(size / cells)
+    assert shifts.unique().tolist() == list(range(whole_cell + 1))
     masks = rise.masks_of(grids, shifts, size)
     assert masks.shape == (2000, 2, size, size)
     assert masks.min() >= 0
@@ -634,7 +636,7 @@ class Power(nn.Module):
 class Recurrent(nn.Module):
     """An LSTM, conditioned on the true SNR, that notes whether cuDNN may be used."""
 
-    is_oracle = True
+    is_conditioned = True
 
     def __init__(self):
         super().__init__()

@@ -104,7 +104,7 @@ def test_preset_and_data_together(here, monkeypatch):
     (here / "x.hdf5").write_bytes(b"")
     command(monkeypatch, "preset", "rml2018", "--data", "x.hdf5")
     assert load_params().data.path == str(here / "x.hdf5")
-    assert load_params().render.size == 224
+    assert load_params().train.batch_size == 512
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_check_says_that_all_is_well(monkeypatch, capsys):
     before = sorted(Path().rglob("*"))
     command(monkeypatch, "check")
     printed = capsys.readouterr().out
-    for part in ("params.yaml is valid: resnet18", "made by the stage synthesize", PRESETS):
+    for part in ("params.yaml is valid: pixel_set", "made by the stage synthesize", PRESETS):
         assert part in printed
     assert sorted(Path().rglob("*")) == before
 
@@ -148,13 +148,14 @@ def test_check_says_that_all_is_well(monkeypatch, capsys):
     ],
 )
 @pytest.mark.parametrize("suffix", ["hdf5", "pkl"])
-def test_check_looks_at_the_data(here, monkeypatch, suffix, content, message):
+def test_check_looks_at_the_data(here, monkeypatch, capsys, suffix, content, message):
     path = here / f"own.{suffix}"
     apply_overlay(Path("params.yaml"), {"data": {"path": str(path)}})
     if content is not None:
         path.write_bytes(content)
     with pytest.raises((ValueError, OSError), match=rf"own\.{suffix} {message}"):
         command(monkeypatch, "check")
+    assert capsys.readouterr().out == ""  # no line of success above the error
 
 
 def own_pickle(path: Path, frames: int = 5, samples: int = 128) -> Path:
@@ -213,7 +214,7 @@ def test_check_counts_the_frames_that_the_split_needs(here, monkeypatch, capsys)
     [
         (
             {"data": {"snrs_db": [0, 3]}},
-            r"data.snrs_db asks for 3, .*synthetic.hdf5 lacks: synthesize.snrs_db makes -20, -10",
+            r"data.snrs_db asks for 3, .*synthetic.hdf5 lacks: synthesize.snrs_db makes -8, -6",
         ),
         (
             {"synthesize": {"format": "pkl"}, "data": {"path": "data/raw/synthetic.pkl"}},
@@ -261,7 +262,7 @@ def test_check_looks_at_params_and_presets(here, monkeypatch):
         command(monkeypatch, "check")
     (here / "presets/own.yaml").unlink()
     text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("model: resnet18", "model: resnet19"))
+    Path("params.yaml").write_text(text.replace("model: pixel_set", "model: resnet19"))
     with pytest.raises(ValueError, match=r"params.yaml: train.model = \"resnet19\""):
         command(monkeypatch, "check")
 

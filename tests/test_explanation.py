@@ -67,7 +67,7 @@ MASKS = replace(
 class Linear(nn.Module):
     """Scores that are sums over the image: class k of either head looks at pixels of its own."""
 
-    is_oracle = False
+    is_conditioned = False
 
     def __init__(self, channels: int, size: int, modulations: int, snrs: int):
         super().__init__()
@@ -375,7 +375,7 @@ class PowerModel(nn.Module):
     """Scores from the power of a frame in 32 parts of its time: class k of either head weighs them
     in its own way."""
 
-    is_oracle = False
+    is_conditioned = False
 
     def __init__(self, modulations: int, snrs: int):
         super().__init__()

@@ -163,6 +163,6 @@ def test_estimates_of_each_label_by_hand():
 
 def test_confusion_is_a_row_a_frame():
     predictions = predictions_of(["b", "a"], ["b", "b"], [0, 2], [2, 2])
-    found = metrics.confusion(predictions)
+    found = metrics.confusion_pairs(predictions)
     assert found["modulation"].to_numpy().tolist() == [["b", "b"], ["a", "b"]]
     assert found["snr"].to_dict("list") == {"actual": [0, 2], "predicted": [2, 2]}

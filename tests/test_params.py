@@ -219,7 +219,7 @@ CONTRADICTIONS = {
     ),
     "shares of one kind": ({}, {"stratify.test": 200}, "three ratios .* or three whole numbers"),
     "shares sum": ({}, {"stratify.test": 0.2}, "1.1 and must be 1; change one"),
-    "rolloff": ({}, {"synthesize.rolloff": [0.5, 0.2]}, r"a range \[low, high\] within 0..1"),
+    "rolloff": ({}, {"synthesize.rolloff": [0.5, 0.2]}, r"a range with 0 < low <= high <= 1"),
     "perturb stride": ({}, {"perturb.stride": 0.5}, "windows of 0.25; lower it"),
     "attribute stride": ({}, {"attribute.stride": 0.5}, "windows of 0.25; lower it"),
     "curve": ({}, {"perturb.rules": ["percentile"]}, "add exact to rules or set curve_percent"),
@@ -440,9 +440,8 @@ def test_settings_of_a_cldnn_are_those_of_the_model():
     check(Settings(**parse({}).cldnn.model_dump()), 128)
 
 
-def test_nothing_is_varied_by_default():
+def test_no_frame_is_varied_by_default():
     assert not parse({}).augment.to(Augmentation).changes_frames
-    assert not parse({}).augment.symmetry
     fields = [field.name for field in dataclasses.fields(Augmentation)]
     assert fields == list(Augment.model_fields)
 

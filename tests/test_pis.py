@@ -27,7 +27,7 @@ from pisces.pis.score import Outcome, impact, measure
 from pisces.pis.settings import MaskSettings
 from pisces.pis.store import PerturbationPlan
 from pisces.pis.summary import published
-from pisces.pis.tables import areas, by_cell, table
+from pisces.pis.tables import area_table, by_cell, table
 from tests.conftest import PERTURB, RENDER, SAMPLES, SIZE, draw, raw_only, save_bins
 
 CPU = torch.device("cpu")
@@ -896,7 +896,7 @@ def test_cells_and_areas_are_empty_without_exact_masks(planted, everything):
     only = measure(Planted(), drawn(planted), planted, file, CPU)
     rows = by_cell(only, np.array(["BPSK"] * 3), np.zeros(3, int), 20)
     assert (len(rows), {"pis", "control_count_pis", "excess"} <= set(rows)) == (0, True)
-    assert (len(areas(only, 20, rng())), "area" in areas(only, 20, rng())) == (0, True)
+    assert (len(area_table(only, 20, rng())), "area" in area_table(only, 20, rng())) == (0, True)
 
 
 def test_regions_have_no_level_and_no_nominal_score(planted, everything):
@@ -1010,7 +1010,8 @@ def test_a_mask_that_takes_nothing_has_no_score(planted):
         planned(planted, index, levels_percent=(1,), **changes),
         CPU,
     )
-    assert areas(none, 20, rng())[["area", "control_area", "excess_area"]].isna().all(axis=None)
+    rows = area_table(none, 20, rng())
+    assert rows[["area", "control_area", "excess_area"]].isna().all(axis=None)
 
 
 def test_every_answer_is_written(outcome, everything, tmp_path):
@@ -1079,7 +1080,7 @@ def test_area_of_straight_lines(order):
     """
     fractions, left = [0.1, 0.3, 1.0], [9, 7, 0]
     outcome = line([fractions[i] for i in order], [[left[i] for i in order], [10, 10, 10]])
-    row = areas(outcome, 50, rng()).set_index("task").loc["joint"]
+    row = area_table(outcome, 50, rng()).set_index("task").loc["joint"]
     assert row[
         ["area", "control_area", "excess_area", "fraction_lit_end"]
     ].tolist() == pytest.approx([0.5, 1, -0.5, 1])
@@ -1091,7 +1092,7 @@ def test_area_is_over_the_range_that_was_taken():
 
     (3/4 + 1/2) / 2 along the way, whether levels lie there or not.
     """
-    row = areas(line([0.1, 0.2], [[5, 5], [5, 5]]), 50, rng()).iloc[0]
+    row = area_table(line([0.1, 0.2], [[5, 5], [5, 5]]), 50, rng()).iloc[0]
     assert row[
         ["area", "control_area", "excess_area", "fraction_lit_end"]
     ].tolist() == pytest.approx([0.625, 0.625, 0, 0.2])
@@ -1103,7 +1104,7 @@ def test_area_is_over_the_range_that_was_taken():
 
 def test_area_of_a_model_that_never_changes_its_mind_is_its_accuracy(planted, everything):
     outcome = measure(Constant(), drawn(planted), planted, everything, CPU)
-    rows = areas(outcome, 50, rng())
+    rows = area_table(outcome, 50, rng())
     assert len(rows) == 3 * len(TASKS)
     for task, accuracy in {"modulation": 0.5, "snr": 0.5, "joint": 0.25}.items():
         part = rows[rows["task"] == task]
@@ -1123,7 +1124,7 @@ def test_intervals_of_areas_are_paired():
     n, stream = 4000, generator(1, "test areas")
     before = stream.random(n) < 0.7
     outcome = simulated(n, before, {"mask": 0.1, "control_count": 0.2, "control_mass": 0}, stream)
-    row = areas(outcome, 4000, rng()).iloc[0]
+    row = area_table(outcome, 4000, rng()).iloc[0]
     after, control = (outcome.correct[kind]["joint"][0] for kind in KINDS[:2])
     for name, per_frame in {
         "area": (0.0 + before + after) / 2,

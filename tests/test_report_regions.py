@@ -1,5 +1,6 @@
 """The picture of regions shows rings, sectors, clusters and windows at their places."""
 
+import math
 from itertools import pairwise, product
 
 import matplotlib.colors
@@ -138,7 +139,7 @@ def test_degrees_of_sectors_stand_apart_and_under_their_points(sectors, names):
     ticks = figure.axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks] == ["1", "2", "3", "4", *names, "core", "transition"]
     for k, tick in enumerate(ticks[4:-2]):
-        assert tick.get_position()[0] == 5 + k * -(-sectors // 4)
+        assert tick.get_position()[0] == 5 + k * math.ceil(sectors / 4)
     boxes = [
         tick.get_window_extent() for tick in ticks[:-1]
     ]  # the last two, a name each, may touch

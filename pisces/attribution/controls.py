@@ -22,11 +22,11 @@ from pisces.attribution.settings import AttributionSettings
 from pisces.core.seeding import generator
 from pisces.core.tasks import HEADS
 from pisces.evaluation.inference import BATCH
-from pisces.training.schedules import optimizer
+from pisces.training.schedules import build_optimizer
 
 Tensors = tuple[torch.Tensor, ...]
 
-# Of the model trained on shuffled labels.
+# Training settings of the shuffled-label model.
 SHUFFLED_BATCH = 64  # frames
 SHUFFLED_LR = 1e-3
 
@@ -36,7 +36,7 @@ class ControlModel:
     """A model to compare with the explained one."""
 
     check: str  # "weights": randomised weights; "labels": trained on shuffled labels
-    share: float  # of its modules with weights that are randomised, 0..1; 1 for "labels"
+    share: float  # randomised modules / all modules with weights, 0..1; 1 for "labels"
     model: nn.Module
     fit: dict[str, float]  # task -> accuracy on its own shuffled labels; empty for "weights"
 
@@ -76,7 +76,7 @@ def randomised(
 
     A tensor is made random by permuting its entries. That serves every parameter alike, a class
     token or a table of position biases as well as a convolution, while `reset_parameters` is known
-    to some modules only and gives norms constants.
+    to some modules only and sets batch and layer norms to constants.
 
     - Kept: the distribution of the values, and so the scale of the signals. In a trained ResNet-18
       the logits of different frames still differ by 0.05, after `reset_parameters` by 0.002.
@@ -202,7 +202,8 @@ def fit_shuffled(
     Args:
         fresh_model: builds a model, its weights from torch's current generator.
         inputs: rows of `stored` -> inputs of the model.
-        stored: tensors of n rows each: the stored form of frames, and the model's condition.
+        stored: tensors of n rows each: the stored form of frames, and the SNR labels, for a model
+            conditioned on them.
         targets: true classes of modulation and SNR, int64 (n, 2).
         epochs: passes over the frames.
         batch_size: at most; batches are of about equal size.
@@ -217,7 +218,7 @@ def fit_shuffled(
     with torch.random.fork_rng():
         torch.manual_seed(int(rng.integers(2**63)))
         model = fresh_model().to(labels.device).train()
-        adam = optimizer("adam", model.parameters(), lr)
+        adam = build_optimizer("adam", model.parameters(), lr)
         for _ in range(epochs):
             for batch in batches(rng.permutation(len(labels)), batch_size):
                 loss = _loss(model, inputs, [column[batch] for column in stored], labels[batch])

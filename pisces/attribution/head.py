@@ -32,7 +32,7 @@ def unaltered(images: torch.Tensor) -> torch.Tensor:
 
 def needs_true_snr(model: nn.Module) -> bool:
     """Whether a model is conditioned on the true SNR, and so takes it as an input."""
-    return bool(getattr(model, "is_oracle", False))
+    return bool(getattr(model, "is_conditioned", False))
 
 
 def frames_at_once(images: torch.Tensor, context: Context) -> int:

@@ -73,9 +73,9 @@ class Similarity:
 
 def check(
     explained: ExplainedModel,
-    chosen: tuple[Method, ...],
+    methods: tuple[Method, ...],
     settings: AttributionSettings,
-    checked: np.ndarray,
+    index: np.ndarray,
     controls: Iterator[ControlModel],
     drops: MaskDrops,
     plan: PerturbationPlan,
@@ -87,9 +87,9 @@ def check(
 
     Args:
         explained: the model.
-        chosen: the methods; the random baseline is left out, as it depends on no model.
+        methods: to be checked; the random baseline is left out, as it depends on no model.
         settings: `resamples` behind the intervals, and how many controls there are.
-        checked: frames (n, 3).
+        index: frames (n, 3).
         controls: the control models, used one after the other.
         drops: what each mask costs the explained model.
         plan: which pixels these masks take.
@@ -101,11 +101,11 @@ def check(
           over masks for `pis`.
         - `null`: the correlation between the explained model's own maps of different frames, as
           a reference: what all maps of a method have in common. NaN for `pis`.
-        - `fit`: accuracy 0..1 of a model trained on shuffled labels on these; NaN for `pis` and
-          for other controls.
+        - `fit`: accuracy 0..1 of the shuffled-label model on its own shuffled labels; NaN for
+          `pis` and for other controls.
     """
-    batch = predict_batch(explained, checked)
-    compared = [method for method in chosen if method.name != RANDOM]
+    batch = predict_batch(explained, index)
+    compared = [method for method in methods if method.name != RANDOM]
     own_scores = _scores(explained, compared, explained.model, batch)
     null = {key: _between_frames(scores, batch) for key, scores in own_scores.items()}
 
@@ -176,7 +176,7 @@ def similarity_of_drops(
 def _scores(
     explained: ExplainedModel, compared: list[Method], model: nn.Module, batch: PredictedBatch
 ) -> MapScores:
-    """What maps of `model` say of the classes that the explained model predicts."""
+    """Attribution scores of `model` for the classes that the explained model predicts."""
     return {
         (task, method.name): attributed_scores(explained, method, model, batch, task)
         for task in HEADS

@@ -53,7 +53,8 @@ def known_modulations(names: tuple[str, ...]) -> tuple[str, ...]:
         if name not in NAMES:
             raise ValueError(
                 f"{name!r} is not a modulation of RML2018.01A or RML2016.10a"
-                f"{suggestion(name, NAMES)}; known are {', '.join(NAMES)}"
+                f"{suggestion(name, NAMES)}; known are {', '.join(NAMES)}; "
+                "add a name of your own to pisces/core/modulations.py"
             )
     return names
 

@@ -65,7 +65,7 @@ def predict(
 
 
 def predict_iq(trained: TrainedModel, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (n, modulations) and (n, snrs) for frames from anywhere.
+    """Modulation logits (n, modulations) and SNR scores (n, SNRs) for frames from anywhere.
 
     Args:
         trained: a model, as `modelfile.load` gives it.
@@ -106,8 +106,8 @@ def predict_frames(
     Returns:
         - `modulation_true`, `modulation_pred`: names (n,).
         - `snr_true_db`, `snr_pred_db`: labels, int64 (n,).
-        - `modulation_prob`, `snr_prob`: float32 (n, classes), whose columns `modulations` and
-          `snrs_db` name.
+        - `modulation_prob`, `snr_prob`: float32 (n, modulations) and (n, SNRs).
+        - `modulations`, `snrs_db`: class of each column.
         - `snr_label`: what the labels mean, see `core.snr_label`.
         - `snr_estimate_db`: float32 (n,), true SNR in dB, and `snr_source`, what it comes from: the
           noise fraction where the model estimates one, else the mean under `snr_prob`.

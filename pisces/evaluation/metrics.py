@@ -17,7 +17,7 @@ from pisces.core.snr_label import convention_in, true_snr_db
 from pisces.core.tasks import TASKS
 
 BANDS_DB = {"low": (-14, -6), "middle": (-4, 6), "high": (10, np.inf)}
-"""Inclusive ranges of the true SNR."""
+"""Inclusive ranges of the true SNR; those outside all three, such as 8 dB, are in no band."""
 
 Predictions = Mapping[str, np.ndarray]
 
@@ -39,7 +39,7 @@ def accuracy(right: np.ndarray) -> dict[str, float]:
 
 
 def correct(predictions: Predictions) -> dict[str, np.ndarray]:
-    """Task -> whether each frame is right, bool (n,); jointly where both its classes are."""
+    """Task -> whether each frame is right, bool (n,); joint: both classes right."""
     modulation = predictions["modulation_pred"] == predictions["modulation_true"]
     snr = predictions["snr_pred_db"] == predictions["snr_true_db"]
     return {"modulation": modulation, "snr": snr, "joint": modulation & snr}
@@ -130,7 +130,7 @@ def per_class_table(
     return both[["task", *modulation.columns]]
 
 
-def confusion(predictions: Predictions) -> dict[str, pd.DataFrame]:
+def confusion_pairs(predictions: Predictions) -> dict[str, pd.DataFrame]:
     """Task -> a row a frame of `actual, predicted`, of modulations and of SNRs in dB."""
     pairs = {
         "modulation": ("modulation_true", "modulation_pred"),
@@ -172,7 +172,7 @@ def tables(
     Returns:
         Name of the file, without `.csv` -> its table.
     """
-    confused = confusion(predictions)
+    confused = confusion_pairs(predictions)
     return {
         "accuracy_by_snr": accuracy_by_snr(predictions),
         "per_class": per_class_table(predictions, modulations, snrs_db),
@@ -183,6 +183,6 @@ def tables(
 
 
 def _macro_f1(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean F1 over the classes that occur."""
+    """Mean F1 over the classes that occur among the true labels."""
     scores = per_class(true, predicted, np.unique(true).tolist())
     return float(scores["f1"].mean())

@@ -33,7 +33,7 @@ from pisces.inputs.settings import DrawSettings, RenderSettings
 OF_THE_DATA = ("pulse", "rolloff", "carrier_offset_std", "response")
 """Settings of `render` that belong to the frames: a model reads other frames by their own pulse."""
 PULSES_DIFFER_DB = -20
-"""Difference of two pulses from which on it is worth a remark: that of roll-offs .35 and .30."""
+"""Difference of two pulses from which on it is worth a remark: that of roll-offs .35 and .20."""
 
 
 class BinStore(FrameStore):

@@ -108,7 +108,7 @@ def predict(
     Returns:
         Modulation logits (n, modulations) and SNR scores (n, SNRs).
     """
-    return model(inputs, snr_db) if getattr(model, "is_oracle", False) else model(inputs)
+    return model(inputs, snr_db) if getattr(model, "is_conditioned", False) else model(inputs)
 
 
 def load_pretrained(model: nn.Module, architecture: Architecture, source: str) -> None:

@@ -24,7 +24,7 @@ class Classifier(nn.Module):
         return False
 
     @property
-    def is_oracle(self) -> bool:
+    def is_conditioned(self) -> bool:
         """Whether predictions are conditioned on the true SNR, which `forward` then takes too."""
         return False
 

@@ -121,7 +121,7 @@ class Cldnn(Classifier):
         return self.denoiser is not None
 
     @property
-    def is_oracle(self) -> bool:
+    def is_conditioned(self) -> bool:
         return self.settings.condition == "known"
 
     def estimate(self, frames: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ def core(counts: np.ndarray, lit: np.ndarray, core_percent: float, tie: np.ndarr
         bool (lit,).
     """
     around = density(counts, math.isqrt(len(counts)))[lit]
-    order = inverse(rank_descending(around, tie))
+    order = inverse(rank_descending(around, tie))  # lit pixels, densest first
     held = np.cumsum(counts[lit][order], dtype=np.int64)
     enough = np.searchsorted(100 * held, core_percent * held[-1])
 

@@ -33,8 +33,14 @@ def impact(accuracy_drop: float | np.ndarray, fraction: float | np.ndarray) -> n
     >>> print(f"{impact(0.5125660 - 0.3950382, 0.01):.2f}")  # as published: top 1 %, joint
     11.75
     """
+    return divide_or_nan(accuracy_drop, fraction)
+
+
+def divide_or_nan(numerator: float | np.ndarray, denominator: float | np.ndarray) -> np.ndarray:
+    """The quotient, NaN where the denominator is not above 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.greater(fraction, 0), np.divide(accuracy_drop, fraction), np.nan)[()]
+        quotient = np.divide(numerator, denominator)
+    return np.where(np.greater(denominator, 0), quotient, np.nan)[()]
 
 
 class Outcome:

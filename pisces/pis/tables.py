@@ -11,7 +11,7 @@ from pisces.core.seeding import generator
 from pisces.core.tasks import TASKS
 from pisces.inputs.drawing import BinStore
 from pisces.pis.masks import FRACTIONS, KINDS, Mask
-from pisces.pis.score import Outcome, impact
+from pisces.pis.score import Outcome, divide_or_nan, impact
 
 LABELS = ("view", "rule", "mask", "level_percent", "task")
 COLUMNS = (
@@ -28,8 +28,10 @@ AREA_COLUMNS = (
     *("control_area", "excess_area", "excess_area_ci_low", "excess_area_ci_high"),
 )
 
+PerFrame = dict[tuple[str, str], np.ndarray]
+"""(kind, task or fraction) -> a value of each frame, (masks, n); ("baseline", task) -> (1, n)."""
 Means = dict[tuple[str, str], np.ndarray]
-"""(kind or "baseline", task or fraction) -> a number of each mask, whatever the other axes."""
+"""The same keys -> means over frames, (masks, 1), or (masks, resamples) from a bootstrap."""
 
 
 def every_table(
@@ -55,7 +57,7 @@ def every_table(
     """
     tables = {
         "pis": table(outcome, resamples, generator(seed, "pis")),
-        "pis_areas": areas(outcome, resamples, generator(seed, "pis areas")),
+        "pis_areas": area_table(outcome, resamples, generator(seed, "pis areas")),
     }
     # Neither curves nor windows nor the published rule: they would be thousands of rows.
     few = outcome.only(
@@ -69,7 +71,7 @@ def every_table(
         rng = generator(seed, "pis by", name)
         tables[f"pis_by_{name}"] = grouped_table(few, values, column, resamples, rng)
 
-    modulation, snr_db = (values for values, _ in by_name.values())
+    modulation, snr_db = by_name["modulation"][0], by_name["snr"][0]
     tables["pis_by_cell"] = by_cell(outcome, modulation, snr_db, max(levels_percent))
     return tables
 
@@ -114,13 +116,17 @@ def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
 
 
 def grouped_table(
-    outcome: Outcome, groups: np.ndarray, name: str, resamples: int, rng: np.random.Generator
+    outcome: Outcome,
+    group_of_frame: np.ndarray,
+    name: str,
+    resamples: int,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """`table` for the frames of each group; tests are adjusted for all of them, in all groups.
 
     Args:
         outcome: predictions before and after.
-        groups: group of each frame, (n,).
+        group_of_frame: a label each, (n,).
         name: of the first column, which holds the group.
         resamples: as in `table`.
         rng: as in `table`.
@@ -129,8 +135,8 @@ def grouped_table(
         One row a (group, mask, task).
     """
     parts = []
-    for value in dict.fromkeys(groups.tolist()):
-        rows = _rows(outcome.of(groups == value), resamples, rng)
+    for value in dict.fromkeys(group_of_frame.tolist()):
+        rows = _rows(outcome.of(group_of_frame == value), resamples, rng)
         parts.append(rows.assign(**{name: value}))
     return _with_holm(pd.concat(parts, ignore_index=True))
 
@@ -181,7 +187,7 @@ def by_cell(
     return pd.concat(parts, ignore_index=True)
 
 
-def areas(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+def area_table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
     """The area under accuracy over the realised fraction of lit pixels, of the exact masks.
 
     The curve leads from the baseline, at 0, through all levels to `fraction_lit_end`. Its area,
@@ -215,8 +221,8 @@ def areas(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
 
     parts = []
     for (view, name), curve in curves.items():
-        area = _areas(means, curve)  # (tasks, 1) each
-        spread = _areas(resampled, curve)  # (tasks, resamples) each
+        area = _curve_areas(means, curve)  # (tasks, 1) each
+        spread = _curve_areas(resampled, curve)  # (tasks, resamples) each
         values: dict[str, Any] = {what: one[:, 0] for what, one in area.items()}
         for what in ("area", "excess_area"):
             values |= _interval(what, spread[what])
@@ -240,8 +246,8 @@ def _rows(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
     fractions = outcome.fraction["mask"].mean(axis=2, dtype=float)
     for i, name in enumerate(FRACTIONS):
         values[name] = _each_task(fractions[:, [i]])
-    by_mass = outcome.fraction["control_mass"][:, FRACTIONS.index("fraction_mass")]
-    control_mass = by_mass.mean(axis=1, dtype=float)
+    mass_taken = outcome.fraction["control_mass"][:, FRACTIONS.index("fraction_mass")]
+    control_mass = mass_taken.mean(axis=1, dtype=float)
     values["control_mass_fraction_mass"] = _each_task(control_mass[:, None])
 
     for name in ("pis", "excess", "excess_mass"):
@@ -279,7 +285,10 @@ def _p_values(outcome: Outcome, control: str) -> np.ndarray:
 
 
 def _has_test(outcome: Outcome) -> np.ndarray:
-    """Whether a mask can differ from its controls by more than chance, bool (masks,): `table`."""
+    """Whether a mask can differ from its controls by more than chance, bool (masks,).
+
+    See `table`.
+    """
     lit = outcome.fraction["mask"][:, FRACTIONS.index("fraction_lit")]
     own_control = ((lit == 0) | (lit == 1)).all(axis=1)
     random = np.array([mask.name == "random" for mask in outcome.masks], bool)
@@ -300,12 +309,8 @@ def _with_holm(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _columns(
     outcome: Outcome, masks: Sequence[int] | slice = slice(None), kinds: Sequence[str] = KINDS
-) -> Means:
-    """Every number of each frame that scores are made of, (masks, n) each.
-
-    These are `(kind, task)`, right or wrong, and `(kind, fraction)`; `("baseline", task)` is
-    (1, n).
-    """
+) -> PerFrame:
+    """Every value of each frame that scores are made of: right or wrong, and fractions taken."""
     columns = {("baseline", task): outcome.baseline[task][None] for task in TASKS}
     for kind in kinds:
         for task in TASKS:
@@ -315,7 +320,7 @@ def _columns(
     return columns
 
 
-def _means(columns: Means) -> Means:
+def _means(columns: PerFrame) -> Means:
     """Means over frames, (masks, 1) each."""
     return {name: values.mean(axis=1, dtype=float)[:, None] for name, values in columns.items()}
 
@@ -328,10 +333,10 @@ def _drop(means: Means, kind: str) -> np.ndarray:
 def _scores(means: Means) -> dict[str, np.ndarray]:
     """The scores of `table` that need no level, (masks, tasks, resamples) each."""
     drop = {kind: _drop(means, kind) for kind in KINDS}
-    pis, by_mass = {}, {}
+    pis, pis_by_mass = {}, {}
     for kind in KINDS:
         pis[kind] = impact(drop[kind], means[kind, "fraction_lit"][:, None])
-        by_mass[kind] = impact(drop[kind], means[kind, "fraction_mass"][:, None])
+        pis_by_mass[kind] = impact(drop[kind], means[kind, "fraction_mass"][:, None])
     return {
         "accuracy": np.stack([means["mask", task] for task in TASKS], axis=1),
         "accuracy_drop": drop["mask"],
@@ -339,11 +344,11 @@ def _scores(means: Means) -> dict[str, np.ndarray]:
         "control_count_pis": pis["control_count"],
         "control_mass_pis": pis["control_mass"],
         "excess": pis["mask"] - pis["control_count"],
-        "excess_mass": by_mass["mask"] - by_mass["control_mass"],
+        "excess_mass": pis_by_mass["mask"] - pis_by_mass["control_mass"],
     }
 
 
-def _areas(means: Means, curve: list[int]) -> dict[str, np.ndarray]:
+def _curve_areas(means: Means, curve: list[int]) -> dict[str, np.ndarray]:
     """Areas (tasks, resamples) of a curve: places of its masks, which rise in their levels."""
     area = {}
     for kind in ("mask", "control_count"):
@@ -356,7 +361,7 @@ def _area(means: Means, curve: list[int], kind: str, task: str) -> np.ndarray:
     taken = means[kind, "fraction_lit"][curve]  # (levels, resamples)
     fraction = np.pad(taken, ((1, 0), (0, 0)))  # from 0, where nothing is taken
     accuracy = np.concatenate([means["baseline", task], means[kind, task][curve]])
-    return impact(np.trapezoid(accuracy, fraction, axis=0), fraction[-1])
+    return divide_or_nan(np.trapezoid(accuracy, fraction, axis=0), fraction[-1])
 
 
 def _interval(name: str, resampled: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,8 +15,9 @@ METRICS = "metrics/evaluate.json"
 PARAMS = "params.yaml"
 WIDTH = 100
 NAME_WIDTH = 20
-CELL_WIDTH = 18
-CHANGED_WIDTH = WIDTH - NAME_WIDTH - 3 * CELL_WIDTH - 4
+CELL_WIDTH = 21
+INDENT = 4 * " "
+HEAD = "Test accuracy in %, with 95 % intervals; indented: params that differ from the commit's"
 
 
 def table() -> str:
@@ -25,8 +26,8 @@ def table() -> str:
     The workspace is left out where it is the same as one of the others.
 
     Returns:
-        Lines of at most 100 characters: name, accuracy in percent with its 95 % interval for each
-        task, and the params that differ from the commit's.
+        Lines of at most 100 characters: name and accuracy in percent with its 95 % interval for
+        each task, and below them the params that differ from the commit's.
 
     Raises:
         ValueError: when there is nothing with an accuracy.
@@ -39,14 +40,13 @@ def table() -> str:
 
     committed = next((_params(state) for state in states if state.rev != "workspace"), {})
     shown.sort(key=lambda row: -row[1]["joint"]["accuracy"])
-    lines = [_line("experiment", TASKS, "changed")]
+    lines = [HEAD, _line("experiment", TASKS)]
     for state, found in shown:
         cells = [_cell(found.get(task)) for task in TASKS]
         changes = " ".join(_changes(committed, _params(state)))
         name = "workspace" if state.rev == "workspace" else state.name or state.rev[:7]
-        first, *more = textwrap.wrap(changes, CHANGED_WIDTH) or [""]
-        lines.append(_line(name, cells, first))
-        lines += [f"{'':{WIDTH - CHANGED_WIDTH}}{part}" for part in more]
+        lines.append(_line(name, cells))
+        lines += [INDENT + part for part in textwrap.wrap(changes, WIDTH - len(INDENT))]
     return "\n".join(lines)
 
 
@@ -106,13 +106,13 @@ def _cell(row: Mapping[str, float] | None) -> str:
     if row is None:
         return "-"
     accuracy, low, high = (100 * row[key] for key in ("accuracy", "ci_low", "ci_high"))
-    return f"{accuracy:.1f} ({low:.1f}-{high:.1f})"
+    return f"{accuracy:.1f} ({low:.1f} to {high:.1f})"
 
 
-def _line(name: str, cells: Any, changes: str) -> str:
+def _line(name: str, cells: Sequence[str]) -> str:
     columns = [_cut(name, NAME_WIDTH).ljust(NAME_WIDTH)]
     columns += [cell.ljust(CELL_WIDTH) for cell in cells]
-    return " ".join([*columns, changes]).rstrip()
+    return " ".join(columns).rstrip()
 
 
 def _cut(text: str, width: int) -> str:

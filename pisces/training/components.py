@@ -114,7 +114,7 @@ def optimizer_of(
     ]
     groups = [group for group in groups if group["params"]]
     fused = config.precision != "16-mixed"
-    return schedules.optimizer(config.optimizer, groups, config.lr, fused=fused)
+    return schedules.build_optimizer(config.optimizer, groups, config.lr, fused=fused)
 
 
 def schedule_of(

@@ -26,7 +26,7 @@ from pisces.training import noise_losses
 from pisces.training.augmentation import Mix
 from pisces.training.frames import TrainingData
 from pisces.training.noise_losses import Pair
-from pisces.training.objective import JointObjective, LossValues, Predictions
+from pisces.training.objective import HeadOutputs, JointObjective, LossValues
 from pisces.training.settings import NoiseAwareSettings, Phase, TrainingSettings
 
 LOSSES = ("denoising", "identity", "noise", "features", "distillation")
@@ -168,7 +168,7 @@ class NoiseAwareObjective(JointObjective):
         batch: Batch,
         epoch: int,
         rng: np.random.Generator,
-    ) -> tuple[Predictions, dict[str, torch.Tensor]]:
+    ) -> tuple[HeadOutputs, dict[str, torch.Tensor]]:
         """Predictions about the frames, mixed by `mix`, and the losses of the frames as given."""
         label_db = self.snrs_db[batch.snr]
         classified = inputs if mix is None else mix(inputs)

@@ -77,8 +77,8 @@ def degrade(
     noisy = lower_snr(iq, snr_db, step_db, seed)
 
     degraded = torch.view_as_real(noisy).mT  # (n, samples) -> (n, 2, samples)
-    level = degraded.square().mean((1, 2), keepdim=True).sqrt()  # (n, 1, 1)
-    return Pair(degraded / level, frames / level, target_db, step_db >= MIN_STEP_DB)
+    rms = degraded.square().mean((1, 2), keepdim=True).sqrt()  # (n, 1, 1)
+    return Pair(degraded / rms, frames / rms, target_db, step_db >= MIN_STEP_DB)
 
 
 # The raw path
@@ -136,7 +136,10 @@ def identity_loss(
 
 
 def noise_loss(eta: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the estimated eta (n,)."""
+    """Smooth L1 (Girshick, ICCV 2015, eq. 3) of the estimated eta against that of the labels.
+
+    Both are eta = ln(noise / signal), (n,).
+    """
     return functional.smooth_l1_loss(eta, denoiser.eta(snr_db))
 
 

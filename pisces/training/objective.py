@@ -20,18 +20,18 @@ from pisces.training.frames import TrainingData
 from pisces.training.settings import TrainingSettings
 from pisces.training.weighting import Weighting
 
-Predictions = tuple[torch.Tensor, torch.Tensor]
+HeadOutputs = tuple[torch.Tensor, torch.Tensor]
 """Modulation logits (n, modulations) and SNR scores (n, SNRs)."""
 
 
 class LossValues(NamedTuple):
     """What a model predicts of a batch, and what that costs: means over the frames, unweighted."""
 
-    predictions: Predictions
+    predictions: HeadOutputs
     tasks: torch.Tensor
-    """Of the two tasks, (2,)."""
+    """Mean loss of modulation and SNR, (2,)."""
     auxiliary: dict[str, torch.Tensor]
-    """Name -> the losses there are beside them."""
+    """Name -> auxiliary loss, scalar."""
 
 
 class Objective(Protocol):
@@ -48,10 +48,10 @@ class Objective(Protocol):
     calibration_batches: int
     """Batches of training frames that `calibrate` takes before the first epoch; 0 for none."""
     unsettled_epochs: int
-    """Epochs at the start of which early stopping takes no account."""
+    """Number of first epochs that early stopping ignores."""
 
     def calibrate(self, model: nn.Module, batches: Iterable[Batch]) -> None:
-        """Sets in closed form what the model knows of some training frames before it is trained."""
+        """Fits parameters with a closed-form solution on some training frames, before epoch 1."""
 
     def training_losses(
         self, model: nn.Module, batch: Batch, epoch: int, rng: np.random.Generator
@@ -69,7 +69,7 @@ class Objective(Protocol):
         """
         ...
 
-    def validation_losses(self, predictions: Predictions, batch: Batch) -> LossValues:
+    def validation_losses(self, predictions: HeadOutputs, batch: Batch) -> LossValues:
         """The losses of the tasks alone, of predictions about the batch as it is."""
         ...
 
@@ -86,7 +86,7 @@ class Objective(Protocol):
         ...
 
     def columns(self, epoch: int) -> dict[str, float]:
-        """What the row of an epoch says of it beside losses and accuracies."""
+        """Further columns of the epoch's row in training.csv."""
         ...
 
     def observe(
@@ -148,7 +148,7 @@ class JointObjective:
         predictions, auxiliary = self._forward(model, inputs, mix, batch, epoch, rng)
         return LossValues(predictions, self._task_losses(predictions, batch, mix), auxiliary)
 
-    def validation_losses(self, predictions: Predictions, batch: Batch) -> LossValues:
+    def validation_losses(self, predictions: HeadOutputs, batch: Batch) -> LossValues:
         return LossValues(predictions, self._task_losses(predictions, batch, None), {})
 
     def total(self, values: LossValues, epoch: int) -> torch.Tensor:  # noqa: ARG002
@@ -179,11 +179,11 @@ class JointObjective:
         batch: Batch,  # noqa: ARG002
         epoch: int,  # noqa: ARG002
         rng: np.random.Generator,  # noqa: ARG002
-    ) -> tuple[Predictions, dict[str, torch.Tensor]]:
+    ) -> tuple[HeadOutputs, dict[str, torch.Tensor]]:
         """Predictions about the inputs, mixed by `mix`, and auxiliary losses."""
         return model(mix(inputs) if mix else inputs), {}
 
-    def _task_losses(self, predictions: Predictions, batch: Batch, mix: Mix | None) -> torch.Tensor:
+    def _task_losses(self, predictions: HeadOutputs, batch: Batch, mix: Mix | None) -> torch.Tensor:
         """Mean losses (2,) of the predictions, for labels mixed as the inputs are."""
         logits, scores = predictions
 

@@ -23,7 +23,7 @@ SCHEDULES = ("plateau", "cyclic", "cosine", "one_cycle")
 CYCLE_BASE, WARMUP_START = 0.1, 0.01
 
 
-def optimizer(
+def build_optimizer(
     name: str, parameters: Iterable, lr: float, *, fused: bool = True
 ) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba, ICLR 2015) or AdamW (Loshchilov and Hutter, ICLR 2019).

@@ -27,10 +27,10 @@ def build(
         tasks: their number.
         min_share: the least share of a task, below 1 / tasks.
         temperature: of softmax and dwa, above 0.
-        fixed: a weight a task, of fixed.
+        fixed: weights for `fixed`, one a task.
 
     Returns:
-        The weighting, of equal shares but for fixed.
+        The weighting, with equal shares, except `fixed`.
 
     Raises:
         ValueError: for a name that does not exist, a floor or temperature out of range, or fixed
@@ -95,7 +95,7 @@ class UncertaintyWeighting(Weighting):
     def __init__(self, tasks: int, min_share: float):
         super().__init__(tasks, min_share)
         self.log_variance = nn.Parameter(torch.zeros(tasks))
-        # Largest s_i - min(s) at which task i still has its share when all others have the largest
+        # Bound on s_i - min(s): task i keeps `min_share` even when all others have the largest
         # weight.
         self.spread = math.log((1 - min_share) / ((tasks - 1) * min_share))
 
@@ -121,8 +121,7 @@ class SoftmaxWeighting(Weighting):
     The weights sum to the number of tasks. The gradient on theta_i is proportional to
     p_i (L_i - sum_j p_j L_j): descent gives weight to whatever loss is least. No term opposes it as
     log-variances do in `UncertaintyWeighting`. So the easier task always ends with all that the
-    floor leaves it. The floor alone holds the others;
-    the temperature only says how soon.
+    floor leaves it. The floor alone holds the others; the temperature only says how soon.
     """
 
     def __init__(self, tasks: int, min_share: float, temperature: float):
@@ -181,8 +180,8 @@ class DynamicWeightAverage(Weighting):
 
     def end_epoch(self, losses: Sequence[float]) -> None:
         now = self.last.new_tensor(losses)
-        # No last loss, or 0 after 0, is no change; a loss that comes back from 0 is a large ratio
-        # but no infinite one.
+        # Ratio 1 in the first epoch (no last loss) and for 0/0; a loss that comes back from 0 is a
+        # large ratio but no infinite one.
         self.ratios.copy_((now / self.last).nan_to_num(1.0).clamp(max=1e3))
         self.last.copy_(now)
 

@@ -225,7 +225,7 @@ FAMILY = {
         eta_gate=True,
         denoiser_dropout=0.1,
     ),
-    "oracle": Settings(paths="dual", film=True, condition="known"),
+    "conditioned": Settings(paths="dual", film=True, condition="known"),
 }
 
 

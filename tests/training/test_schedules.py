@@ -31,7 +31,7 @@ def build(
     ]
     return schedules.build(
         name,
-        schedules.optimizer(kind, groups, 3 * LR),
+        schedules.build_optimizer(kind, groups, 3 * LR),
         epochs=epochs,
         steps_per_epoch=steps,
         lr=LR,
@@ -227,7 +227,7 @@ def test_adamw_decays_weights_apart_from_the_gradient():
     ends = {}
     for kind in OPTIMIZERS:
         weight = nn.Parameter(torch.ones(1))
-        one = schedules.optimizer(kind, [{"params": [weight], "weight_decay": 0.5}], 0.1)
+        one = schedules.build_optimizer(kind, [{"params": [weight], "weight_decay": 0.5}], 0.1)
         weight.grad = torch.zeros(1)
         one.step()
         ends[kind] = weight.item()

@@ -37,8 +37,8 @@ class Data(Section):
     """Which frames of which file are used."""
 
     path: Text
-    """HDF5 file in the RML2018.01A layout, or `.pkl` in that of RML2016.10a. The user's own file as
-    an absolute path."""
+    """HDF5 file in the RML2018.01A layout, or `.pkl` in that of RML2016.10a. Give your own file by
+    its absolute path."""
     class_order: Literal["fixed", "classes_txt"]
     """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`. A
     `.pkl` names its classes and needs none."""
@@ -47,7 +47,7 @@ class Data(Section):
     snrs_db: SnrsDb
     """SNR labels that the model tells apart."""
     frames_per_cell: Frames | None
-    """The first so many usable frames of each (modulation, SNR); null takes all."""
+    """Usable frames kept of each (modulation, SNR), the first in the file; null: all."""
     snr_label: Literal["auto", "power", "amplitude"]
     """What an SNR label means: the SNR in dB (power), or half of it (amplitude: true SNR in dB =
     2 x label, as in RML2018.01A and RML2016.10a). auto: what the measured SNR shows."""
@@ -100,16 +100,14 @@ class Synthesize(Section):
 
     @property
     def modulations(self) -> tuple[str, ...]:
-        """What the generated frames are of: all that the data set of this layout has."""
+        """Modulations that are generated: all that the data set of this layout has."""
         return MODULATIONS if self.format == "hdf5" else RML2016
 
     @model_validator(mode="after")
     def _rolloff_in_range(self) -> Self:
         low, high = self.rolloff
         if not 0 < low <= high <= 1:
-            raise ValueError(
-                f"rolloff = [{low}, {high}] must be a range [low, high] within 0..1, 0 left out"
-            )
+            raise ValueError(f"rolloff = [{low}, {high}] must be a range with 0 < low <= high <= 1")
         return self
 
 
