@@ -117,7 +117,8 @@ def test_an_offset_that_is_left_is_averaged_out(rng, monkeypatch):
 def test_a_level_that_is_off_is_averaged_out(rng, monkeypatch):
     """1.5 standard deviations of what the power of 120 symbols leaves, at 21 dB."""
     snr, symbols = 10**2.1, 120
-    off = 1 + 1.5 * np.sqrt((blind.POWER_SPREAD + 2 / snr) / symbols) / 2
+    power_variance = np.mean(np.abs(constellation("64QAM")) ** 4) - 1
+    off = 1 + 1.5 * np.sqrt((power_variance + 2 / snr) / symbols) / 2
     x = off * received("64QAM", snr, (20, symbols), rng)
 
     averaged = score(x, snr, ("64QAM",), KNOWN_OFFSET)[:, 0]

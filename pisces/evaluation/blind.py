@@ -40,8 +40,6 @@ LEAD = 20.0
 """Nats behind the likeliest, beyond which a modulation is compared no further."""
 LEVELS = (-1.5, -0.75, 0.0, 0.75, 1.5)
 """Amplitudes about that of the receiver, in standard deviations of what it leaves."""
-POWER_SPREAD = 0.4
-"""Variance of a symbol's power about its mean, 1: that of large QAM."""
 OFFSETS = (-1.5, 0.0, 1.5)
 """Rests of the carrier's offset, in standard deviations of what the receiver leaves."""
 OFFSET_SPREAD = 2.0
@@ -197,17 +195,17 @@ def _log_likelihoods(
     close = totals >= torch.maximum(best[:, -1:], best[:, :1] - LEAD)  # (n, constellations)
 
     offsets, of_offset = _offsets(snr, x.shape[1], offset_std)
-    levels, of_level = _levels(snr, x.shape[1])
     scores = torch.full_like(totals, -torch.inf)
     for number, points in enumerate(constellations):
         rows = torch.nonzero(close[:, number])[:, 0]
         if len(rows):
             kept = _kept_phases(searched[number][rows], phases[number], grid)
             left = offsets[rows]
+            levels, of_level = _levels(points, snr[rows], x.shape[1])
             at_level = [
                 # exp(-snr |r - A c|^2) is exp(-snr A^2 |r / A - c|^2).
                 _by_phase_and_offset(x[rows] / a, snr[rows] * a[:, 0] ** 2, points, kept, left)
-                for a in levels[:, rows]
+                for a in levels
             ]
             by_level = torch.stack(at_level, 3) + of_level  # (rows, phases, offsets, levels)
             averaged = (by_level + of_offset[:, None]).flatten(1).logsumexp(1)
@@ -253,12 +251,15 @@ def _offsets(
     return std[:, None] * steps, (-0.5 * steps**2).log_softmax(0)
 
 
-def _levels(snr: torch.Tensor, symbols: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _levels(
+    points: np.ndarray, snr: torch.Tensor, symbols: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Amplitudes of the signal, (levels, n, 1), and their log weights (levels,).
 
     The level came from the mean power of the frame, which its symbols and the noise make scatter.
     """
-    std = ((POWER_SPREAD + 2 / snr) / symbols).sqrt() / 2
+    power_variance = float(np.mean(np.abs(points) ** 4)) - 1  # of one symbol's power about 1
+    std = ((power_variance + 2 / snr) / symbols).sqrt() / 2
     steps = torch.tensor(LEVELS)
     return 1 + std[:, None] * steps[:, None, None], (-0.5 * steps**2).log_softmax(0)
 
