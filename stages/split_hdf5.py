@@ -18,7 +18,9 @@ def main() -> None:
     params = load_params()
     source = Path(params.data.path)
     with tracking.stage("split_hdf5", params) as run:
-        expected = Expected(params.render.sps, params.render.carrier_offset_std)
+        expected = Expected(
+            params.render.sps, params.render.carrier_offset_std, params.render.pulse
+        )
         audit = sharding.split(params.data.to(Selection), OUT, expected)
         files.write_json(METRICS, audit.headline)
         files.write_json(DETAILS, audit.details)

@@ -222,6 +222,19 @@ def test_what_is_wrong_is_warned_of(tmp_path, world, wrong, name, says):
     assert says in warned(found)[name]
 
 
+@pytest.mark.parametrize(
+    ("world", "own", "other"), [("ours", "rrc", "rml2018"), ("measured", "rml2018", "rrc")]
+)
+def test_a_pulse_in_the_params_that_is_not_the_files_is_warned_of(tmp_path, world, own, other):
+    file = write(tmp_path, World(**WORLDS[world]))
+    told_right, told_wrong, left_open = (
+        found_in(file, EXPECTED._replace(pulse=pulse))["half_rate_level"]
+        for pulse in (own, other, "estimated")
+    )
+    assert f"render.pulse = {other}; set render.pulse to estimated" in told_wrong.warning
+    assert told_right.verdict == left_open.verdict == own
+
+
 def test_the_amplitude_of_an_echo_is_found(tmp_path):
     found = found_in(write(tmp_path, World(echo=0.2)))["echo"]
     # a sin(p) / (1 + a^2 + 1.2 a cos(p)) over the phases p, as a raised cosine is 0.6 at 1/2

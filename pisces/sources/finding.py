@@ -23,6 +23,7 @@ class Expected(NamedTuple):
 
     sps: float | None = None  # render.sps
     carrier_offset_std: float | None = None  # render.carrier_offset_std, cycles a sample
+    pulse: str | None = None  # render.pulse; `rrc` and `rml2018` are compared
 
 
 NOTHING_EXPECTED = Expected()

@@ -53,7 +53,7 @@ def findings(statistics: Statistics, expected: Expected) -> list[Finding]:
         return found
 
     found += [
-        half_rate_level(statistics, sps),
+        half_rate_level(statistics, sps, expected),
         band_tilt(statistics, sps),
         bandwidth(statistics, sps),
         noise_flatness(statistics, sps),

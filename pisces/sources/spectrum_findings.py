@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pisces.core.pulses import rml2018_response, rrc_response
-from pisces.sources.finding import ANY, UNKNOWN, Finding, judged
+from pisces.sources.finding import ANY, UNKNOWN, Expected, Finding, judged
 from pisces.sources.signal_statistics import Estimate, Statistics, expected_spectrum, interval
 
 PASS_BAND = 0.1
@@ -100,25 +100,31 @@ def _half_rate_db(rates: np.ndarray, spectra: np.ndarray) -> np.ndarray:
     return _ratio_db(both_sides / 2, _pass_band(rates, spectra))
 
 
-def half_rate_level(statistics: Statistics, sps: float) -> Finding:
-    """Power at half the symbol rate over that of the pass band, and the pulse that has it."""
+def half_rate_level(statistics: Statistics, sps: float, expected: Expected) -> Finding:
+    """Power at half the symbol rate over that of the pass band, and the pulse that has it.
+
+    It is a warning where it is that of no known pulse, or not that of the pulse in the params.
+    """
     rates, spectrum = _rates(statistics.samples, sps), _ascending(statistics.spectrum)
     estimate = interval(_half_rate_db(rates, spectrum))
 
     known = known_levels_db(statistics.samples, sps)
-    nearest = min(known, key=lambda name: abs(known[name] - estimate.figure))
-    level = known[nearest]
     listed = ", ".join(f"{name} {value:.1f}" for name, value in known.items())
+    nearest = min(known, key=lambda name: abs(known[name] - estimate.figure))
+    if expected.pulse in known:
+        pulse, why = expected.pulse, f"not that of render.pulse = {expected.pulse}"
+    else:
+        pulse, why = nearest, "that of no known pulse: an echo common to all frames, or a filter"
+
     finding = judged(
         "half_rate_level",
         estimate,
         "dB",
-        harmless=(level - HALF_RATE_TOLERANCE_DB, level + HALF_RATE_TOLERANCE_DB),
+        harmless=(known[pulse] - HALF_RATE_TOLERANCE_DB, known[pulse] + HALF_RATE_TOLERANCE_DB),
         expected=listed,
         param="render.pulse",
         warning=f"the power at half the symbol rate is {estimate.figure:.1f} dB over that of the "
-        f"pass band, as of no known pulse ({listed}): an echo common to all frames, or a filter; "
-        "set render.pulse to estimated",
+        f"pass band ({listed}), {why}; set render.pulse to estimated",
     )
     return finding.named(nearest)
 
