@@ -79,7 +79,8 @@ def train(root: Path, params: Params, parts: dict[str, np.ndarray], seed: int) -
     model_input = kind_of(config.input).for_data(root, params.draw.to(DrawSettings))
     store = model_input.open(root)
     iq = frames.frames_behind(store, root) if augmentation.changes_frames else None
-    data = frames.TrainingData(store, iq, parts, model_input, augmentation)
+    sps = params.render.sps
+    data = frames.TrainingData(store, iq, parts, model_input, augmentation, sps=sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision)
     with tempfile.TemporaryDirectory() as folder:

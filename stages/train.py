@@ -27,7 +27,8 @@ def main() -> None:
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
     store, parts = model_input.open(DATA), splitting.read_splits(SPLITS)
     iq = frames.frames_behind(store, DATA) if augmentation.changes_frames else None
-    data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware)
+    sps = params.render.sps
+    data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision)
     with (

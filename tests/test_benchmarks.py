@@ -19,6 +19,7 @@ from benchmarks import (
     experiments,
     pis,
     rendering,
+    robustness,
     splitting_memory,
     stability,
     training,
@@ -69,6 +70,35 @@ def test_rendering(call):
     assert "render / plain = " in call(
         rendering, "--frames", "2", "--plain-frames", "2", "--repeats", "1"
     )
+
+
+def test_robustness(call, tmp_path, monkeypatch):
+    cases = ("none", robustness.LOWPASS)
+    monkeypatch.setattr(robustness, "CASES", {name: robustness.CASES[name] for name in cases})
+    few = ("synthesize.samples=256", "data.modulations=[BPSK,QPSK]", "render.size=16")
+    training = ("train.model=pixel_set", "train.epochs=1", "train.batch_size=8")
+    frames = ("--labels", "0:30:30", "--test-labels", "0:30:30", "--frames", "4", "--test", "2")
+    arguments = (*frames, "--folder", str(tmp_path), "--set", *few, *training)
+    said = call(robustness, *arguments)
+    assert said.count("of CPU") == said.count("| none |") == 2
+    assert said.count("of 4 frames below 20 dB: called 30 dB") == 4
+    # Both models are kept, and they differ.
+    again = call(robustness, *arguments)
+    assert "of CPU" not in again
+    plain, impaired = again.split("impaired-0.25")
+    assert plain.count("| none |") == impaired.count("| none |") == 1
+    weights = [(tmp_path / name / modelfile.WEIGHTS) for name in ("plain", "impaired-0.25")]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
+    confidence = np.repeat([0.95, 0.55], [100, 100])
+    honest = np.concatenate([np.arange(100) < 95, np.arange(100) < 55])
+    assert robustness.calibration_error(confidence, honest) == pytest.approx(0, abs=1e-9)
+    assert robustness.calibration_error(confidence, ~honest) == pytest.approx(
+        0.5 * (0.9 + 0.1), abs=1e-9
+    )
+    assert robustness.calibration_error(np.ones(10), np.zeros(10, bool)) == 1
 
 
 def test_splitting_memory(tmp_path, capsys, monkeypatch):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from pisces.core import impairments
+from pisces.core.impairments import LOWPASS_REACH
 from pisces.core.seeding import generator
-from pisces.sources import impairments
-from pisces.sources.impairments import LOWPASS_REACH
 
 N = 4096
 

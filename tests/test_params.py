@@ -18,12 +18,13 @@ from pisces.config.sections.impairments import Impairments
 from pisces.config.sections.noise_aware import Cldnn
 from pisces.config.sections.training import MODELS, Augment, Train
 from pisces.core import yaml
+from pisces.core.impairment_settings import EchoSettings, ImpairmentSettings
 from pisces.core.modulations import CLASS_ORDERS, MODULATIONS
 from pisces.inputs import INPUTS
 from pisces.inputs.settings import ViewName
 from pisces.models import BACKBONES, BASELINES, BRANCHES, CLDNN, OWN_BACKBONES, SNR_HEADS
 from pisces.models.cldnn import Settings, check
-from pisces.sources.settings import EchoSettings, ImpairmentSettings, SynthesisSettings
+from pisces.sources.settings import SynthesisSettings
 from pisces.training.augmentation import Augmentation
 from pisces.training.losses import SNR_LOSSES
 from pisces.training.schedules import OPTIMIZERS, SCHEDULES
@@ -385,7 +386,13 @@ def test_impairments_may_be_named_one_by_one():
     echo = {"amplitude": [0, 0.5], "delay": [0, 2]}
     settings = parse({"synthesize.impairments": {"echo": echo, "lowpass": [0.2, 0.4]}}).synthesize
     found = settings.to(SynthesisSettings).impairments
-    assert found == ImpairmentSettings(echo=EchoSettings((0, 0.5), (0, 2)), lowpass=(0.2, 0.4))
+    expected = ImpairmentSettings(echo=EchoSettings((0, 0.5), (0, 2)), lowpass=(0.2, 0.4))
+    assert found == expected
+
+    given = {"augment.impairments": {"echo": echo, "lowpass": [0.2, 0.4]}}
+    varied = parse(given).augment.to(Augmentation)
+    assert varied.impairments == expected
+    assert varied.changes_frames
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,18 @@ import pytest
 
 from pisces.core.apsk import RINGS, USUAL_RATE
 from pisces.core.dsp import measured_snr, noise_power
-from pisces.core.modulations import constellation
-from pisces.core.seeding import generator
-from pisces.sources import chain
-from pisces.sources.settings import (
+from pisces.core.impairment_settings import (
     AmplifierSettings,
     EchoSettings,
     ImbalanceSettings,
     ImpairmentSettings,
     InterferenceSettings,
-    MultipathSettings,
     QuantiserSettings,
 )
+from pisces.core.modulations import constellation
+from pisces.core.seeding import generator
+from pisces.sources import chain
+from pisces.sources.settings import MultipathSettings
 from pisces.sources.synthesis import clean_frames, synthesize_cell
 from tests.physics import TEXTBOOK, physics
 

@@ -10,8 +10,8 @@
    quantiser.
 
 Steps 1 and 2 act on a periodic block, on which a filter is a product of spectra. What is not asked
-for draws nothing from the generators, so that it leaves all other draws as they were. `impairments`
-has the arithmetic.
+for draws nothing from the generators, so that it leaves all other draws as they were.
+`core.impairments` has the arithmetic.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,17 +19,12 @@ from functools import partial
 
 import numpy as np
 
+from pisces.core import impairments
+from pisces.core.impairment_settings import ImpairmentSettings, InterferenceSettings, Range
 from pisces.core.modulations import constellation
 from pisces.core.pulses import rml2018_response, rrc_response
-from pisces.sources import impairments
 from pisces.sources.modulators import Response, complex_normal, shape_pulses
-from pisces.sources.settings import (
-    ImpairmentSettings,
-    InterferenceSettings,
-    MultipathSettings,
-    Physics,
-    Range,
-)
+from pisces.sources.settings import MultipathSettings, Physics
 
 GUARD_SYMBOLS = 16
 """By which a block is longer than the frame, at each end."""

@@ -1,8 +1,9 @@
 """Training frames as they might as well have been received, and mixup.
 
-A frame gets another phase, carrier, start, noise or gain. What is random about it is drawn on the
-CPU from its identity and the epoch; the arithmetic is batched where the frames are. So a frame
-comes out the same whatever batch, rank or, but for rounding, device it is in.
+A frame gets another phase, carrier, start, noise or gain, and impairments (`training.impaired`).
+What is random about it is drawn on the CPU from its identity and the epoch; the arithmetic is
+batched where the frames are. So a frame comes out the same whatever batch, rank or, but for
+rounding, device it is in.
 """
 
 import math
@@ -14,10 +15,14 @@ import numpy as np
 import torch
 
 from pisces.core import seeding
+from pisces.core.impairment_settings import ImpairmentSettings
 from pisces.core.snr_label import SnrLabel, label_of, true_snr_db
 from pisces.data.datasets import Batch
 from pisces.inputs.base import FrameStore, to_device
 from pisces.inputs.waveform import IqStore
+from pisces.training import impaired
+from pisces.training.impaired import BatchImpairments
+from pisces.training.noise import white_noise
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,10 @@ class Augmentation:
     gain_db: float = 0
     """Level, of a frame over its RMS as a model of raw IQ sees it, changes by up to so many dB
     either way; 0: none."""
+    impairments: ImpairmentSettings | None = None
+    """Which impairments a frame may have, and between which limits; None: none."""
+    impairment_probability: float = 0.5
+    """Of each impairment to be there, whatever the others; clean frames are among them below 1."""
     symmetry: bool = False
     """Random quarter turns and mirrors of what is stored of a frame: see `training.symmetry`."""
     mixup_alpha: float = 0
@@ -56,7 +65,8 @@ class Augmentation:
         is stored of them and on what the model sees.
         """
         turns = self.phase or self.carrier_offset_std
-        return bool(turns or self.time_shift or self.noise_db or self.gain_db)
+        levels = self.noise_db or self.gain_db
+        return bool(turns or self.time_shift or levels or self.impairments)
 
 
 class Draws(NamedTuple):
@@ -144,9 +154,12 @@ def _check_labels(labels_db: np.ndarray, classes_db: np.ndarray) -> None:
 
 
 def augment(
-    frames: torch.Tensor, snr_db: torch.Tensor, draws: Draws
+    frames: torch.Tensor,
+    snr_db: torch.Tensor,
+    draws: Draws,
+    impairments: BatchImpairments | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames shifted, turned, and then given noise.
+    """Frames shifted, turned, and then given noise, with impairments before and after it.
 
     Their power is not kept: whoever takes them divides by the RMS anyway.
 
@@ -154,9 +167,11 @@ def augment(
         frames: float32 (n, samples, 2), I then Q.
         snr_db: their true SNRs (n,).
         draws: what changes; its gain is not applied here.
+        impairments: what spoils the frames; None: nothing.
 
     Returns:
-        Frames and true SNRs of the same shapes; the input itself where all draws are zero.
+        Frames and true SNRs of the same shapes; the input itself where all draws are zero and
+        nothing spoils the frames.
     """
 
     def here(values: np.ndarray) -> torch.Tensor:
@@ -168,10 +183,14 @@ def augment(
     if draws.phase.any() or draws.carrier_offset.any():
         phase, offset = draws.phase.astype(np.float32), draws.carrier_offset.astype(np.float32)
         iq = turn(iq, here(phase), here(offset))
+    if impairments is not None:
+        iq = impairments.before_noise(iq)
     if draws.snr_drop_db.any():
         drop_db = here(draws.snr_drop_db).to(snr_db.dtype)
         iq = lower_snr(iq, snr_db, drop_db, here(draws.noise_seed))
         snr_db = snr_db - drop_db
+    if impairments is not None:
+        iq = impairments.after_noise(iq)
     return torch.view_as_real(iq), snr_db
 
 
@@ -221,40 +240,6 @@ def lower_snr(
     noise_power = power / (1 + 10 ** (snr_db / 10))
     added_power = noise_power * (10 ** (drop_db / 10) - 1)
     return iq + added_power.sqrt()[:, None] * white_noise(seed, iq.shape[1])
-
-
-def white_noise(seed: torch.Tensor, samples: int) -> torch.Tensor:
-    """Circular Gaussian noise of unit mean power: complex64 (n, samples).
-
-    Each row comes from its own seed (n,) int64 alone, and not from `torch.Generator`, which would
-    have to be seeded and used frame by frame. Box & Muller (1958) on 32-bit halves.
-    """
-    bits = splitmix64(seed, samples)
-    u, v = (bits & 0xFFFFFFFF) + 1, _shift_right(bits, 32)
-    magnitude = (-torch.log(u.float() * 2**-32)).sqrt()
-    return torch.polar(magnitude, 2 * math.pi * 2**-32 * v.float())
-
-
-def splitmix64(seed: torch.Tensor, count: int) -> torch.Tensor:
-    """The first `count` outputs of SplitMix64 for each seed (n,): int64 (n, count), 64 bits each.
-
-    Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, fig. 16,
-    with its constants as signed numbers.
-    """
-    counter = torch.arange(1, count + 1, device=seed.device)
-    z = seed[:, None] + counter * _signed(0x9E3779B97F4A7C15)
-    z = (z ^ _shift_right(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift_right(z, 27)) * _signed(0x94D049BB133111EB)
-    return z ^ _shift_right(z, 31)
-
-
-def _signed(bits: int) -> int:
-    return bits - 2**64
-
-
-def _shift_right(bits: torch.Tensor, count: int) -> torch.Tensor:
-    """Shift that brings in zeros, not copies of the sign as `>>` does."""
-    return (bits >> count) & (2 ** (64 - count) - 1)
 
 
 def nearest_class(snr_db: torch.Tensor, snrs_db: Sequence[int]) -> torch.Tensor:
@@ -310,6 +295,17 @@ def draw_mix(settings: Augmentation, snr_db: torch.Tensor, rng: np.random.Genera
     return Mix(other, shares)
 
 
+class Gathered(NamedTuple):
+    """What `Augmented` needs of a batch."""
+
+    frames: np.ndarray
+    """float32 (n, samples, 2)."""
+    targets: np.ndarray
+    """Modulation and SNR indices, int64 (n, 2)."""
+    draws: Draws
+    impairments: BatchImpairments | None
+
+
 class Augmented:
     """Frames varied anew in each epoch, in the form in which a store has them.
 
@@ -321,6 +317,7 @@ class Augmented:
         epoch: counted from 1.
         snrs_db: labels of the classes within which added noise stays, increasing.
         device: where batches are made.
+        sps: samples a symbol, which only impairments need.
     """
 
     def __init__(
@@ -332,22 +329,35 @@ class Augmented:
         epoch: int,
         snrs_db: Sequence[int],
         device: torch.device,
+        sps: int | None = None,
     ):
         self.store, self.frames, self.device = store, frames, device
         self.settings, self.seed, self.epoch, self.snrs_db = settings, seed, epoch, snrs_db
+        self.sps = sps
 
-    def gather(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, Draws]:
+    def gather(self, index: np.ndarray) -> Gathered:
         identities = [self.store.identity(frame) for frame in index]
         snr_label = self.store.snr_label
         draws = draw(self.settings, self.seed, self.epoch, identities, self.snrs_db, snr_label)
-        return self.frames.gather(index), index[:, :2].copy(), draws
+        impairments = self._draw_impairments(identities)
+        return Gathered(self.frames.gather(index), index[:, :2].copy(), draws, impairments)
 
-    def prepare(self, gathered: tuple[np.ndarray, np.ndarray, Draws]) -> Batch:
-        frames, targets, draws = gathered
+    def _draw_impairments(
+        self, identities: Sequence[tuple[str, int, int]]
+    ) -> BatchImpairments | None:
+        if self.settings.impairments is None:
+            return None
+        assert self.sps is not None, "impairments need the samples a symbol"
+        probability = self.settings.impairment_probability
+        drawn = impaired.draw(probability, self.seed, self.epoch, identities)
+        return BatchImpairments(self.settings.impairments, self.sps, drawn)
+
+    def prepare(self, gathered: Gathered) -> Batch:
+        frames, targets, draws, impairments = gathered
         modulation, snr = to_device(targets, self.device).unbind(1)
         classes_db = self.store.true_snrs_db
         true_db = torch.tensor(classes_db, dtype=torch.float32, device=self.device)
-        varied, snr_db = augment(to_device(frames, self.device), true_db[snr], draws)
+        varied, snr_db = augment(to_device(frames, self.device), true_db[snr], draws, impairments)
         stored = self.store.encode(varied)
         if draws.gain_db.any():
             gain = to_device(10 ** (draws.gain_db.astype(np.float32) / 20), self.device)

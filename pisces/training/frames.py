@@ -31,6 +31,8 @@ class TrainingData(NamedTuple):
     """What a `cldnn` is made of..."""
     noise_aware: NoiseAwareSettings | None = None
     """...and how it learns what is noise."""
+    sps: int | None = None
+    """Samples a symbol, which only `augmentation.impairments` needs."""
 
 
 def frames_behind(store: FrameStore, data: Path) -> IqStore:
@@ -94,7 +96,9 @@ def frames_of_epoch(
     if data.augmentation.changes_frames:
         assert data.frames is not None, "augmentation needs the IQ frames"
         snrs_db = np.array(store.snrs_db)[admitted].tolist()
-        loader = Augmented(store, data.frames, data.augmentation, seed, epoch, snrs_db, device)
+        loader = Augmented(
+            store, data.frames, data.augmentation, seed, epoch, snrs_db, device, data.sps
+        )
     if data.augmentation.symmetry:
         loader = Symmetric(loader, store, data.input, seed, epoch, device)
     return loader, order

@@ -24,10 +24,9 @@ from pisces.training.augmentation import (
     draw_mix,
     nearest_class,
     shift,
-    splitmix64,
     turn,
-    white_noise,
 )
+from pisces.training.noise import splitmix64, white_noise
 
 SAMPLES = 1024
 GRID = (-20, -10, -4, 0, 4, 10, 20, 30)

@@ -1,4 +1,6 @@
-"""What spoils generated frames: the keys `synthesize.multipath` and `synthesize.impairments`."""
+"""What spoils frames: the keys `synthesize.multipath`, `synthesize.impairments` and
+`augment.impairments`.
+"""
 
 from typing import Annotated
 

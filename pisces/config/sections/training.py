@@ -18,6 +18,7 @@ from pisces.config.fields import (
     Unit,
     suggestion,
 )
+from pisces.config.sections.impairments import Impairments
 from pisces.inputs import INPUTS
 
 OWN_BACKBONES = ("small_cnn", "pixel_set")
@@ -82,6 +83,11 @@ class Augment(Section):
     gain_db: Annotated[float, Field(ge=0, le=60)]
     """Largest change of level, either way, of the frame over its RMS that a model of `train.input:
     iq` sees."""
+    impairments: Impairments | None
+    """What else spoils frames, of the kinds of `synthesize.impairments`; null for nothing. Of each
+    range (low, high) a frame draws one value."""
+    impairment_probability: Probability
+    """Of each impairment to be there, whatever the others."""
     symmetry: bool
     """Whether a frame is turned by a random quarter turn and may be mirrored (Q -> -Q), which is
     exact on pixels; single sidebands are not mirrored."""

@@ -2,7 +2,8 @@
 
 Frames are complex (n, samples), and every parameter is a column (n, 1), one value a frame. The
 functions take NumPy arrays and torch tensors alike, and return what they were given, on the same
-device. They change no frame in place. `chain` draws the parameters and has the order.
+device. They change no frame in place. `sources.chain` and `training.impaired` draw the parameters
+and have the order.
 """
 
 import math
