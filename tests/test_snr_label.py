@@ -199,7 +199,7 @@ def test_shards_of_an_unknown_convention_are_refused(tmp_path):
 class Oracle(Classifier):
     """Scores all classes alike, and notes the true SNRs that it is given."""
 
-    is_oracle = True
+    is_conditioned = True
 
     def __init__(self) -> None:
         super().__init__()
