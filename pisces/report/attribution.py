@@ -37,7 +37,7 @@ METHODS = marks(
         "integrated_gradients": "Integrated gradients",
         "occlusion": "Occlusion",
         "rise": "RISE",
-        "leave_one_out": "Leave-one-out",
+        "leave_one_out": "Leaving one out",
         "shapley": "Shapley values",
         "brightness": "Brightness (ranks PIS)",
         "pis": "PIS pattern",
