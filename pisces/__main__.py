@@ -11,7 +11,7 @@ from pisces.config.io import PARAMS, load_params
 from pisces.config.presets import Edit
 from pisces.config.schema import Params
 from pisces.core import yaml
-from pisces.core.files import write_csv
+from pisces.core.files import staged, write_csv
 from pisces.run import console
 
 PUBLISHED = Path("plots/published.csv")
@@ -41,7 +41,8 @@ def preset(name: str | None, data: str | None) -> None:
 def apply_preset(name: str, path: str | None) -> None:
     """Writes params.yaml afresh; one that cannot be read is kept under another name."""
     try:
-        current = yaml.read(PARAMS)
+        # One that is not there has nothing to keep.
+        current = yaml.read(PARAMS) if PARAMS.exists() else {}
         unreadable = None
     except ValueError as error:
         current = {}
@@ -128,8 +129,9 @@ def docs() -> None:
     """Writes docs/reference/parameters.md from the schema and the defaults."""
     from pisces.config import reference
 
-    reference.PAGE.parent.mkdir(parents=True, exist_ok=True)
-    reference.PAGE.write_text(reference.page(), encoding="utf-8")
+    page = reference.page()
+    with staged(reference.PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     print(f"wrote {reference.PAGE}")
 
 

@@ -239,6 +239,21 @@ def test_a_preset_replaces_an_unreadable_params_file_and_keeps_it(here, monkeypa
     assert "it is kept as params.yaml.unreadable" in capsys.readouterr().out
 
 
+def test_a_preset_is_written_where_params_are_lost(here, monkeypatch):
+    before = Path("params.yaml").read_bytes()
+    Path("params.yaml").unlink()
+    command(monkeypatch, "preset", "default")
+    assert (here / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [["preset", "default"], ["docs"]])
+def test_elsewhere_nothing_is_written(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="run from the root of the repository"):
+        command(monkeypatch, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrong_preset_leaves_an_unreadable_params_file(here, monkeypatch):
     Path("params.yaml").write_text("train: [")
     with pytest.raises(ValueError, match="preset 'smokey' is unknown"):
@@ -361,6 +376,30 @@ def test_summary_prints_the_scores_at_the_largest_headline_level(here, monkeypat
 def test_summary_before_any_run(here, monkeypatch):
     assert not (here / "metrics").exists()
     with pytest.raises(FileNotFoundError, match=r"metrics/evaluate\.json"):
+        command(monkeypatch, "summary")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plots/pis.csv", ""),
+        ("plots/pis.csv", "<<<<<<< HEAD\nview,rule\n"),
+        ("plots/pis_by_cell.csv", "a,b\n"),
+        ("metrics/evaluate.json", "{"),
+        ("metrics/evaluate.json", "{}"),
+        ("metrics/evaluate.json", "[]"),
+    ],
+)
+def test_summary_names_a_damaged_file_and_the_remedy(here, monkeypatch, name, text):
+    row = {"accuracy": 0.625, "ci_low": 0.5, "ci_high": 0.75}
+    tasks = dict.fromkeys(("modulation", "snr", "joint"), row)
+    write_json(here / "metrics/evaluate.json", tasks)
+    write_csv(here / "plots/pis.csv", pis_rows())
+    write_csv(here / "plots/pis_by_cell.csv", pis_rows())
+    command(monkeypatch, "summary")
+
+    (here / name).write_text(text)
+    with pytest.raises(ValueError, match=f"^{name} is not as .* git checkout -- {name}, or remove"):
         command(monkeypatch, "summary")
 
 

@@ -191,6 +191,12 @@ def test_the_way_back_from_a_lost_output(run_here):
     assert (run_here / "data/out.txt").read_bytes() == before
 
 
+def test_experiments_outside_a_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="in no DVC repository; run from the root"):
+        experiments.table()
+
+
 def test_the_way_back_outside_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="git ls-tree failed"):

@@ -42,7 +42,10 @@ def overlay(name: str) -> dict[str, Any]:
 
     Raises:
         ValueError: when there is no such preset, or it is not valid YAML.
+        FileNotFoundError: when there are no presets at all.
     """
+    if not names():
+        raise FileNotFoundError(f"{PRESETS} does not exist; run from the root of the repository")
     if name not in names():
         raise ValueError(f"preset {name!r} is unknown; there are {', '.join(names())}")
     return {} if name == DEFAULT else yaml.read(PRESETS / f"{name}.yaml")

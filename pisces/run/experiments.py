@@ -3,6 +3,7 @@
 import logging
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pisces.config.presets import leaves
@@ -30,7 +31,7 @@ def table() -> str:
         each task, and below them the params that differ from the commit's.
 
     Raises:
-        ValueError: when there is nothing with an accuracy.
+        ValueError: when there is nothing with an accuracy, or outside a DVC repository.
     """
     states = _states()
     rows = [(state, _accuracies(state)) for state in states]
@@ -52,11 +53,17 @@ def table() -> str:
 
 def _states() -> "list[ExpState]":
     """The workspace, the commit and its experiments, as DVC knows them."""
+    from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
-    with Repo() as repo:
-        found = repo.experiments.show()
+    try:
+        with Repo() as repo:
+            found = repo.experiments.show()
+    except NotDvcRepoError:
+        raise ValueError(
+            f"{Path.cwd()} is in no DVC repository; run from the root of the repository"
+        ) from None
     states = list(found)
     for state in found:
         for one in state.experiments or []:

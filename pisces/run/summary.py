@@ -27,12 +27,19 @@ def read_scores(path: Path = PIS) -> "pandas.DataFrame":
 
     Raises:
         FileNotFoundError: before that stage has run.
+        ValueError: when the file is damaged.
     """
     import pandas
 
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; make it with dvc repro pis")
-    return pandas.read_csv(path, dtype={"mask": str})  # some masks are named by numbers
+    try:
+        scores = pandas.read_csv(path, dtype={"mask": str})  # some masks are named by numbers
+    except ValueError:
+        raise _damaged(path, "pis") from None
+    if "level_percent" not in scores:
+        raise _damaged(path, "pis")
+    return scores
 
 
 def summary() -> str:
@@ -40,6 +47,7 @@ def summary() -> str:
 
     Raises:
         FileNotFoundError: before the stages `evaluate` and `pis` have run.
+        ValueError: when one of their files is damaged.
     """
     if not EVALUATION.is_file():
         raise FileNotFoundError(f"{EVALUATION} does not exist; make it with dvc repro")
@@ -101,11 +109,22 @@ def published_table(rows: "pandas.DataFrame") -> str:
     return "\n".join(lines)
 
 
+def _damaged(path: Path, stage: str) -> ValueError:
+    return ValueError(
+        f"{path} is not as the stage {stage} writes it; "
+        f"bring it back with git checkout -- {path}, or remove it and run dvc repro {stage}"
+    )
+
+
 def _accuracies() -> Iterator[str]:
-    evaluation = read_json(EVALUATION)
-    for task in TASKS:
-        row = evaluation[task]
-        accuracy, low, high = (100 * row[key] for key in ("accuracy", "ci_low", "ci_high"))
+    keys = ("accuracy", "ci_low", "ci_high")
+    try:
+        evaluation = read_json(EVALUATION)
+        rows = {task: [100 * evaluation[task][key] for key in keys] for task in TASKS}
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(EVALUATION, "evaluate") from None
+
+    for task, (accuracy, low, high) in rows.items():
         yield f"  {task:<11}{accuracy:5.1f} %  ({low:.1f} to {high:.1f})"
 
 
