@@ -120,7 +120,7 @@ WORDS = [
     ("draw.method", "log", "'log_histogram', 'histogram'"),
     ("synthesize.format", "pickle", "'hdf5' or 'pkl'"),
     ("data.class_order", "alphabetic", "'fixed' or 'classes_txt'"),
-    ("pis", None, "an object"),
+    ("pis", None, "a mapping"),
 ]
 LISTS = [
     ("render.views", ["raw", "raw"], "raw stands more than once"),
@@ -129,6 +129,7 @@ LISTS = [
     ("attribute.levels_percent", [5, 1], "strictly increasing"),
     ("perturb.levels_percent", [5, 1], "strictly increasing"),
     ("perturb.masks", ["top", "top"], "top stands more than once"),
+    ("synthesize.rolloff", [0.2, 0.3, 0.5], "list should have at most 2 items, not 3"),
     ("data.modulations", ["QPSK", "16QMA"], "did you mean 16QAM"),
     ("data.modulations", ["QPSK", "BPSK", "QPSK"], "QPSK stands more than once"),
     ("data.modulations", ["QPSK"], "name two or more"),
@@ -148,6 +149,8 @@ def test_a_mistake_names_key_value_and_what_is_allowed(key, value, allowed):
     ("key", "value", "at", "wrong", "allowed"),
     [
         ("train.task_weights", [1, 0], "1", 0, "greater than 0"),
+        ("render.views", ["symbols"], "0", "symbols", "'raw', 'symbol', 'noise'"),
+        ("draw.decay_px", [0, 1, 2], "0", 0, "greater than 0"),
         ("render.views", ["raw", "symbols"], "1", "symbols", "'raw', 'symbol', 'noise'"),
         ("perturb.regions", ["rings"], "0", "rings", "'ring', 'sector', 'cluster' or 'window'"),
         ("perturb.levels_percent", [1, 101], "1", 101, "less than or equal to 100"),
@@ -228,6 +231,11 @@ CONTRADICTIONS = {
         {"render.views": ["raw", "noise"], "perturb.views": ["noise"]},
         {"perturb.views": ["symbol", "noise", "differential"]},
         "names differential, symbol, .* leave it out .* or add it to render.views",
+    ),
+    "nothing to find a pulse from": (
+        {"data.modulations": ["FM", "GMSK", "BPSK"]},
+        {"data.modulations": ["FM", "GMSK"]},
+        "data.modulations are FM, GMSK; set render.pulse to rrc or rml2018, or leave symbol out",
     ),
     "no band": (
         {"data.path": "frames.hdf5", "render.views": ["raw", "noise"], "render.sps": 3},

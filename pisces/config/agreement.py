@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from pisces.core.modulations import LINEAR
+
 if TYPE_CHECKING:
     from pisces.config.schema import Params
 
@@ -36,6 +38,18 @@ def symbols_are_as_generated(params: "Params") -> None:
         raise ValueError(
             f"render.sps = {rendered} is not synthesize.sps = {generated} "
             "of the generated frames; set both alike"
+        )
+
+
+def pulse_can_be_found(params: "Params") -> None:
+    """A pulse is estimated from linear modulations."""
+    render, modulations = params.render, params.data.modulations
+    is_estimated = "symbol" in render.views and render.pulse == "estimated"
+    if is_estimated and not any(name in LINEAR for name in modulations):
+        raise ValueError(
+            "render.pulse = estimated needs a linear modulation, such as QPSK, "
+            f"but data.modulations are {', '.join(modulations)}; "
+            "set render.pulse to rrc or rml2018, or leave symbol out of render.views"
         )
 
 
@@ -122,6 +136,7 @@ CHECKS = (
     views_are_rendered,
     noise_has_a_band,
     symbols_are_as_generated,
+    pulse_can_be_found,
     denoiser_is_there,
     condition_is_used,
     teacher_sees_some_frames,

@@ -14,6 +14,13 @@ from pisces.core import yaml
 PARAMS = Path("params.yaml")
 LONGEST_VALUE = 80
 """Characters of a value in a message."""
+YAML_WORDS = {
+    "tuple": "list",
+    "valid array": "list",
+    "an object": "a mapping",
+    " after validation": "",
+}
+"""What pydantic says -> what whoever edits a YAML file calls it."""
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -32,9 +39,14 @@ def parse_params(content: Mapping[str, Any], source: str) -> Params:
         # Through JSON: strict, yet a YAML list is a tuple, and what JSON lacks is a text.
         return Params.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        mistakes = [_explain(dict(one)) for one in error.errors()]
+        mistakes = [_explain(dict(one)) for one in error.errors() if not _is_echo(dict(one))]
         lines = [f"{source}: {mistake}" for mistake in mistakes]
         raise ValueError("\n".join(lines)) from None
+
+
+def _is_echo(error: Mapping[str, Any]) -> bool:
+    """Whether a list is too short only without its wrong values, which have lines of their own."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _explain(error: Mapping[str, Any]) -> str:
@@ -45,11 +57,16 @@ def _explain(error: Mapping[str, Any]) -> str:
         close = suggestion(str(error["loc"][-1]), known)
         return f"unknown key {where}{close}; allowed here are {', '.join(known)}"
     if error["type"] == "missing":
-        return f"{where} is missing; copy it from presets/default.yaml"
+        return (
+            f"{where} is missing; copy it from presets/default.yaml, "
+            "or, where that has null, see docs/reference/parameters.md"
+        )
 
     sentence = error["msg"].removeprefix("Value error, ")
     if error["type"] != "value_error":
         sentence = sentence[0].lower() + sentence[1:]
+        for said, meant in YAML_WORDS.items():
+            sentence = sentence.replace(said, meant)
 
     # The message of a whole section names its keys and values itself.
     if isinstance(error["input"], dict):

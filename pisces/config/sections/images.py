@@ -4,7 +4,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from pisces.config.fields import Count, SamplesPerSymbol, Section, Unit, Views, even, increasing
+from pisces.config.fields import (
+    Count,
+    Positive,
+    SamplesPerSymbol,
+    Section,
+    Unit,
+    Views,
+    even,
+    increasing,
+)
 from pisces.inputs.settings import Method, PulseName
 
 Reach = Annotated[float, Field(gt=0, le=100)]
@@ -53,5 +62,5 @@ class Draw(Section):
     """Brightness of a pixel, from the points in it and around it."""
     sigma_px: Annotated[float, Field(gt=0, le=50)]
     """Standard deviation of the `gaussian` kernel."""
-    decay_px: Annotated[tuple[float, float, float], AfterValidator(increasing)]
+    decay_px: Annotated[tuple[Positive, Positive, Positive], AfterValidator(increasing)]
     """Decay lengths of the three kernels of `enhanced`, one a channel."""
