@@ -53,6 +53,7 @@ def call(monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_pis(tmp_path, capsys, monkeypatch):
     few = {"levels_percent": (5,), "curve_percent": (), "regions": ("ring",), "rings": 2}
     monkeypatch.setattr(pis, "EVERYTHING", replace(pis.EVERYTHING, **few))
@@ -66,12 +67,14 @@ def test_pis(tmp_path, capsys, monkeypatch):
     assert "4 frames, 8 masks: peak" in said
 
 
+@pytest.mark.slow
 def test_rendering(call):
     assert "render / plain = " in call(
         rendering, "--frames", "2", "--plain-frames", "2", "--repeats", "1"
     )
 
 
+@pytest.mark.slow
 def test_robustness(call, tmp_path, monkeypatch):
     cases = ("none", robustness.LOWPASS)
     monkeypatch.setattr(robustness, "CASES", {name: robustness.CASES[name] for name in cases})
@@ -101,6 +104,7 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
     assert robustness.calibration_error(np.ones(10), np.zeros(10, bool)) == 1
 
 
+@pytest.mark.slow
 def test_splitting_memory(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(splitting_memory, "DIFFERENT", 1)
     splitting_memory.make_file(tmp_path / "source.hdf5", 1)
@@ -108,6 +112,7 @@ def test_splitting_memory(tmp_path, capsys, monkeypatch):
     assert "272 frames kept" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_stability(call, monkeypatch):
     """One run, of weights from a file."""
     run = stability.grid()[1]._replace(batch_size=4)
@@ -125,12 +130,14 @@ def test_stability(call, monkeypatch):
 SMALL = ("--frames", "4", "--batch-size", "2", "--repeats", "1", "--accelerator", "cpu")
 
 
+@pytest.mark.slow
 def test_training(call):
     said = call(training, *SMALL, "--size", "32", "--views", "raw", "noise")
     assert "4 frames a pass of 2 x 32 x 32 px, 2 a step" in said
     assert "input path = " in said
 
 
+@pytest.mark.slow
 def test_training_beside_png(call, monkeypatch):
     monkeypatch.setattr(training, "PNG_MODELS", ("resnet18",))
     monkeypatch.setattr(training, "PNG_SIZE", 32)
@@ -138,6 +145,7 @@ def test_training_beside_png(call, monkeypatch):
     assert "with 1 workers" in said
 
 
+@pytest.mark.slow
 def test_training_on_raw_iq(call, monkeypatch):
     monkeypatch.setattr(training, "IQ_SAMPLES", (32, 64))
     said = call(training, *SMALL, "--iq")

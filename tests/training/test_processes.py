@@ -101,6 +101,7 @@ def results(folder: Path) -> tuple[dict[str, float], dict[str, float], pd.DataFr
     return metrics, record, pd.read_csv(folder / "plots/training.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("normless")
 def test_two_processes_train_as_one(scratch, raw):
     """The stage itself, with gloo on the CPU; frames are summed in another order, and nothing else
