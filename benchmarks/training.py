@@ -27,7 +27,7 @@ from benchmarks.timing import interleave, machine_and_date, medians
 from pisces.config.io import load_params
 from pisces.core import shards
 from pisces.core.shards import Cell
-from pisces.data.datasets import Batch, StoredFrames, batches
+from pisces.data.datasets import Batch, batches
 from pisces.inputs import export, rendering
 from pisces.inputs.base import FrameStore
 from pisces.inputs.drawing import BinStore, Drawing
@@ -36,7 +36,7 @@ from pisces.inputs.waveform import IqStore, Waveform
 from pisces.models.cldnn import Settings
 from pisces.training import devices
 from pisces.training.augmentation import Augmentation
-from pisces.training.frames import TrainingData
+from pisces.training.frames import TrainingData, frames_of_epoch
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
 from pisces.training.trainer import Trainer
 
@@ -181,8 +181,10 @@ def rates(
     reader = Trainer(fabric, data, config, seed=1)
     taker = Trainer(fabric, data._replace(input=Ready(data.input.shape)), config, seed=1)
 
+    loader, order = frames_of_epoch(data, config, 1, 1, fabric.device)
+
     def read() -> Iterator[Batch]:
-        return batches(StoredFrames(data.store, fabric.device), data.parts["train"], batch_size)
+        return batches(loader, order, batch_size)
 
     ready = [
         batch._replace(stored=data.input.tensors(batch.stored))

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pisces.models import denoiser
 from pisces.models.denoiser import Denoiser, NoiseFraction
@@ -156,6 +157,18 @@ def test_denoiser_takes_any_length_and_depends_on_eta(samples):
     quiet, noisy = module(frames, torch.tensor([-8.0, 5.5])) - frames
     assert quiet.any()
     assert (quiet - noisy).abs().max() > 0.01 * quiet.abs().max()
+
+
+@pytest.mark.parametrize("time", [2, 7, 64])
+def test_maps_are_stretched_as_torch_interpolates(time):
+    maps = torch.randn(3, 4, time, generator=torch.Generator().manual_seed(1))
+    wanted = functional.interpolate(maps, scale_factor=2, mode="linear", align_corners=False)
+    doubled = denoiser.doubled(maps, 2 * time)
+    torch.testing.assert_close(doubled, wanted, rtol=0, atol=4 * torch.finfo(torch.float32).eps)
+
+    longer = denoiser.doubled(maps, 2 * time + 1)
+    assert torch.equal(longer[..., :-1], doubled)
+    assert torch.equal(longer[..., -1], maps[..., -1])
 
 
 def test_soft_blend_closes_above_10_db():

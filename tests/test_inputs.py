@@ -194,7 +194,7 @@ def test_predictions_are_those_of_its_own_tensors(trained, iq_data, index):
     torch.testing.assert_close(trained.input.tensors(turned), inputs)
 
     with torch.inference_mode():
-        logits, _ = trained.model(inputs)
+        logits, _ = trained.model.cpu()(inputs)
     found = predict_frames(trained, iq_data, index[::20])["modulation_prob"]
     np.testing.assert_allclose(found, logits.softmax(1).numpy(), rtol=1e-5, atol=1e-6)
 
@@ -223,7 +223,7 @@ def test_attributions_reach_its_pixels(trained, iq_shards, index, task):
     nothing = np.array([], dtype=np.int64), np.zeros(len(inputs) + 1, dtype=np.int64)
     torch.testing.assert_close(inputs, probe.without(range(len(inputs)), *nothing))
 
-    head = Head(trained.model, task, trained.input.from_images)
+    head = Head(trained.model.cpu(), task, trained.input.from_images)
     targets = torch.zeros(len(inputs), dtype=torch.long)
     method = methods.IntegratedGradients(steps=4)
     maps = methods.attribute(method, head, probe.images, targets, probe.context)

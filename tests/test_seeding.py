@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pisces.core.seeding import generator
+from pisces.core.seeding import bits, generator
 
 NAME = (1, "noise", "QPSK", -4, 17)
 
@@ -63,3 +63,14 @@ def test_streams_of_neighbouring_frames_are_uncorrelated():
     )
     correlation = np.corrcoef(streams)[np.triu_indices(20, 1)]
     assert np.abs(correlation).max() < 5 / np.sqrt(n)
+
+
+def test_bits_hang_on_every_part_of_the_name_and_are_even():
+    """Of 4 000 names, each of 64 bits is 1 as often as not: 5 sigma are 158."""
+    found = np.array([bits(1, "symmetry", 3, "QPSK", -4, row) for row in range(4000)], np.uint64)
+    assert len(set(found.tolist())) == 4000
+    assert bits(1, "symmetry", 3, "QPSK", -4, 7) == found[7]
+    assert bits(2, "symmetry", 3, "QPSK", -4, 7) != found[7]
+
+    ones = np.unpackbits(found.view(np.uint8)).reshape(4000, 64).sum(0)
+    assert (abs(ones - 2000) < 158).all()

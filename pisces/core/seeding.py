@@ -5,6 +5,22 @@ import hashlib
 import numpy as np
 
 
+def bits(seed: int, purpose: str, *identity: str | int) -> int:
+    """64 random bits as a number from 0 to 2^64 - 1: what a few choices a frame need.
+
+    A fifth of the time of a `generator`, and independent of that of the same name.
+
+    Args:
+        seed: root of every random choice.
+        purpose: what is drawn, a name of its own.
+        identity: what it is drawn for, as `generator` takes it.
+
+    Returns:
+        A number; equal arguments give equal ones.
+    """
+    return int.from_bytes(_digest(seed, purpose, identity, size=8), "little")
+
+
 def generator(seed: int, purpose: str, *identity: str | int) -> np.random.Generator:
     """A fresh generator for one purpose and one thing.
 
@@ -20,8 +36,12 @@ def generator(seed: int, purpose: str, *identity: str | int) -> np.random.Genera
     Returns:
         The generator, e.g. of `generator(1, "noise", "QPSK", -4, 17)`.
     """
+    key = np.frombuffer(_digest(seed, purpose, identity, size=16), dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def _digest(seed: int, purpose: str, identity: tuple[str | int, ...], size: int) -> bytes:
     # As Python's own types: NumPy's integers and strings are spelt differently.
     plain = tuple(str(part) if isinstance(part, str) else int(part) for part in identity)
     name = repr((int(seed), purpose, *plain)).encode()
-    key = np.frombuffer(hashlib.blake2b(name, digest_size=16).digest(), dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    return hashlib.blake2b(name, digest_size=size).digest()

@@ -7,6 +7,7 @@ new binning.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -167,21 +168,10 @@ class Drawing(Input):
         self, stored: torch.Tensor, quarter_turns: torch.Tensor, mirrored: torch.Tensor
     ) -> torch.Tensor:
         """Pixel numbers (n, points) of the frames turned; a view may be blind to it."""
-        moved = self._symmetries().to(stored.device)
+        turns = tuple(views.VIEWS[view].turns for view in self.render.views)
+        moved = _symmetries(turns, self.render.size, stored.device)
         element = mirrored.long() * 4 + quarter_turns  # (n,)
         return moved[element[:, None], stored.long()].to(stored.dtype)
-
-    def _symmetries(self) -> torch.Tensor:
-        """New numbers of the pixels of all views, and of `OUTSIDE`, int64 (8, pixels + 1)."""
-        of_square = symmetries(self.render.size)
-        blocks = []
-        for number, view in enumerate(self.render.views):
-            unturned = of_square[:, :1].expand_as(of_square)
-            moved = of_square if views.VIEWS[view].turns else unturned
-            blocks.append(moved.flatten(0, 1) + number * self.render.size**2)
-
-        outside = torch.full((8, 1), self.pixels)
-        return torch.cat([*blocks, outside], 1)
 
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Images (n, channels, size, size) of pixel numbers (n, points)."""
@@ -254,6 +244,29 @@ class DrawingProber(Prober):
     def probe(self, index: np.ndarray, device: torch.device) -> DrawingProbe:
         bins = torch.from_numpy(self.store.bins(index)).to(device)
         return DrawingProbe(self.drawing, bins)
+
+
+@cache
+def _symmetries(turns: tuple[bool, ...], size: int, device: torch.device) -> torch.Tensor:
+    """Where each pixel of all views goes under the eight symmetries of a frame.
+
+    Args:
+        turns: of each view, whether it turns with the frame.
+        size: pixels along an edge.
+        device: where the table is kept for the next batch.
+
+    Returns:
+        New numbers of the pixels, and of the one after the last, int64 (8, pixels + 1).
+    """
+    of_square = symmetries(size)  # (2, 4, size * size)
+    blocks = []
+    for number, view_turns in enumerate(turns):
+        unturned = of_square[:, :1].expand_as(of_square)
+        moved = of_square if view_turns else unturned
+        blocks.append(moved.flatten(0, 1) + number * size**2)
+
+    outside = torch.full((8, 1), len(turns) * size**2)
+    return torch.cat([*blocks, outside], 1).to(device)
 
 
 def _distance(reach_px: float, device: torch.device) -> torch.Tensor:

@@ -132,9 +132,9 @@ class Denoiser(nn.Module):
         coarse = self.encode2(self.down1(fine), condition)  # (n, 2c, samples / 2)
         maps = self.bottom(self.down2(coarse), condition)  # (n, 4c, samples / 4)
 
-        up = self.up2(_stretched(maps, coarse))  # (n, 2c, samples / 2)
+        up = self.up2(doubled(maps, coarse.shape[2]))  # (n, 2c, samples / 2)
         maps = self.decode2(torch.cat([up, coarse], 1), condition)  # (n, 4c, samples / 2)
-        up = self.up1(_stretched(maps, fine))  # (n, c, samples)
+        up = self.up1(doubled(maps, fine.shape[2]))  # (n, c, samples)
         maps = self.decode1(torch.cat([up, fine], 1), condition)  # (n, 2c, samples)
 
         change = self.out(maps)
@@ -151,9 +151,18 @@ def blend(eta: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid((eta - BLEND_ETA) / BLEND_WIDTH)
 
 
-def _stretched(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Maps (n, channels, time) interpolated to the time of `like`."""
-    return functional.interpolate(maps, size=like.shape[2], mode="linear", align_corners=False)
+def doubled(maps: torch.Tensor, time: int) -> torch.Tensor:
+    """Maps (n, channels, t) at twice the time: (n, channels, time), `time` being 2 t or 2 t + 1.
+
+    Linear interpolation between the middles of samples, as `torch.nn.functional.interpolate` does
+    it, whose gradient on a GPU has other last digits each time.
+    """
+    first, last = maps[..., :1], maps[..., -1:]
+    before = torch.cat([first, maps[..., :-1]], -1)
+    after = torch.cat([maps[..., 1:], last], -1)
+    halves = torch.stack([0.75 * maps + 0.25 * before, 0.75 * maps + 0.25 * after], -1)
+    twice = halves.flatten(-2)
+    return torch.cat([twice, last], -1) if time % 2 else twice
 
 
 class FilmBlock(nn.Module):

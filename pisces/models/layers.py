@@ -124,7 +124,7 @@ class Polar(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         # The modulus and angle of complex numbers, unlike hypot and atan2, have a gradient at 0.
-        iq = torch.complex(*frames.unbind(1))
+        iq = torch.complex(*frames.float().unbind(1))  # there are no complex numbers of bfloat16
         amplitude = functional.normalize(iq.abs(), dim=1)
         return torch.stack([amplitude, iq.angle() / math.pi], dim=1)
 

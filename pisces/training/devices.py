@@ -53,6 +53,7 @@ def make_fabric(accelerator: str, precision: Precision) -> Fabric:
         plugins=environment,
     )
     fabric.launch()
+    torch.backends.cudnn.deterministic = True  # the same weights from the same params
     return fabric
 
 

@@ -42,16 +42,15 @@ class Tally:
         snr = snr_scores.argmax(1) == batch.snr
         frames = len(batch.stored)
         right = [modulation.sum(), snr.sum(), (modulation & snr).sum()]
-        counts = torch.stack([*right, torch.tensor(frames, device=snr.device)])
+        counts = [*right, _on(snr.device, frames)]
 
-        zero = torch.zeros((), device=snr.device)
-        found = losses.auxiliary
-        auxiliary = [found.get(name, zero).detach()[None] * frames for name in self.auxiliary]
-        with_auxiliary = counts.new_tensor([frames * (name in found) for name in self.auxiliary])
+        zero, found = _on(snr.device, 0), losses.auxiliary
+        auxiliary = [found.get(name, zero).detach() * frames for name in self.auxiliary]
+        with_auxiliary = [_on(snr.device, frames * (name in found)) for name in self.auxiliary]
 
-        self.sums = self.sums + torch.cat(
-            [counts.float(), losses.tasks.detach() * frames, *auxiliary, with_auxiliary.float()]
-        )
+        task_losses = losses.tasks.detach() * frames
+        values = [*counts, *task_losses, *auxiliary, *with_auxiliary]
+        self.sums = self.sums + torch.stack([value.float() for value in values])
 
     def means(self, part: str, fabric: Fabric) -> Epoch:
         """Means over the frames of all processes.
@@ -87,6 +86,11 @@ class Tally:
             if count:
                 row[f"{part}_{name}_loss"] = total / count
         return row
+
+
+def _on(device: torch.device, value: float) -> torch.Tensor:
+    """A number on the device, which a GPU fills in by itself: a copy would wait for it."""
+    return torch.full((), value, dtype=torch.float32, device=device)
 
 
 def _ratio(total: float, frames: float) -> float:

@@ -29,7 +29,7 @@ class SymmetryDraws(NamedTuple):
 
 
 def draw(seed: int, epoch: int, identities: Sequence[tuple[str, int, int]]) -> SymmetryDraws:
-    """A uniform choice for each frame, from a generator of its own.
+    """A uniform choice for each frame, whatever others there are.
 
     Args:
         seed: root of every random choice.
@@ -42,9 +42,8 @@ def draw(seed: int, epoch: int, identities: Sequence[tuple[str, int, int]]) -> S
     quarter_turns = np.zeros(len(identities), np.int64)
     mirrored = np.zeros(len(identities), bool)
     for i, identity in enumerate(identities):
-        rng = seeding.generator(seed, "symmetry", epoch, *identity)
-        quarter_turns[i] = rng.integers(4)
-        mirrored[i] = rng.integers(2) and identity[0] not in SINGLE_SIDEBAND
+        mirror, quarter_turns[i] = divmod(seeding.bits(seed, "symmetry", epoch, *identity) % 8, 4)
+        mirrored[i] = mirror and identity[0] not in SINGLE_SIDEBAND
     return SymmetryDraws(quarter_turns, mirrored)
 
 
