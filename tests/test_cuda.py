@@ -216,7 +216,8 @@ def test_an_attribution_is_that_of_the_cpu(name, method, data, iq_data, index):
         one = attribute(build(method, FORMULAS, 1), head, images, targets, probe.context)
         maps.append(one.cpu())
     on_cpu, on_gpu = maps
-    assert (on_cpu - on_gpu).abs().max() <= ROUNDED * on_cpu.abs().max()
+    # Many a map is a difference of logits near 1, whatever is left of it.
+    assert (on_cpu - on_gpu).abs().max() <= ROUNDED * on_cpu.abs().max() + 8 * EPS
 
 
 def prober_of(name, data, iq_data):
