@@ -1,137 +1,154 @@
-"""What each list of views is worth: trains with each, and writes docs/results/views.md.
+"""What each list of views is worth: trains with each over seeds, and writes docs/results/views.md.
 
-    python -m benchmarks.views [--other frames.hdf5] [raw raw,symbol ...]
+    python -m benchmarks.views [--seeds 1 2 3] [--frames 32] [raw raw,symbol ...]
 
-The trainings are queued DVC experiments on the preset `benchmark`. Run it in a clone of its own,
-with nothing uncommitted; interrupted, it resumes with the lists that are missing. `--other` is a
-file of the RML2018.01A layout that no model was trained on.
+Each seed has frames, split and start of its own, the same for all lists. Each list is drawn twice:
+at 64 pixels a view, and at a size at which all its views together have about the pixels of one view
+of 64, so that a list is not better for being larger.
 """
 
 import argparse
+import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-import dvc.api
-import torch
+import numpy as np
+from scipy import stats
 
-from benchmarks import experiments
+from benchmarks import worlds
+from benchmarks.experiments import table, write_between
 from benchmarks.timing import machine_and_date
-from pisces.config import presets
-from pisces.config.io import load_params
-from pisces.data.datasets import StoredFrames, batches
-from pisces.evaluation import inference
+from pisces.data import splitting
 from pisces.inputs import rendering
-from pisces.inputs.drawing import BinStore
-from pisces.models import modelfile
-from pisces.models.modelfile import TrainedModel
-from pisces.sources import rml2018, sharding
-from pisces.sources.settings import Selection
+from pisces.inputs.base import CONSTELLATIONS, IQ_SHARDS
+from pisces.inputs.settings import RenderSettings
+from pisces.sources import sharding, synthesis
+from pisces.sources.settings import Selection, SynthesisSettings
 
 PRESET, PAGE = "benchmark", Path("docs/results/views.md")
 START, END = "<!-- made by benchmarks.views -->\n", "<!-- end -->\n"
-LISTS = ("raw", "raw,symbol", "raw,noise", "raw,symbol,noise", "raw,symbol,noise,differential")
-HIGH_DB = 22
-HARD = ("64QAM", "256QAM")
+LISTS = (
+    "symbol,noise",
+    "raw",
+    "symbol",
+    "raw,symbol",
+    "raw,noise",
+    "raw,symbol,noise",
+    "raw,symbol,noise,differential",
+)
+REFERENCE = LISTS[0]
+"""The default list, from which differences are counted."""
+SIZE = 64
+HIGH, TEST = 22, 16
+"""Labels that count as high, and test frames of each cell."""
+TASKS = ("modulation", "snr", "joint", f"joint from {HIGH}")
 
 
-def run(lists: list[str]) -> dict[str, str]:
-    """List -> name of the experiment, all of them with a result; errors as `experiments.run`."""
-    names = {views: f"views-{views.replace(',', '-')}" for views in lists}
-    wanted = {name: {"render.views": views.split(",")} for views, name in names.items()}
-    experiments.run(wanted, presets.overlay(PRESET), "views")
-    return names
+def equal_budget(views: int) -> int:
+    """Even size at which so many views have about the pixels of one of `SIZE`.
+
+    >>> [equal_budget(views) for views in (1, 2, 3, 4)]
+    [64, 46, 36, 32]
+    """
+    return 2 * round(SIZE / math.sqrt(views) / 2)
 
 
-def results(views: str, experiment: str) -> dict[str, str]:
-    """The row of one experiment."""
-    summary = experiments.metrics(experiment, "evaluate")
-    by_snr = experiments.read_csv(experiment, "plots/accuracy_by_snr.csv")
-    scores = experiments.read_csv(experiment, "plots/per_class.csv")
-    high = by_snr[by_snr["snr_db"] >= HIGH_DB]
-    row = {"views": views.replace(",", " + ")}
-    for task in ("modulation", "snr", "joint"):
-        one = summary[task]
-        row[task] = f"{one['accuracy']:.3f} ({one['ci_low']:.3f} to {one['ci_high']:.3f})"
-    row[f"joint at >= {HIGH_DB} dB"] = (
-        f"{(high['joint'] * high['frames']).sum() / high['frames'].sum():.3f}"
-    )
-    f1 = scores[scores["task"] == "modulation"].set_index("label")["f1"]
-    return row | {f"F1 of {name}": f"{f1[name]:.2f}" for name in HARD}
+def make_frames(root: Path, of_each: int, seed: int) -> None:
+    """Frames of the preset as shards below `root`."""
+    params = worlds.params_of(PRESET, None, of_each, {})
+    file = root / "frames.hdf5"
+    synthesis.synthesize_file(file, params.synthesize.to(SynthesisSettings), seed)
+    sharding.split(replace(params.data.to(Selection), path=str(file)), root / IQ_SHARDS)
+    file.unlink()
 
 
-def load_model(experiment: str, folder: Path) -> TrainedModel:
-    for name in (modelfile.WEIGHTS, modelfile.CARD):
-        content = dvc.api.read(f"models/{name}", rev=experiment, mode="rb")
-        (folder / name).write_bytes(content)
-    return modelfile.load(folder)
-
-
-def transfer(views: str, experiment: str, file: Path) -> dict[str, str]:
-    """Accuracies of one experiment's model on the frames of a file.
-
-    Those count whose modulation and SNR it knows.
+def accuracies(iq: Path, views: str, size: int, frames: int, seed: int) -> dict[str, float]:
+    """Accuracies in percent of a model of a list of views.
 
     Args:
-        views: The list that the model was trained on, with commas between.
-        experiment: Name of the DVC experiment.
-        file: HDF5 in the layout of RML2018.01A.
+        iq: root of the shards of `make_frames`.
+        views: names with commas between them.
+        size: pixels along an edge of each.
+        frames: training frames of each cell.
+        seed: of the split and of the training.
 
     Returns:
-        A row of the table: views, accuracies from 0 to 1, and how many frames count.
+        Task of `TASKS` -> accuracy over the test frames.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        root = Path(temporary)
-        trained = load_model(experiment, root)
-        with rml2018.open_file(file) as source:
-            there = {label.snr_db for label in rml2018.rows_by_label(source)}
-        snrs_db = tuple(snr_db for snr_db in trained.snrs_db if snr_db in there)
-        class_order = load_params().data.class_order
-        data = Selection(str(file), class_order, trained.modulations, snrs_db, None)
-        sharding.split(data, root / "iq")
-        rendering.render(root / "iq", root / "constellations", trained.input.render)
-        frames = BinStore(root / "constellations")
-        index = frames.every_frame()
-        right = torch.zeros(3)
-        for batch in batches(StoredFrames(frames, torch.device("cpu")), index, 256):
-            label_db = torch.tensor(frames.snrs_db)[batch.snr]
-            true_db = torch.tensor(frames.true_snrs_db)[batch.snr]
-            inputs = trained.input.tensors(batch.stored)
-            modulation, snr = inference.predict(trained.model, inputs, true_db)
-            predicted_db = torch.tensor(trained.snrs_db)[snr.argmax(1)]
-            modulation_right = modulation.argmax(1) == batch.modulation
-            snr_right = predicted_db == label_db
-            joint_right = modulation_right & snr_right
-            right += torch.stack([modulation_right, snr_right, joint_right]).sum(1)
-    accuracies = dict(
-        zip(
-            ("modulation", "snr", "joint"),
-            (f"{value:.3f}" for value in right / len(index)),
-            strict=True,
-        )
-    )
-    return {"views": views.replace(",", " + ")} | accuracies | {"frames": str(len(index))}
+    of_each = frames + worlds.VALIDATION + TEST
+    changes = {"render.views": views.split(","), "render.size": size}
+    params = worlds.params_of(PRESET, None, of_each, changes)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        render = params.render.to(RenderSettings)
+        rendering.render(iq / IQ_SHARDS, root / CONSTELLATIONS, render)
+        parts = splitting.split(root / CONSTELLATIONS, (frames, worlds.VALIDATION, TEST), seed)
+        trained = worlds.train(root, params, parts, seed)
+        row = worlds.accuracies(trained, root, parts["test"], HIGH)
+    return {task: row[task] for task in TASKS}
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean over seeds, and half of the 95 % interval by Student's t."""
+    if len(values) < 2:
+        return float(values.mean()), math.nan
+    spread = values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * spread)
+
+
+def described(views: str, size: int, rows: np.ndarray, reference: np.ndarray) -> dict[str, str]:
+    """The row of a list in the table.
+
+    Args:
+        views: the list.
+        size: pixels along an edge of each view.
+        rows: accuracies (seeds, tasks) in percent.
+        reference: those of `REFERENCE` at the same kind of size.
+
+    Returns:
+        Column -> text; means, and of joint accuracy the difference to the reference, paired by
+        seed, with its interval.
+    """
+    row = {"views": views.replace(",", " + "), "size": str(size)}
+    row |= {task: f"{one:.1f}" for task, one in zip(TASKS, rows.mean(0), strict=True)}
+    mean, half = interval(rows[:, 2] - reference[:, 2])
+    is_reference = views == REFERENCE
+    row["joint, less the default's"] = "" if is_reference else f"{mean:+.1f} ± {half:.1f}"
+    return row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "lists",
-        nargs="*",
-        default=LISTS,
-        help=f"views with commas between them (default: {' '.join(LISTS)})",
-    )
-    parser.add_argument("--other", type=Path, help="a file that no model was trained on")
-    arguments = parser.parse_args()
-    names = run(arguments.lists)
-    made = f"Made by `python -m benchmarks.views` on {machine_and_date()}.\n\n" + experiments.table(
-        [results(*one) for one in names.items()]
-    )
-    if arguments.other:
-        rows = [transfer(*one, arguments.other) for one in names.items()]
-        made += f"\nThe same models on `{arguments.other.name}`:\n\n" + experiments.table(rows)
-    experiments.write_between(PAGE, START, END, made)
+    parser.add_argument("lists", nargs="*", default=LISTS, help="views with commas between them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--frames", type=int, default=32, help="training frames of each cell")
+    options = parser.parse_args()
+    lists = dict.fromkeys([REFERENCE, *options.lists])
+    sizes = {"each view": lambda _: SIZE, "all views together": equal_budget}
+
+    found: dict[tuple[str, int], list[list[float]]] = {}
+    for seed in options.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            make_frames(Path(folder), options.frames + worlds.VALIDATION + TEST, seed)
+            for views in lists:
+                for size in sorted({of(len(views.split(","))) for of in sizes.values()}):
+                    row = accuracies(Path(folder), views, size, options.frames, seed)
+                    found.setdefault((views, size), []).append(list(row.values()))
+                    print(f"seed {seed}, {views}, {size} px: {row}", flush=True)
+
+    made = f"Made by `python -m benchmarks.views` on {machine_and_date()}; accuracies in percent, "
+    made += f"{len(options.seeds)} seeds, {options.frames} training frames a class.\n"
+    for title, size_of in sizes.items():
+        rows = []
+        for views in lists:
+            size, reference = size_of(views.count(",") + 1), size_of(REFERENCE.count(",") + 1)
+            of_list, of_reference = found[views, size], found[REFERENCE, reference]
+            rows.append(described(views, size, np.array(of_list), np.array(of_reference)))
+        made += f"\nThe same pixels for {title}:\n\n{table(rows)}"
+    write_between(PAGE, START, END, made)
     print(made)
 
 

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 
 from benchmarks import (
     ablation,
@@ -24,18 +22,13 @@ from benchmarks import (
     stability,
     training,
     views,
+    worlds,
 )
-from pisces import models
 from pisces.config import presets
-from pisces.config.io import load_params
 from pisces.config.sections.training import MODELS
-from pisces.core import files
-from pisces.evaluation import inference, metrics
-from pisces.inputs.drawing import Drawing
+from pisces.evaluation import inference
 from pisces.models import Architecture, modelfile
-from pisces.models.modelfile import TrainedModel
-from pisces.sources.synthesis import SynthesisSettings, synthesize_file
-from tests.conftest import MODULATIONS, RENDER, SAMPLES, SNRS_DB, draw
+from tests.conftest import SNRS_DB
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = Architecture("resnet18", "plain", "standard")
@@ -165,61 +158,34 @@ def test_what_is_ready_is_what_is_read(tmp_path):
     assert torch.equal(training.Ready((3, 4, 4)).tensors(images), images)
 
 
-@pytest.fixture
-def experiment(tmp_path, data, index, monkeypatch) -> TrainedModel:
-    """A fresh model, and what `dvc.api` reads of an experiment that made it."""
-    drawing = Drawing(RENDER, draw("log_histogram"))
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model = models.build(ARCHITECTURE, drawing.shape, len(MODULATIONS), SNRS_DB).eval()
-    trained = TrainedModel(model, ARCHITECTURE, drawing, MODULATIONS, SNRS_DB)
-    modelfile.save(tmp_path / "models", trained)
-    said = inference.predict_frames(trained, data, index[::4])
-    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said))
-    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said))
-    files.write_csv(
-        tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB)
-    )
-
-    def read(path: str, rev: str, mode: str = "r") -> str | bytes:
-        assert rev == "one"
-        return (tmp_path / path).read_bytes() if mode == "rb" else (tmp_path / path).read_text()
-
-    monkeypatch.setattr("dvc.api.read", read)
-    monkeypatch.setattr(views, "HARD", ("16QAM",))
-    monkeypatch.setattr(views, "HIGH_DB", 20)
-    return trained
+def test_a_list_of_views_has_the_pixels_of_one():
+    assert [views.equal_budget(count) for count in (1, 2, 3, 4)] == [64, 46, 36, 32]
 
 
-@pytest.mark.usefixtures("experiment")
-def test_views_results():
-    row = views.results("raw,symbol", "one")
-    assert list(row) == ["views", "modulation", "snr", "joint", "joint at >= 20 dB", "F1 of 16QAM"]
-    assert row["views"] == "raw + symbol"
-    assert experiments.table([row]).splitlines()[0] == f"| {' | '.join(row)} |"
+def test_differences_of_views_are_paired_by_seed():
+    """Seeds differ by 10 points, lists by 2 in each: the interval is that of the differences."""
+    reference = np.array([[50.0] * 4, [60.0] * 4, [70.0] * 4])
+    better = reference + np.array([[1.0], [2.0], [3.0]])
+    row = views.described("raw,symbol", 46, better, reference)
+    assert row["joint"] == "62.0"
+    half = 4.303 / np.sqrt(3)  # Student's t of 2 degrees of freedom, standard deviation 1
+    assert row["joint, less the default's"] == f"+2.0 ± {half:.1f}"
 
 
-def test_views_transfer(experiment, tmp_path, monkeypatch):
-    """To a file at two of the three SNRs that the model knows; true predictions are all right."""
-    file = tmp_path / "other.hdf5"
-    settings = load_params(ROOT / "params.yaml").synthesize.to(SynthesisSettings)
-    few = replace(settings, snrs_db=(0, 20), snr_label="power", frames_per_cell=2, samples=SAMPLES)
-    synthesize_file(file, few, 1)
-    assert views.transfer("raw", "one", file)["frames"] == str(3 * 2 * 2)
+@pytest.mark.slow
+def test_views_are_rendered_and_trained(tmp_path, monkeypatch):
+    few = {"synthesize.snrs_db": [0, 22], "data.snrs_db": [0, 22], "train.epochs": 12}
+    modulations = {"data.modulations": ["BPSK", "QPSK"]}
+    made = worlds.params_of
 
-    def truth(
-        _: nn.Module, inputs: torch.Tensor, snr_db: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        assert inputs.shape == (12, *experiment.input.shape)
-        classes = (
-            torch.arange(3).repeat_interleave(4),
-            torch.tensor([SNRS_DB.index(one) for one in snr_db.tolist()]),
-        )
-        return tuple(functional.one_hot(one, 3).float() for one in classes)
+    def small(preset, labels, of_each, changes):
+        return made(preset, labels, of_each, few | modulations | changes)
 
-    monkeypatch.setattr(inference, "predict", truth)
-    right = dict.fromkeys(("modulation", "snr", "joint"), "1.000")
-    assert views.transfer("raw", "one", file) == {"views": "raw"} | right | {"frames": "12"}
+    monkeypatch.setattr(worlds, "params_of", small)
+    views.make_frames(tmp_path, 16 + worlds.VALIDATION + views.TEST, seed=1)
+    row = views.accuracies(tmp_path, "symbol,noise", 32, frames=16, seed=1)
+    assert list(row) == list(views.TASKS)
+    assert row["joint"] > 25 + 5 * 5.4  # by chance 25 % of 64 test frames, with a sigma of 5.4
 
 
 @pytest.mark.parametrize("model", ablation.MATRIX)
