@@ -536,6 +536,30 @@ def test_cost_in_passes(shown, name, forward, backward):
     assert (head.forward_frames, head.backward_frames) == (forward, backward)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_maps_of_both_heads_are_those_of_each_alone(shown, name):
+    images, targets = shown
+    both = [Head(untrained(), task) for task in TASKS]
+    method = build(name, replace(FORMULAS, **CHEAP), 1)
+    classes = [targets, targets.flip(0)]
+    together = methods.attribute_heads(method, both, images, classes)
+    for head, maps, of_head in zip(both, together, classes, strict=True):
+        alone = Head(untrained(), head.task)
+        assert torch.equal(maps, attribute(method, alone, images, of_head))
+        assert head.forward_frames == alone.forward_frames
+
+
+def test_rise_shows_the_model_each_masked_picture_once_for_both_heads(shown):
+    images, targets = shown
+    method = build("rise", replace(FORMULAS, **CHEAP), 1)
+    seen = []
+    hook = untrained().register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    both = [Head(untrained(), task) for task in TASKS]
+    methods.attribute_heads(method, both, images, [targets, targets])
+    hook.remove()
+    assert sum(seen) == len(images) * CHEAP["rise_masks"]
+
+
 def test_noise_of_each_frame_is_its_own(shown):
     maps = explain("random", Head(untrained(), "snr"), *shown)
     assert len({one.numpy().tobytes() for one in maps}) == len(maps)

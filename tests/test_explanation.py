@@ -355,7 +355,7 @@ def test_brightness_ranks_points_however_they_are_drawn(data, few, explained):
     smooth = explained_model(explained.model, drawing, data)
     batch = predict_batch(smooth, few)
     brightness = methods.build("brightness", SETTINGS, 1)
-    scores = attributed_scores(smooth, brightness, smooth.model, batch, "snr")
+    scores = attributed_scores(smooth, brightness, smooth.model, batch)["snr"]
     assert (scores == batch.counts.numpy()).all()
 
 

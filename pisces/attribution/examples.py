@@ -8,7 +8,8 @@ from pisces.attribution import faithfulness
 from pisces.attribution.explained_model import (
     ExplainedModel,
     PredictedBatch,
-    attributed_scores,
+    attributed_maps,
+    pixel_scores,
     predict_batch,
 )
 from pisces.attribution.mask_drops import MaskDrops
@@ -129,7 +130,9 @@ def _maps(
     for method in chosen:
         if method.name in REFERENCES:
             continue
-        scores = place.cut(attributed_scores(explained, method, explained.model, batch, task))
+        head = explained.head(explained.model, task)
+        of_pixels = attributed_maps(method, [head], batch)[task]
+        scores = place.cut(pixel_scores(explained, method, of_pixels, batch))
         if not explained.trained.input.spatial:
             # Only a model of images sees that a pixel is dark; there is nothing to attribute.
             scores = np.where(lit, scores, np.nan)

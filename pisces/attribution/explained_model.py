@@ -4,6 +4,7 @@
 `PredictedBatch`, whose predictions are attributed by `attributed_scores`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -182,8 +183,8 @@ def pixel_scores(
 
 
 def attributed_scores(
-    explained: ExplainedModel, method: Method, model: nn.Module, batch: PredictedBatch, task: str
-) -> np.ndarray:
+    explained: ExplainedModel, method: Method, model: nn.Module, batch: PredictedBatch
+) -> dict[str, np.ndarray]:
     """Attributes the classes that the explained model predicts to pixels, by one method.
 
     Args:
@@ -191,11 +192,25 @@ def attributed_scores(
         method: the attribution method.
         model: whose logits of these classes are attributed: the same model or a control model.
         batch: frames and predicted classes.
-        task: the head, one of `core.tasks.HEADS`.
 
     Returns:
-        Scores (n, pixels of all views).
+        Task, one of `core.tasks.HEADS` -> scores (n, pixels of all views).
     """
-    head = explained.head(model, task)
-    maps = methods.attribute(method, head, batch.images, batch.predicted[task], batch.context)
-    return pixel_scores(explained, method, maps, batch)
+    heads = [explained.head(model, task) for task in HEADS]
+    maps = attributed_maps(method, heads, batch)
+    return {task: pixel_scores(explained, method, maps[task], batch) for task in HEADS}
+
+
+def attributed_maps(
+    method: Method, heads: Sequence[Head], batch: PredictedBatch
+) -> dict[str, torch.Tensor]:
+    """Task of each head -> maps float32 (n, channels, size, size) of the predicted classes.
+
+    Args:
+        method: the attribution method.
+        heads: of one model.
+        batch: frames and predicted classes.
+    """
+    targets = [batch.predicted[head.task] for head in heads]
+    maps = methods.attribute_heads(method, heads, batch.images, targets, batch.context)
+    return {head.task: of_head for head, of_head in zip(heads, maps, strict=True)}

@@ -45,10 +45,15 @@ def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarra
         ties: random numbers (n, pixels) that order equal scores, the smaller first.
 
     Returns:
-        int64 (n, pixels).
+        int64 (n, pixels); the dark pixels of a frame by their numbers.
     """
-    is_dark = counts == 0
-    return np.lexsort((ties, -scores, is_dark))  # the last key is the first to sort by
+    ordered = np.empty(counts.shape, np.int64)
+    for row, score, count, tie in zip(ordered, scores, counts, ties, strict=True):
+        # Few pixels are lit, and only these need to be sorted.
+        lit, dark = np.flatnonzero(count), np.flatnonzero(count == 0)
+        by_score = np.lexsort((tie[lit], -score[lit]))  # the last key is the first to sort by
+        row[: len(lit)], row[len(lit) :] = lit[by_score], dark
+    return ordered
 
 
 @torch.no_grad()

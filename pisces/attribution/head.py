@@ -4,7 +4,7 @@ The models have two heads, and may take raw IQ; captum wants one output of image
 counts forward and backward passes, the cost of a method.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -76,16 +76,24 @@ class Head(nn.Module):
 
     def forward(self, images: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) of images (n, channels, size, size)."""
+        return self.counted(self.predict(images, *context))
+
+    def predict(
+        self, images: torch.Tensor, *context: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (n, classes) of both heads of the model, which are counted nowhere."""
         condition: Context = ()
         if needs_true_snr(self.model):
             context, condition = context[:-1], context[-1:]
 
         with self._backend(images.requires_grad):
             inputs = self.from_images(images, *context)
-            of_both_heads = self.model(inputs, *condition)
-        logits = of_both_heads[HEADS.index(self.task)]
+            return self.model(inputs, *condition)
 
-        self.forward_frames += len(images)
+    def counted(self, of_both_heads: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """The logits of this head, whose passes are counted."""
+        logits = of_both_heads[HEADS.index(self.task)]
+        self.forward_frames += len(logits)
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
         return logits
@@ -98,3 +106,19 @@ class Head(nn.Module):
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
         self.backward_frames += len(gradient)
+
+
+def logits_of_heads(
+    heads: Sequence[Head], images: torch.Tensor, context: Context
+) -> list[torch.Tensor]:
+    """Logits (n, classes) of several heads of one model, from one pass.
+
+    Each head counts the pass as its own, as if it were alone.
+
+    Args:
+        heads: of the same model.
+        images: (n, channels, size, size).
+        context: what frames carry beside their images.
+    """
+    of_both_heads = heads[0].predict(images, *context)
+    return [head.counted(of_both_heads) for head in heads]

@@ -1,6 +1,5 @@
 """Measures every attribution method: faithfulness, agreement with PIS's ranking, and cost."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,12 @@ from pisces.attribution import faithfulness, methods
 from pisces.attribution.explained_model import (
     ExplainedModel,
     PredictedBatch,
+    attributed_maps,
     pixel_scores,
     predict_batch,
 )
 from pisces.attribution.faithfulness import CURVES
-from pisces.attribution.head import Context
+from pisces.attribution.head import Context, Head
 from pisces.attribution.methods import RANDOM, Method
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.progress import progress
@@ -118,13 +118,18 @@ def measure_methods(
     Returns:
         Measures of n numbers or curves each, but k numbers of the sensitivity.
     """
-    parts = defaultdict(list)
+    parts: dict[tuple[str, str], list[Measures]] = {
+        (task, method.name): [] for task in HEADS for method in chosen
+    }
     for start in progress(range(0, len(index), BATCH), f"attribute, {BATCH} frames each"):
         batch = predict_batch(explained, index[start : start + BATCH])
-        for task in HEADS:
-            for method in chosen:
-                measures = _all_but_sensitivity(explained, method, settings, batch, task)
-                parts[task, method.name].append(measures)
+        for method in chosen:
+            heads = [explained.head(explained.model, task) for task in HEADS]
+            maps = attributed_maps(method, heads, batch)
+            for head in heads:
+                of_head = maps[head.task]
+                measures = _all_but_sensitivity(explained, method, settings, batch, head, of_head)
+                parts[head.task, method.name].append(measures)
     joined = {key: _joined(of_key) for key, of_key in parts.items()}
 
     batch = predict_batch(explained, checked)
@@ -145,11 +150,11 @@ def _all_but_sensitivity(
     method: Method,
     settings: AttributionSettings,
     batch: PredictedBatch,
-    task: str,
+    head: Head,
+    maps: torch.Tensor,
 ) -> Measures:
-    """The measures that are made from one map of each frame."""
-    head, targets = explained.head(explained.model, task), batch.predicted[task]
-    maps = methods.attribute(method, head, batch.images, targets, batch.context)
+    """The measures that are made from one map of each frame, which `head` has just made."""
+    task, targets = head.task, batch.predicted[head.task]
 
     # Read before the infidelity, whose predictions the same head counts too.
     n = len(targets)

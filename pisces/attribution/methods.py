@@ -9,6 +9,7 @@ pixel, and darkening a pixel lowers the amplitude of the samples in it: see `Inp
 A new method is a class like `Method` and one entry in `METHODS`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -81,16 +82,57 @@ def attribute(
     >>> maps.shape
     torch.Size([2, 1, 32, 32])
     """
+    (maps,) = attribute_heads(method, [head], images, [targets], context)
+    return maps
+
+
+def attribute_heads(
+    method: Method,
+    heads: Sequence[Head],
+    images: torch.Tensor,
+    targets: Sequence[torch.Tensor],
+    context: Context = (),
+) -> list[torch.Tensor]:
+    """Maps for several heads of one model: those of `attribute`, from fewer passes if they can be.
+
+    Args:
+        method: as for `attribute`.
+        heads: of the same model.
+        images: what is explained, (n, channels, size, size).
+        targets: of each head, classes int64 (n,).
+        context: what the frames carry beside their images.
+
+    Returns:
+        Of each head, maps float32 (n, channels, size, size).
+    """
     images = images.detach()
     step = frames_at_once(images, context)
 
-    maps = []
+    parts: list[list[torch.Tensor]] = [[] for _ in heads]
     for start in range(0, len(images), step):
         part = slice(start, start + step)
+        targets_of_part = [classes[part] for classes in targets]
         context_of_part = tuple(column[part] for column in context)
-        of_part = method.attribute(head, images[part], targets[part], context_of_part)
-        maps.append(of_part.detach().float())
-    return torch.cat(maps)
+        maps = _maps_of_part(method, heads, images[part], targets_of_part, context_of_part)
+        for of_head, one in zip(parts, maps, strict=True):
+            of_head.append(one.detach().float())
+    return [torch.cat(of_head) for of_head in parts]
+
+
+def _maps_of_part(
+    method: Method,
+    heads: Sequence[Head],
+    images: torch.Tensor,
+    targets: Sequence[torch.Tensor],
+    context: Context,
+) -> list[torch.Tensor]:
+    """`attribute_heads` of few enough frames for memory."""
+    if isinstance(method, Rise):
+        return method.attribute_heads(heads, images, targets, context)
+    return [
+        method.attribute(head, images, classes, context)
+        for head, classes in zip(heads, targets, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -221,10 +263,21 @@ class Rise:
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
     ) -> torch.Tensor:
+        (maps,) = self.attribute_heads([head], images, [targets], context)
+        return maps
+
+    def attribute_heads(
+        self,
+        heads: Sequence[Head],
+        images: torch.Tensor,
+        targets: Sequence[torch.Tensor],
+        context: Context,
+    ) -> list[torch.Tensor]:
+        """The maps of several heads of one model, which is shown each masked image once."""
         channels, size = images.shape[1:3]
         rng = generator(self.seed, "rise")
         drawn = rise.draw_grids(self.masks, channels, size, self.cells, self.keep, rng=rng)
-        return rise.mean_under_masks(head, images, targets, context, drawn)
+        return rise.mean_under_masks(heads, images, targets, context, drawn)
 
 
 @dataclass(frozen=True)

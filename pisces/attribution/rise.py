@@ -5,12 +5,13 @@ BMVC 2018.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from pisces.attribution.head import Context, Head, frames_at_once
+from pisces.attribution.head import Context, Head, frames_at_once, logits_of_heads
 
 
 def draw_grids(
@@ -69,53 +70,68 @@ def cell_px(size: int, cells: int) -> int:
 
 
 def mean_under_masks(
-    head: Head,
+    heads: Sequence[Head],
     images: torch.Tensor,
-    targets: torch.Tensor,
+    targets: Sequence[torch.Tensor],
     context: Context,
     drawn: tuple[torch.Tensor, torch.Tensor],
-) -> torch.Tensor:
+) -> list[torch.Tensor]:
     """Mean probability of the targets under masks, weighted by what a mask lets through.
 
+    A masked image is predicted once for all heads.
+
     Args:
-        head: the head whose probabilities are taken.
+        heads: heads of one model, whose probabilities are taken.
         images: (n, channels, size, size).
-        targets: classes int64 (n,).
+        targets: of each head, classes int64 (n,).
         context: what the head takes beside the images.
         drawn: grids and shifts of `draw_grids`, the same for all frames.
 
     Returns:
-        Maps (n, channels, size, size), within 0..1.
+        Of each head, maps (n, channels, size, size), within 0..1.
     """
     masks_at_once = max(1, frames_at_once(images, context) // len(images))
     all_grids, all_shifts = drawn
     parts = zip(all_grids.split(masks_at_once), all_shifts.split(masks_at_once), strict=True)
 
-    weighted = torch.zeros_like(images)
+    weighted = [torch.zeros_like(images) for _ in heads]
     weight = torch.zeros_like(images[0])
     for grids, shifts in parts:
         masks = masks_of(grids, shifts, images.shape[-1]).to(images.device)
-        weighted += _weighted_probability(head, images, targets, context, masks)
+        logits = _logits_under(masks, heads, images, context)
+        for total, of_head, classes in zip(weighted, logits, targets, strict=True):
+            total += _weighted_probability(of_head, classes, masks)
         weight += masks.sum(0)
 
     tiny = torch.finfo(weight.dtype).tiny  # a pixel that no mask lets through scores 0
-    return weighted / weight.clamp_min(tiny)
+    return [total / weight.clamp_min(tiny) for total in weighted]
 
 
 @torch.no_grad()
-def _weighted_probability(
-    head: Head,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    context: Context,
-    masks: torch.Tensor,
-) -> torch.Tensor:
-    """Sum over masks (m, channels, size, size) of the probability under each, times the mask."""
+def _logits_under(
+    masks: torch.Tensor, heads: Sequence[Head], images: torch.Tensor, context: Context
+) -> list[torch.Tensor]:
+    """Of each head, logits (m * n, classes) of n images under each of m masks."""
     masked = (masks[:, None] * images).flatten(0, 1)  # (m * n, channels, size, size)
-    repeated = [torch.cat([column] * len(masks)) for column in context]
+    repeated = tuple(torch.cat([column] * len(masks)) for column in context)
+    return logits_of_heads(heads, masked, repeated)
 
-    probability = head(masked, *repeated).float().softmax(1)
-    by_mask = probability.view(len(masks), len(images), -1)  # (m, n, classes)
+
+def _weighted_probability(
+    logits: torch.Tensor, targets: torch.Tensor, masks: torch.Tensor
+) -> torch.Tensor:
+    """Sum over masks (m, channels, size, size) of the probability under each, times the mask.
+
+    Args:
+        logits: (m * n, classes), the frames of a mask one after the other.
+        targets: classes (n,).
+        masks: (m, channels, size, size).
+
+    Returns:
+        (n, channels, size, size).
+    """
+    probability = logits.float().softmax(1)
+    by_mask = probability.view(len(masks), len(targets), -1)  # (m, n, classes)
     classes = targets.expand(len(masks), -1)  # (n,) -> (m, n)
     of_target = by_mask.gather(2, classes[..., None])[..., 0]  # (m, n)
     return torch.einsum("mn,mchw->nchw", of_target, masks)

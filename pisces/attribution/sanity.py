@@ -177,11 +177,10 @@ def _scores(
     explained: ExplainedModel, compared: list[Method], model: nn.Module, batch: PredictedBatch
 ) -> MapScores:
     """Attribution scores of `model` for the classes that the explained model predicts."""
-    return {
-        (task, method.name): attributed_scores(explained, method, model, batch, task)
-        for task in HEADS
-        for method in compared
+    of_method = {
+        method.name: attributed_scores(explained, method, model, batch) for method in compared
     }
+    return {(task, method): scores[task] for task in HEADS for method, scores in of_method.items()}
 
 
 def _between_frames(scores: np.ndarray, batch: PredictedBatch) -> float:

@@ -26,11 +26,13 @@ from pisces.inputs.base import (
     rows_of,
     to_device,
 )
-from pisces.inputs.pixels import mask_pixels, symmetries
+from pisces.inputs.pixels import empty_pixels, symmetries
 from pisces.inputs.receiver.pulse import difference_of_pulses_db
 from pisces.inputs.rendering import bins_of, read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
 
+PIXEL_BY_PIXEL = ("histogram", "log_histogram")
+"""Methods of `draw` by which a pixel shows its own count alone, and is 0 where that is."""
 OF_THE_DATA = ("pulse", "rolloff", "carrier_offset_std", "response")
 """Settings of `render` that belong to the frames: a model reads other frames by their own pulse."""
 PULSES_DIFFER_DB = -20
@@ -216,12 +218,18 @@ class DrawingProbe(Probe):
     def __init__(self, drawing: Drawing, bins: torch.Tensor):
         self.drawing = drawing
         self.counts = drawing.count(bins)
+        is_pixel_by_pixel = drawing.draw.method in PIXEL_BY_PIXEL
+        self._images = self.images.contiguous() if is_pixel_by_pixel else None
 
     def without(
         self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
     ) -> torch.Tensor:
-        counts = mask_pixels(self.counts[frames], pixels, offsets)
-        return self.drawing(counts).contiguous(memory_format=torch.channels_last)
+        if self._images is not None:
+            # Drawn once; what is emptied afterwards is the same image.
+            images = empty_pixels(self._images[frames], pixels, offsets)
+        else:
+            images = self.drawing(empty_pixels(self.counts[frames], pixels, offsets))
+        return images.contiguous(memory_format=torch.channels_last)
 
     @property
     def images(self) -> torch.Tensor:

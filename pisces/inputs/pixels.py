@@ -20,13 +20,24 @@ def listed(pixels: np.ndarray, offsets: np.ndarray, size: int) -> torch.Tensor:
     Returns:
         bool (n, size), on the CPU.
     """
-    n = len(offsets) - 1
-    frame = np.repeat(np.arange(n), np.diff(offsets))  # of each entry of `pixels`
-    place = torch.from_numpy(frame * size + pixels.astype(np.int64))  # in the flat table
-
-    table = torch.zeros(n, size, dtype=torch.bool)
-    table.view(-1).index_fill_(0, place, True)
+    table = torch.zeros(len(offsets) - 1, size, dtype=torch.bool)
+    table.view(-1).index_fill_(0, flat_places(pixels, offsets, size), True)
     return table
+
+
+def flat_places(pixels: np.ndarray, offsets: np.ndarray, size: int) -> torch.Tensor:
+    """Where the listed pixels stand in a table (n, size) that is laid out flat.
+
+    Args:
+        pixels: as in `listed`.
+        offsets: as in `listed`.
+        size: pixels of a frame, those of all views.
+
+    Returns:
+        int64 (total,), on the CPU.
+    """
+    frame = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # of each entry of `pixels`
+    return torch.from_numpy(frame * size + pixels.astype(np.int64))
 
 
 def mask_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
@@ -40,8 +51,23 @@ def mask_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -
     Returns:
         Counts (n, pixels), 0 in the listed pixels, on the device of `counts`.
     """
-    masked = listed(pixels, offsets, counts.shape[1])
-    return counts.clone().masked_fill_(masked.to(counts.device), 0)
+    return empty_pixels(counts.clone(), pixels, offsets)
+
+
+def empty_pixels(values: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
+    """Sets the listed pixels to 0, in place.
+
+    Args:
+        values: of each pixel of all views, contiguous (n, ...) with all pixels of a frame in `...`.
+        pixels: as in `listed`.
+        offsets: as in `listed`.
+
+    Returns:
+        The values.
+    """
+    places = flat_places(pixels, offsets, size=values.flatten(1).shape[1])
+    values.view(-1).index_fill_(0, places.to(values.device), 0)
+    return values
 
 
 @cache

@@ -76,8 +76,8 @@ class Frame:
 
     @cached_property
     def random_of_all(self) -> np.ndarray:
-        """Rank of each pixel, dark or lit, in a random order: a permutation (pixels,)."""
-        return self.generator("random of all").permutation(len(self.counts))
+        """Rank of each lit pixel in a random order of all pixels, dark ones too: (lit,)."""
+        return self.generator("random of all").permutation(len(self.counts))[self.lit]
 
 
 def one_without_level(_settings: MaskSettings) -> Sequence[float | None]:

@@ -61,11 +61,6 @@ def percentile(ordered: np.ndarray, level: float) -> float:
     return float(np.interp(position, np.arange(len(ordered)), ordered))
 
 
-def random_of_all(frame: Frame, level_percent: float) -> np.ndarray:
-    """Whether each pixel, dark or lit, is in the percentile mask `random`: bool (pixels,)."""
-    return frame.random_of_all < exact_size(len(frame.counts), level_percent)
-
-
 def _percentile(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
     rising = np.sort(frame.mass)
 
@@ -76,7 +71,7 @@ def _percentile(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
             case "bottom":
                 return frame.mass <= percentile(rising, mask.level)
             case _:
-                return random_of_all(frame, mask.level)[frame.lit]
+                return frame.random_of_all < exact_size(len(frame.counts), mask.level)
 
     return [taken_by(mask) for mask in masks]
 

@@ -145,11 +145,11 @@ def take(
 
     taken = _taken(frame, masks)
     rng = frame.generator("control")
-    order = rng.permutation(len(frame.lit))
-    by_count, by_mass = controls(taken, frame.mass, order, rng.random())
+    rank = rng.permutation(len(frame.lit))
+    drawn = controls(taken, frame.mass, rank, rng.random())
 
-    chosen = np.stack([taken, by_count, by_mass])
-    return Taken(tuple(masks), frame.lit, chosen, _fractions(frame, chosen, masks))
+    chosen = np.stack([taken, drawn.by_count, drawn.by_mass])
+    return Taken(tuple(masks), frame.lit, chosen, _fractions(frame, drawn, masks))
 
 
 def _taken(frame: Frame, masks: Sequence[Mask]) -> np.ndarray:
@@ -161,23 +161,33 @@ def _taken(frame: Frame, masks: Sequence[Mask]) -> np.ndarray:
     return taken
 
 
-def _fractions(frame: Frame, chosen: np.ndarray, masks: Sequence[Mask]) -> np.ndarray:
+class Controls(NamedTuple):
+    """What controls take, and how much masks and controls hold."""
+
+    by_count: np.ndarray
+    """Which lit pixels the count control of each mask takes, bool (masks, lit)."""
+    by_mass: np.ndarray
+    """Which lit pixels the mass control of each mask takes, bool (masks, lit)."""
+    pixels: np.ndarray
+    """Lit pixels of masks and controls, int (kinds, masks), in the order of `KINDS`."""
+    mass: np.ndarray
+    """Points in them, int (kinds, masks)."""
+
+
+def _fractions(frame: Frame, drawn: Controls, masks: Sequence[Mask]) -> np.ndarray:
     """Shares of all pixels, of lit pixels and of mass, (kinds, masks, fractions)."""
-    pixels = np.count_nonzero(chosen, axis=2)
-    mass = chosen @ frame.mass
-    of_all = pixels / len(frame.counts)
+    of_all = drawn.pixels / len(frame.counts)
     # Of all masks, this one alone takes dark pixels, too.
     for i, mask in enumerate(masks):
         if (mask.rule, mask.name) == ("percentile", "random"):
-            drawn = brightness.random_of_all(frame, mask.level)
-            of_all[0, i] = np.count_nonzero(drawn) / len(frame.counts)
+            of_all[0, i] = brightness.exact_size(len(frame.counts), mask.level) / len(frame.counts)
 
-    return np.stack([of_all, pixels / len(frame.lit), mass / frame.mass.sum()], axis=2)
+    of_lit = drawn.pixels / len(frame.lit)
+    of_mass = drawn.mass / frame.mass.sum()
+    return np.stack([of_all, of_lit, of_mass], axis=2)
 
 
-def controls(
-    taken: np.ndarray, mass: np.ndarray, rank: np.ndarray, uniform: float
-) -> tuple[np.ndarray, np.ndarray]:
+def controls(taken: np.ndarray, mass: np.ndarray, rank: np.ndarray, uniform: float) -> Controls:
     """What a random baseline takes instead of each mask: as many lit pixels, and as much mass.
 
     Both are beginnings of one random order, so masks of equal size share their controls. Few
@@ -192,7 +202,8 @@ def controls(
         uniform: a random number from 0 up to but not 1, which decides about that last pixel.
 
     Returns:
-        Which lit pixels the count control takes, and which the mass control, bool (masks, lit).
+        Which lit pixels the controls take, and what masks and controls hold. That is counted once
+        for each mask: a control is a beginning of the order, and its mass is known by its length.
     """
     wanted = taken @ mass
     held = np.concatenate([[0], np.cumsum(mass[inverse(rank)])])  # by so many pixels of the order
@@ -202,4 +213,9 @@ def controls(
     last_is_taken = uniform * (held[enough] - held[before]) < wanted - held[before]
     end = np.where(last_is_taken, enough, before)
     count = np.count_nonzero(taken, axis=1)
-    return rank < count[:, None], rank < end[:, None]
+    return Controls(
+        by_count=rank < count[:, None],
+        by_mass=rank < end[:, None],
+        pixels=np.stack([count, count, end]),
+        mass=np.stack([wanted, held[count], held[end]]),
+    )

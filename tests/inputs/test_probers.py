@@ -15,7 +15,6 @@ from pisces.inputs.waveform import Waveform, WaveformProbe
 from tests.conftest import RENDER, SAMPLES, SIZE, draw
 
 CPU = torch.device("cpu")
-DRAWING = Drawing(RENDER, draw("histogram"))
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +50,24 @@ def test_masking_nothing_changes_nothing():
 NOTHING_MASKED = (np.empty(0, np.int64), np.zeros(4, np.int64))
 
 
-def test_a_model_of_constellations_is_probed_by_its_images(data, constellations, shuffled):
-    prober = DRAWING.prober(constellations.parent, "zero", 1)
+@pytest.mark.parametrize(
+    "method", ["histogram", "log_histogram", "max_normalized", "gaussian", "enhanced"]
+)
+def test_a_model_of_constellations_is_probed_by_its_images(data, constellations, shuffled, method):
+    drawing = Drawing(RENDER, draw(method))
+    prober = drawing.prober(constellations.parent, "zero", 1)
     probe = prober.probe(shuffled[:5], CPU)
     assert isinstance(probe, DrawingProbe)
     assert prober.note == ""
-    counts = DRAWING.count(torch.from_numpy(data.bins(shuffled[:5])))
-    assert torch.equal(probe.without([3, 0, 4], *NOTHING_MASKED), DRAWING(counts[[3, 0, 4]]))
+    counts = drawing.count(torch.from_numpy(data.bins(shuffled[:5])))
+    assert torch.equal(probe.without([3, 0, 4], *NOTHING_MASKED), drawing(counts[[3, 0, 4]]))
 
     lit = [int(counts[i].argmax()) for i in (3, 0, 4)]
     masked = probe.without([3, 0, 4], np.array(lit), np.arange(4))
     expected = counts[[3, 0, 4]].clone()
     expected[[0, 1, 2], lit] = 0
-    assert torch.equal(masked, DRAWING(expected))
+    assert torch.equal(masked, drawing(expected))
+    assert torch.equal(probe.without([3, 0, 4], *NOTHING_MASKED), drawing(counts[[3, 0, 4]]))
     assert not torch.equal(masked, probe.without([3, 0, 4], *NOTHING_MASKED))
 
 
