@@ -304,7 +304,7 @@ def test_a_damaged_cache(tmp_path):
 @pytest.mark.parametrize("name", backbones.BACKBONES)
 def test_imagenet_weights_are_of_the_same_architecture(name, monkeypatch):
     monkeypatch.undo()  # the real builders
-    weights = get_model_weights(backbones.BACKBONES[name].builder).DEFAULT
+    weights = get_model_weights(backbones.BACKBONES[name].weights).DEFAULT
     with torch.device("meta"):
         backbone, width = backbones.build(
             name, 3, weights.meta["min_size"][0] if "vit" in name else 32

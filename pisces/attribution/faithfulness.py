@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from captum import metrics
 
 from pisces.attribution.head import Context
 from pisces.attribution.methods import RANDOM
@@ -184,6 +183,8 @@ def _captum_infidelity(
     context: Context,
 ) -> torch.Tensor:
     """`infidelity` of few enough frames for memory, (n,)."""
+    from captum import metrics
+
     found = metrics.infidelity(
         forward,
         partial(_perturb, rngs),
@@ -247,6 +248,8 @@ def sensitivity(
     Returns:
         (n,), 0 or more; low is good, and 0 is a map that does not change.
     """
+
+    from captum import metrics
 
     def explained(given: torch.Tensor | tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         # Captum wraps the unchanged images in a tuple, and no others.

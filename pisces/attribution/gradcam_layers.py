@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torchvision.models import SwinTransformer, VisionTransformer
 
 from pisces import models
 from pisces.models import Architecture
@@ -145,9 +144,9 @@ def _last_stage(backbone: nn.Module, layout: Layout, example: torch.Tensor) -> s
 
 
 def _layout(backbone: nn.Module) -> Layout:
-    for kind, layout in LAYOUTS.items():
-        if isinstance(backbone, kind):
-            return layout
+    for kind in type(backbone).__mro__:
+        if kind.__name__ in LAYOUTS:
+            return LAYOUTS[kind.__name__]
     return CONVOLUTIONAL
 
 
@@ -186,19 +185,22 @@ CONVOLUTIONAL = Layout(
     to_output=_as_is,
 )
 
-LAYOUTS: dict[type[nn.Module], Layout] = {
-    VisionTransformer: Layout(
+LAYOUTS: dict[str, Layout] = {
+    "VisionTransformer": Layout(
         layers=r"encoder\.layers\.[^.]+\.ln_1",  # the first norm of each block
         stages=r"encoder\.layers\.[^.]+\.ln_1",
         to_map=_from_tokens,
         to_output=_to_tokens,
     ),
     # Even members of a Swin's `features` cut and merge patches, odd ones are stages of blocks.
-    SwinTransformer: Layout(
+    "SwinTransformer": Layout(
         layers=r"features\.(0|[1-9]\d*(\.\d+)?)",
         stages=r"features\.\d*[13579]",
         to_map=_from_channels_last,
         to_output=_to_channels_last,
     ),
 }
-"""Kind of backbone -> its layout; any other is `CONVOLUTIONAL`."""
+"""Class of backbone, of torchvision -> its layout; any other is `CONVOLUTIONAL`.
+
+By name, since importing torchvision takes seconds.
+"""

@@ -15,7 +15,6 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
-from captum import attr
 from torch.nn import functional
 
 from pisces.attribution import gradcam_layers, rise
@@ -157,6 +156,8 @@ class GradCam:
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, _context: Context
     ) -> torch.Tensor:
+        from captum import attr
+
         model, map_module = gradcam_layers.readable(head.model, images, self.layer)
         twin = Head(model, head.task)
         grad_cam = attr.LayerGradCam(twin, map_module)
@@ -192,6 +193,8 @@ class IntegratedGradients:
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
     ) -> torch.Tensor:
+        from captum import attr
+
         return attr.IntegratedGradients(head).attribute(
             images,
             baselines=0.0,
@@ -224,6 +227,8 @@ class Occlusion:
     def attribute(
         self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
     ) -> torch.Tensor:
+        from captum import attr
+
         side = length_in_pixels(self.window, images.shape[-1])
         step = length_in_pixels(self.stride, images.shape[-1])
         windows_at_once = max(1, frames_at_once(images, context) // len(images))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
 
 from pisces.core import stats
 from pisces.core.snr_label import convention_in, true_snr_db
@@ -104,6 +103,9 @@ def per_class(true: np.ndarray, predicted: np.ndarray, labels: Sequence[Any]) ->
         Rows of `label, precision, recall, f1, frames`, scores 0..1. The precision of a label that
         is never predicted is 0.
     """
+    # Imported here, since other stages use this module for its accuracies alone.
+    from sklearn.metrics import precision_recall_fscore_support
+
     scores = precision_recall_fscore_support(true, predicted, labels=list(labels), zero_division=0)
     columns = dict(zip(("precision", "recall", "f1", "frames"), scores, strict=True))
     return pd.DataFrame({"label": list(labels)} | columns)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 from torch import nn
-from torchvision.models import resnet, swin_transformer, vision_transformer
 
 LARGEST = 254
 """Pixels along a side, of render.size."""
@@ -16,6 +15,7 @@ class Backbone(NamedTuple):
     """One of torchvision's models and where its parts are."""
 
     builder: Callable[..., nn.Module]
+    weights: str  # name of the model whose weights torchvision has
     stem: str  # the first convolution
     classifier: str  # the last linear layer
     start: Callable[[nn.Conv2d], None]  # initialises a new stem as torchvision does
@@ -102,18 +102,43 @@ def _as_made(stem: nn.Conv2d) -> None:
     """Torchvision leaves a Swin's stem to the convolution's own initialisation."""
 
 
-_resnet = partial(Backbone, stem="conv1", classifier="fc", start=_he)
-_vit = partial(Backbone, stem="conv_proj", classifier="heads.head", start=_lecun, sized=True)
-_swin = partial(Backbone, stem="features.0.0", classifier="head", start=_as_made, patch=4)
+def _torchvision_model(name: str, **settings: int) -> nn.Module:
+    # Imported here, since it takes seconds that a stage without such a model need not spend.
+    from torchvision.models import get_model
+
+    return get_model(name, **settings)
+
+
+def _resnet(name: str) -> Backbone:
+    builder = partial(_torchvision_model, name)
+    return Backbone(builder, name, stem="conv1", classifier="fc", start=_he)
+
+
+def _vit(name: str, patch: int) -> Backbone:
+    return Backbone(
+        partial(_torchvision_model, name),
+        name,
+        stem="conv_proj",
+        classifier="heads.head",
+        start=_lecun,
+        patch=patch,
+        sized=True,
+    )
+
+
+def _swin(name: str) -> Backbone:
+    builder = partial(_torchvision_model, name)
+    return Backbone(builder, name, stem="features.0.0", classifier="head", start=_as_made, patch=4)
+
 
 BACKBONES: dict[str, Backbone] = {
-    "resnet18": _resnet(resnet.resnet18),
-    "resnet34": _resnet(resnet.resnet34),
-    "resnet50": _resnet(resnet.resnet50),
-    "vit_b_16": _vit(vision_transformer.vit_b_16, patch=16),
-    "vit_b_32": _vit(vision_transformer.vit_b_32, patch=32),
-    "vit_h_14": _vit(vision_transformer.vit_h_14, patch=14),
-    "swin_tiny": _swin(swin_transformer.swin_t),
-    "swin_small": _swin(swin_transformer.swin_s),
-    "swin_base": _swin(swin_transformer.swin_b),
+    "resnet18": _resnet("resnet18"),
+    "resnet34": _resnet("resnet34"),
+    "resnet50": _resnet("resnet50"),
+    "vit_b_16": _vit("vit_b_16", patch=16),
+    "vit_b_32": _vit("vit_b_32", patch=32),
+    "vit_h_14": _vit("vit_h_14", patch=14),
+    "swin_tiny": _swin("swin_t"),
+    "swin_small": _swin("swin_s"),
+    "swin_base": _swin("swin_b"),
 }

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
-import torchvision
 
 from pisces import models
 from pisces.core.files import read_json, sha256, staged, write_json
@@ -120,6 +119,9 @@ def check_fits(trained: TrainedModel, store: FrameStore) -> None:
 
 def _card(trained: TrainedModel, weights_sha256: str) -> dict[str, Any]:
     """What `_from_card` needs, and which versions made it."""
+    # Imported here, since it takes seconds that whoever loads a model need not spend.
+    import torchvision
+
     cldnn = trained.architecture.cldnn
     versions = {
         "pisces": VERSION,

@@ -4,15 +4,13 @@ These take any number of channels and any image size, and have no classifier.
 """
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
 import safetensors.torch
 import torch
 from torch import nn
-from torchvision.models import get_model_weights
-from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from pisces.models.backbones import BACKBONES, Backbone
 
@@ -35,7 +33,7 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
             architecture.
     """
     spec = BACKBONES[name]
-    state = _imagenet(spec.builder) if source == "imagenet" else _read(Path(source))
+    state = _imagenet(spec.weights) if source == "imagenet" else _read(Path(source))
     try:
         missing, unexpected = backbone.load_state_dict(fitted(state, spec, backbone), strict=False)
         reasons = [*_tensors("missing", missing), *_tensors("unexpected", unexpected)]
@@ -70,8 +68,11 @@ def fitted(state: State, spec: Backbone, backbone: nn.Module) -> State:
         assert isinstance(ours, nn.Conv2d)
         state[stem] = fold(state[stem], ours.in_channels)
 
-    if isinstance(backbone, VisionTransformer) and "encoder.pos_embedding" in state:
-        interpolate_embeddings(backbone.image_size, backbone.patch_size, state)
+    if "encoder.pos_embedding" in state:
+        from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
+        if isinstance(backbone, VisionTransformer):
+            interpolate_embeddings(backbone.image_size, backbone.patch_size, state)
     return state
 
 
@@ -87,9 +88,11 @@ def fold(filters: torch.Tensor, channels: int) -> torch.Tensor:
     return share.repeat(1, channels, 1, 1)
 
 
-def _imagenet(builder: Callable[..., nn.Module]) -> State:
-    """Torchvision's default weights, from its cache or the net."""
-    weights = get_model_weights(builder).DEFAULT
+def _imagenet(name: str) -> State:
+    """Torchvision's default weights of its model `name`, from its cache or the net."""
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         return weights.get_state_dict(
