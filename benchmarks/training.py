@@ -269,7 +269,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=12, help="processes of the loop over PNGs")
     arguments = parser.parse_args()
     frames = max(arguments.frames // arguments.batch_size, 1) * arguments.batch_size
-    fabric = devices.make_fabric(arguments.accelerator, arguments.precision)
+    trained = PNG_MODELS[0] if arguments.png else "" if arguments.iq else arguments.model
+    fabric = devices.make_fabric(arguments.accelerator, arguments.precision, trained)
     if arguments.png and fabric.device.type == "cpu" and frames > PNG_FRAMES_ON_A_CPU:
         parser.error(
             "--png is meant for a GPU; "

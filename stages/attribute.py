@@ -26,6 +26,7 @@ def main() -> None:
 
     data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
     modelfile.check_fits(trained, trained.input.open(DATA))
+    inference.choose_precision(trained, params.train.precision)
     prober = trained.input.prober(DATA, "zero", seed)
     explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
 

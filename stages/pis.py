@@ -19,6 +19,7 @@ def main() -> None:
     seed, levels = params.base.seed, params.perturb.levels_percent
     data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
     modelfile.check_fits(trained, trained.input.open(DATA))
+    inference.choose_precision(trained, params.train.precision)
     plan = store.read_plan(PLAN)
     prober = trained.input.prober(DATA, params.pis.fill, seed)
 

@@ -30,7 +30,7 @@ def main() -> None:
     sps = params.render.sps
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
 
-    fabric = devices.make_fabric(config.accelerator, config.precision)
+    fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
     with (
         tracking.stage("train", params) as run,
         checkpoints.shared_folder("train", fabric) as folder,

@@ -1,5 +1,7 @@
 """What a model predicts of frames: named, ordered and normalised as promised."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -211,3 +213,32 @@ def test_there_must_be_a_denoiser_to_bypass(trained):
         message = rf"evaluate.bypass_denoiser = true, .* {model} has no denoiser; set it to false"
         with pytest.raises(ValueError, match=message):
             bypass_denoiser(one)
+
+
+@pytest.mark.usefixtures("on_cpu")
+@pytest.mark.parametrize(
+    ("has_bf16", "asked", "expected"),
+    [
+        (True, "auto", torch.bfloat16),
+        (True, "32-true", torch.float32),
+        (False, "auto", torch.float32),
+    ],
+)
+def test_passes_are_in_bf16_where_training_would_be_and_repeat_to_the_bit(
+    trained, data, shuffled, monkeypatch, has_bf16, asked, expected
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_bf16})
+    lower = trained._replace(model=copy.deepcopy(trained.model))
+    inference.choose_precision(lower, asked)
+    images = DRAWING.tensors(torch.from_numpy(data.bins(shuffled)))
+    snr_db = torch.zeros(len(images))
+
+    logits, scores = predict(lower.model, images, snr_db)
+    assert (logits.dtype, scores.dtype) == (expected, expected)
+    again, _ = predict(lower.model, images, snr_db)
+    assert torch.equal(logits, again)
+
+    whole, _ = predict(trained.model, images, snr_db)
+    # bfloat16 has 8 binary digits; the errors of 20 layers add up.
+    tolerance = 20 * 2**-8 * whole.abs().max().item() if expected is torch.bfloat16 else 0
+    torch.testing.assert_close(logits.float(), whole, rtol=0, atol=tolerance)

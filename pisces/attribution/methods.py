@@ -128,10 +128,8 @@ def _maps_of_part(
     """`attribute_heads` of few enough frames for memory."""
     if isinstance(method, Rise):
         return method.attribute_heads(heads, images, targets, context)
-    return [
-        method.attribute(head, images, classes, context)
-        for head, classes in zip(heads, targets, strict=True)
-    ]
+    pairs = zip(heads, targets, strict=True)
+    return [method.attribute(head, images, classes, context) for head, classes in pairs]
 
 
 @dataclass(frozen=True)

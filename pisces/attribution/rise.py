@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from pisces.attribution.head import Context, Head, frames_at_once, logits_of_heads
+from pisces.models import precision
 
 
 def draw_grids(
@@ -114,7 +115,8 @@ def _logits_under(
     """Of each head, logits (m * n, classes) of n images under each of m masks."""
     masked = (masks[:, None] * images).flatten(0, 1)  # (m * n, channels, size, size)
     repeated = tuple(torch.cat([column] * len(masks)) for column in context)
-    return logits_of_heads(heads, masked, repeated)
+    with precision.autocast(heads[0].model, images.device):
+        return logits_of_heads(heads, masked, repeated)
 
 
 def _weighted_probability(

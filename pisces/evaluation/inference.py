@@ -1,6 +1,7 @@
 """What a trained model predicts: for frames of a data set, and for frames from anywhere."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ from pisces import models
 from pisces.core.progress import progress
 from pisces.data.datasets import StoredFrames, batches
 from pisces.inputs.base import FrameStore
-from pisces.models import denoiser
+from pisces.models import denoiser, precision
 from pisces.models.classifier import Classifier
 from pisces.models.modelfile import TrainedModel
+from pisces.models.precision import Resolved
 
 BATCH = 256
 
@@ -40,6 +42,18 @@ def bypass_denoiser(trained: TrainedModel) -> None:
     trained.model.bypass = True
 
 
+def choose_precision(trained: TrainedModel, asked: Literal["auto"] | Resolved) -> None:
+    """Lets a model on a CPU predict in bfloat16 where it would be trained in that, too.
+
+    Args:
+        trained: the model.
+        asked: `train.precision`.
+    """
+    if device().type == "cpu":
+        resolved = precision.resolve(asked, "cpu", trained.architecture.model)
+        trained.model.predicts_in_bf16 = resolved == "bf16-mixed"
+
+
 def snr_source(trained: TrainedModel) -> str:
     """What `snr_estimate_db` of a model comes from, in words."""
     if trained.model.has_noise_estimate:
@@ -61,7 +75,8 @@ def predict(
     Returns:
         Modulation logits (n, modulations) and SNR scores (n, SNRs).
     """
-    return models.predict(model, inputs, snr_db)
+    with precision.autocast(model, inputs.device):
+        return models.predict(model, inputs, snr_db)
 
 
 def predict_iq(trained: TrainedModel, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,6 +12,8 @@ class Classifier(nn.Module):
 
     bypass: bool = False
     """Whether a trained denoiser is out of the way."""
+    predicts_in_bf16: bool = False
+    """Whether passes without gradient are in bfloat16; see `models.precision`."""
 
     @property
     def has_denoiser(self) -> bool:

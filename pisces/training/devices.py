@@ -16,17 +16,19 @@ from lightning_fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
+from pisces.models.precision import resolve
 from pisces.training.settings import Precision
 
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def make_fabric(accelerator: str, precision: Precision) -> Fabric:
+def make_fabric(accelerator: str, precision: Precision, model: str = "") -> Fabric:
     """A launched Fabric.
 
     Args:
         accelerator: cpu, cuda or mps; `auto` takes CUDA, then MPS, then the CPU.
-        precision: as Fabric names it; `auto` takes bf16-mixed on CUDA and 32-true elsewhere.
+        precision: as Fabric names it, or `auto`; see `models.precision.resolve`.
+        model: name of the model that is trained, by which `auto` chooses on a CPU.
 
     Raises:
         ValueError: when the accelerator is not there, or SLURM started processes that would not
@@ -39,8 +41,6 @@ def make_fabric(accelerator: str, precision: Precision) -> Fabric:
         )
     if accelerator == "auto":
         accelerator = next((name for name, there in available.items() if there), "cpu")
-    if precision == "auto":
-        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
     environment, processes = _started_by()
     nodes = environment.world_size() // processes
     strategy = "ddp" if processes * nodes > 1 else "auto"
@@ -49,7 +49,7 @@ def make_fabric(accelerator: str, precision: Precision) -> Fabric:
         devices=processes,
         num_nodes=nodes,
         strategy=strategy,
-        precision=precision,
+        precision=resolve(precision, accelerator, model),
         plugins=environment,
     )
     fabric.launch()

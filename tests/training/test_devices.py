@@ -39,11 +39,14 @@ def start(monkeypatch):
     monkeypatch.setattr(Fabric, "launch", lambda _: None)
 
     def start(
-        environment: dict[str, str], accelerator: str = "cpu", precision: str = "auto"
+        environment: dict[str, str],
+        accelerator: str = "cpu",
+        precision: str = "auto",
+        model: str = "pixel_set",
     ) -> Fabric:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        return devices.make_fabric(accelerator, precision)
+        return devices.make_fabric(accelerator, precision, model)
 
     return start
 
@@ -167,3 +170,25 @@ def test_auto_takes_the_fastest_there_is(start, monkeypatch, there, precision, e
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there[1])
     start({}, "auto", precision)
     assert (asked["accelerator"], asked["precision"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("has_bf16", "model", "asked", "expected"),
+    [
+        (True, "resnet18", "auto", "bf16-mixed"),
+        (True, "swin_tiny", "auto", "bf16-mixed"),
+        (True, "pixel_set", "auto", "32-true"),  # which gains nothing
+        (True, "mcldnn", "auto", "32-true"),
+        (True, "resnet18", "32-true", "32-true"),
+        (False, "resnet18", "auto", "32-true"),
+        (False, "resnet18", "bf16-mixed", "bf16-mixed"),
+    ],
+)
+def test_auto_takes_bf16_on_a_cpu_where_processor_and_model_gain(
+    start, monkeypatch, has_bf16, model, asked, expected
+):
+    capabilities = {"avx512_bf16": has_bf16, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    fabric = start({}, "cpu", asked, model)
+    assert fabric.strategy.precision.precision == expected
+    assert devices.describe(fabric)["precision"] == expected

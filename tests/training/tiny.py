@@ -59,7 +59,7 @@ CONFIG = TrainingSettings(
     ema_decay=0,
     max_skipped_steps=10,
     accelerator="cpu",
-    precision="auto",
+    precision="32-true",
     compile=False,
 )
 
