@@ -23,11 +23,14 @@ $(error DATA=$(data) is not a file; give the path of an HDF5 file, or of RML2016
 endif
 endif
 
+# Afterwards outputs and DVC's cache share one file again: a rerun leaves full copies.
 repro: $(READY)
 ifneq ($(strip $(data)$(PRESET)),)
 	python -m pisces preset $(PRESET) $(if $(data),--data $(quoted_data))
 endif
+	@python -m pisces forecast
 	dvc repro report_data report
+	@dvc checkout --quiet --relink --with-deps report_data report
 	@python -m pisces summary
 
 PYTEST := python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder

@@ -97,6 +97,19 @@ def check_data(params: Params) -> str:
     return f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)"
 
 
+def forecast() -> None:
+    """Prints what a run does with the data file before it trains: how much, and how long."""
+    params = load_params()
+    if params.data.path == params.synthesize.path:
+        print(f"{params.data.path} is made by the stage synthesize")
+        return
+
+    from pisces.sources.forecast import forecast as text
+    from pisces.sources.settings import Selection
+
+    print(text(params.data.to(Selection), len(params.render.views)))
+
+
 def summary() -> None:
     """Prints the headline numbers of the last run and where its pictures lie."""
     from pisces.run.summary import summary as text
@@ -193,7 +206,7 @@ def ui() -> None:
     os.execve(command[0], command, os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
 
 
-PLAIN = (check, summary, experiments, restore, docs, sync, ui)
+PLAIN = (check, forecast, summary, experiments, restore, docs, sync, ui)
 """Commands without arguments."""
 
 

@@ -1,5 +1,6 @@
 """The pipeline keeps its promises under DVC, in copies of the repository with the preset smoke."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -259,3 +260,28 @@ def test_a_training_whose_dvc_was_killed_ends_itself(
     printed = shell.must(untrained, "dvc", "repro", "train")
     assert "the dvc that started this training is gone" in held_training.stdout.read()
     assert_resumed_as_if_uninterrupted(printed, untrained, clone)
+
+
+# Disk
+
+
+def damaged_copies(root: Path) -> list[str]:
+    """Files of DVC's cache whose content is no longer what their names say."""
+    found = []
+    for path in (root / ".dvc/cache/files/md5").rglob("*"):
+        if path.is_file():
+            digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            if digest != path.parent.name + path.name.removesuffix(".dir"):
+                found.append(path.name)
+    return found
+
+
+def test_no_stage_writes_into_an_output_that_the_cache_shares(scratch, shell):
+    shell.must(scratch, "dvc", "checkout", "--relink")
+    linked = [path for path in (scratch / "data").rglob("*") if path.is_file()]
+    assert any(path.stat().st_nlink > 1 for path in linked)
+
+    shell.must(scratch, "dvc", "repro", "--force")
+    change_params(scratch, "render", size=48)
+    shell.must(scratch, "dvc", "repro")
+    assert damaged_copies(scratch) == []
