@@ -112,7 +112,7 @@ class TestRead:
         )
         assert_same_bits(read(tmp_path / "x.pkl"), content)
 
-    @pytest.mark.parametrize("protocol", range(5))
+    @pytest.mark.parametrize("protocol", range(6))
     def test_what_python_3_wrote(self, tmp_path, protocol):
         content = arrays(*CELLS)
         path = save(
@@ -156,6 +156,60 @@ class TestRead:
         assert isinstance(array.base, bytes)
 
 
+def as_protocol_5(content: dict, buffers: list | None = None) -> bytes:
+    """What Python 3.14 writes unless told otherwise: bytes of arrays, and a function for each."""
+    keep = None if buffers is None else buffers.append
+    return pickle.dumps(content, 5, buffer_callback=keep)
+
+
+class TestProtocol5:
+    """Its names stand in NumPy since 2.0; those of NumPy 1 are a letter shorter."""
+
+    @pytest.mark.parametrize("is_writeable", [True, False])
+    @pytest.mark.parametrize("package", [b"numpy._core", b"numpy.core"])
+    def test_arrays_are_read_bit_for_bit(self, tmp_path, package, is_writeable):
+        content = arrays(*CELLS)
+        for array in content.values():
+            array.flags.writeable = is_writeable
+        named = {tuple(cell): array for cell, array in content.items()}
+        pickled = as_protocol_5(named)
+        assert b"_frombuffer" in pickled
+
+        module = b"\x8c" + bytes([len(package) + 8]) + package + b".numeric"
+        other = pickled.replace(b"\x8c\x13numpy._core.numeric", module)
+        other = other.replace(b"\x95" + pickled[3:11], b"")  # the frame is of another length now
+        (tmp_path / "x.pkl").write_bytes(other)
+        assert_same_bits(read(tmp_path / "x.pkl"), content)
+
+    def test_columns_first(self, tmp_path):
+        (array,) = arrays(CELLS[0]).values()
+        content = {("QPSK", 18): np.asfortranarray(array)}
+        (found,) = read(save(tmp_path / "x.pkl", content, 5)).values()
+        assert np.array_equal(found.view(np.uint32), array.view(np.uint32))
+        assert not found.flags.writeable
+
+    @pytest.mark.parametrize("is_writeable", [True, False])
+    def test_arrays_outside_of_the_file_are_refused(self, tmp_path, is_writeable):
+        array = arrays(CELLS[0])[CELLS[0]]
+        array.flags.writeable = is_writeable
+        (tmp_path / "x.pkl").write_bytes(as_protocol_5({("QPSK", 18): array}, buffers=[]))
+        with pytest.raises(ValueError, match=r"x.pkl asks for bytes outside of .*NEXT_BUFFER"):
+            read(tmp_path / "x.pkl")
+
+
+class TestLineEnds:
+    """A transfer as text turns LF into CRLF."""
+
+    @pytest.mark.parametrize(
+        "dump", [python2_text, python2_binary, lambda content: pickle.dumps(content, 0)]
+    )
+    def test_changed_ones_are_named(self, tmp_path, dump):
+        content = {tuple(cell): array for cell, array in arrays(CELLS[0]).items()}
+        (tmp_path / "x.pkl").write_bytes(dump(content).replace(b"\n", b"\r\n"))
+        with pytest.raises(ValueError, match=r"x.pkl is a pickle whose line ends .* CRLF.*binary"):
+            read(tmp_path / "x.pkl")
+
+
 class Planted:
     """Pickles as a call of `function`."""
 
@@ -170,7 +224,7 @@ GOOD = {("QPSK", 0): np.ones((3, 2, SAMPLES), np.float32)}
 
 
 class TestHostile:
-    @pytest.mark.parametrize("protocol", range(5))
+    @pytest.mark.parametrize("protocol", range(6))
     @pytest.mark.parametrize("where", ["root", "key", "value", "beside"])
     @pytest.mark.parametrize(
         ("function", "argument", "name"),
@@ -216,7 +270,7 @@ class TestHostile:
             ("numpy", "load"),
             ("numpy", "array"),
             ("numpy.core.multiarray", "fromfile"),
-            ("numpy._core.numeric", "_frombuffer"),
+            ("numpy._core.numeric", "fromfile"),
             ("numpy", "core.multiarray.fromfile"),
             ("numpy.ndarray", "tofile"),
             ("_codecs", "decode"),
@@ -256,29 +310,29 @@ class TestHostile:
             (b"cnumpy\nndarray\n)\x81.", "asks for the instruction NEWOBJ"),
             (
                 b"cnumpy\nndarray\nS'abc'\nR.",
-                r"cannot be read as .*\(UnpicklingError: a call without",
+                r"cannot be read as .*\(TypeError: argument list must be a tuple",
             ),
-            (b"K\x01)R.", r"cannot be read as .*\(UnpicklingError: a call without"),
+            (b"K\x01)R.", r"cannot be read as .*\(TypeError: 'int' object is not callable"),
             # BUILD (b) with a pair of states sets attributes of whatever has no __setstate__.
             (
                 b"cnumpy\nndarray\n(N(dVarray\nVchanged\nstb.",
-                "asks for a state for an object of type type",
+                "asks for a state for a function or a class",
             ),
             (
                 b"cnumpy\ndtype\n(N(dVarray\nVchanged\nstb.",
-                "asks for a state for an object of type type",
+                "asks for a state for a function or a class",
             ),
             (
                 b"cnumpy.core.multiarray\nscalar\n(N(dVarray\nVchanged\nstb.",
-                "asks for a state for an object of type type",
+                "asks for a state for a function or a class",
             ),
             (
                 b"c_codecs\nencode\n(N(dVarray\nVchanged\nstb.",
-                "asks for a state for an object of type type",
+                "asks for a state for a function or a class",
             ),
             (
                 b"c_codecs\nencode\n(Vx\nVlatin1\ntR(N(dVarray\nVchanged\nstb.",
-                "asks for a state for 'x'",
+                r"cannot be read as .*\(UnpicklingError: slot state is not a dictionary",
             ),
         ],
     )
@@ -398,7 +452,7 @@ class TestBombs:
             ),
             pytest.param(
                 b"I" + b"9" * 5000 + b"\n.",
-                r"cannot be read .*\(ValueError: Exceeds the limit",
+                r"cannot be read .*\(ValueError: could not convert string",
                 id="long line",
             ),
             pytest.param(
@@ -418,6 +472,20 @@ class TestBombs:
     )
     def test_refused(self, reader, tmp_path, content, message):
         assert re.match(rf"\S*x.pkl {message}", reading(reader, tmp_path / "x.pkl", content))
+
+    def test_keys_whose_hashes_collide_cost_nothing(self, reader, tmp_path):
+        """A dict of Python's would compare each key with all others."""
+        keys = [n * (2**61 - 1) for n in range(1, 40_000)]
+        assert len({hash(key) for key in keys}) == 1
+        items = b"".join(pickle.dumps(key, 2)[2:-1] + b"N" for key in keys)
+        output = reading(reader, tmp_path / "x.pkl", b"\x80\x02}(" + items + b"u.")
+        assert "x.pkl holds the key a number of 61 bits; " in output
+
+    def test_work_is_bounded(self, reader, tmp_path):
+        output = reading(reader, tmp_path / "x.pkl", b"N0" * 2**22 + b"N.")
+        assert "x.pkl asks for the instruction POP" in output
+        output = reading(reader, tmp_path / "x.pkl", b"N" * 2**22 + b".")
+        assert "x.pkl asks for more than 1048576 instructions" in output
 
     @pytest.mark.parametrize("index", [2**27, 2**32 - 1])
     def test_a_large_index_costs_nothing(self, reader, tmp_path, index):

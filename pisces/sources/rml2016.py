@@ -60,7 +60,7 @@ READER = Reader(DATASET, "rml2016a", open_source)
 def read(path: Path) -> dict[Cell, np.ndarray]:
     """Frames of every cell, sorted by name and SNR: floating (frames, 2, samples), read-only.
 
-    Pickles of Python 2 (protocols 0 to 2) and Python 3 (up to 4) are read. The format allows no
+    Pickles of Python 2 (protocols 0 to 2) and Python 3 (up to 5) are read. The format allows no
     reading in parts: all frames are in memory until the caller drops them. RML2016.10a has 225 MB
     of them, in a file that is larger, since it spells most bytes in four letters.
 
@@ -114,6 +114,11 @@ def _unpickled(path: Path) -> Any:
     except safe_pickle.Refused as refused:
         raise ValueError(
             f"{path} asks for {refused}, and only NumPy arrays are read from a pickle; {LAYOUT}"
+        ) from None
+    except safe_pickle.LineEndsChanged:
+        raise ValueError(
+            f"{path} is a pickle whose line ends were changed to CRLF, as by a transfer as text or "
+            "by git with core.autocrlf; copy or download it again as a binary file"
         ) from None
     except ValueError as error:
         raise ValueError(

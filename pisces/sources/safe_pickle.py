@@ -1,23 +1,27 @@
 """Reads pickles that hold NumPy arrays and nothing else, without running what is in them.
 
-A pickle is a program: whoever loads one runs what its author wrote. The unpickler here imports
-nothing and calls nothing of NumPy's. For the few names that pickled arrays mention it has
-stand-ins, which collect bytes; for any other name it refuses the file. It knows only the
-instructions that such files use, and none of them takes more time or memory than the bytes that it
-stands for.
+A pickle is a program: whoever loads one runs what its author wrote. Here Python's own unpickler
+finds stand-ins, which collect bytes, for the few names that pickled arrays mention; any other name
+is refused before it is looked up. What it reads has been checked by `pickle_stream`.
 """
 
 import pickle
-import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from pisces.sources.pickle_stream import DICT, CheckedStream, Refused
 
-class Refused(Exception):
-    """A pickle that asks for more than arrays."""
+TEXT_BEGINS = (pickle.MARK, pickle.GLOBAL)
+"""How a pickle of text begins that holds a dict, or an object."""
+LONGEST_LINE = 4096
+"""Bytes that are looked through for the end of the first line."""
+
+
+class LineEndsChanged(ValueError):
+    """A pickle whose line ends were changed to those of Windows."""
 
 
 def load(path: Path) -> Any:
@@ -25,16 +29,26 @@ def load(path: Path) -> Any:
 
     Raises:
         Refused: when it asks for anything but arrays; the message says for what.
+        LineEndsChanged: when a transfer as text has changed it.
         ValueError: when it is cut off or no pickle; the message says how it fails.
     """
     with path.open("rb") as file:
+        _require_line_ends(file)
         try:
-            return _Unpickler(_WholeFile(file, path.stat().st_size)).load()
-        except Refused:
+            return _Unpickler(file, path.stat().st_size).load()
+        except (Refused, LineEndsChanged):
             raise
         except Exception as error:  # there are as many kinds of damage as instructions
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{type(error).__name__}: {reason}") from None
+
+
+def _require_line_ends(file: BinaryIO) -> None:
+    """Raises LineEndsChanged where the first line of a pickle of text ends as in Windows."""
+    first_line = file.readline(LONGEST_LINE)
+    file.seek(0)
+    if first_line[:1] in TEXT_BEGINS and first_line.endswith(b"\r\n"):
+        raise LineEndsChanged
 
 
 def described(value: Any) -> str:
@@ -86,25 +100,31 @@ class PickledArray:
         _, shape, kind, is_fortran, payload = state
         order: Literal["F", "C"] = "F" if is_fortran else "C"
         self.array = np.frombuffer(payload, kind.dtype).reshape(shape, order=order)
+        self.array.flags.writeable = False
 
 
-class _PickledScalar(int):
+def _array_of_buffer(
+    payload: bytes, kind: _PickledType, shape: tuple[int, ...], order: bytes | str
+) -> PickledArray:
+    """Stands in for the function by which protocol 5 makes an array."""
+    made = PickledArray()
+    made.__setstate__((1, shape, kind, as_text(order) == "F", payload))
+    return made
+
+
+def _scalar(kind: _PickledType, payload: bytes) -> int:
     """Stands in for the function that makes a NumPy scalar, of which an SNR may be one."""
-
-    def __new__(cls, kind: _PickledType, payload: bytes) -> "_PickledScalar":
-        (value,) = np.frombuffer(payload, kind.dtype)
-        if value != int(value):
-            raise Refused(f"the number {value} instead of a whole one")
-        return super().__new__(cls, value)
+    (value,) = np.frombuffer(payload, kind.dtype)
+    if value != int(value):
+        raise Refused(f"the number {value} instead of a whole one")
+    return int(value)
 
 
-class _PickledBytes(bytes):
+def _encode(text: str, encoding: str) -> bytes:
     """Stands in for _codecs.encode, by which Python 3 writes bytes for Python 2."""
-
-    def __new__(cls, text: str, encoding: str) -> "_PickledBytes":
-        if as_text(encoding) != "latin1":
-            raise Refused(f"the encoding {described(encoding)}")
-        return super().__new__(cls, text, "latin1")
+    if as_text(encoding) != "latin1":
+        raise Refused(f"the encoding {described(encoding)}")
+    return text.encode("latin1")
 
 
 class PickledDict(list[tuple[Any, Any]]):
@@ -117,146 +137,57 @@ class PickledDict(list[tuple[Any, Any]]):
         self.append((key, value))
 
 
-ADMITTED: dict[str, type] = {
+ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": PickledArray,
     "numpy.dtype": _PickledType,
     "numpy.core.multiarray._reconstruct": PickledArray,
     "numpy._core.multiarray._reconstruct": PickledArray,
-    "numpy.core.multiarray.scalar": _PickledScalar,
-    "numpy._core.multiarray.scalar": _PickledScalar,
-    "_codecs.encode": _PickledBytes,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _array_of_buffer,
+    "numpy._core.numeric._frombuffer": _array_of_buffer,
+    "_codecs.encode": _encode,
 }
 """What a pickled array names, and what stands in for it."""
 
-PLAIN = """
-    PROTO FRAME MARK STOP NONE NEWTRUE NEWFALSE
-    INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT
-    STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
-    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
-    GLOBAL STACK_GLOBAL GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE SETITEM SETITEMS"""
-"""Instructions that do what they do in any pickle.
 
-They work on the bytes that follow them, or on the top of the stack.
-"""
-TUPLES = "EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE"
-WIDTH = 16
-"""Most things in a tuple; the state of a dtype has 8."""
+class _Named:
+    """What a name of a pickle leads to: a pickle can call it, and change nothing of it."""
 
-_BY_CODE = {op.code: op for op in pickletools.opcodes}
-_PythonUnpickler: Any = pickle._Unpickler
-"""Whose parts the type checker's stubs leave out."""
+    __slots__ = ("_stand_in",)
 
-Instruction = Callable[["_Unpickler"], None]
+    def __init__(self, stand_in: Callable[..., Any]) -> None:
+        self._stand_in = stand_in
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._stand_in(*arguments)
+
+    def __setstate__(self, _: Any) -> None:
+        raise Refused("a state for a function or a class")
 
 
-class _Instructions(dict[int, Instruction]):
-    """Instructions by their codes; any other code raises."""
-
-    def __missing__(self, code: int) -> Instruction:
-        known = _BY_CODE.get(chr(code))
-        if known is None:
-            raise pickle.UnpicklingError(f"there is no instruction {chr(code)!r}")
-        raise Refused(f"the instruction {known.name}")
-
-
-def _loads(names: str) -> dict[int, Instruction]:
-    """What Python does for these instructions, by their codes."""
-    codes = [getattr(pickle, name)[0] for name in names.split()]
-    return {code: _PythonUnpickler.dispatch[code] for code in codes}
-
-
-def _checked(load: Instruction) -> Instruction:
-    """Makes a tuple that holds at most `WIDTH` things, among them tuples but none that holds one.
-
-    The state of an array has its shape. Tuples of tuples take no more bytes than there are levels,
-    and yet have more ends than anybody can count, or than the stack can follow.
-    """
-
-    def loaded(unpickler: "_Unpickler") -> None:
-        load(unpickler)
-        made = unpickler.stack[-1]
-        if len(made) > WIDTH:
-            raise Refused(f"a tuple of {len(made)} things")
-        inner_tuples = [each for each in made if isinstance(each, tuple)]
-        if any(isinstance(each, tuple) for inner in inner_tuples for each in inner):
-            raise Refused("tuples in tuples in tuples")
-
-    return loaded
-
-
-class _WholeFile:
-    """A file of `size` bytes that gives all that is asked for or fails.
-
-    It never makes room for more than it holds.
-    """
+class _Unpickler(pickle.Unpickler):
+    """Python's own unpickler, which finds nothing but stand-ins."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file = file
-        self.size = size
-
-    def read(self, n: int) -> bytes:
-        data = self.file.read(min(n, self.size))
-        if len(data) < n:
-            raise EOFError("it ends too early")
-        return data
-
-    def readline(self) -> bytes:
-        line = self.file.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError("it ends within a line")
-        return line
-
-
-class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
-    """The unpickler in Python, with stand-ins and only some instructions.
-
-    It is slower by the instruction, of which an array takes some fifty however long it is. Of the
-    one in C, no instruction can be replaced, and its memo is a list as long as the largest index
-    that a file writes into it. Reading ahead with `pickletools.genops` is no way either: it takes
-    the text of Python 2 for ASCII and fails on arrays.
-    """
-
-    def __init__(self, file: _WholeFile) -> None:
         # Python 2 had one type for text and bytes. As bytes, arrays need no copy of what was read.
-        super().__init__(file, encoding="bytes")
-        self.encodable = file.size
+        super().__init__(CheckedStream(file, size), encoding="bytes")
+        self._encodable = size
 
-    def find_class(self, module: str, name: str) -> type:
+    def find_class(self, module: str, name: str) -> _Named:
+        if module.endswith("\r") or name.endswith("\r"):
+            raise LineEndsChanged
         full_name = f"{module}.{name}"
+        if full_name == DICT:
+            return _Named(lambda: PickledDict())
         if full_name not in ADMITTED:
             raise Refused(ascii(full_name[:80])[1:-1])
-        return ADMITTED[full_name]
+        stand_in = ADMITTED[full_name]
+        return _Named(self._encode_within_size if stand_in is _encode else stand_in)
 
-    def load_dict(self) -> None:
-        items = self.pop_mark()
-        self.append(PickledDict(zip(items[::2], items[1::2], strict=True)))
-
-    def load_empty_dict(self) -> None:
-        self.append(PickledDict())
-
-    def load_reduce(self) -> None:
-        arguments = self.stack.pop()
-        function = self.stack[-1]
-        if not isinstance(function, type) or not isinstance(arguments, tuple):
-            raise pickle.UnpicklingError("a call without a function or without arguments")
-        if function is _PickledBytes:
-            # The same text may be encoded again and again.
-            self.encodable -= len(arguments[0])
-            if self.encodable < 0:
-                raise Refused("more bytes than are in it")
-        self.stack[-1] = function(*arguments)
-
-    def load_build(self) -> None:
-        state = self.stack.pop()
-        made = self.stack[-1]
-        # Of anything else, Python would set attributes, even those of classes.
-        if not isinstance(made, _PickledType | PickledArray):
-            raise Refused(f"a state for {described(made)}")
-        made.__setstate__(state)
-
-    dispatch = _Instructions(
-        _loads(PLAIN)
-        | {code: _checked(load) for code, load in _loads(TUPLES).items()}
-        | {pickle.DICT[0]: load_dict, pickle.EMPTY_DICT[0]: load_empty_dict}
-        | {pickle.REDUCE[0]: load_reduce, pickle.BUILD[0]: load_build}
-    )
+    def _encode_within_size(self, text: str, encoding: str) -> bytes:
+        """As `_encode`, but in all no more bytes than the file has: it may name a text often."""
+        self._encodable -= len(text)
+        if self._encodable < 0:
+            raise Refused("more bytes than are in it")
+        return _encode(text, encoding)
