@@ -24,9 +24,8 @@ def preset(name: str | None, data: str | None) -> None:
     path = None
     if data:
         from pisces.sources import sharding
-        from pisces.sources.base import require_file
 
-        require_file(Path(data), sharding.reader_of(Path(data)).dataset)
+        sharding.reader_of(Path(data))
         path = str(Path(data).resolve())
 
     if name:
@@ -220,7 +219,8 @@ def parser() -> argparse.ArgumentParser:
     choosing = commands.add_parser("preset", help=preset.__doc__)
     choosing.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     choosing.add_argument(
-        "--data", help="an HDF5 file in the RML2018.01A layout, or RML2016.10a_dict.pkl"
+        "--data",
+        help="the HDF5 file of RML2018.01A, or the pickle of RML2016.10a or RML2016.10b, unpacked",
     )
 
     comparing = commands.add_parser("published", help=published.__doc__)

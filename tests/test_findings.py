@@ -11,14 +11,17 @@ from scipy.signal import fftconvolve, firwin
 from scipy.stats import t as student
 
 from pisces.core import shards
-from pisces.core.modulations import MODULATIONS, constellation
+from pisces.core.modulations import MODULATIONS, RML2016, constellation
 from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.sources import audit, sharding
+from pisces.sources.class_bands import class_findings, occupied_band
 from pisces.sources.finding import Expected, Finding
 from pisces.sources.settings import Selection
 from pisces.sources.signal_statistics import GROUPS, interval
+from pisces.sources.synthesis import synthesize_cell
+from tests.physics import physics
 from tests.test_radioml import GNURADIO, needs_gnuradio
 
 EXPECTED = Expected(sps=8, carrier_offset_std=3.3e-5)
@@ -263,11 +266,14 @@ def test_one_frame_a_cell_tells_nothing(tmp_path):
     assert {finding.verdict for finding in found.values()} == {"unknown"}
 
 
-def test_nothing_is_found_without_linear_modulations(tmp_path):
+def test_only_bands_are_found_without_linear_modulations(tmp_path):
     iq = frames_of("QPSK", 4, 20, generator(1, "test findings"), World())
     shards.save(Cell("FM", 20).path(tmp_path), {"iq": interleaved(iq)}, {})
     signal = audit.examine(tmp_path, EXPECTED)
-    assert signal.findings == []
+    assert [finding.name for finding in signal.findings] == [
+        "flatness of FM",
+        "occupied_band of FM",
+    ]
     assert signal.spectrum.columns.tolist() == ["rate", "power_db", "low_db", "high_db"]
     assert len(signal.spectrum) == 0
 
@@ -279,6 +285,61 @@ def test_the_spectrum_is_that_of_the_pulse(tmp_path):
     # 350 frames without a carrier: a bin scatters by 4.34 / sqrt(350) dB.
     assert np.abs(inside.power_db - expected_db).max() < 5 * 4.34 / np.sqrt(350)
     assert (spectrum.low_db <= spectrum.power_db).all()
+
+
+# Classes of noise
+
+
+def noise_of(n: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+    return (rng.normal(size=(n, samples)) + 1j * rng.normal(size=(n, samples))) * np.sqrt(0.5)
+
+
+@pytest.mark.parametrize("samples", [128, 1024])
+@pytest.mark.parametrize("frames", [FRAMES, 3 * FRAMES])
+def test_a_class_that_is_only_noise_is_warned_of(tmp_path, samples, frames):
+    """Whether it is linear or not, and no other."""
+    root = write(tmp_path, World(samples=samples), frames=frames)
+    for name in ("AM-SSB", "16APSK"):
+        for label in LABELS:
+            iq = noise_of(frames, samples, generator(1, "test findings", "noise", name, label))
+            shards.save(Cell(name, label).path(root), {"iq": interleaved(iq)}, {})
+
+    found = audit.examine(root, EXPECTED).findings
+    warnings = {each.name: each.warning for each in found if each.name.startswith("flatness")}
+    only_noise = {name for name, warning in warnings.items() if warning}
+    assert only_noise == {"flatness of AM-SSB", "flatness of 16APSK"}
+    assert "take AM-SSB out of data.modulations" in warnings["flatness of AM-SSB"]
+    (band,) = [each for each in found if each.name == "occupied_band of AM-SSB"]
+    assert band.figure == pytest.approx(0.99, abs=0.01)
+    (flat,) = [each for each in found if each.name == "flatness of AM-SSB"]
+    assert flat.figure == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("format_", ["hdf5", "pkl"])
+@pytest.mark.parametrize("label", [6, 30])
+def test_generated_classes_are_more_than_noise(tmp_path, format_, label):
+    """All of them, analog ones among them, at a label of 6 dB too."""
+    names = MODULATIONS if format_ == "hdf5" else RML2016
+    samples = 1024 if format_ == "hdf5" else 128
+    for name in names:
+        iq = synthesize_cell(name, label, range(GROUPS), physics(samples=samples), seed=1)
+        frames = iq.view(np.float32).reshape(GROUPS, samples, 2)
+        shards.save(Cell(name, label).path(tmp_path), {"iq": frames}, {})
+    found = {each.name: each for each in class_findings(tmp_path)}
+    assert {each.verdict for each in found.values()} == {"fits"}
+    assert len(found) == 2 * len(names)
+
+
+def test_nothing_is_said_of_classes_that_have_no_clear_label(tmp_path):
+    iq = noise_of(FRAMES, 128, generator(1, "test findings", "unclear"))
+    shards.save(Cell("AM-SSB", 0).path(tmp_path), {"iq": interleaved(iq)}, {})
+    assert {each.verdict for each in class_findings(tmp_path)} == {"unknown"}
+
+
+def test_the_occupied_band_of_a_band_of_noise_is_its_width():
+    spectra = np.zeros((4, 1000))
+    spectra[:, 300:500] = generator(1, "test findings", "band").exponential(size=(4, 200))
+    assert occupied_band(spectra) == pytest.approx(0.2 * 0.99, abs=0.005)
 
 
 # In a whole file

@@ -2,8 +2,14 @@
 RML2018.01A nor RML2016.10a.
 """
 
+import bz2
+import errno
+import gzip
 import hashlib
+import lzma
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +17,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
+from pisces.config import presets
 from pisces.core import shards
-from pisces.core.modulations import DIGITAL, MODULATIONS, RML2016
+from pisces.core.modulations import DIGITAL, MODULATIONS, RML2016, RML2016B
 from pisces.core.seeding import generator
 from pisces.core.settings import to_json
+from pisces.inputs import rendering
+from pisces.inputs.waveform import normalise
 from pisces.sources import rml2016, rml2018, sharding
+from pisces.sources.base import is_usable
 from pisces.sources.settings import Selection
+from tests.conftest import raw_only
 
 ROOT = Path(__file__).parents[1]
 GNURADIO = ROOT.parent / "shared/data/gnuradio_rml2018.hdf5"
@@ -135,7 +147,8 @@ class TestSelection:
         first = FRAMES  # QPSK at 0 dB is the second cell
         content["X"][[first, first + 2]] = 0
         found = sharding.split(
-            data(write(tmp_path / "x.h5", content), frames_per_cell=2), tmp_path / "out"
+            data(write(tmp_path / "x.h5", content), frames_per_cell=2, skip_unusable=True),
+            tmp_path / "out",
         )
         assert shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "row").tolist() == [
             first + 1,
@@ -145,14 +158,15 @@ class TestSelection:
             2 * FRAMES,
             2 * FRAMES + 1,
         ]
-        assert found.details["kept"]["all_zero_left_out"] == 2
-        assert "2 all-zero frames were left out" in found.warnings
+        assert found.details["kept"]["unusable_left_out"] == 2
+        assert any("2 frames that cannot be" in w and "2 all zero" in w for w in found.warnings)
 
     def test_cell_short_of_usable_frames_is_cut_and_reported(self, tmp_path):
         content = small()
         content["X"][FRAMES + 1] = 0
         found = sharding.split(
-            data(write(tmp_path / "x.h5", content), frames_per_cell=FRAMES), tmp_path / "out"
+            data(write(tmp_path / "x.h5", content), frames_per_cell=FRAMES, skip_unusable=True),
+            tmp_path / "out",
         )
         path = shards.Cell("QPSK", 0).path(tmp_path / "out")
         assert shards.array(path, "row").tolist() == [FRAMES, *range(FRAMES + 2, 2 * FRAMES)]
@@ -237,13 +251,13 @@ REFUSED = {
     "NaN SNR": ({"Z": changed(Z.astype(float), 20, np.nan)}, "is nan at row 20"),
     "NaN": (
         {"X": changed(X, (7, 3, 1), np.nan)},
-        "X in .* holds NaN, infinity or a value beyond float32 at row 7;",
+        r"x.h5 holds 1 frame that .* \(NaN or infinite: row 7\).*data.skip_unusable to true",
     ),
-    "infinity": ({"X": changed(X, (8, 3, 1), np.inf)}, "at row 8;"),
-    "beyond float32": ({"X": changed(X.astype(float), (9, 3, 1), 1e300)}, "at row 9;"),
+    "infinity": ({"X": changed(X, (8, 3, 1), np.inf)}, "infinite: row 8"),
+    "beyond float32": ({"X": changed(X.astype(float), (9, 3, 1), 1e300)}, "infinite: row 9"),
     "silence": (
         {"X": changed(X, slice(FRAMES, 2 * FRAMES), 0)},
-        "every frame of QPSK at 0 dB in .* is all zero",
+        r"x.h5 holds 5 frames that .*\(all zero: rows 5, 6, 7, 8, 9\).*data.skip_unusable to true",
     ),
     "empty cell": (
         {"Z": changed(Z, slice(FRAMES, 2 * FRAMES), 6)},
@@ -308,7 +322,9 @@ class TestRefused:
         path = write(tmp_path / "x.h5", small())
         os.truncate(path, path.stat().st_size // 2)
         refuses(
-            data(path), tmp_path / "out", "x.h5 cannot be read as HDF5: not such a file, or cut off"
+            data(path),
+            tmp_path / "out",
+            r"x.h5 cannot be read as HDF5: it is cut off: \d+ of \d+ bytes.*download it",
         )
 
     def test_full_disk_is_named_and_keeps_what_was_there(self, tmp_path):
@@ -402,7 +418,7 @@ class TestPickle:
             "cells": 4,
             "frames_per_cell_min": 3,
             "frames_per_cell_max": 11,
-            "all_zero_left_out": 0,
+            "unusable_left_out": 0,
         }
 
     def test_classes_are_known_by_name_so_no_order_is_checked_or_missed(self, tmp_path):
@@ -436,14 +452,17 @@ class TestPickle:
         frames = np.ones((5, 2, SAMPLES), np.float32)
         frames[[0, 2]] = 0
         found = sharding.split(
-            named(pickled(tmp_path / "x.pkl", frames=frames), frames_per_cell=2), tmp_path / "out"
+            named(
+                pickled(tmp_path / "x.pkl", frames=frames), frames_per_cell=2, skip_unusable=True
+            ),
+            tmp_path / "out",
         )
         assert shards.array(shards.Cell("8PSK", 18).path(tmp_path / "out"), "row").tolist() == [
             8,
             10,
         ]
-        assert found.details["kept"]["all_zero_left_out"] == 2
-        assert "2 all-zero frames were left out" in found.warnings
+        assert found.details["kept"]["unusable_left_out"] == 2
+        assert any("2 frames that cannot be" in w and "2 all zero" in w for w in found.warnings)
 
     @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
     def test_a_frame_that_is_no_number(self, tmp_path, value):
@@ -453,7 +472,7 @@ class TestPickle:
         refuses(
             named(path),
             tmp_path / "out",
-            r"x.pkl holds NaN, infinity or a value beyond float32 at row 10; repair or remove it",
+            r"x.pkl holds 1 frame that .* \(NaN or infinite: row 10\); repair .*data.skip_unusable",
         )
         assert (
             sharding.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").details["kept"]["cells"]
@@ -462,9 +481,10 @@ class TestPickle:
 
     def test_silence(self, tmp_path):
         path = pickled(tmp_path / "x.pkl", frames=np.zeros((5, 2, SAMPLES), np.float32))
-        refuses(
-            named(path), tmp_path / "out", "every frame of 8PSK at 18 dB in .*x.pkl is all zero"
-        )
+        message = r"x.pkl holds 5 frames .*\(all zero: rows 7, 8, 9, 10, 11\)"
+        refuses(named(path), tmp_path / "out", message)
+        message = "no frame of 8PSK at 18 dB in .*x.pkl can be normalised; take"
+        refuses(named(path, skip_unusable=True), tmp_path / "out", message)
 
     def test_modulation_or_snr_that_the_file_does_not_hold(self, tmp_path):
         path = pickled(tmp_path / "x.pkl")
@@ -487,9 +507,24 @@ class TestPickle:
         match = rf"data.modulations asks for 11 .* lacks 9; .*preset rml2018 --data {other}$"
         refuses(data(other, modulations=RML2016), tmp_path / "out", match)
 
-    def test_the_named_presets_are_shipped(self):
+    def test_a_preset_that_the_file_cannot_fill_is_not_offered(self, tmp_path):
+        """Nor the one that has just been applied."""
+        path = pickled(tmp_path / "x.pkl")
+        match = "data.modulations asks for 11 .* set data.modulations to those .* you want$"
+        refuses(named(path, modulations=RML2016), tmp_path / "out", match)
+
+        cells = {shards.Cell(name, 0): np.ones((3, 2, SAMPLES), np.float32) for name in RML2016B}
+        rml2016.write(tmp_path / "RML2016.10b.dat", cells)
+        match = r"lacks 9; .*such files: .*preset rml2016b --data .*10b.dat$"
+        chosen = ("16QAM", "QPSK", *DIGITAL[5:13])
+        refuses(named(tmp_path / "RML2016.10b.dat", modulations=chosen), tmp_path / "out", match)
+
+    def test_the_named_presets_are_shipped_and_ask_for_what_is_said(self):
         for reader in sharding.READERS.values():
-            assert (ROOT / "presets" / f"{reader.preset}.yaml").is_file()
+            for preset in reader.presets:
+                shipped = presets.on_defaults(presets.overlay(preset.name))["data"]
+                assert tuple(shipped["modulations"]) == preset.modulations
+                assert tuple(shipped["snrs_db"]) == preset.snrs_db
 
     def test_short_frames(self, tmp_path):
         refuses(
@@ -505,16 +540,245 @@ class TestPickle:
             "x.pkl is not a file; make it .* or set data.path",
             FileNotFoundError,
         )
-        refuses(
-            named(write(tmp_path / "x.pkl", small())),
-            tmp_path / "out",
-            "x.pkl cannot be read as a pickle of arrays: cut off, or not",
+
+
+# What files are called, and what else they are
+
+
+class TestFormat:
+    @pytest.mark.parametrize(
+        "name",
+        ["x.dat", "x.PKL", "x.pickle", "x.p", "x", "x.h5", "x_dict.dat", "x.bz2"],
+    )
+    def test_a_pickle_of_any_name_is_read(self, tmp_path, name):
+        pickled(tmp_path / "x.pkl").rename(tmp_path / name)
+        found = sharding.split(named(tmp_path / name), tmp_path / "out")
+        assert found.details["kept"]["frames"] == 28
+
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_a_pickle_of_any_protocol_is_known(self, tmp_path, protocol):
+        content = {("QPSK", 0): np.ones((3, 2, SAMPLES), np.float32)}
+        (tmp_path / "x").write_bytes(pickle.dumps(content, protocol))
+        assert sharding.reader_of(tmp_path / "x") is rml2016.READER
+
+    @pytest.mark.parametrize("name", ["x.pkl", "x.dat", "x", "x.HDF5", "x.mat"])
+    @pytest.mark.parametrize("block", [0, 512, 4096])
+    def test_hdf5_of_any_name_is_read(self, tmp_path, name, block):
+        """Its signature may stand behind a block of the user's."""
+        with h5py.File(tmp_path / name, "w", userblock_size=block) as file:
+            for key, array in small().items():
+                file[key] = array
+        found = sharding.split(data(tmp_path / name), tmp_path / "out")
+        assert found.details["kept"]["frames"] == 4 * FRAMES
+
+    @pytest.mark.parametrize("kind", ["gztar", "bztar", "xztar", "tar", "zip"])
+    def test_an_archive_is_to_be_unpacked(self, tmp_path, kind):
+        (tmp_path / "in").mkdir()
+        pickled(tmp_path / "in" / "x.pkl")
+        packed = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "in"))
+        packed = packed.rename(tmp_path / "x.pkl")
+        refuses(named(packed), tmp_path / "out", r"x.pkl is packed \(\w+\): unpack it")
+
+    @pytest.mark.parametrize(
+        "pack", [gzip.compress, bz2.compress, lzma.compress, lambda _: b"7z\xbc\xaf\x27\x1c" * 99]
+    )
+    def test_a_file_that_is_packed_alone(self, tmp_path, pack):
+        path = tmp_path / "x.hdf5"
+        path.write_bytes(pack(bytes(999)))
+        refuses(data(path), tmp_path / "out", r"x.hdf5 is packed \(\w+\): unpack it")
+
+    @pytest.mark.parametrize(
+        ("content", "match"),
+        [
+            (b"<!DOCTYPE html><html>", "is a web page, not the data: download"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+            (
+                b"\x89HDF\r\r\n\x1a\r\n" + bytes(99),
+                "is an .* line ends were changed.*as a binary file",
+            ),
+            (b"", "cannot be read as HDF5: it is no HDF5 file"),
+        ],
+    )
+    def test_what_else_is_downloaded(self, tmp_path, content, match):
+        (tmp_path / "x.h5").write_bytes(content)
+        refuses(data(tmp_path / "x.h5"), tmp_path / "out", f"x.h5 {match}")
+
+    def test_a_relative_path_is_to_be_made_absolute(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        match = f"x.h5 is not a file; .*here {tmp_path}/x.h5; give an absolute path.*--temp"
+        refuses(data(Path("x.h5")), tmp_path / "out", match, FileNotFoundError)
+
+
+# Why a file cannot be opened or read
+
+
+def fails_to_open(text: str, number: int):
+    """As h5py where the system reports such an error."""
+
+    def opened(*_, **__):
+        raise OSError(number, f"Unable to synchronously open file ({text}, errno = {number})")
+
+    return opened
+
+
+class TestOpening:
+    def test_a_file_that_another_process_writes(self, tmp_path):
+        path = write(tmp_path / "x.h5", small())
+        code = (
+            f"import h5py, sys; f = h5py.File({str(path)!r}, 'r+'); print(1, flush=True); input()"
         )
-        refuses(
-            named(pickled(tmp_path / "x.pkl").rename(tmp_path / "x.h5")),
-            tmp_path / "out",
-            "x.h5 cannot be read as HDF5",
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        with other:
+            other.stdout.readline()
+            match = "x.h5 cannot be opened: another process has it open for writing: wait"
+            refuses(data(path), tmp_path / "out", match, OSError)
+            other.communicate(b"\n")
+        assert sharding.split(data(path), tmp_path / "out").details["kept"]["frames"] == 20
+
+    @pytest.mark.parametrize(
+        ("number", "match"),
+        [
+            (errno.ENOLCK, "has no locks.*HDF5_USE_FILE_LOCKING to FALSE"),
+            (errno.EOPNOTSUPP, "has no locks.*HDF5_USE_FILE_LOCKING to FALSE"),
+            (errno.EACCES, "no permission to read it: .*chmod"),
+            (errno.EIO, os.strerror(errno.EIO)),
+        ],
+    )
+    def test_what_the_system_says_is_no_damage(self, tmp_path, monkeypatch, number, match):
+        path = write(tmp_path / "x.h5", small())
+        monkeypatch.setattr(h5py, "File", fails_to_open("unable to lock file", number))
+        with pytest.raises(OSError, match=f"x.h5 cannot be opened: .*{match}") as raised:
+            sharding.split(data(path), tmp_path / "out")
+        assert "download" not in str(raised.value)
+
+
+def with_broken_chunk(path: Path, name: str, filter_code: int) -> Path:
+    """A file of which a chunk of one dataset is no longer what its filter wrote."""
+    write(path, {key: array for key, array in small().items() if key != name})
+    array = small()[name]
+    with h5py.File(path, "r+") as file:
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk((9, *array.shape[1:]))
+        settings.set_filter(filter_code, h5py.h5z.FLAG_OPTIONAL, (1,))
+        kind = h5py.h5t.py_create(array.dtype)
+        space = h5py.h5s.create_simple(array.shape)
+        dataset = h5py.h5d.create(file.id, name.encode(), kind, space, settings)
+        for start in range(0, len(array), 9):
+            dataset.write_direct_chunk((start,) + (0,) * (array.ndim - 1), b"broken", 0)
+    return path
+
+
+class TestContentThatCannotBeRead:
+    @pytest.mark.parametrize("name", "XYZ")
+    def test_a_damaged_chunk_names_file_and_dataset(self, tmp_path, name):
+        path = with_broken_chunk(tmp_path / "x.h5", name, h5py.h5z.FILTER_DEFLATE)
+        match = rf"{name} in .*x.h5 cannot be read at rows \d+ to \d+: they are damaged"
+        refuses(data(path), tmp_path / "out", match, OSError)
+
+    @pytest.mark.parametrize(("code", "called"), [(32015, "zstd"), (32001, "blosc")])
+    @pytest.mark.parametrize("name", "XYZ")
+    def test_a_filter_that_is_not_installed_is_named(self, tmp_path, name, code, called):
+        path = with_broken_chunk(tmp_path / "x.h5", name, code)
+        match = rf"{name} in .*x.h5 cannot .* filter {code} \({called}\), which is not installed: "
+        refuses(data(path), tmp_path / "out", match + ".*h5repack", OSError)
+
+    @pytest.mark.parametrize(
+        ("put", "match"),
+        [
+            (lambda file: file.create_group("X"), "has a group X, not a dataset; it holds nothing"),
+            (
+                lambda file: put(file, h5py.SoftLink("/Q")),
+                "has X as a link to /Q, which leads to noth",
+            ),
+            (lambda file: put(file, h5py.SoftLink("/X")), "has X as a link to /X, .* in a circle"),
+            (
+                lambda file: put(file, h5py.ExternalLink("no.h5", "/X")),
+                "has X as a link to /X in no.h5, which is not there: put that file beside it",
+            ),
+            (lambda file: put(file, np.dtype("f4")), "has X, but not as a dataset"),
+            (lambda file: put_virtual(file), "takes X from no.h5, which is not there"),
+        ],
+    )
+    def test_no_dataset(self, tmp_path, put, match):
+        path = write(tmp_path / "x.h5", {key: small()[key] for key in "YZ"})
+        with h5py.File(path, "r+") as file:
+            put(file)
+        refuses(data(path), tmp_path / "out", f"x.h5 {match}")
+
+    def test_a_link_that_leads_to_data_is_followed(self, tmp_path):
+        path = write(tmp_path / "x.h5", {key: small()[key] for key in "YZ"})
+        write(tmp_path / "frames.h5", {"frames": small()["X"]})
+        with h5py.File(path, "r+") as file:
+            put(file, h5py.ExternalLink("frames.h5", "/frames"))
+        assert sharding.split(data(path), tmp_path / "out").details["kept"]["frames"] == 20
+
+
+def put(file: h5py.File, link) -> None:
+    file["X"] = link
+
+
+def put_virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((45, SAMPLES, 2), np.float32)
+    layout[:] = h5py.VirtualSource("no.h5", "frames", (45, SAMPLES, 2))
+    file.create_virtual_dataset("X", layout)
+
+
+# Frames that cannot be normalised
+
+
+BROKEN = {
+    "all zero": (0, 0),
+    "NaN or infinite": (np.nan, np.inf),
+    "too weak": (1e-40, 1e-30),
+    "too strong": (1e30, 3e38),
+}
+
+
+class TestUnusable:
+    def broken(self, path: Path) -> Path:
+        """Frames 5 to 12, which are all of QPSK at 0 dB and some at 6 dB, are broken but for 9."""
+        x = small()["X"]
+        levels = [level for pair in BROKEN.values() for level in pair]
+        for row, level in zip((5, 6, 7, 8, 10, 11, 12, 13), levels, strict=True):
+            x[row] = level
+        return write(path, small(X=x))
+
+    def test_they_are_refused_with_their_rows(self, tmp_path):
+        path = self.broken(tmp_path / "x.h5")
+        rows = r"NaN or infinite: rows 7, 8; all zero: rows 5, 6; too strong .*: rows 12, 13; too w"
+        match = rf"x.h5 holds 8 frames that cannot be normalised \({rows}.* rows 10, 11\); repair"
+        refuses(data(path), tmp_path / "out", match + ".*set data.skip_unusable to true")
+
+    def test_what_is_left_is_rendered(self, tmp_path):
+        path = self.broken(tmp_path / "x.h5")
+        found = sharding.split(data(path, skip_unusable=True), tmp_path / "out")
+        assert found.details["kept"]["unusable_left_out"] == 8
+        assert sorted(found.details["unusable_rows"].values()) == [
+            [5, 6],
+            [7, 8],
+            [10, 11],
+            [12, 13],
+        ]
+        (warning,) = [each for each in found.warnings if "normalised" in each]
+        assert "8 frames" in warning
+        rows = shards.array(shards.Cell("QPSK", 0).path(tmp_path / "out"), "row")
+        assert rows.tolist() == [9]
+        rendering.render(tmp_path / "out", tmp_path / "constellations", raw_only())
+
+    @pytest.mark.parametrize("exponent", range(-44, 39))
+    def test_a_frame_is_usable_just_where_it_can_be_normalised(self, exponent):
+        """Or nearly: numbers below the normal ones of float32 have few digits left."""
+        frame = torch.full((1, 1024, 2), 10.0) ** exponent
+        usable = bool(is_usable(frame.numpy())[0])
+        try:
+            unit = normalise(frame)
+        except ValueError:
+            assert not usable
+        else:
+            assert not usable or torch.allclose(unit, torch.ones_like(unit), rtol=1e-4)
+            assert usable or exponent < -18 or exponent > 17
 
 
 @needs_gnuradio

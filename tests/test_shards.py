@@ -1,5 +1,9 @@
 """Shards come back as they were written, without being loaded, and say so when they are damaged."""
 
+import errno
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -101,3 +105,37 @@ def test_levels_of_amplitude_shift_keying_are_read_from_the_shards(tmp_path):
     shards.set_attributes(tmp_path, {"ask": "mixed"})
     with pytest.raises(ValueError, match=r"SNR_10.h5: ask = 'mixed' .* bipolar, unipolar"):
         shards.ask(tmp_path)
+
+
+def test_what_the_system_says_is_no_damage(written, monkeypatch):
+    path, _, _ = written
+
+    def refused(*_, **__):
+        raise OSError(errno.ENOLCK, "unable to lock file, errno = 37")
+
+    monkeypatch.setattr(h5py, "File", refused)
+    for opening in (lambda: shards.array(path, "iq"), lambda: shards.attributes(path)):
+        with pytest.raises(OSError, match=r"SNR_-4.h5 cannot be opened: .*LOCKING") as raised:
+            opening()
+        assert "make it again" not in str(raised.value)
+
+
+def test_a_shard_that_another_process_writes(written):
+    path, _, _ = written
+    code = f"import h5py; f = h5py.File({str(path)!r}, 'r+'); print(1, flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        other.stdout.readline()
+        with pytest.raises(OSError, match=r"SNR_-4.h5 cannot be opened: another process has it"):
+            shards.array(path, "iq")
+        other.communicate(b"\n")
+    assert len(shards.array(path, "iq"))
+
+
+def test_a_group_in_place_of_a_dataset(tmp_path):
+    with h5py.File(tmp_path / "SNR_0.h5", "w") as file:
+        file.create_group("iq")
+    with pytest.raises(ValueError, match=r"SNR_0.h5 holds no dataset 'iq' but iq; make it again"):
+        shards.array(tmp_path / "SNR_0.h5", "iq")

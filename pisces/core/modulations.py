@@ -1,4 +1,4 @@
-"""Modulations of RML2018.01A (24) and RML2016.10a (11).
+"""Modulations of RML2018.01A (24), RML2016.10a (11) and RML2016.10b (10).
 
 Their names, the one class order, families, and ideal constellation points.
 """
@@ -42,6 +42,9 @@ RML2016 = (
     *("PAM4", "QAM16", "QAM64", "QPSK", "WBFM"),
 )
 """The 11 of RML2016.10a under the names that it gives them."""
+
+RML2016B = tuple(name for name in RML2016 if name != "AM-SSB")
+"""The 10 of RML2016.10b."""
 
 TWINS = {
     "AM-DSB": "AM-DSB-WC",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_args
 import h5py
 import numpy as np
 
+from pisces.core import hdf5
 from pisces.core.modulations import NAMES, Ask
 from pisces.core.snr_label import SnrLabel, convention_in
 
@@ -47,7 +48,7 @@ def create(
     reserved.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     reserved.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
 
-    with h5py.File(path, "w", libver="latest") as file:
+    with hdf5.open_file(path, "w", libver="latest") as file:
         file.attrs.update(attributes)
         for name, (shape, dtype) in datasets.items():
             file.create_dataset(name, shape, np.dtype(dtype).newbyteorder("<"), dcpl=reserved)
@@ -91,9 +92,10 @@ def array(path: Path, name: str) -> np.memmap:
     Raises:
         FileNotFoundError: when there is no such shard.
         ValueError: when the file is damaged or holds no such dataset.
+        OSError: when it is locked, or may not be read.
     """
     with _open(path) as file:
-        if name not in file:
+        if not isinstance(file.get(name), h5py.Dataset):
             raise ValueError(
                 f"{path} holds no dataset {name!r} but {', '.join(file)}; "
                 "make it again with dvc repro --force"
@@ -137,7 +139,7 @@ def attributes(path: Path) -> dict[str, Any]:
 def set_attributes(root: Path, attributes: Mapping[str, Any]) -> None:
     """Adds attributes to every shard of a directory, or gives them other values."""
     for cell in cells(root):
-        with h5py.File(cell.path(root), "r+", libver="latest") as file:
+        with hdf5.open_file(cell.path(root), "r+", libver="latest") as file:
             file.attrs.update(attributes)
 
 
@@ -221,8 +223,8 @@ def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; make it with dvc repro")
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        return hdf5.open_file(path)
+    except hdf5.DamagedError as error:
         raise ValueError(
-            f"{path} is not a readable HDF5 file ({error}); make it again with dvc repro --force"
+            f"{path} is not a readable HDF5 file: {error}; make it again with dvc repro --force"
         ) from None

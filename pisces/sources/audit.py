@@ -4,7 +4,7 @@ Noise is taken as white and circular. Its power is that of the band outside |f| 
 sample, where a signal of three or more samples a symbol has nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +18,7 @@ from pisces.core.modulations import LINEAR, Ask
 from pisces.core.shards import Cell
 from pisces.core.snr_label import DB_PER_LABEL, SnrLabel, true_snr_db
 from pisces.sources.base import Source
+from pisces.sources.class_bands import class_findings
 from pisces.sources.class_order import JUDGED_FROM_DB, MIN_SYMBOLS, OrderFindings
 from pisces.sources.finding import Expected, Finding, findings_table
 from pisces.sources.findings import findings, symbol_period
@@ -128,8 +129,13 @@ class Kept(NamedTuple):
     """What a split has written."""
 
     frames: Mapping[Cell, int]  # of each cell
-    zeros: int  # all-zero frames that were read and left out
+    unusable: Mapping[str, Sequence[int]]  # why frames were left out -> their rows in the source
     limit: int | None  # data.frames_per_cell
+
+    @property
+    def unusable_count(self) -> int:
+        """How many frames were read and left out."""
+        return sum(len(rows) for rows in self.unusable.values())
 
 
 class Signal(NamedTuple):
@@ -147,11 +153,13 @@ class Signal(NamedTuple):
 
 def examine(root: Path, expected: Expected) -> Signal:
     """Findings about the signal of a directory of shards, against what the params assume."""
+    of_classes = class_findings(root)
     statistics = measure(root)
     if statistics is None:
-        return Signal([], spectrum_table(None, None))
+        return Signal(of_classes, spectrum_table(None, None))
     sps = symbol_period(statistics, expected)
-    return Signal(findings(statistics, expected), spectrum_table(statistics, sps))
+    found = findings(statistics, expected) + of_classes
+    return Signal(found, spectrum_table(statistics, sps))
 
 
 def conclude(
@@ -173,7 +181,8 @@ def conclude(
     headline: dict[str, float] = {}
     details: dict[str, Any] = {
         "file": _counts([len(rows) for rows in source.rows.values()]),
-        "kept": _counts(list(kept.frames.values())) | {"all_zero_left_out": kept.zeros},
+        "kept": _counts(list(kept.frames.values())) | {"unusable_left_out": kept.unusable_count},
+        "unusable_rows": dict(kept.unusable),
         "snr_label": meaning.snr_label,
         "snr_label_known_from": meaning.known_from,
     }
@@ -214,8 +223,12 @@ def _warnings_of_counts(kept: Kept) -> list[str]:
             f"{short} of {len(counts)} cells have fewer than data.frames_per_cell = {kept.limit} "
             f"usable frames; the least is {min(counts)}"
         )
-    if kept.zeros:
-        warnings.append(f"{kept.zeros} all-zero frames were left out")
+    if kept.unusable:
+        kinds = [f"{len(rows)} {why}" for why, rows in sorted(kept.unusable.items())]
+        warnings.append(
+            f"{kept.unusable_count} frames that cannot be normalised were left out "
+            f"({', '.join(kinds)}); data/audit.json lists their rows"
+        )
     return warnings
 
 

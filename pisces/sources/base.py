@@ -36,59 +36,86 @@ class Source:
     read: Callable[[Mapping[Cell, np.ndarray]], Iterator[Block[Cell]]]
     """Reads some of `rows`; the blocks of a cell come in ascending order of rows.
 
-    Raises ValueError for a frame that `as_float32` refuses, OSError where reading fails.
+    Raises OSError where reading fails.
     """
     order: OrderFindings | None
     """Findings about the class order; None where they are labelled by name."""
+
+
+class Preset(NamedTuple):
+    """A shipped preset for files of one data set: the classes that it takes from them."""
+
+    name: str
+    modulations: tuple[str, ...]
+    snrs_db: tuple[int, ...]
 
 
 class Reader(NamedTuple):
     """How files of one format are read."""
 
     dataset: str  # what the format is known by
-    preset: str  # the shipped preset for such files
+    presets: tuple[Preset, ...]  # for such files, the one for most of them first
     open: Callable[[Path, str], AbstractContextManager[Source]]  # of a path and a class order
 
 
-def require_file(path: Path, dataset: str) -> None:
-    """Raises FileNotFoundError, with what to change, unless `path` is a file."""
-    if path.is_dir():
+def require_file(path: Path) -> None:
+    """Raises OSError, with what to change, unless `path` is a file."""
+    try:
+        is_directory, is_file = path.is_dir(), path.is_file()
+    except PermissionError:
+        raise PermissionError(
+            f"{path} cannot be reached: no permission to enter a folder above it: "
+            "change that with chmod or chown, or copy the file"
+        ) from None
+    if is_directory:
         raise FileNotFoundError(
             f"{path} is a directory, not a file; "
-            f"set data.path (or preset --data) to the file of {dataset} itself, with its extension"
+            "set data.path (or preset --data) to the data file itself"
         )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is not a file; make it with the stage synthesize, "
-            f"or set data.path (or preset --data) to your copy of {dataset}"
-        )
+    if is_file:
+        return
+    relative = (
+        ""
+        if path.is_absolute()
+        else f", here {path.resolve()}; give an absolute path, since "
+        "experiments that are queued or run with --temp run in a folder of their own"
+    )
+    raise FileNotFoundError(
+        f"{path} is not a file; make it with the stage synthesize, or set data.path "
+        f"(or preset --data) to your copy of RML2018.01A, RML2016.10a or RML2016.10b{relative}"
+    )
 
 
-def as_float32(frames: np.ndarray, rows: np.ndarray, name: str) -> np.ndarray:
-    """Frames of any floating type as float32.
-
-    Args:
-        frames: (n, samples, 2), I then Q.
-        rows: where they are in the file, int64 (n,), for messages.
-        name: of the file, for messages.
-
-    Returns:
-        The same numbers, float32 (n, samples, 2).
-
-    Raises:
-        ValueError: naming the first row that holds NaN, infinity or a value beyond float32.
-    """
+def as_float32(frames: np.ndarray) -> np.ndarray:
+    """Frames of any floating type as float32; what is beyond it becomes infinite."""
     with np.errstate(over="ignore"):
-        converted = frames.astype(np.float32, copy=False)
-    finite = np.isfinite(converted).all(axis=(1, 2))
-    if not finite.all():
-        raise ValueError(
-            f"{name} holds NaN, infinity or a value beyond float32 at row {rows[finite.argmin()]}; "
-            "repair or remove it"
-        )
-    return converted
+        return frames.astype(np.float32, copy=False)
+
+
+LEAST_POWER = float(np.finfo(np.float32).tiny)
+MOST_ENERGY = float(np.finfo(np.float32).max)
+"""A frame is divided by its RMS in float32: the mean of its squares must be a normal number, and
+their sum within range."""
+UNUSABLE = ("all zero", "NaN or infinite", "too weak for float32", "too strong for float32")
+"""Why a frame cannot be normalised, by the code of `unusable`, less 1."""
+
+
+def unusable(frames: np.ndarray) -> np.ndarray:
+    """Why each of the frames float32 (n, samples, 2) cannot be normalised: int (n,), 0 if it can.
+
+    Other numbers are places in `UNUSABLE`, counted from 1.
+    """
+    # In float64 no square of a float32 is out of range.
+    energy = np.einsum("nsc,nsc->n", frames, frames, dtype=np.float64)
+    conditions = (
+        ~np.any(frames, axis=(1, 2)),
+        ~np.isfinite(energy),
+        energy < LEAST_POWER * frames.shape[1],
+        energy > MOST_ENERGY,
+    )
+    return np.select(conditions, range(1, len(UNUSABLE) + 1), default=0)
 
 
 def is_usable(frames: np.ndarray) -> np.ndarray:
-    """Which of the frames (n, samples, 2) are not all zero: bool (n,)."""
-    return np.any(frames, axis=(1, 2))
+    """Which of the frames float32 (n, samples, 2) can be normalised: bool (n,)."""
+    return unusable(frames) == 0

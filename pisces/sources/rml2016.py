@@ -1,4 +1,4 @@
-"""RML2016.10a as a file: a pickled dict of (modulation, SNR in dB) -> frames, I then Q."""
+"""RML2016.10a and 10b as files: a pickled dict of (modulation, SNR in dB) -> frames, I then Q."""
 
 import pickle
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from pisces.core.files import staged
-from pisces.core.modulations import NAMES
+from pisces.core.modulations import NAMES, RML2016, RML2016B
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.sources import safe_pickle
-from pisces.sources.base import MIN_SAMPLES, Block, Reader, Source, as_float32, require_file
+from pisces.sources.base import MIN_SAMPLES, Block, Preset, Reader, Source, as_float32, require_file
 from pisces.sources.safe_pickle import as_text, described
 
 DATASET = "RML2016.10a"
@@ -49,12 +49,14 @@ def open_source(path: Path, _class_order: str) -> Iterator[Source]:
         for cell, wanted in progress(groups.items(), "reading frames"):
             frames = arrays[cell][wanted - rows[cell][0]]
             frames = frames.transpose(0, 2, 1)  # (n, 2, samples) -> (n, samples, 2)
-            yield Block(cell, wanted, as_float32(frames, wanted, str(path)))
+            yield Block(cell, wanted, as_float32(frames))
 
     yield Source(path, samples, rows, read_blocks, None)
 
 
-READER = Reader(DATASET, "rml2016a", open_source)
+SNRS_DB = tuple(range(-20, 19, 2))
+PRESETS = (Preset("rml2016a", RML2016, SNRS_DB), Preset("rml2016b", RML2016B, SNRS_DB))
+READER = Reader(DATASET, PRESETS, open_source)
 
 
 def read(path: Path) -> dict[Cell, np.ndarray]:
@@ -62,14 +64,15 @@ def read(path: Path) -> dict[Cell, np.ndarray]:
 
     Pickles of Python 2 (protocols 0 to 2) and Python 3 (up to 5) are read. The format allows no
     reading in parts: all frames are in memory until the caller drops them. RML2016.10a has 225 MB
-    of them, in a file that is larger, since it spells most bytes in four letters.
+    of them, in a file that is larger, since it spells most bytes in four letters; RML2016.10b has
+    1.2 GB.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is cut off, asks for anything but arrays, or holds anything but the dict
             that `LAYOUT` describes.
     """
-    require_file(path, DATASET)
+    require_file(path)
     content = _unpickled(path)
     if not isinstance(content, safe_pickle.PickledDict) or not content:
         raise ValueError(f"{path} holds {described(content)}; {LAYOUT}")

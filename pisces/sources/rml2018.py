@@ -9,8 +9,9 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from pisces.core import hdf5
 from pisces.core.dsp import to_complex
-from pisces.core.modulations import CLASS_ORDERS, MODULATIONS
+from pisces.core.modulations import CLASS_ORDERS, DIGITAL, MODULATIONS
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.sources import class_order as orders
@@ -18,6 +19,7 @@ from pisces.sources.base import (
     MIN_SAMPLES,
     Block,
     K,
+    Preset,
     Reader,
     Source,
     as_float32,
@@ -59,7 +61,11 @@ def open_source(path: Path, class_order: str) -> Iterator[Source]:
         yield Source(path, samples, rows, partial(read_frames, file), order)
 
 
-READER = Reader(DATASET, "rml2018", open_source)
+PRESETS = (
+    Preset("rml2018", DIGITAL, tuple(SNRS_DB)[10:]),
+    Preset("rml2018_iq", MODULATIONS, tuple(SNRS_DB)),
+)
+READER = Reader(DATASET, PRESETS, open_source)
 
 
 @contextmanager
@@ -69,15 +75,14 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is damaged or has another layout.
+        OSError: when it is locked, or may not be read.
     """
-    require_file(path, DATASET)
+    require_file(path)
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        file = hdf5.open_file(path)
+    except hdf5.DamagedError as error:
         raise ValueError(
-            f"{path} cannot be read as HDF5: not such a file, or cut off ({error}); "
-            "copy or download it again, or, if it is a pickle of RML2016.10a, "
-            "give it a name that ends with .pkl"
+            f"{path} cannot be read as HDF5: {error}; copy or download it again"
         ) from None
     with file:
         _check_layout(file)
@@ -86,11 +91,9 @@ def open_file(path: Path) -> Iterator[h5py.File]:
 
 def _check_layout(file: h5py.File) -> None:
     for name in "XYZ":
-        if not isinstance(file.get(name), h5py.Dataset):
-            raise ValueError(
-                f"{file.filename} has no dataset {name} but {', '.join(file) or 'nothing'}; "
-                "RML2018.01A has X, Y and Z"
-            )
+        amiss = _what_is_amiss(file, name)
+        if amiss:
+            raise ValueError(f"{file.filename} {amiss}; RML2018.01A has the datasets X, Y and Z")
     x = file["X"]
     n = x.shape[0] if x.ndim else 0
     samples = x.shape[1] if x.ndim > 1 else 0
@@ -105,6 +108,42 @@ def _check_layout(file: h5py.File) -> None:
 
     if n == 0:
         raise ValueError(f"{file.filename} holds no frames")
+
+
+def _what_is_amiss(file: h5py.File, name: str) -> str:
+    """Why there is no dataset of this name to be read; empty where there is."""
+    if name not in list(file):  # `in file` follows links, and fails where they circle
+        return f"has no dataset {name} but {', '.join(file) or 'nothing'}"
+    link = file.get(name, getlink=True)
+    try:
+        found = file.get(name)
+    except (OSError, RuntimeError):  # links that lead to each other, a file that is damaged
+        found = None
+
+    if isinstance(found, h5py.Dataset):
+        return _missing_part(found)
+    if isinstance(found, h5py.Group):
+        return f"has a group {name}, not a dataset; it holds {', '.join(found) or 'nothing'}"
+    if isinstance(link, h5py.SoftLink):
+        return f"has {name} as a link to {link.path}, which leads to nothing or in a circle"
+    if isinstance(link, h5py.ExternalLink):
+        return (
+            f"has {name} as a link to {link.path} in {link.filename}, which is not there: "
+            "put that file beside it"
+        )
+    return f"has {name}, but not as a dataset that can be read"
+
+
+def _missing_part(dataset: h5py.Dataset) -> str:
+    """Which file of a dataset made of several is not there: of it, zeros would be read."""
+    if not dataset.is_virtual:
+        return ""
+    folder = Path(dataset.file.filename).parent
+    for source in dataset.virtual_sources():
+        is_elsewhere = source.file_name != "."
+        if is_elsewhere and not (folder / source.file_name).is_file():
+            return f"takes {dataset.name[1:]} from {source.file_name}, which is not there"
+    return ""
 
 
 def _check_dataset(
@@ -127,13 +166,14 @@ def rows_by_label(file: h5py.File) -> dict[Label, np.ndarray]:
     Raises:
         ValueError: naming the first row whose `Y` is not one-hot or whose `Z` is no SNR of
             RML2018.01A.
+        OSError: when they cannot be read.
     """
     n = len(file["Y"])
     codes = np.empty(n, np.int16)  # one number a label, so that one sort groups them
     for start in progress(range(0, n, LABEL_ROWS), "reading labels"):
         block = slice(start, min(start + LABEL_ROWS, n))
-        columns = _columns(file["Y"][block], start, file.filename)
-        snr_indices = _snr_indices(file["Z"][block, 0], start, file.filename)
+        columns = _columns(hdf5.read(file["Y"], block), start, file.filename)
+        snr_indices = _snr_indices(hdf5.read(file["Z"], block)[:, 0], start, file.filename)
         codes[block] = columns * len(SNRS_DB) + snr_indices
 
     rows = np.argsort(codes, kind="stable")
@@ -177,7 +217,6 @@ def read_frames(file: h5py.File, groups: Mapping[K, np.ndarray]) -> Iterator[Blo
     Rows of a group come in ascending order. Stretches without a wanted row are not read.
 
     Raises:
-        ValueError: naming the first row with NaN or infinity.
         OSError: when the file cannot be read there.
     """
     keys = list(groups)
@@ -203,14 +242,9 @@ def _rows_at_once(file: h5py.File) -> int:
 
 
 def _read_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
-    first, last = rows[0], rows[-1]
-    try:
-        span = file["X"][first : last + 1]
-    except OSError as error:
-        raise OSError(
-            f"X in {file.filename} cannot be read at rows {first} to {last}: {error}"
-        ) from error
-    return as_float32(span[rows - first], rows, f"X in {file.filename}")
+    first, last = int(rows[0]), int(rows[-1])
+    span = hdf5.read(file["X"], slice(first, last + 1))
+    return as_float32(span[rows - first])
 
 
 def features_by_column(

@@ -1,6 +1,6 @@
 """Splits a file of labelled frames into one shard a (modulation, SNR), and audits its labels.
 
-A reader of a further format is a module with a `READER` and a line in `READERS`.
+A reader of a further format is a module with a `READER`, a line in `READERS`.
 """
 
 import hashlib
@@ -15,17 +15,28 @@ from pisces.core.modulations import NAMES
 from pisces.core.shards import Cell
 from pisces.sources import audit, rml2016, rml2018, snr_convention
 from pisces.sources.audit import Audit, Kept
-from pisces.sources.base import Reader, Source, is_usable
+from pisces.sources.base import UNUSABLE, Reader, Source, require_file, unusable
+from pisces.sources.file_format import format_of
 from pisces.sources.finding import NOTHING_EXPECTED, Expected
 from pisces.sources.settings import Selection
 
-READERS: dict[str, Reader] = {".pkl": rml2016.READER, ".hdf5": rml2018.READER}
-"""By the extension of the file; one of any other extension is read as HDF5."""
+READERS: dict[str, Reader] = {"pickle": rml2016.READER, "hdf5": rml2018.READER}
+"""By what `format_of` finds in a file; a format that it does not know, by its ending."""
+
+ROWS_NAMED = 10
+"""Rows of each kind of unusable frames that a message names."""
 
 
 def reader_of(path: Path) -> Reader:
-    """The reader of a file, by its extension."""
-    return READERS.get(path.suffix, rml2018.READER)
+    """The reader of a file, by its content, unless there is one for its ending.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is an archive, a web page or the like, with what to do.
+        OSError: when it cannot be read.
+    """
+    require_file(path)
+    return READERS.get(path.suffix) or READERS[format_of(path)]
 
 
 def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> Audit:
@@ -34,8 +45,8 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
     A shard holds `iq` float32 (n, samples, 2) and `row` int64 (n,), its frames' rows in the source,
     ascending. Its attributes are `modulation`, `snr_db` (the label), `source` (file name),
     `source_sha256` (see `fingerprint`), `snr_label`, what the labels mean, and `ask`, the levels of
-    ASK. Frames are selected by what their labels say, never by where they lie; all-zero frames are
-    left out.
+    ASK. Frames are selected by what their labels say, never by where they lie. Those that cannot
+    be normalised (`base.UNUSABLE`) are refused, or left out with `data.skip_unusable`.
 
     Args:
         data: which frames of which file.
@@ -47,9 +58,8 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged, not in its layout, lacks selected frames, holds NaN or
-            infinity in a frame that is read, or contradicts the class order or the convention of
-            SNR labels.
+        ValueError: when it is damaged, not in its layout, lacks selected frames, holds frames that
+            cannot be normalised, or contradicts the class order or the convention of SNR labels.
         OSError: when reading or writing fails.
     """
     path = Path(data.path)
@@ -57,7 +67,7 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
     with reader.open(path, data.class_order) as source:
         selected = _select(source.rows, data, reader)
         with staged(out) as root:
-            kept = _write_shards(source, selected, data.frames_per_cell, root)
+            kept = _write_shards(source, selected, data, root)
             table = audit.snr_table(root)
             meaning = snr_convention.meaning_of(data, table, source.samples)
             signal = audit.examine(root, expected)
@@ -117,22 +127,39 @@ def _require_held(
 ) -> None:
     """Raises ValueError unless the file holds all the wanted values of `data.<key>`.
 
-    Where it lacks more than half of them, they were meant for another file, and what helps is the
-    preset for files of this kind.
+    Where it lacks more than half of them, they were meant for another file, and a preset may help.
     """
     absent = [value for value in wanted if value not in held]
+    if not absent:
+        return
+    what = _listed(absent)
+    remedy = f"take {'it' if len(absent) == 1 else 'them'} out of data.{key}"
     if len(absent) > len(wanted) / 2:
-        raise ValueError(
-            f"data.{key} asks for {len(wanted)} values, "
-            f"of which {path} lacks {len(absent)}; "
-            f"it holds {_listed(held)}; apply the preset for files like {reader.dataset}: "
-            f"python -m pisces preset {reader.preset} --data {path}"
-        )
-    if absent:
-        raise ValueError(
-            f"data.{key} asks for {_listed(absent)}, which {path} does not hold; "
-            f"it holds {_listed(held)}"
-        )
+        what = f"{len(wanted)} values, of which {path} lacks {len(absent)}"
+        remedy = _preset_for(key, wanted, held, path, reader)
+    else:
+        what += f", which {path} does not hold"
+    raise ValueError(f"data.{key} asks for {what}; it holds {_listed(held)}; {remedy}")
+
+
+def _preset_for(
+    key: str, wanted: Sequence[str | int], held: Sequence[str | int], path: str, reader: Reader
+) -> str:
+    """The preset that asks for nothing that the file lacks; else which values to set.
+
+    A preset that asks for just what is wanted, and was not found, is of no help.
+    """
+    apply = f"python -m pisces preset {{}} --data {path}"
+    for preset in reader.presets:
+        if set(getattr(preset, key)) <= set(held):
+            return f"apply the preset for such files: {apply.format(preset.name)}"
+
+    remedy = f"set data.{key} to those of them that you want"
+    asking = [getattr(preset, key) for preset in reader.presets]
+    if asking and tuple(wanted) not in asking:
+        remedy += f", after the preset for files like {reader.dataset}: "
+        remedy += apply.format(reader.presets[0].name)
+    return remedy
 
 
 def _listed(values: Sequence[str | int]) -> str:
@@ -140,30 +167,54 @@ def _listed(values: Sequence[str | int]) -> str:
 
 
 def _write_shards(
-    source: Source, cells: Mapping[Cell, np.ndarray], limit: int | None, root: Path
+    source: Source, cells: Mapping[Cell, np.ndarray], data: Selection, root: Path
 ) -> Kept:
-    """Writes the first `limit` usable frames of each cell.
+    """Writes the first `data.frames_per_cell` usable frames of each cell.
 
-    All-zero frames show only once read, so cells that lost some are topped up by a further pass,
-    until none is short.
+    Whether a frame is usable shows only once it is read, so cells that lost some are topped up by a
+    further pass, until none is short.
     """
+    limit = data.frames_per_cell
     room = {cell: len(rows[:limit]) for cell, rows in cells.items()}
     made = _make_shards(source, room, root)
     kept = dict.fromkeys(cells, 0)
     read = dict.fromkeys(cells, 0)
+    unusable_rows: dict[str, list[int]] = {}
 
     while due := _due_rows(cells, room, kept, read):
         for cell, rows, frames in source.read(due):
-            usable = is_usable(frames)
+            codes = unusable(frames)
+            usable = codes == 0
             if usable.any():
                 new = {"iq": frames[usable], "row": rows[usable]}
                 shards.write(made[cell], kept[cell], new)
+            for code in np.unique(codes[~usable]):
+                listed = unusable_rows.setdefault(UNUSABLE[code - 1], [])
+                listed += rows[codes == code].tolist()
             kept[cell] += int(usable.sum())
             read[cell] += len(rows)
+        if unusable_rows and not data.skip_unusable:
+            raise ValueError(_refusal(unusable_rows, source.path))
 
     _shorten(root, kept, room, source.path)
-    zeros = sum(read.values()) - sum(kept.values())
-    return Kept(kept, zeros, limit)
+    return Kept(kept, {why: sorted(rows) for why, rows in unusable_rows.items()}, limit)
+
+
+def _refusal(unusable_rows: Mapping[str, Sequence[int]], path: Path) -> str:
+    """What is wrong with the frames of these rows, and what to do."""
+    count = sum(len(rows) for rows in unusable_rows.values())
+    kinds = [f"{why}: {_rows_named(rows)}" for why, rows in sorted(unusable_rows.items())]
+    return (
+        f"{path} holds {count} frame{'s' * (count > 1)} that cannot be normalised "
+        f"({'; '.join(kinds)}); repair them, or set data.skip_unusable to true to leave them out"
+    )
+
+
+def _rows_named(rows: Sequence[int]) -> str:
+    first = _listed(sorted(rows)[:ROWS_NAMED])
+    if len(rows) > ROWS_NAMED:
+        return f"rows {first} and {len(rows) - ROWS_NAMED} more"
+    return f"row{'s' * (len(rows) > 1)} {first}"
 
 
 def _make_shards(
@@ -199,8 +250,8 @@ def _shorten(root: Path, kept: Mapping[Cell, int], room: Mapping[Cell, int], sou
     for cell, n in kept.items():
         if n == 0:
             raise ValueError(
-                f"every frame of {cell.modulation} at {cell.snr_db} dB in {source} is all zero; "
-                "take it out of data.modulations"
+                f"no frame of {cell.modulation} at {cell.snr_db} dB in {source} can be normalised; "
+                "take the modulation or the SNR out of data.modulations or data.snrs_db"
             )
         if n < room[cell]:
             path = cell.path(root)

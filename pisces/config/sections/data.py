@@ -37,11 +37,11 @@ class Data(Section):
     """Which frames of which file are used."""
 
     path: Text
-    """HDF5 file in the RML2018.01A layout, or `.pkl` in that of RML2016.10a. Give your own file by
-    its absolute path."""
+    """HDF5 file in the layout of RML2018.01A, or pickle in that of RML2016.10a and RML2016.10b; its
+    content tells, not its name. Give your own file by its absolute path."""
     class_order: Literal["fixed", "classes_txt"]
     """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`. A
-    `.pkl` names its classes and needs none."""
+    pickle names its classes and needs none."""
     modulations: Modulations
     """Modulations that the model tells apart."""
     snrs_db: SnrsDb
@@ -53,6 +53,9 @@ class Data(Section):
     2 x label, as in RML2018.01A and RML2016.10a). auto: what the measured SNR shows."""
     snr_label_forced: bool
     """Whether `snr_label` holds although the measured SNR contradicts it."""
+    skip_unusable: bool
+    """Whether frames that cannot be normalised (all zero, NaN, infinite, beyond float32) are left
+    out; false refuses the file and names their rows."""
 
 
 class Synthesize(Section):
