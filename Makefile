@@ -1,4 +1,4 @@
-# make repro [DATA=/path/to/file.hdf5] [PRESET=rml2018]   run the pipeline and print what came out
+# make repro [DATA=/path/to/file] [PRESET=rml2018]        run the pipeline and print what came out
 # make test                                              run the tests that take seconds
 # make test-all                                          run all tests, those of minutes (marked slow) too
 # make ablation [PRESET=rml2016a] [DATA=/path/to/file]   train the noise-aware models and the baselines, and write docs/results/ablation.md
@@ -19,7 +19,16 @@ quoted_data := '$(subst ','\'',$(data))'
 # Before anything is installed, which takes long.
 ifneq ($(and $(data),$(filter repro ablation,$(or $(MAKECMDGOALS),repro))),)
 ifneq ($(shell [ -f $(quoted_data) ] && echo file),file)
-$(error DATA=$(data) is not a file; give the path of an HDF5 file, or of RML2016.10a_dict.pkl)
+$(error DATA=$(data) is not a file; give the path of the HDF5 file of RML2018.01A, or of the pickle of RML2016.10a or RML2016.10b, unpacked)
+endif
+endif
+ifneq ($(filter repro ablation,$(or $(MAKECMDGOALS),repro)),)
+ifeq ($(wildcard .git),)
+$(error there is no .git here, as after unpacking a ZIP, and DVC needs one: clone the repository with git, or run: git init && git add -A && git commit -m start)
+endif
+linked := $(shell for folder in data data/raw models metrics plots; do [ ! -L $$folder ] || echo $$folder; done)
+ifneq ($(linked),)
+$(error $(linked) is a link, behind which DVC tracks nothing: remove it, and put the cache on the other disk, see docs/guide/own_file.md)
 endif
 endif
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pisces.config.agreement import path_remark
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.run import console, tracking
@@ -30,7 +31,7 @@ def main() -> None:
         run.dataset("source", sharding.fingerprint(source), source.name)
         run.metrics(audit.headline)
         run.artifact(DETAILS)
-    for warning in audit.warnings:
+    for warning in filter(None, [path_remark(params), *audit.warnings]):
         print(f"warning: {warning}")
     kept = audit.details["kept"]
     labels = f"SNR labels: {audit.details['snr_label']}, {audit.details['snr_label_known_from']}"

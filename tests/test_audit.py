@@ -187,6 +187,26 @@ def test_ask_of_both_kinds_is_right_and_the_kind_is_named():
         assert found == class_order.OrderFindings(2, {}, kind)
 
 
+@pytest.mark.parametrize("order", [4, 8])
+def test_a_file_of_nothing_but_unipolar_ask_is_checked(order):
+    """Its carrier makes the spectrum narrow; its frames have as many symbols as any."""
+    column = MODULATIONS.index(f"{order}ASK")
+    measured = {column: class_order.features(unipolar(order))}
+    found = class_order.check_class_order("fixed", measured, "x.h5")
+    assert found == class_order.OrderFindings(1, {}, "unipolar")
+    with pytest.raises(ValueError, match="set data.class_order to fixed"):
+        class_order.check_class_order("classes_txt", measured, "x.h5")
+
+
+def test_levels_of_neither_kind_are_no_reason_to_doubt_the_order():
+    """The order is right where nothing but the levels is odd; the audit warns of them."""
+    column = MODULATIONS.index("4ASK")
+    measured = {column: class_order.features(clean("4ASK", 24)) | {"carrier": 0.35}}
+    found = class_order.check_class_order("fixed", measured, "x.h5")
+    assert found.contradicted == {"4ASK": "carrier 0.35 not < 0.25 or > 0.45"}
+    assert (found.checked, found.ask) == (1, "mixed")
+
+
 def test_ask_with_half_a_carrier_is_contradicted():
     column = MODULATIONS.index("4ASK")
     measured = class_order.features(unipolar(4)) | {"carrier": 0.35}

@@ -1,5 +1,6 @@
 """What one section of params.yaml asks of another; each check raises ValueError with the remedy."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pisces.core.modulations import LINEAR
@@ -144,6 +145,19 @@ CHECKS = (
     constellations_have_no_level,
     curriculum_ends,
 )
+
+
+def path_remark(params: "Params") -> str:
+    """What to change of a relative path of the user's own file; empty where nothing is."""
+    path = Path(params.data.path)
+    is_generated = params.data.path == params.synthesize.path
+    is_tracked = path.with_name(f"{path.name}.dvc").exists()
+    if path.is_absolute() or is_generated or is_tracked:
+        return ""
+    return (
+        f"data.path = {path} is relative, and experiments that are queued or run with --temp run "
+        f"in a folder of their own, where it is not: set it to {path.resolve()}"
+    )
 
 
 def selected_frames_are_generated(params: "Params") -> None:

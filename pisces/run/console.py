@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from pisces.run import dvc_process
+
 SECONDS_FOR_THE_FIRST = 5
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 """Where torchrun and SLURM say which of several processes this is; 0 is the first."""
@@ -23,6 +25,7 @@ def run(main: Callable[[], None]) -> None:
     is missing on its node.
     """
     try:
+        dvc_process.require_outputs_inside()
         main()
         sys.stdout.flush()
     except BrokenPipeError as error:

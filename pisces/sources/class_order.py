@@ -20,6 +20,10 @@ Rule = Mapping[str, Ranges]
 
 BIPOLAR, UNIPOLAR = (0, 0.25), (0.45, np.inf)
 """`carrier` of ASK: with levels about zero, and with levels 0, 1, 2, ..., as in RML2018.01A."""
+CARRIER = 0.3
+"""`carrier` from which on a class has one."""
+
+ASK = ("4ASK", "8ASK")
 
 REAL, COMPLEX = ((0.7, np.inf),), ((0, 0.5),)
 CONSTANT, RINGED, SPREAD = ((0, 1.1),), ((1.08, 1.35),), ((1.32, np.inf),)
@@ -32,7 +36,7 @@ MANY_AMPLITUDES = {"c20": COMPLEX, "c40": HARDLY_FOURFOLD, "kurtosis": SPREAD}
 RULES_BY_GROUP: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("OOK",), {"c20": REAL, "carrier": ((0.3, np.inf),)}),
     (("BPSK",), {"c20": REAL, "carrier": (BIPOLAR,)}),
-    (("4ASK", "8ASK"), {"c20": REAL, "carrier": (BIPOLAR, UNIPOLAR)}),
+    (ASK, {"c20": REAL, "carrier": (BIPOLAR, UNIPOLAR)}),
     (("QPSK", "OQPSK"), PSK_OF_FOUR),
     (("8PSK", "16PSK", "32PSK"), PSK_OF_MORE),
     ((*FAMILIES["APSK"], *FAMILIES["QAM"]), MANY_AMPLITUDES),
@@ -88,7 +92,8 @@ def features(iq: np.ndarray) -> dict[str, float]:
     - `c20`, `c40`: strength of the strongest line of x^2 and x^4 over E|s|^2 and E|s|^4. These are
       the cumulants of Swami & Sadler (2000), but at any carrier offset.
     - `kurtosis`: E|s|^4 / (E|s|^2)^2.
-    - `symbols`: frame length times equivalent bandwidth, one a symbol for a linear modulation.
+    - `symbols`: frame length times equivalent bandwidth, one a symbol for a linear modulation. A
+      carrier, which has no width, is left out.
     """
     noise = noise_power(iq)
     power = np.mean(np.abs(iq) ** 2, axis=-1)
@@ -105,7 +110,8 @@ def features(iq: np.ndarray) -> dict[str, float]:
         "kurtosis": fourth / signal**2,
     }
     medians = {name: float(np.median(values)) for name, values in per_frame.items()}
-    return medians | {"symbols": _symbols(iq)}
+    has_carrier = medians["carrier"] > CARRIER
+    return medians | {"symbols": _symbols(_without_line(iq) if has_carrier else iq)}
 
 
 def _strongest_line(x: np.ndarray) -> np.ndarray:
@@ -116,6 +122,15 @@ def _strongest_line(x: np.ndarray) -> np.ndarray:
     samples = x.shape[-1]
     spectrum = np.fft.fft(x, 4 * samples)
     return np.abs(spectrum).max(-1) / samples
+
+
+def _without_line(iq: np.ndarray) -> np.ndarray:
+    """Frames (n, samples) less the strongest complex exponential in each."""
+    samples = iq.shape[-1]
+    frequency = np.abs(np.fft.fft(iq, 4 * samples)).argmax(-1) / (4 * samples)
+    line = np.exp(2j * np.pi * frequency[:, None] * np.arange(samples))
+    amplitude = np.mean(iq * line.conj(), axis=-1, keepdims=True)
+    return iq - amplitude * line
 
 
 def _symbols(iq: np.ndarray) -> float:
@@ -154,11 +169,7 @@ def _interval(low: float, high: float) -> str:
 
 def _ask_levels(classes: tuple[str, ...], measured: Mapping[int, Features]) -> str:
     """As `OrderFindings.ask`."""
-    carriers = [
-        found["carrier"]
-        for column, found in measured.items()
-        if classes[column] in ("4ASK", "8ASK")
-    ]
+    carriers = [found["carrier"] for column, found in measured.items() if classes[column] in ASK]
     if not carriers:
         return ""
     if max(carriers) <= BIPOLAR[1]:
@@ -195,7 +206,7 @@ def check_class_order(
     best = min(findings, key=lambda order: len(findings[order].contradicted))
     fewest = len(findings[best].contradicted)
     is_best = len(given.contradicted) == fewest
-    if is_best and not _mostly_wrong(given):
+    if is_best and (_only_levels_are_odd(given) or not _mostly_wrong(given)):
         return given
 
     if is_best or _mostly_wrong(findings[best]):
@@ -209,6 +220,17 @@ def check_class_order(
     raise ValueError(
         f"data.class_order = {class_order} cannot be right for {source}: the frames contradict "
         f"{len(given.contradicted)} of {given.checked} classes ({reasons}); {advice}"
+    )
+
+
+def _only_levels_are_odd(findings: OrderFindings) -> bool:
+    """Whether all that contradicts is ASK with levels of neither kind, which is real all the same.
+
+    A wrong order would show complex constellations under such names.
+    """
+    return all(
+        name in ASK and why.startswith("carrier ") and "," not in why
+        for name, why in findings.contradicted.items()
     )
 
 
