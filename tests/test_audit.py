@@ -194,7 +194,7 @@ def test_a_file_of_nothing_but_unipolar_ask_is_checked(order):
     measured = {column: class_order.features(unipolar(order))}
     found = class_order.check_class_order("fixed", measured, "x.h5")
     assert found == class_order.OrderFindings(1, {}, "unipolar")
-    with pytest.raises(ValueError, match="set data.class_order to fixed"):
+    with pytest.raises(ValueError, match=r"set data.class_order to fixed"):
         class_order.check_class_order("classes_txt", measured, "x.h5")
 
 

@@ -3,6 +3,8 @@
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +77,23 @@ def open_file(path: Path, mode: str = "r", libver: str | None = None) -> h5py.Fi
         if failure.is_damaged and mode != "w":
             raise DamagedError(failure.reason) from None
         raise OSError(f"{path} cannot be opened: {failure.reason}") from None
+
+
+@contextmanager
+def looking_at(file: h5py.File) -> Iterator[None]:
+    """For what is asked of an open file beside its rows.
+
+    Raises:
+        DamagedError: for any error of h5py, which has as many types as there are kinds of damage,
+            in words that follow the name of the file.
+    """
+    try:
+        yield
+    except Exception as error:
+        is_in_words = str(file.filename) in str(error)
+        if is_in_words:
+            raise
+        raise DamagedError(f"it is damaged ({in_one_line(error)})") from None
 
 
 def failure_of(error: OSError) -> Failure:

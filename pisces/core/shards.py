@@ -5,7 +5,8 @@ and little-endian, so it can be mapped into memory. Reading a slice costs the by
 any order, whatever the size of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import product, starmap
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -94,7 +95,7 @@ def array(path: Path, name: str) -> np.memmap:
         ValueError: when the file is damaged or holds no such dataset.
         OSError: when it is locked, or may not be read.
     """
-    with _open(path) as file:
+    with _opened(path) as file:
         if not isinstance(file.get(name), h5py.Dataset):
             raise ValueError(
                 f"{path} holds no dataset {name!r} but {', '.join(file)}; "
@@ -131,7 +132,7 @@ def read(source: np.memmap, start: int, out: np.ndarray) -> None:
 
 def attributes(path: Path) -> dict[str, Any]:
     """Attributes of a shard as plain Python values; errors as `array`."""
-    with _open(path) as file:
+    with _opened(path) as file:
         stored = dict(file.attrs)
     return {name: _plain(value) for name, value in stored.items()}
 
@@ -219,11 +220,14 @@ def grid(root: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return modulations, snrs_db
 
 
-def _open(path: Path) -> h5py.File:
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """A shard to look at."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; make it with dvc repro")
     try:
-        return hdf5.open_file(path)
+        with hdf5.open_file(path) as file, hdf5.looking_at(file):
+            yield file
     except hdf5.DamagedError as error:
         raise ValueError(
             f"{path} is not a readable HDF5 file: {error}; make it again with dvc repro --force"

@@ -81,12 +81,18 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     try:
         file = hdf5.open_file(path)
     except hdf5.DamagedError as error:
-        raise ValueError(
-            f"{path} cannot be read as HDF5: {error}; copy or download it again"
-        ) from None
+        raise _damaged(path, error) from None
     with file:
-        _check_layout(file)
+        try:
+            with hdf5.looking_at(file):
+                _check_layout(file)
+        except hdf5.DamagedError as error:
+            raise _damaged(path, error) from None
         yield file
+
+
+def _damaged(path: Path, error: hdf5.DamagedError) -> ValueError:
+    return ValueError(f"{path} cannot be read as HDF5: {error}; copy or download it again")
 
 
 def _check_layout(file: h5py.File) -> None:
