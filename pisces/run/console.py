@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from pisces.run import dvc_process
+from pisces.run import output_folders
 
 SECONDS_FOR_THE_FIRST = 5
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -25,7 +25,7 @@ def run(main: Callable[[], None]) -> None:
     is missing on its node.
     """
     try:
-        dvc_process.require_outputs_inside()
+        output_folders.require_no_link()
         main()
         sys.stdout.flush()
     except BrokenPipeError as error:

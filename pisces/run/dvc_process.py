@@ -6,8 +6,6 @@ from pathlib import Path
 
 import psutil
 
-OUTPUT_FOLDERS = [Path(name) for name in ("data", "data/raw", "models", "metrics", "plots")]
-
 
 def running() -> psutil.Process | None:
     """The `dvc` above this process, or None when none started it here.
@@ -39,20 +37,6 @@ def stop_when_gone() -> Callable[[], None]:
             )
 
     return check
-
-
-def require_outputs_inside() -> None:
-    """Raises ValueError where a folder of outputs of a DVC stage is a link.
-
-    DVC says so itself, but only when the stage is done: "is outside of git repository".
-    """
-    linked = [folder for folder in OUTPUT_FOLDERS if folder.is_symlink()]
-    if "DVC_STAGE" in os.environ and linked:
-        raise ValueError(
-            f"{linked[0]} is a link to {linked[0].resolve()}, and DVC tracks nothing behind a "
-            "link: remove it, and put DVC's cache on the other disk with dvc cache dir --local "
-            "and cache.type symlink, as docs/guide/own_file.md shows"
-        )
 
 
 def _is_dvc(process: psutil.Process) -> bool:

@@ -82,7 +82,9 @@ def flatness(spectra: np.ndarray) -> float:
     # The mean of the logarithm of a mean of n exponentials is digamma(n) - log(n).
     count = frames * width
     of_noise = digamma(count) - np.log(count)
-    return float(np.exp(np.mean(np.log(power)) - np.log(power.mean()) - of_noise))
+    with np.errstate(divide="ignore"):  # an empty band makes it zero
+        mean_logarithm = np.mean(np.log(power))
+    return float(np.exp(mean_logarithm - np.log(power.mean()) - of_noise))
 
 
 def occupied_band(spectra: np.ndarray) -> float:

@@ -264,7 +264,8 @@ def _imaginary_autocorrelation(iq: np.ndarray) -> np.ndarray:
     padded = np.abs(fft.fft(iq, 2 * samples)) ** 2
     sums = fft.ifft(padded)[:, :samples]
     terms = samples - np.arange(samples)
-    return sums.imag / terms * samples / sums.real[:, :1]
+    with np.errstate(invalid="ignore"):  # NaN of a half without power
+        return sums.imag / terms * samples / sums.real[:, :1]
 
 
 def carrier_offsets(iq: np.ndarray, power: int) -> np.ndarray:
