@@ -11,7 +11,7 @@ from dvc.utils.hydra import apply_overrides
 from pisces.config import presets
 from pisces.config.io import load_params, parse_params
 from pisces.core import yaml
-from pisces.core.modulations import DIGITAL, MODULATIONS, RML2016
+from pisces.core.modulations import DIGITAL, MODULATIONS, RML2016, RML2016B
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
@@ -127,7 +127,11 @@ def test_the_published_setting_has_272_joint_classes():
 
 @pytest.mark.parametrize(
     ("name", "modulations", "last_snr_db", "frames"),
-    [("rml2016a", RML2016, 18, 1000), ("rml2018_iq", MODULATIONS, 30, 4096)],
+    [
+        ("rml2016a", RML2016, 18, 1000),
+        ("rml2016b", RML2016B, 18, 6000),
+        ("rml2018_iq", MODULATIONS, 30, 4096),
+    ],
 )
 def test_settings_of_raw_frames_take_all_classes_and_every_frame(
     name, modulations, last_snr_db, frames

@@ -2,6 +2,7 @@
 refused before it has it.
 """
 
+import io
 import os
 import pickle
 import re
@@ -18,6 +19,7 @@ import pytest
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.sources import safe_pickle
+from pisces.sources.pickle_stream import CheckedStream
 from pisces.sources.rml2016 import read, write
 
 ROOT = Path(__file__).parents[1]
@@ -221,6 +223,16 @@ class Planted:
 
 
 GOOD = {("QPSK", 0): np.ones((3, 2, SAMPLES), np.float32)}
+
+
+def test_an_unpickler_may_read_in_pieces():
+    """As some versions do, where a length is large."""
+    content = pickle.dumps(GOOD, 4)
+    whole, pieces = (CheckedStream(io.BytesIO(content), len(content)) for _ in range(2))
+    array = GOOD["QPSK", 0].tobytes()
+    while (part := whole.read(10**9)) != array:
+        assert b"".join(pieces.read(1) for _ in part) == part
+    assert b"".join(pieces.read(100) for _ in range(-(-len(array) // 100))) == array
 
 
 class TestHostile:

@@ -64,7 +64,7 @@ class CheckedStream:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self._pending: deque[bytes] = deque()
+        self._pending: deque[bytes | memoryview] = deque()
         self._instructions = 0
         self._depths: list[int | None] = []
         """Of each thing on the stack how many tuples it has in one another; None for a mark."""
@@ -72,19 +72,20 @@ class CheckedStream:
         """Index in the file -> index in the unpickler, and depth."""
 
     def read(self, n: int) -> bytes:
-        """The next `n` bytes, which an unpickler asks for as the format divides them."""
+        """The next `n` bytes, or what is left of a part: code, length or content."""
         if n == 0:
             return b""
         part = self._next_part()
-        if len(part) != n:
-            raise AssertionError(f"an unpickler asked for {n} bytes of {len(part)}")
-        return part
+        if len(part) > n:  # some versions of the unpickler read what is long in pieces
+            self._pending.appendleft(memoryview(part)[n:])
+            part = part[:n]
+        return bytes(part)
 
     def readline(self) -> bytes:
         """The next line."""
-        return self._next_part()
+        return bytes(self._next_part())
 
-    def _next_part(self) -> bytes:
+    def _next_part(self) -> bytes | memoryview:
         while not self._pending:
             self._pending.extend(self._next_instruction())
         return self._pending.popleft()
