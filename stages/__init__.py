@@ -1,7 +1,16 @@
 """The nodes of the DAG, each run as `python -m stages.<name>` from the root of the repository."""
 
 import os
+import sys
+
+from pisces.run import dvc_process, signals
 
 # Threads that wait for work by spinning slow a shared machine many times over; sleeping costs a few
 # percent when it is idle.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# `python -m` names itself so until it has found the stage. What follows it imports for seconds,
+# in which a signal would show all of its calls, and dvc may be killed without being missed.
+if sys.argv[0] == "-m":
+    signals.catch()
+    dvc_process.end_with_dvc()

@@ -12,7 +12,7 @@ from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 from pisces.pis import store
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 DATA, SPLITS = Path("data"), Path("data/splits.npz")
 MODEL, PERTURBATIONS = Path("models"), Path("data/perturbations.h5")
@@ -54,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("attribute", main)

@@ -8,7 +8,7 @@ from pisces.core.tasks import TASKS
 from pisces.data import splitting
 from pisces.evaluation import inference, metrics
 from pisces.models import modelfile
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 DATA, SPLITS, MODEL = Path("data"), Path("data/splits.npz"), Path("models")
 OUT, METRICS, TABLES = Path("data/predictions.npz"), Path("metrics/evaluate.json"), Path("plots")
@@ -45,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("evaluate", main)

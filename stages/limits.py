@@ -8,7 +8,7 @@ from pisces.config.io import load_params
 from pisces.core import files
 from pisces.evaluation import limits
 from pisces.inputs.settings import RenderSettings
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 SHARDS, PREDICTIONS = Path("data/split_hdf5"), Path("data/predictions.npz")
 METRICS, TABLES = Path("metrics/limits.json"), Path("plots")
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("limits", main)

@@ -8,7 +8,7 @@ from pisces.data import splitting
 from pisces.inputs.drawing import BinStore
 from pisces.pis import masks, sheet, store
 from pisces.pis.settings import MaskSettings
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 CONSTELLATIONS, SPLITS = Path("data/constellations"), Path("data/splits.npz")
 OUT, SHEET = Path("data/perturbations.h5"), Path("data/perturbations_sheet.npz")
@@ -36,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("perturb", main)

@@ -8,7 +8,7 @@ from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 from pisces.pis import score, store, summary, tables
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 DATA, PLAN, MODEL = Path("data"), Path("data/perturbations.h5"), Path("models")
 OUT, METRICS, PLOTS = Path("data/pis.npz"), Path("metrics/pis.json"), Path("plots")
@@ -42,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("pis", main)

@@ -6,7 +6,7 @@ from pisces.config.io import load_params
 from pisces.inputs import rendering
 from pisces.inputs.receiver import carrier
 from pisces.inputs.settings import RenderSettings
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 SHARDS, OUT = Path("data/split_hdf5"), Path("data/constellations")
 
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("render", main)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
 from pisces.report import pictures, style
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 DATA, PLOTS = Path("data"), Path("plots")
 STAGES = {"data": "report_data", "results": "report"}
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("report", main)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pisces.config.agreement import path_remark
 from pisces.config.io import load_params
 from pisces.core import files
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 from pisces.sources import sharding
 from pisces.sources.finding import Expected
 from pisces.sources.settings import Selection
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("split_hdf5", main)

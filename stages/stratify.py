@@ -5,7 +5,7 @@ from pathlib import Path
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.data import splitting
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 
 CONSTELLATIONS = Path("data/constellations")
 OUT, COUNTS = Path("data/splits.npz"), Path("data/splits.json")
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("stratify", main)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
-from pisces.run import console, tracking
+from pisces.run import guard, tracking
 from pisces.sources.settings import SynthesisSettings
 from pisces.sources.synthesis import synthesize_file
 
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("synthesize", main)

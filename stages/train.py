@@ -9,7 +9,7 @@ from pisces.inputs import kind_of
 from pisces.inputs.settings import DrawSettings
 from pisces.models import modelfile
 from pisces.models.cldnn import Settings
-from pisces.run import console, dvc_process, tracking
+from pisces.run import guard, tracking
 from pisces.training import checkpoints, components, devices, frames, history, trainer
 from pisces.training.augmentation import Augmentation
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
@@ -40,8 +40,8 @@ def main() -> None:
             print(history.describe(row, config.epochs), flush=True)
             run.metrics(row, step=int(row["epoch"]))
 
-        last, gone = folder / "last.pt", dvc_process.stop_when_gone()
-        model, rows = trainer.fit(data, config, params.base.seed, last, fabric, report, gone)
+        last = folder / "last.pt"
+        model, rows = trainer.fit(data, config, params.base.seed, last, fabric, report)
         if not fabric.is_global_zero:
             return
         modelfile.save(OUT, components.trained_model(model, config, data))
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    guard.run("train", main)

@@ -2,68 +2,137 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
-import tempfile
+import resource
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pisces.core import work
 
 if TYPE_CHECKING:
     import pandas
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, renamed to `target` on success.
+def staged(target: Path, size: int | None = None) -> Iterator[Path]:
+    """A temporary path, renamed to `target` on success, when all of it has reached the disk.
 
     The caller makes a file or a directory of it. Whatever goes wrong, `target` is left as it was,
-    and the temporary is removed.
+    and the temporary is removed; of a process that is killed, the next one removes it.
+
+    Args:
+        target: what shall appear.
+        size: in bytes, where it is known before; it is refused when the disk has less.
+
+    Yields:
+        The temporary path, on the same disk; see `pisces.core.work`.
 
     Raises:
-        OSError: with a message that names `target`, when the disk is full or cannot be written.
+        OSError: with a message that names `target`, what was needed and what was free, when the
+            disk is full or cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
-        try:
-            yield temporary
-        # h5py raises RuntimeError where closing a file fails.
-        except (OSError, RuntimeError) as error:
-            raise _explain(error, target) from error
+    needed, free = size, 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with work.folder(work.place_of(target), target.name) as folder:
+            free = shutil.disk_usage(folder).free
+            if size is not None and size > free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        if target.is_dir() and temporary.exists():
-            # Removing it in place could be cut short.
-            os.replace(target, Path(folder) / f"{target.name}.old")
-        os.replace(temporary, target)
+            temporary = folder / target.name
+            try:
+                yield temporary
+                _flush(temporary)
+            except Exception:
+                needed = size or _size(temporary)
+                raise
+
+            if target.is_dir() and temporary.exists():
+                # Removing it in place could be cut short.
+                os.replace(target, folder / f"{target.name}.old")
+            os.replace(temporary, target)
+        _flush_folder(target.parent)
+    # Not only OSError: h5py, torch and safetensors have errors of their own for a failed write.
+    except Exception as error:
+        reason = _why_not_written(error)
+        if reason is None:
+            raise
+        at_least = "" if size else "more than "
+        raise OSError(
+            f"could not write {target}: {reason}; make room and run again, nothing half-written "
+            f"was left (needed: {at_least}{_megabytes(needed or 0)}, free: {_megabytes(free)})"
+        ) from error
 
 
-def _explain(error: Exception, target: Path) -> Exception:
-    """The same error, or one in words when it says that there is no more room."""
+def _why_not_written(error: Exception) -> str | None:
+    """Why there was no more room; None for an error that says something else."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     reasons = {
         errno.ENOSPC: "the disk is full",
         errno.EDQUOT: "the disk quota is used up",
-        errno.EFBIG: "the file is larger than allowed here",
+        errno.EFBIG: f"the file is larger than allowed here (ulimit -f: {_megabytes(limit)})",
     }
     text = str(error)
     for code, reason in reasons.items():
         # HDF5 reports a failed write without an errno, only in its text.
         is_named = os.strerror(code) in text or f"errno = {code}," in text
         if is_named or getattr(error, "errno", None) == code:
-            return OSError(
-                f"could not write {target}: {reason}; "
-                "make room and run again, nothing half-written was left"
-            )
-    return error
+            return reason
+
+    # torch has written less than it wanted to, and does not say why.
+    if "inline_container" in text:
+        is_limited = limit != resource.RLIM_INFINITY
+        return reasons[errno.EFBIG if is_limited else errno.ENOSPC]
+    return None
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 when there is neither."""
+    files = [path, *path.rglob("*")]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _flush(path: Path) -> None:
+    """Returns when a file, or all that is in a folder, would outlive a power cut."""
+    for part in (path, *path.rglob("*")):
+        if part.is_dir():
+            _flush_folder(part)
+            continue
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """The same for the names in a folder, where its file system can do that."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file of bytes."""
+    with staged(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes sorted, indented JSON; NaN and infinity, which are not JSON, raise ValueError."""
-    with staged(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -74,14 +143,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes named arrays, none of them of objects, so that reading them back needs no pickle."""
-    with staged(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_bytes(path, file.getvalue())
 
 
 def write_csv(path: Path, rows: "pandas.DataFrame") -> None:
     """Writes a table without its index, floats to six significant digits."""
-    with staged(path) as temporary:
-        rows.to_csv(temporary, index=False, float_format="%.6g")
+    text = rows.to_csv(index=False, float_format="%.6g")
+    write_bytes(path, text.encode())
 
 
 def write_tables(folder: Path, tables: "Mapping[str, pandas.DataFrame]") -> list[Path]:

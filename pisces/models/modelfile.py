@@ -55,7 +55,8 @@ def save(folder: Path, trained: TrainedModel) -> None:
     weights = trained.model.state_dict()
     # Contiguous, so that the memory format of the device does not reach the file.
     portable = {key: value.contiguous().cpu() for key, value in weights.items()}
-    with staged(folder / WEIGHTS) as temporary:
+    size = sum(tensor.nbytes for tensor in portable.values())
+    with staged(folder / WEIGHTS, size) as temporary:
         safetensors.torch.save_file(portable, temporary)
 
     write_json(folder / CARD, _card(trained, sha256(folder / WEIGHTS)))

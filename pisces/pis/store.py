@@ -4,6 +4,7 @@ Lists of pixels are made where they are used. They follow from the seed, the fra
 `pisces.pis.masks`, so `data/perturbations.h5` takes a few kilobytes and not gigabytes.
 """
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 import torch
 
-from pisces.core.files import staged
+from pisces.core.files import write_bytes
 from pisces.core.progress import progress
 from pisces.core.settings import from_json, to_json
 from pisces.inputs.binning import OUTSIDE, count_points
@@ -112,13 +113,16 @@ class PerturbationPlan:
 
     def write(self, target: Path) -> None:
         """Writes the plan; `read_plan` reads it back."""
-        with staged(target) as temporary, h5py.File(temporary, "w") as file:
+        # In memory first: HDF5 crashes the process where it cannot write to a disk.
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
             file["frame"] = self.frame
             # A dataset, since an attribute holds at most 64 KiB.
             file["masks"] = np.bytes_(json.dumps(self.masks))
             file.attrs["settings"] = to_json(self.settings)
             file.attrs["render"] = to_json(self.render)
             file.attrs["seed"] = self.seed
+        write_bytes(target, content.getvalue())
 
 
 def read_plan(path: Path) -> PerturbationPlan:

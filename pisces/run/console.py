@@ -1,12 +1,14 @@
 """How a stage or a command ends for a person: well, or with one line without a traceback."""
 
+import contextlib
 import os
 import select
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
-from pisces.run import output_folders
+from pisces.run import output_folders, signals
 
 SECONDS_FOR_THE_FIRST = 5
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -22,18 +24,34 @@ def run(main: Callable[[], None]) -> None:
     `ValueError` and `OSError` carry messages written for users. Set PISCES_DEBUG=1 to see where one
     was raised. Of several processes the first speaks at once. The others give their launcher time
     to end them. One that it lets live speaks too: its mistake may be its own, such as a file that
-    is missing on its node.
+    is missing on its node. A signal that asks it to end is one line, too; see `signals`.
     """
     try:
         output_folders.require_no_link()
-        main()
+        with signals.raised():
+            main()
         sys.stdout.flush()
+    except signals.Stopped as stop:
+        _end(stop)
     except BrokenPipeError as error:
         if not _reader_is_gone():
             _fail(error)
         sys.exit(CLOSED_PIPE)
     except (ValueError, OSError) as error:
         _fail(error)
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of several processes, or the only one."""
+    return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
+
+
+def _end(stop: signals.Stopped) -> NoReturn:
+    """Of several processes the first speaks. A closed terminal reads nothing any more."""
+    if is_first_process():
+        with contextlib.suppress(OSError):
+            print(stop, file=sys.stderr, flush=True)
+    sys.exit(stop.status)
 
 
 def _fail(error: Exception) -> None:

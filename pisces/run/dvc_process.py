@@ -1,10 +1,18 @@
-"""The `dvc` that runs this stage. Killing it leaves the stage behind, so it may be gone first."""
+"""The `dvc` that runs this stage. Killing it leaves the stage behind, so it may be gone first.
+
+Were that stage to go on, it would overwrite what a newer run has made in the meantime.
+"""
 
 import os
-from collections.abc import Callable
+import threading
+import time
 from pathlib import Path
 
 import psutil
+
+from pisces.run import signals
+
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def running() -> psutil.Process | None:
@@ -25,18 +33,17 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def stop_when_gone() -> Callable[[], None]:
-    """A check for a long loop: it raises ValueError once the `dvc` of this stage is gone."""
+def end_with_dvc() -> None:
+    """From now on this process ends itself, cleared up, once the `dvc` that runs it is gone."""
     dvc = running()
+    if dvc:
+        threading.Thread(target=_watch, args=(dvc,), daemon=True).start()
 
-    def check() -> None:
-        if dvc and is_gone(dvc):
-            raise ValueError(
-                "the dvc that started this training is gone; "
-                "the next dvc repro resumes from the last checkpoint"
-            )
 
-    return check
+def _watch(dvc: psutil.Process) -> None:
+    while not is_gone(dvc):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    signals.stop("the dvc that started this stage is gone; the next dvc repro resumes")
 
 
 def _is_dvc(process: psutil.Process) -> bool:

@@ -24,8 +24,7 @@ from pisces.config.io import load_params
 from pisces.config.presets import leaves
 from pisces.config.schema import Params
 from pisces.core.files import read_json
-from pisces.run import execution, mlflow_store
-from pisces.run.console import RANKS
+from pisces.run import console, execution, mlflow_store
 from pisces.run.execution import Execution
 from pisces.run.mlflow_store import Session
 
@@ -112,7 +111,7 @@ def stage(name: str, params: Params) -> Iterator[Run]:
     Raises:
         ValueError: when PISCES_TRACKING is neither on nor off.
     """
-    is_tracked = _is_on() and _is_first_process()
+    is_tracked = _is_on() and console.is_first_process()
     run = Run(name, _try_to_open(name, params) if is_tracked else None)
     try:
         yield run
@@ -177,10 +176,6 @@ def _is_on() -> bool:
     if switch not in ("on", "off"):
         raise ValueError(f"PISCES_TRACKING={switch} is not known; set it to on or off")
     return switch == "on"
-
-
-def _is_first_process() -> bool:
-    return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
 
 
 def _try_to_open(name: str, params: Params) -> Session | None:

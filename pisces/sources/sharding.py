@@ -66,13 +66,21 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
     reader = reader_of(path)
     with reader.open(path, data.class_order) as source:
         selected = _select(source.rows, data, reader)
-        with staged(out) as root:
+        with staged(out, _bytes_of(selected, data.frames_per_cell, source.samples)) as root:
             kept = _write_shards(source, selected, data, root)
             table = audit.snr_table(root)
             meaning = snr_convention.meaning_of(data, table, source.samples)
             signal = audit.examine(root, expected)
             shards.set_attributes(root, {"snr_label": meaning.snr_label, "ask": signal.ask})
     return audit.conclude(source, kept, table, meaning, signal)
+
+
+def _bytes_of(
+    selected: Mapping[Cell, np.ndarray], frames_per_cell: int | None, samples: int
+) -> int:
+    """What the shards of the selected frames take: I and Q as float32, and a row as int64."""
+    frames = sum(len(rows[:frames_per_cell]) for rows in selected.values())
+    return frames * (samples * 2 * 4 + 8)
 
 
 def selected_frames(data: Selection) -> dict[Cell, int]:

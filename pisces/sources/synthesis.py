@@ -7,6 +7,7 @@ truncated or interpolated. The frame is the middle of the block, whose two ends 
 `chain` says what happens to it on its way.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
@@ -64,8 +65,9 @@ def _write_hdf5(path: Path, params: SynthesisSettings, seed: int) -> int:
     }
     one_hot = np.eye(len(MODULATIONS), dtype=np.int64)
 
+    size = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in layout.values())
     row = 0
-    with files.staged(path) as temporary:
+    with files.staged(path, size) as temporary:
         file = shards.create(temporary, layout, {})
         for cell, x in _batches(MODULATIONS, params, seed):
             y = np.tile(one_hot[MODULATIONS.index(cell.modulation)], (len(x), 1))

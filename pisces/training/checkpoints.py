@@ -8,18 +8,19 @@ written its outputs.
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 
 from pisces.core import yaml
 from pisces.core.files import sha256, staged
+from pisces.core.locks import LockFile
 
 PIPELINE, PARAMS = Path("dvc.yaml"), Path("params.yaml")
 
@@ -32,11 +33,21 @@ def fingerprint(stage: str) -> str:
         section, _, name = key.partition(".")
         value = params[section][name] if name else params[section]
         digest.update(json.dumps([key, value], sort_keys=True).encode())
-    for dep in map(Path, entry["deps"]):
-        files = _files(dep)
+    for dep in entry["deps"]:
+        files = _files(Path(_interpolated(dep, params)))
         digest.update(json.dumps([str(file) for file in files]).encode())
         digest.update(sha256(*files).encode())
     return digest.hexdigest()[:16]
+
+
+def _interpolated(dep: str, params: Mapping[str, Any]) -> str:
+    """A dependency with the values of the params that it names, as in `${train.pretrained}`."""
+
+    def value(match: re.Match[str]) -> str:
+        section, _, name = match[1].partition(".")
+        return str(params[section][name])
+
+    return re.sub(r"\$\{([\w.]+)\}", value, dep)
 
 
 def _files(dep: Path) -> list[Path]:
@@ -55,21 +66,19 @@ def _files(dep: Path) -> list[Path]:
 def folder(stage: str) -> Iterator[Path]:
     """The checkpoint folder of a stage as it is now, locked.
 
-    It is removed when the body ends well, and kept when it does not. A killed `dvc` can leave its
-    stage running: the next one then waits here until that one has ended.
+    It is removed when the body ends well, and kept when it does not. An experiment with the same
+    params can run in another copy of the repository: the later one then waits here.
     """
     path = Path(os.environ.get("DVC_ROOT", ".")) / ".ckpt" / stage / fingerprint(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+
+    def say() -> None:
         print(
             f"another {stage} with the same params and inputs is running; waiting for it to end",
             flush=True,
         )
-        lock.acquire()
-    with lock:
+
+    with LockFile(path.with_suffix(".lock")).wait(say):
         path.mkdir(exist_ok=True)
         yield path
         shutil.rmtree(path, ignore_errors=True)
@@ -88,10 +97,51 @@ def shared_folder(stage: str, fabric: Fabric) -> Iterator[Path]:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes a state of tensors and plain values, whole or not at all."""
-    with staged(path) as temporary:
+    with staged(path, _bytes_of_tensors(state)) as temporary:
         torch.save(state, temporary)
 
 
+def _bytes_of_tensors(state: Any) -> int:
+    """What the tensors in a state take, which is nearly all of its file."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    if isinstance(state, Mapping):
+        state = list(state.values())
+    if isinstance(state, list | tuple):
+        return sum(_bytes_of_tensors(part) for part in state)
+    return 0
+
+
 def load(path: Path) -> dict[str, Any] | None:
-    """The state that `save` wrote, or None when there is none."""
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    """The state that `save` wrote, or None when there is none.
+
+    Raises:
+        ValueError: when the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        raise ValueError(f"the checkpoint {path} is damaged: {_first_line(error)}") from error
+    return state
+
+
+def put_aside(path: Path, error: Exception) -> None:
+    """Renames a checkpoint that cannot be used, and says so: training starts from the beginning."""
+    kept = path.parent.with_name(f"{path.parent.name}.{path.stem}.damaged")
+    with suppress(FileNotFoundError):
+        os.replace(path, kept)
+    print(
+        f"warning: {_first_line(error)}; it is kept as {kept}, "
+        "and training starts from the beginning",
+        flush=True,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, on one line."""
+    text = str(error).partition("\n")[0]
+    return text or type(error).__name__

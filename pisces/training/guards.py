@@ -4,6 +4,7 @@
 - A loss or gradient is not finite: the step is skipped.
 - Too many steps in a row are skipped, or the validation loss is not finite: training rolls back
   to the last checkpoint, with half the learning rate.
+- A checkpoint is damaged: it is put aside, and training starts from the beginning.
 """
 
 import copy
@@ -81,7 +82,7 @@ class MicroBatches:
         return [Batch(*parts) for parts in zip(*columns, strict=True)]
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out.
 
     On a CPU no class of errors says so, and oneDNN only that it "could not create a primitive".
@@ -162,3 +163,39 @@ def epoch_with_rollbacks(trainer: "Trainer", checkpoint: Path) -> "Epoch":
                     flush=True,
                 )
     raise AssertionError("unreachable")
+
+
+# Damaged checkpoints
+
+
+def resumed(make: "Callable[[], Trainer]", checkpoint: Path) -> "Trainer":
+    """A trainer at the last checkpoint, or at the beginning when there is none that can be used.
+
+    Args:
+        make: a fresh trainer.
+        checkpoint: the file; no file before the first epoch.
+
+    Returns:
+        The trainer. Of several processes all are at the same epoch.
+    """
+    trainer = make()
+    is_first = trainer.fabric.is_global_zero
+    try:
+        state = checkpoints.load(checkpoint)
+        if state is not None:
+            trainer.restore(state)
+    except Exception as error:  # whatever a damaged state leads to
+        if isinstance(error, OSError) or is_out_of_memory(error):
+            raise
+        trainer.fabric.barrier()  # until all processes have read it
+        if is_first:
+            checkpoints.put_aside(checkpoint, error)
+        # A part of the state may have been restored.
+        trainer, state = make(), None
+
+    if state is None:
+        trainer.calibrate()
+    elif is_first:
+        epoch = len(trainer.history)
+        print(f"resuming from the last checkpoint, after epoch {epoch}", flush=True)
+    return trainer

@@ -36,7 +36,6 @@ def fit(
     checkpoint: Path,
     fabric: Fabric,
     on_epoch: Callable[[Epoch], None],
-    check: Callable[[], None] = lambda: None,
 ) -> tuple[Classifier, list[Epoch]]:
     """Trains a model; on a CPU the result does not depend on how often that was interrupted.
 
@@ -47,7 +46,6 @@ def fit(
         checkpoint: where to start from when that file exists; written after every epoch.
         fabric: the device, the precision, and the processes that share the work.
         on_epoch: called with each new row, on the first process.
-        check: called on every process after each epoch; may raise what ends the training.
 
     Returns:
         The model of the best epoch by `config.stop_metric`, on the CPU and in evaluation mode, and
@@ -58,23 +56,13 @@ def fit(
             however low the rate.
     """
     _check_batch_size(config.batch_size, fabric.world_size)
-    trainer = Trainer(fabric, data, config, seed)
-    state = checkpoints.load(checkpoint)
-    if state is None:
-        trainer.calibrate()
-    else:
-        trainer.restore(state)
-        if fabric.is_global_zero:
-            epoch = len(trainer.history)
-            print(f"resuming from the last checkpoint, after epoch {epoch}", flush=True)
-
+    trainer = guards.resumed(lambda: Trainer(fabric, data, config, seed), checkpoint)
     while not trainer.finished:
         row = guards.epoch_with_rollbacks(trainer, checkpoint)
         if fabric.is_global_zero:
             checkpoints.save(checkpoint, trainer.state())
             on_epoch(row)
         fabric.barrier()
-        check()
     return trainer.best_model(), trainer.history
 
 
@@ -378,7 +366,14 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Back to what `state` gave."""
+        """Back to what `state` gave.
+
+        Raises:
+            Exception: of any kind, when it is not the state of such a trainer; a part of it may
+                then have been restored.
+        """
+        if state["best"] and _shapes(state["best"]) != _shapes(self.kept.state_dict()):
+            raise ValueError("the best model in the checkpoint is another one")
         self.model.module.load_state_dict(state["model"])
         self.objective.weighting.load_state_dict(state["weighting"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -388,3 +383,8 @@ class Trainer:
         self.history = list(state["history"])
         self.best = state["best"]
         self.micro_batches.size = state["micro_batch"]
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    """Of each tensor of a state dict."""
+    return {name: tensor.shape for name, tensor in state.items()}

@@ -102,9 +102,9 @@ def configure(**settings) -> TrainingSettings:
     return replace(CONFIG, **settings)
 
 
-def fit(training_data, checkpoint, on_epoch=lambda _: None, seed=1, check=lambda: None, **settings):
+def fit(training_data, checkpoint, on_epoch=lambda _: None, seed=1, **settings):
     fabric = devices.make_fabric("cpu", "auto")
-    return loop.fit(training_data, configure(**settings), seed, checkpoint, fabric, on_epoch, check)
+    return loop.fit(training_data, configure(**settings), seed, checkpoint, fabric, on_epoch)
 
 
 def make_trainer(training_data, seed=1, **settings) -> Trainer:

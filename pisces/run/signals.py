@@ -1,0 +1,86 @@
+"""Signals that ask a process to end: it clears up, and says so in one line."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+PATIENCE_SECONDS = 5.0
+"""For so long after the first signal others are ignored: launchers send several."""
+
+
+class Stopped(BaseException):
+    """A signal asks this process to end."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = 128 + number
+        """Exit status, as shells have it."""
+
+
+class _Requests:
+    """What has been asked of this process."""
+
+    can_raise = False
+    """Whether somebody catches `Stopped`; before, there is nothing to clear up."""
+    reason: str | None = None
+    """Why this process ends itself, None when others end it."""
+    first = -PATIENCE_SECONDS
+    """When the first signal came, by `time.monotonic`."""
+
+
+def catch() -> None:
+    """From now on a signal ends this process in one line; those that are ignored stay so."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in NAMES:
+        # As nohup and background jobs of a shell have it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Within it a signal raises `Stopped` in the main thread."""
+    before = {number: signal.getsignal(number) for number in NAMES}
+    catch()
+    _Requests.can_raise = True
+    try:
+        yield
+    finally:
+        _Requests.can_raise = False
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def stop(reason: str) -> None:
+    """Ends this process from another thread, as SIGTERM would, but for this reason."""
+    _Requests.reason = reason
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _on_signal(number: int, _: FrameType | None) -> None:
+    is_repeated = time.monotonic() - _Requests.first < PATIENCE_SECONDS
+    if is_repeated:
+        return
+    _Requests.first = time.monotonic()
+
+    by_signal = (
+        f"stopped by {NAMES[signal.Signals(number)]}; nothing half-written was left, "
+        "and the same command resumes"
+    )
+    stopped = Stopped(number, _Requests.reason or by_signal)
+    if _Requests.can_raise:
+        raise stopped
+
+    # A closed terminal reads nothing any more.
+    with contextlib.suppress(OSError):
+        print(stopped, file=sys.stderr, flush=True)
+    os._exit(stopped.status)
