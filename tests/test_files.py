@@ -3,12 +3,16 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from pisces.core import files
+from pisces.core import files, work
 
 
 def make_folder(path, **contents):
@@ -152,3 +156,160 @@ def test_staged_keeps_the_old_directory_when_nothing_was_made(tmp_path):
     with pytest.raises(FileNotFoundError), files.staged(tmp_path / "out"):
         pass
     assert kept.read_text() == "x"
+
+
+# Killed, and what is cleared
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from pisces.core import files
+
+with files.staged(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def write():
+    """A function that starts a process which stays in the middle of writing a file."""
+    started = []
+
+    def start(target: Path, cwd: Path) -> tuple[subprocess.Popen, Path]:
+        """The process, and where it writes."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITE, target],
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process, cwd / process.stdout.readline().rstrip("\n")
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_what_a_killed_process_leaves_is_hidden_and_cleared_by_the_next(tmp_path, write):
+    target = tmp_path / "data" / "out.txt"
+    process, temporary = write(Path("data/out.txt"), tmp_path)
+    assert temporary.is_relative_to(tmp_path / work.WORK)
+    process.kill()
+    process.wait()
+    assert temporary.exists()
+    assert list(target.parent.iterdir()) == []
+
+    work.tidy(tmp_path / work.WORK)
+    assert not temporary.exists()
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path, write):
+    process, temporary = write(Path("out.txt"), tmp_path)
+    work.tidy(tmp_path / work.WORK)
+    assert temporary.read_text() == "half"
+    process.communicate()
+    assert contents(tmp_path) == {"out.txt": "half"}
+
+
+def test_a_folder_that_never_got_a_lock_is_cleared_when_it_is_old(tmp_path):
+    young, old = tmp_path / f"{work.NEW}a", tmp_path / f"{work.NEW}b"
+    young.mkdir()
+    old.mkdir()
+    os.utime(old, (0, 0))
+    work.tidy(tmp_path)
+    assert list(tmp_path.iterdir()) == [young]
+
+
+def test_a_folder_that_leads_elsewhere_is_written_on_its_own_disk(tmp_path, monkeypatch):
+    big, here = tmp_path / "big", tmp_path / "here"
+    big.mkdir()
+    here.mkdir()
+    (here / "data").symlink_to(big)
+    monkeypatch.chdir(here)
+    with files.staged(Path("data/out.txt")) as temporary:
+        assert temporary.resolve().is_relative_to(big)
+        temporary.write_text("new")
+    assert contents(big) == {"out.txt": "new"}
+
+
+def test_everything_reaches_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """Files, then the folders that name them, then the new name."""
+    events = []
+
+    def name_of(descriptor: int) -> str:
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: events.append(name_of(descriptor)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("renamed"), replace(*paths)))
+    with files.staged(tmp_path / "out") as temporary:
+        make_folder(temporary, a="x", b="x")
+    assert set(events[:3]) == {"out", "a", "b"}
+    assert events[3:] == ["renamed", tmp_path.name]
+
+
+# No room
+
+
+def test_what_cannot_fit_is_refused_before_it_is_written(tmp_path):
+    more = shutil.disk_usage(tmp_path).free + 10**12
+    with (
+        pytest.raises(OSError, match=r"disk is full; .* \(needed: [\d,.]+ MB, free: [\d,.]+ MB\)"),
+        files.staged(tmp_path / "out.h5", more),
+    ):
+        pytest.fail("nothing may be written")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors", "npz", "json", "csv", "figure"])
+def test_a_file_larger_than_allowed_is_one_line_and_leaves_nothing(tmp_path, kind):
+    """`ulimit -f` stands for a full disk, which needs a disk of one's own."""
+    code = f"""
+import resource
+import numpy as np, pandas as pd, torch, safetensors.torch
+from pathlib import Path
+from matplotlib.figure import Figure
+from pisces.core import files
+from pisces.training import checkpoints
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+numbers = np.random.default_rng(1).random(10_000)
+path = Path("out")
+
+def write_safetensors():
+    with files.staged(path) as temporary:
+        safetensors.torch.save_file({{"a": torch.from_numpy(numbers)}}, temporary)
+
+def write_figure():
+    with files.staged(Path("out.png")) as temporary:
+        Figure().savefig(temporary)
+
+{{
+    "torch": lambda: checkpoints.save(path, {{"a": torch.from_numpy(numbers)}}),
+    "safetensors": write_safetensors,
+    "npz": lambda: files.write_npz(path, {{"a": numbers}}),
+    "json": lambda: files.write_json(path, {{"a": list(numbers)}}),
+    "csv": lambda: files.write_csv(path, pd.DataFrame({{"a": numbers}})),
+    "figure": write_figure,
+}}[{kind!r}]()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("OSError: could not write out")
+    assert "larger than allowed here (ulimit -f: 0.0 MB)" in last
+    assert "(needed: " in last
+    assert list(tmp_path.iterdir()) == []

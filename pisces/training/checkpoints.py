@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -121,6 +122,11 @@ def load(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        # torch writes checksums, but does not read them.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"the checksum of {damaged} differs")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise

@@ -372,14 +372,14 @@ class Trainer:
             Exception: of any kind, when it is not the state of such a trainer; a part of it may
                 then have been restored.
         """
-        if state["best"] and _shapes(state["best"]) != _shapes(self.kept.state_dict()):
-            raise ValueError("the best model in the checkpoint is another one")
         self.model.module.load_state_dict(state["model"])
         self.objective.weighting.load_state_dict(state["weighting"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average:
             self.average.load_state_dict(state["average"])
+        if state["best"] and _shapes(state["best"]) != _shapes(self.kept.state_dict()):
+            raise ValueError("the best model in the checkpoint is another one")
         self.history = list(state["history"])
         self.best = state["best"]
         self.micro_batches.size = state["micro_batch"]

@@ -1,11 +1,11 @@
 """An interrupted training ends as an uninterrupted one, to the bit."""
 
-import psutil
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
-from pisces.run import dvc_process
-from pisces.training import checkpoints
 from pisces.training.augmentation import Augmentation
 from pisces.training.schedules import OPTIMIZERS, SCHEDULES
 from pisces.training.trainer import Trainer
@@ -146,21 +146,6 @@ def test_a_finished_training_is_not_repeated(training_data, tmp_path):
     assert seen == []
 
 
-@pytest.mark.usefixtures("tiny")
-def test_a_stage_whose_dvc_has_died_stops_after_its_checkpoint(
-    training_data, tmp_path, monkeypatch
-):
-    whole = fit(training_data, tmp_path / "whole.pt")
-    with monkeypatch.context() as patch:
-        patch.setattr(dvc_process, "running", psutil.Process)
-        patch.setattr(dvc_process, "is_gone", lambda _: (tmp_path / "cut.pt").is_file())
-        check = dvc_process.stop_when_gone()
-        with pytest.raises(ValueError, match=r"dvc .* is gone; the next dvc repro resumes"):
-            fit(training_data, tmp_path / "cut.pt", check=check)
-    assert len(checkpoints.load(tmp_path / "cut.pt")["history"]) == 1
-    assert_same(whole, fit(training_data, tmp_path / "cut.pt"))
-
-
 @pytest.mark.filterwarnings(
     "ignore:Detected call of `lr_scheduler.step"
 )  # which holds where a first step is skipped
@@ -176,8 +161,65 @@ def test_a_rate_halved_stays_so_after_an_interruption(training_data, tmp_path, m
     assert whole[1][0]["rollbacks"] == 1
 
 
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def change_bytes(path: Path) -> None:
+    """Of a weight, in the middle of the file."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    path.write_bytes(content)
+
+
+def change_state(key: str, value: object) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        torch.save(torch.load(path, weights_only=True) | {key: value}, path)
+
+    return change
+
+
+DAMAGES = {
+    "truncated": cut_off,
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(bytes(range(256)) * 64),
+    "bytes changed": change_bytes,
+    "text": lambda path: path.write_text("epoch 3"),
+    "a number": lambda path: torch.save(3, path),
+    "no keys": lambda path: torch.save({}, path),
+    "other weights": change_state("model", {"a": torch.zeros(3)}),
+    "other best weights": change_state("best", {"a": torch.zeros(3)}),
+    "other optimizer": change_state("optimizer", {"state": {}, "param_groups": []}),
+    "no history": change_state("history", None),
+}
+
+
 @pytest.mark.usefixtures("tiny")
-def test_a_checkpoint_of_another_architecture_is_not_taken(training_data, tmp_path):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_put_aside_and_training_starts_anew(
+    training_data, tmp_path, damage, capsys
+):
+    whole = fit(training_data, tmp_path / "whole.pt")
+    folder = tmp_path / "train" / "fingerprint"
+    folder.mkdir(parents=True)
+    interrupt(training_data, folder / "last.pt", 2)
+    DAMAGES[damage](folder / "last.pt")
+    damaged = (folder / "last.pt").read_bytes()
+    capsys.readouterr()
+
+    assert_same(whole, fit(training_data, folder / "last.pt"))
+    (line,) = capsys.readouterr().out.splitlines()
+    kept = folder.with_name("fingerprint.last.damaged")
+    assert str(kept) in line
+    assert "starts from the beginning" in line
+    assert kept.read_bytes() == damaged
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_of_another_architecture_is_not_taken(training_data, tmp_path, capsys):
+    whole = fit(training_data, tmp_path / "whole.pt", epochs=1, snr_head="dual_layer")
     fit(training_data, tmp_path / "last.pt", epochs=1)
-    with pytest.raises(RuntimeError, match="snr_head"):
-        fit(training_data, tmp_path / "last.pt", epochs=1, snr_head="dual_layer")
+    other = fit(training_data, tmp_path / "last.pt", epochs=1, snr_head="dual_layer")
+    assert_same(whole, other)
+    assert "starts from the beginning" in capsys.readouterr().out
