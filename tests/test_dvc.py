@@ -10,6 +10,8 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
+import torchvision
 
 from pisces.core import yaml
 from tests.pipeline import (
@@ -258,7 +260,7 @@ def test_a_training_whose_dvc_was_killed_ends_itself(
     (tmp_path / "go").touch()
     # At once, while the stage that dvc has left behind is still at it.
     printed = shell.must(untrained, "dvc", "repro", "train")
-    assert "the dvc that started this training is gone" in held_training.stdout.read()
+    assert "the dvc that started this stage is gone" in held_training.stdout.read()
     assert_resumed_as_if_uninterrupted(printed, untrained, clone)
 
 
@@ -285,3 +287,22 @@ def test_no_stage_writes_into_an_output_that_the_cache_shares(scratch, shell):
     change_params(scratch, "render", size=48)
     shell.must(scratch, "dvc", "repro")
     assert damaged_copies(scratch) == []
+
+
+# Weights of others
+
+
+def test_other_weights_under_the_same_name_train_again(scratch, shell, tmp_path):
+    weights = tmp_path / "weights.pth"
+    change_params(scratch, "train", model="resnet18", pretrained=str(weights), epochs=1)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        torch.save(torchvision.models.resnet18().state_dict(), weights)
+        printed = shell.must(scratch, "dvc", "repro", "train")
+        assert stages_run(printed) == {"train"}
+    assert "didn't change" in shell.must(scratch, "dvc", "repro", "train")
+
+    weights.unlink()
+    status, printed = shell(scratch, "dvc", "repro", "train")
+    assert status != 0
+    assert str(weights) in printed

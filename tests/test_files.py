@@ -261,7 +261,7 @@ def test_everything_reaches_the_disk_before_it_gets_its_name(tmp_path, monkeypat
 def test_what_cannot_fit_is_refused_before_it_is_written(tmp_path):
     more = shutil.disk_usage(tmp_path).free + 10**12
     with (
-        pytest.raises(OSError, match=r"disk is full; .* \(needed: [\d,.]+ MB, free: [\d,.]+ MB\)"),
+        pytest.raises(OSError, match=r"disk is full; .* \(needed: [\d.]+ GB, free: [\d.]+ .?B\)"),
         files.staged(tmp_path / "out.h5", more),
     ):
         pytest.fail("nothing may be written")
@@ -310,6 +310,7 @@ def write_figure():
     )
     last = done.stderr.splitlines()[-1]
     assert last.startswith("OSError: could not write out")
-    assert "larger than allowed here (ulimit -f: 0.0 MB)" in last
+    assert "larger than allowed here; make room and run again" in last
     assert "(needed: " in last
+    assert "ulimit -f: 512 bytes)" in last
     assert list(tmp_path.iterdir()) == []

@@ -337,12 +337,17 @@ CONTRADICTIONS = {
     "end": ({}, {"noise_aware.c.epochs": 9}, "c.epochs = 9, .* set it to null"),
     "no reference": (
         {"noise_aware.reference": "trained", "noise_aware.b2.features": 0.03},
-        {"noise_aware.reference": None},
+        {"noise_aware.reference": "none"},
         "features above 0 needs reference, .* set it, or the weights to 0",
+    ),
+    "null for a dependency": (
+        TAUGHT,
+        {"noise_aware.teacher": None},
+        "noise_aware.teacher = null: write none, or the path of a folder",
     ),
     "no teacher": (
         TAUGHT,
-        {"noise_aware.teacher": None},
+        {"noise_aware.teacher": "none"},
         "distillation above 0 needs teacher, .* set it, or the weights to 0",
     ),
 }

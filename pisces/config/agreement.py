@@ -85,7 +85,7 @@ def teacher_sees_some_frames(params: "Params") -> None:
     """A teacher is distilled on frames that are not mixed."""
     noise_aware, augment = params.noise_aware, params.augment
     phases = noise_aware.phases if params.cldnn.paths != "raw" else (noise_aware.c,)
-    distils = noise_aware.teacher is not None and any(phase.distillation for phase in phases)
+    distils = noise_aware.teacher != "none" and any(phase.distillation for phase in phases)
     all_are_mixed = augment.mixup_alpha > 0 and augment.mixup_probability == 1
     if params.train.model == "cldnn" and distils and all_are_mixed:
         raise ValueError(

@@ -19,6 +19,13 @@ from pisces.core import work
 if TYPE_CHECKING:
     import pandas
 
+REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than allowed here",
+}
+"""Error of the system -> why a file could not be written."""
+
 
 @contextmanager
 def staged(target: Path, size: int | None = None) -> Iterator[Path]:
@@ -64,23 +71,20 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
         reason = _why_not_written(error)
         if reason is None:
             raise
-        at_least = "" if size else "more than "
+        needs = f"needed: {'' if size else 'more than '}{_readable(needed or 0)}"
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        is_limit = reason == REASONS[errno.EFBIG]
+        room = f"ulimit -f: {_readable(limit)}" if is_limit else f"free: {_readable(free)}"
         raise OSError(
-            f"could not write {target}: {reason}; make room and run again, nothing half-written "
-            f"was left (needed: {at_least}{_megabytes(needed or 0)}, free: {_megabytes(free)})"
+            f"could not write {target}: {reason}; make room and run again, "
+            f"nothing half-written was left ({needs}, {room})"
         ) from error
 
 
 def _why_not_written(error: Exception) -> str | None:
-    """Why there was no more room; None for an error that says something else."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    reasons = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
-        errno.EFBIG: f"the file is larger than allowed here (ulimit -f: {_megabytes(limit)})",
-    }
+    """Why there was no more room, one of `REASONS`; None for an error that says something else."""
     text = str(error)
-    for code, reason in reasons.items():
+    for code, reason in REASONS.items():
         # HDF5 reports a failed write without an errno, only in its text.
         is_named = os.strerror(code) in text or f"errno = {code}," in text
         if is_named or getattr(error, "errno", None) == code:
@@ -88,8 +92,8 @@ def _why_not_written(error: Exception) -> str | None:
 
     # torch has written less than it wanted to, and does not say why.
     if "inline_container" in text:
-        is_limited = limit != resource.RLIM_INFINITY
-        return reasons[errno.EFBIG if is_limited else errno.ENOSPC]
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        return REASONS[errno.ENOSPC if limit == resource.RLIM_INFINITY else errno.EFBIG]
     return None
 
 
@@ -99,8 +103,12 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _readable(size: int) -> str:
+    """A number of bytes with its unit."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
 
 
 def _flush(path: Path) -> None:

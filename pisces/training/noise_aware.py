@@ -267,11 +267,11 @@ def _frozen_model(
     modulations: Sequence[str],
     device: torch.device,
 ) -> Cldnn | None:
-    """The trained `Cldnn` of the folder that `noise_aware.<key>` names, None without a folder.
+    """The trained `Cldnn` of the folder that `noise_aware.<key>` names, None where that is none.
 
     It takes frames as long as those of `model`; a teacher also knows the same modulations.
     """
-    if folder is None:
+    if folder in (None, "none"):
         return None
     if not Path(folder).is_dir():
         raise FileNotFoundError(

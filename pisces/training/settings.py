@@ -85,9 +85,9 @@ class NoiseAwareSettings:
     c: Phase
     degrade_db: tuple[float, float]  # by how much noise lowers the true SNR, from..to
     degrade_to_db: tuple[float, float] | None  # or to which true SNR, from..to
-    reference: str | None  # folder of the model behind the loss `features`
+    reference: str | None  # none, or folder of the model behind the loss `features`
     features_ramp_epochs: int
-    teacher: str | None  # folder of the model behind the loss `distillation`
+    teacher: str | None  # none, or folder of the model behind the loss `distillation`
     teach_band_db: tuple[float, float]  # SNR labels of the frames that are distilled
     temperature: float  # of the distillation
     raw_gain: RawGain

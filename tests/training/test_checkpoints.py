@@ -1,5 +1,7 @@
 """A checkpoint belongs to one set of params, inputs and code, and to one process at a time."""
 
+import errno
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -18,9 +20,11 @@ stages:
   train:
     cmd: python -m stages.train
     params: [base.seed, train]
-    deps: [data/bins, data/splits.npz, code.py, package]
+    deps: ["${train.start}", data/bins, data/splits.npz, code.py, package]
 """
-PARAMS = "base: {seed: 1, other: 1}\ntrain: {lr: 1e-3}\ndraw: {method: histogram}\n"
+PARAMS = (
+    "base: {seed: 1, other: 1}\ntrain: {lr: 1e-3, start: weights.pth}\ndraw: {method: histogram}\n"
+)
 
 
 @pytest.fixture
@@ -35,6 +39,7 @@ def stage(tmp_path, monkeypatch) -> Path:
         "data/splits.npz": "splits",
         "code.py": "x = 1",
         "unlisted.py": "y = 1",
+        "weights.pth": "weights",
     }
     texts |= {"data/bins/QPSK/SNR_0.h5": "zero", "data/bins/QPSK/SNR_6.h5": "six"}
     (tmp_path / "package/part").mkdir(parents=True)
@@ -60,6 +65,7 @@ def change(path: Path, old: str, new: str) -> None:
         ("data/splits.npz", "splits", "Splits"),
         ("data/bins/QPSK/SNR_6.h5", "six", "sax"),
         ("code.py", "x = 1", "x = 2"),
+        ("weights.pth", "weights", "Weights"),
         ("package/part/module.py", "z = 1", "z = 2"),
         ("dvc.yaml", "params: [base.seed, train]", "params: [base.seed, train, draw]"),
         ("dvc.yaml", "package]", "package, unlisted.py]"),
@@ -179,6 +185,23 @@ with checkpoints.folder("train") as folder:
     assert second.communicate(timeout=30)[0] == "in True False\n"
     assert second.returncode == 0
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_keeps_nobody_waiting(stage, monkeypatch, capsys, code):
+    """Nor does an old lock file, which is empty or names a process that is gone."""
+
+    def refuse(*_):
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock = stage / ".ckpt/train" / f"{checkpoints.fingerprint('train')}.lock"
+    lock.parent.mkdir(parents=True)
+    for old in ("", "elsewhere 1 2.5"):
+        lock.write_text(old)
+        with checkpoints.folder("train") as folder:
+            assert folder.is_dir()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_checkpoint_comes_back_exactly_and_whole(tmp_path):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pisces.config.fields import (
     Dropout,
@@ -19,6 +19,17 @@ from pisces.training.settings import MIN_STEP_DB
 
 TRAINED_HERE = Path("models")
 """The folder of the model that the pipeline trains."""
+
+
+def never_null(value: object) -> object:
+    """none, or a path"""
+    if value is None:
+        # In dvc.yaml the key is a dependency, which is never empty.
+        raise ValueError("write none, or the path of a folder")
+    return value
+
+
+Folder = Annotated[str, BeforeValidator(never_null), Field(min_length=1)]
 
 
 class Cldnn(Section):
@@ -104,12 +115,12 @@ class NoiseAware(Section):
     degrade_to_db: tuple[float, float] | None
     """...or to which true SNR, uniformly from..to; null: by `degrade_db`, but never below the
     lowest of the data."""
-    reference: str | None
-    """Folder of a trained cldnn whose first layers judge `features`; null for none."""
+    reference: Folder
+    """Folder of a trained cldnn whose first layers judge `features`, or none."""
     features_ramp_epochs: EpochsFromZero
     """Epochs, after phase a, over which the weight of `features` grows to its value."""
-    teacher: str | None
-    """Folder of a trained cldnn that is distilled; null for none..."""
+    teacher: Folder
+    """Folder of a trained cldnn that is distilled, or none..."""
     teach_band_db: tuple[float, float]
     """...on frames of these SNR labels that it is right about..."""
     temperature: Positive
@@ -142,7 +153,7 @@ class NoiseAware(Section):
         sources = {"features": "reference", "distillation": "teacher"}
         for loss, source in sources.items():
             is_used = any(getattr(phase, loss) > 0 for phase in self.phases)
-            if is_used and getattr(self, source) is None:
+            if is_used and getattr(self, source) == "none":
                 raise ValueError(
                     f"a weight of {loss} above 0 needs {source}, the folder of a trained cldnn; "
                     "set it, or the weights to 0"
