@@ -1,0 +1,220 @@
+"""Kills every stage at random moments in all usual ways, and looks at what the next run makes.
+
+    python -m benchmarks.kills [--kills 20] [--seed 1] [--preset smoke]
+
+Works on a clone of the last commit in a temporary folder. A kill is harmless when the next
+`dvc repro` makes the very bytes of a run that nobody killed, and nothing else lies there.
+"""
+
+import argparse
+import hashlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+
+from benchmarks.timing import machine_and_date
+from pisces.core import work, yaml
+from pisces.core.progress import progress
+
+OUTPUTS = ("data", "models", "metrics", "plots")
+LOG = "killed.log"
+TIMEOUT_SECONDS = 300
+
+Choose = Callable[[psutil.Process], list[psutil.Process]]
+
+
+def everyone(dvc: psutil.Process) -> list[psutil.Process]:
+    return [*dvc.children(recursive=True), dvc]
+
+
+def dvc_alone(dvc: psutil.Process) -> list[psutil.Process]:
+    return [dvc]
+
+
+def stage_alone(dvc: psutil.Process) -> list[psutil.Process]:
+    return dvc.children(recursive=True)
+
+
+KINDS: dict[str, tuple[Choose, int]] = {
+    "kill -9 of all": (everyone, signal.SIGKILL),
+    "kill -9 of dvc alone": (dvc_alone, signal.SIGKILL),
+    "kill -9 of the stage, as for memory": (stage_alone, signal.SIGKILL),
+    "Ctrl-C": (everyone, signal.SIGINT),
+    "SIGTERM to all": (everyone, signal.SIGTERM),
+    "SIGTERM to dvc alone": (dvc_alone, signal.SIGTERM),
+    "SIGHUP to all": (everyone, signal.SIGHUP),
+}
+"""What is done -> whom it meets, and the signal."""
+
+
+class Kill(NamedTuple):
+    """What is killed, how, and when."""
+
+    stage: str
+    kind: str
+    seconds: float
+    """After dvc has started the stage."""
+
+
+class Outcome(NamedTuple):
+    """What came of a kill and of the run after it."""
+
+    said: str
+    """The last line of the stage that was killed."""
+    traceback: bool
+    same: bool
+    """Whether all outputs have the bytes of a run that nobody killed."""
+    debris: tuple[str, ...]
+    """What lies there beside the outputs."""
+
+
+def plan(durations: Mapping[str, float], kills: int, seed: int) -> Iterator[Kill]:
+    """Kills over all stages and kinds, each as often as the others, at random moments.
+
+    Args:
+        durations: stage -> seconds that it takes.
+        kills: how many.
+        seed: of the order and the moments.
+
+    Yields:
+        The kills, whose moments are uniform in the time that the stage takes.
+    """
+    rng = np.random.default_rng(seed)
+    stages = islice(cycle(rng.permutation(list(durations))), kills)
+    kinds = islice(cycle(rng.permutation(list(KINDS))), kills)
+    for stage, kind in zip(stages, kinds, strict=True):
+        yield Kill(str(stage), str(kind), float(rng.uniform(0, durations[stage])))
+
+
+def perform(kill: Kill, folder: Path, environment: Mapping[str, str]) -> str:
+    """Runs a stage and kills it; returns what was printed."""
+    log = folder.parent / LOG
+    command = ["dvc", "repro", "--force", "--single-item", "--no-run-cache", kill.stage]
+    with log.open("w") as output:
+        dvc = psutil.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    while "Running stage" not in log.read_text() and dvc.poll() is None:
+        time.sleep(0.01)
+    time.sleep(kill.seconds)
+
+    choose, number = KINDS[kill.kind]
+    if dvc.is_running() and dvc.poll() is None:
+        for process in choose(dvc):
+            if process.is_running():
+                process.send_signal(number)
+    dvc.wait(TIMEOUT_SECONDS)
+    return log.read_text()
+
+
+def repro(folder: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """What a `dvc repro` prints that must succeed."""
+    done = subprocess.run(
+        ["dvc", "repro", "--no-run-cache", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=4 * TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f"dvc repro {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Path -> digest of every file among the outputs."""
+    found = {}
+    for root in OUTPUTS:
+        for path in sorted((folder / root).rglob("*")):
+            if path.is_file() and path.name != ".gitignore":
+                name = str(path.relative_to(folder))
+                found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def debris(folder: Path, expected: Mapping[str, str]) -> tuple[str, ...]:
+    """What lies beside the expected outputs, the locks aside, which stay."""
+    others = set(digests(folder)) - set(expected)
+    for place in (work.WORK, ".ckpt"):
+        for path in (folder / place).rglob("*"):
+            if path.is_file() and path.suffix != ".lock":
+                others.add(str(path.relative_to(folder)))
+    return tuple(sorted(others))
+
+
+def measure(kill: Kill, folder: Path, environment: Mapping[str, str]) -> Outcome:
+    """Kills a stage, runs it again at once, and compares with what was there before."""
+    expected = digests(folder)
+    printed = perform(kill, folder, environment)
+    repro(folder, environment, "--single-item", kill.stage)
+
+    # A stage whose dvc was killed alone speaks later.
+    printed = (folder.parent / LOG).read_text() or printed
+    lines = [line for line in printed.splitlines() if line and not line.startswith("ERROR: ")]
+    is_same = {name: digests(folder).get(name) for name in expected} == expected
+    return Outcome(lines[-1], "Traceback" in printed, is_same, debris(folder, expected))
+
+
+def timed_stages(folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
+    """Runs the pipeline, and gives stage -> seconds."""
+    durations = {}
+    for stage in progress(list(yaml.read(folder / "dvc.yaml")["stages"]), "first run"):
+        start = time.monotonic()
+        repro(folder, environment, "--force", "--single-item", stage)
+        durations[stage] = time.monotonic() - start
+    return durations
+
+
+def table(kills: list[Kill], outcomes: list[Outcome]) -> str:
+    """Markdown, a row a kill."""
+    lines = [
+        "| stage | killed by | after | its last line | same bytes | debris |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for kill, outcome in zip(kills, outcomes, strict=True):
+        said = "a traceback" if outcome.traceback else f"`{outcome.said.replace('|', '/')}`"
+        cells = [kill.stage, kill.kind, f"{kill.seconds:.1f} s", said]
+        cells += ["yes" if outcome.same else "**no**", ", ".join(outcome.debris) or "none"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", default="smoke")
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "pisces"
+        environment = os.environ | {
+            "PISCES_TRACKING": "off",
+            "DVC_SITE_CACHE_DIR": str(Path(temporary) / "site_cache"),
+        }
+        subprocess.run(["git", "clone", "--quiet", ".", str(folder)], check=True)
+        command = ["python", "-m", "pisces", "preset", arguments.preset]
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+
+        durations = timed_stages(folder, environment)
+        kills = list(plan(durations, arguments.kills, arguments.seed))
+        outcomes = [measure(kill, folder, environment) for kill in progress(kills, "kills")]
+
+    harmless = sum(one.same and not one.debris and not one.traceback for one in outcomes)
+    print(f"{harmless} of {len(kills)} kills were harmless ({machine_and_date()})\n")
+    print(table(kills, outcomes))
+
+
+if __name__ == "__main__":
+    main()
