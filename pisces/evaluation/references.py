@@ -17,7 +17,7 @@ from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.core.snr_label import label_of
 from pisces.inputs import views
-from pisces.inputs.receiver.chain import EDGE
+from pisces.inputs.receiver.long import EDGE
 from pisces.inputs.settings import RenderSettings
 
 SCATTER = np.sqrt([2, 24, 4])

@@ -7,6 +7,8 @@ ViewName = Literal["raw", "symbol", "noise", "differential"]
 """A key of `views.VIEWS`."""
 PulseName = Literal["estimated", "rrc", "rml2018", "chosen"]
 """Where the pulse of `symbol` comes from; see `receiver.pulse`."""
+EqualizerName = Literal["pulse", "blind"]
+"""What `symbol` equalises: the pulse, or pulse and echo of each frame; see `receiver.echo`."""
 Method = Literal["log_histogram", "histogram", "max_normalized", "gaussian", "enhanced"]
 
 
@@ -34,6 +36,7 @@ class RenderSettings:
     delay: int  # samples between the two factors of `differential`
     response: tuple[float, ...] = ()
     """Amplitude response of an estimated pulse at `receiver.pulse.RATES`: found, not configured."""
+    equalizer: EqualizerName = "pulse"  # of `symbol`; that of settings written before it was one
 
 
 @dataclass(frozen=True)

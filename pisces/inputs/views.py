@@ -7,6 +7,7 @@ whole batches, on any device.
 A further view is two functions in `VIEWS`, a name in `inputs.settings.ViewName` and an extent.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -15,14 +16,26 @@ import numpy as np
 import torch
 from scipy import signal
 
-from pisces.inputs.receiver.chain import EDGE, Symbols, is_short, receive
+from pisces.inputs.receiver.chain import Symbols, is_short, receive
+from pisces.inputs.receiver.long import EDGE
 from pisces.inputs.receiver.pulse import responses_of
+from pisces.inputs.receiver.spectrum import power_of
 from pisces.inputs.settings import RenderSettings
 
 FLOOR_DB = -70.0
 """Level at the centre of the `noise` view."""
 STOP_BAND_DB = 80.0
 """Attenuation of the signal's band in the `noise` view: below `FLOOR_DB`."""
+
+LOWPASSED_DB = 6.0
+"""By which noise beside the signal must exceed that far from it, to be the floor instead.
+
+About five standard deviations: two dozen bins of such a window are worth half as many.
+"""
+WINDOW_REACH, LEAST_BINS = 4, 8
+"""Bins to the signal that its window needs, and bins on a side from which on noise is told."""
+TINY = 1e-20
+"""Keeps powers of zero from dividing by zero."""
 
 
 class View(NamedTuple):
@@ -171,7 +184,13 @@ def symbols_of(iq: torch.Tensor, render: RenderSettings) -> Symbols:
             f"render.sps = {sps} samples; correct it, or leave symbol out of render.views"
         )
     response = responses_of(iq, render)
-    return receive(iq, response, sps=sps, carrier_offset_std=render.carrier_offset_std)
+    return receive(
+        iq,
+        response,
+        sps=sps,
+        carrier_offset_std=render.carrier_offset_std,
+        blind=render.equalizer == "blind",
+    )
 
 
 def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
@@ -179,8 +198,9 @@ def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
 
     The level is in dB above `FLOOR_DB`, where 0 dB is the power of the frame, scaled as if the
     noise was white: the points of white noise at -30 dB lie around radius -30 - `FLOOR_DB`.
-    Whatever is lower than `FLOOR_DB` lies at the centre. Frames (n, samples) give (n, samples -
-    taps + 1) points.
+    Whatever is lower than `FLOOR_DB` lies at the centre. Where a receiver's low-pass has taken the
+    noise far from the signal, the level is that right beside it. Frames (n, samples) give (n,
+    samples - taps + 1) points.
 
     Raises:
         ValueError: when the signal's band is (nearly) the whole band, or the frames are shorter
@@ -201,7 +221,39 @@ def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
     filtered = torch.fft.ifft(torch.fft.fft(iq) * response)
     outside = filtered[:, len(taps) - 1 :]  # the circular filter wraps around before
     level_db = 20 * torch.log10(outside.abs() / (_rms(iq) * float(np.linalg.norm(taps))))
+    level_db += _floor_gain_db(iq, outside, sps)
     return torch.polar((level_db - FLOOR_DB).clamp_min(0), outside.angle())
+
+
+def _floor_gain_db(iq: torch.Tensor, outside: torch.Tensor, sps: int) -> torch.Tensor:
+    """By how much a low-pass has lowered the noise far from the signal: dB, (n, 1).
+
+    The density right beside the signal is that of bins whose window leaks less than `FLOOR_DB`. It
+    counts where it is more than `LOWPASSED_DB` over that of `outside`, the points of the `noise`
+    view before they are scaled; else the gain is exactly 0, as it is for frames so short that too
+    few bins lie there.
+    """
+    samples = iq.shape[1]
+    edge, beside = 3 / 4 * samples / sps, 7 / 8 * samples / sps  # in bins
+    lowest, highest = math.ceil(edge + WINDOW_REACH), math.floor(beside)
+    if highest - lowest + 1 < LEAST_BINS:
+        return torch.zeros(len(iq), 1, device=iq.device)
+
+    window = _steep_window(samples, iq.device)
+    spectrum = torch.fft.fft(iq * window)
+    above = spectrum[:, lowest : highest + 1]
+    below = spectrum[:, samples - highest : samples - lowest + 1]
+    near = torch.cat([above, below], 1)
+    inner = power_of(near).mean(1, keepdim=True) / window.square().sum()
+    outer = power_of(outside).mean(1, keepdim=True) / float(np.square(_high_pass(sps)).sum())
+    gain_db = 10 * torch.log10(inner.clamp_min(TINY) / outer.clamp_min(TINY))
+    return gain_db.where(gain_db > LOWPASSED_DB, 0)
+
+
+@cache
+def _steep_window(samples: int, device: torch.device) -> torch.Tensor:
+    """Blackman-Harris: side lobes of -92 dB, `WINDOW_REACH` bins from the peak on."""
+    return torch.from_numpy(signal.windows.blackmanharris(samples, sym=False)).float().to(device)
 
 
 @cache

@@ -9,6 +9,7 @@ from pisces.core.modulations import constellation
 from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.core.seeding import generator
 from pisces.inputs import views
+from pisces.inputs.receiver.echo import Echo
 from pisces.sources.synthesis import clean_frames, synthesize_cell
 from tests.conftest import RENDER
 from tests.physics import physics
@@ -79,6 +80,8 @@ class Sent:
     """complex128 (n, symbols), of unit mean power; the first at `first`."""
     first: np.ndarray
     """Instant of the first of them, in symbols from the start of the frame: (n, 1)."""
+    echo: Echo | None = None
+    """Behind which they came."""
 
 
 def send(
@@ -91,6 +94,7 @@ def send(
     sps: int = SPS,
     carrier_offset: float | np.ndarray = 0.0,
     clock_ppm: float = 0.0,
+    echo: tuple[float, float] | None = None,
 ) -> Sent:
     """Frames in white noise, cut out of a longer signal, of random timing and phase.
 
@@ -104,6 +108,7 @@ def send(
         sps: samples a symbol.
         carrier_offset: cycles a sample, a number or a column (n, 1).
         clock_ppm: by how much the symbols come faster.
+        echo: amplitude over that of the direct path and delay in symbols, of any phase.
 
     Returns:
         The frames, and what was sent.
@@ -122,6 +127,13 @@ def send(
         response = rml2018_response(rates)
     else:
         response = rrc_response(rates, rng.uniform(*rolloff, (frames, 1)))
+    behind = None
+    if echo is not None:
+        amplitude, delay = (np.full(frames, one) for one in echo)
+        turns = generator(1, "test echo", frames).random(frames)
+        late = np.exp(2j * np.pi * (turns[:, None] - rates * delay[:, None]))
+        response = response * (1 + amplitude[:, None] * late)
+        behind = Echo(*(torch.from_numpy(one).float() for one in (delay, amplitude, turns)))
     instants = GUARD + np.arange(symbols * sps) / sps * (1 + 1e-6 * clock_ppm)
 
     def signal(values: np.ndarray, delay: np.ndarray) -> np.ndarray:
@@ -130,13 +142,14 @@ def send(
 
     stagger = 0.5 if modulation == "OQPSK" else 0
     iq = signal(sent.real, timing) + 1j * signal(sent.imag, timing + stagger)
-    fold = response[..., :block] ** 2 + response[..., block:] ** 2
+    energy = np.abs(response) ** 2
+    fold = energy[..., :block] + energy[..., block:]
     iq *= np.sqrt(sps) / np.sqrt(sps * fold.mean(-1, keepdims=True))
     turns = rng.random((frames, 1)) + carrier_offset * np.arange(symbols * sps)
     iq = iq * np.exp(2j * np.pi * turns)
 
     noise = rng.normal(scale=np.sqrt(0.5 * 10 ** (-snr_db / 10)), size=(2, *iq.shape))
-    return Sent(iq + noise[0] + 1j * noise[1], sent, timing - GUARD)
+    return Sent(iq + noise[0] + 1j * noise[1], sent, timing - GUARD, behind)
 
 
 def receive(sent: Sent, pulse: str = "rml2018", **changes) -> views.Symbols:

@@ -9,7 +9,7 @@ from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.core.seeding import generator
 from pisces.inputs import views
 from pisces.inputs.receiver import carrier, equalizer, timing
-from pisces.inputs.receiver.chain import EDGE
+from pisces.inputs.receiver.long import EDGE
 from pisces.inputs.receiver.spectrum import band_rates, occupied_band
 from pisces.sources.modulators import shape_symbols
 from tests.conftest import RENDER

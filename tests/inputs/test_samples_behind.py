@@ -10,7 +10,7 @@ from scipy import signal
 from pisces.core.modulations import constellation
 from pisces.core.seeding import generator
 from pisces.inputs import views
-from pisces.inputs.receiver.chain import EDGE
+from pisces.inputs.receiver.long import EDGE
 from pisces.sources.modulators import shape_symbols
 from tests.conftest import POINTS, RENDER, SAMPLES
 from tests.inputs.signals import ROLLOFF, SPS, VIEWS, tensor, white

@@ -8,13 +8,13 @@ import pytest
 import torch
 from scipy import signal
 
-from pisces.core import shards
+from pisces.core import impairments, shards
 from pisces.core.shards import Cell
 from pisces.inputs import rendering, views
 from pisces.inputs.binning import bin_frames
 from pisces.inputs.settings import Extent, ViewName
 from tests.conftest import POINTS, RENDER, SAMPLES
-from tests.inputs.signals import EPS, SPS, VIEWS, clean, db, tensor, white
+from tests.inputs.signals import EPS, SPS, VIEWS, clean, db, send, tensor, white
 
 # The floor
 
@@ -79,6 +79,34 @@ def test_white_noise_lies_at_0_db_at_any_angle():
     points = views.noise(tensor(noise), SPS).numpy()
     # 14 000 independent angles.
     assert abs(np.mean(points / np.abs(points))) < 5 / np.sqrt(14_000)
+
+
+@pytest.mark.parametrize("modulation", ["QPSK", "64QAM"])
+@pytest.mark.parametrize("snr_db", [0, 20, 40])
+def test_floor_is_that_beside_the_signal_behind_a_low_pass(modulation, snr_db):
+    """Cut off at .15 cycles a sample, noise far from the signal lies 15 dB lower.
+
+    Two dozen bins of a window that makes them worth half as many: 4.34 / sqrt(12) = 1.25 dB a
+    frame, and the filter has taken some tenths of a dB beside the signal.
+    """
+    iq = send(modulation, 100, snr_db).iq
+    reach = impairments.LOWPASS_REACH
+    passed = impairments.lowpass(np.pad(iq, ((0, 0), (reach, reach)), "wrap"), 0.15)
+    noise_db = level_db(iq)
+    assert level_db(passed) == pytest.approx(noise_db, abs=2)
+
+    radius = views.noise(tensor(passed), SPS).abs().double().numpy() + views.FLOOR_DB
+    of_frames = db(np.mean(10 ** (radius / 10), 1))
+    assert np.abs(of_frames - noise_db).max() < 7
+
+
+@pytest.mark.parametrize("modulation", ["QPSK", "64QAM", "4ASK", "OQPSK"])
+@pytest.mark.parametrize("snr_db", [-10, 10, 30, 60])
+def test_white_noise_is_never_taken_for_low_passed(modulation, snr_db, monkeypatch):
+    iq = tensor(send(modulation, 300, snr_db).iq)
+    found = views.noise(iq, SPS)
+    monkeypatch.setattr(views, "LOWPASSED_DB", 300.0)
+    assert torch.equal(found, views.noise(iq, SPS))
 
 
 # Differences

@@ -12,7 +12,7 @@ import torch
 from pisces.core.seeding import generator
 from pisces.inputs import views
 from pisces.inputs.binning import rms
-from pisces.inputs.receiver.chain import EDGE
+from pisces.inputs.receiver.long import EDGE
 from pisces.inputs.waveform import (
     IqStore,
     Waveform,

@@ -14,7 +14,7 @@ from pisces.config.fields import (
     even,
     increasing,
 )
-from pisces.inputs.settings import Method, PulseName
+from pisces.inputs.settings import EqualizerName, Method, PulseName
 
 Reach = Annotated[float, Field(gt=0, le=100)]
 
@@ -48,6 +48,9 @@ class Render(Section):
     as measured in RML2018.01A, or `chosen` frame by frame among these."""
     rolloff: Annotated[float, Field(gt=0, le=1)]
     """Of a pulse `rrc`."""
+    equalizer: EqualizerName
+    """Of the receiver of `symbol`: for the `pulse` alone, or `blind`, for the echo as well of each
+    frame whose spectrum shows one."""
     carrier_offset_std: Annotated[float, Field(gt=0, le=0.01), Unit("cycles a sample")]
     """Standard deviation of the carrier offsets that `symbol` expects; it follows ten times as
     large ones where the modulation shows them."""

@@ -4,18 +4,10 @@ from typing import NamedTuple
 
 import torch
 
-from pisces.inputs.receiver import carrier, short
-from pisces.inputs.receiver.equalizer import Equalized, equalize_drifting
-from pisces.inputs.receiver.spectrum import (
-    noise_power,
-    occupied_band,
-    power_of,
-    tapered_spectrum,
-)
-from pisces.inputs.receiver.timing import timing_of
+from pisces.inputs.receiver import carrier, long, short
+from pisces.inputs.receiver.equalizer import Equalized
+from pisces.inputs.receiver.spectrum import noise_power, power_of, tapered_spectrum
 
-EDGE = 4
-"""Symbols left out at either end of a long frame, where the filters lack a part of their input."""
 LEAST_SNR = 0.05
 """Linear; a frame in which less signal is found counts as one of this SNR."""
 LEAST_SHARE = 0.1
@@ -36,7 +28,12 @@ class Symbols(NamedTuple):
 
 
 def receive(
-    iq: torch.Tensor, response: torch.Tensor, *, sps: int, carrier_offset_std: float
+    iq: torch.Tensor,
+    response: torch.Tensor,
+    *,
+    sps: int,
+    carrier_offset_std: float,
+    blind: bool = False,
 ) -> Symbols:
     """Synchronised symbols, blind to modulation, timing, level, carrier and SNR.
 
@@ -48,24 +45,25 @@ def receive(
         response: of the pulse at `spectrum.band_rates`, float32 (1 or n, 2 * symbols).
         sps: samples a symbol; a frame holds a whole number of symbols.
         carrier_offset_std: of the prior of the carrier's offset, cycles a sample.
+        blind: whether an echo is removed from long frames that show one.
 
     Returns:
-        The symbols, without `EDGE` at either end of a long frame.
+        The symbols, without `long.EDGE` at either end of a long frame.
     """
     # Over the RMS, for powers of powers to stay within float32.
     iq = iq / power_of(iq).mean(1, keepdim=True).sqrt()
     symbols = iq.shape[1] // sps
 
-    noise = noise_power(tapered_spectrum(iq), symbols)
+    tapered = tapered_spectrum(iq)
+    noise = noise_power(tapered, symbols)
     signal = torch.maximum(1 - noise, LEAST_SNR * noise)
 
     if is_short(iq.shape[1], sps):
         equalized, timing = short.receive_short(iq, response, signal=signal, noise=noise, sps=sps)
     else:
-        band = occupied_band(torch.fft.fft(iq), symbols)
-        found = timing_of(band, response)
-        whole = equalize_drifting(band, response, found, signal=signal, noise=noise, sps=sps)
-        equalized, timing = whole._replace(points=whole.points[:, EDGE:-EDGE]), found.timing
+        equalized, timing = long.receive_long(
+            iq, tapered, response, signal=signal, noise=noise, sps=sps, blind=blind
+        )
 
     points = _unit_signal(equalized)
     offset, beyond = carrier.find_carrier(points, carrier_offset_std * sps)

@@ -31,6 +31,8 @@ class Timing(NamedTuple):
     """In symbols, float32 (n, 1), -1/2 to 1/2. Of staggered I and Q, the instant of one of them."""
     drift: torch.Tensor
     """Symbols over the frame, float32 (n, 1): as far as it stands out of its own noise, else 0."""
+    staggered: torch.Tensor
+    """Whether I and Q are half a symbol apart, bool (n, 1)."""
 
 
 class Beats(NamedTuple):
@@ -93,7 +95,8 @@ def timing_of(band: torch.Tensor, response: torch.Tensor) -> Timing:
 
     staggered = of_square.abs().sqrt() > OFFSET_LINE_WINS * of_power.abs()
     drift = _drift(beats.of_power, of_power, weights)
-    return Timing(torch.where(staggered, in_square, timing), drift.masked_fill(staggered, 0))
+    timing = torch.where(staggered, in_square, timing)
+    return Timing(timing, drift.masked_fill(staggered, 0), staggered)
 
 
 def _drift(beat: torch.Tensor, line: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
