@@ -2,12 +2,13 @@
 
     python -m benchmarks.worlds twin physical [--labels 0:30:2] [--frames 64] [--test 32]
         [--seeds 1 2 3] [--set train.epochs=12 ...] [--from 8] [--other frames.hdf5]
-        [--crossed rrc] [--folder kept]
+        [--crossed rrc] [--folder kept] [--blind]
 
 Each preset is generated, split, rendered and trained once a seed through the library, in a folder
 that is thrown away unless `--folder` names one to keep. Accuracies are those of test frames that no
 model was trained on. `--crossed` names a pulse that other frames are generated with, `--other` a
-file of the RML2018.01A layout; both are read by their own pulse.
+file of the RML2018.01A layout; both are read by their own pulse. `--blind` compares modulation with
+the blind reference of `limits`, on the same test frames.
 """
 
 import argparse
@@ -27,8 +28,10 @@ from pisces import models
 from pisces.config import presets
 from pisces.config.io import parse_params
 from pisces.config.schema import Params
+from pisces.core import shards
 from pisces.data import splitting
 from pisces.data.datasets import StoredFrames, batches
+from pisces.evaluation import blind, bounds, limits
 from pisces.inputs import kind_of, rendering
 from pisces.inputs.base import CONSTELLATIONS, IQ_SHARDS, FrameStore
 from pisces.inputs.settings import DrawSettings, RenderSettings
@@ -124,6 +127,34 @@ def predictions(
     return modulation_right, snr_right
 
 
+def points_below_blind(
+    trained: TrainedModel, root: Path, index: np.ndarray, render: RenderSettings
+) -> list[str]:
+    """How far modulation lies below the blind reference on the same frames: a line for each SNR."""
+    store, iq = trained.input.open(root), root / IQ_SHARDS
+    snrs_db, names = np.array(store.snrs_db), np.array(trained.modulations)
+    labels = snrs_db[index[:, 1]]
+    model, _ = predictions(trained, store, index)
+
+    receiver = rendering.with_response(iq, replace(render, views=("symbol",)))
+    es_n0 = bounds.es_n0(store.snrs_db, render.sps, shards.snr_label(iq))
+    snrs = limits.snrs_after_equalizer(iq, trained.modulations, receiver, es_n0)
+    frames = {"modulations": names, "snrs_db": snrs_db, "frame": index}
+    named = blind.predict_frames(iq, frames, receiver, snrs, None)
+    right = named == names[index[:, 0]]
+
+    lines = []
+    for label in store.snrs_db:
+        at = labels == label
+        lead = 100.0 * right[at] - 100.0 * model[at]
+        reach = 1.96 * lead.std() / np.sqrt(len(lead))
+        accuracies = f"blind {100 * right[at].mean():.1f}, model {100 * model[at].mean():.1f}"
+        lines.append(
+            f"{label}: {accuracies}, {lead.mean():.1f} +- {reach:.1f} below, n {len(lead)}"
+        )
+    return lines
+
+
 def labels_of(text: str) -> tuple[int, ...]:
     """`first:last:step`, the last included."""
     first, last, step = (int(part) for part in text.split(":"))
@@ -152,6 +183,7 @@ def main() -> None:
     parser.add_argument("--crossed", choices=["rrc", "rml2018"])
     parser.add_argument("--other", type=Path)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--blind", action="store_true")
     options = parser.parse_args()
     changes = {name: yaml.safe_load(value) for name, value in (c.split("=") for c in options.set)}
     print(machine_and_date(), flush=True)
@@ -181,6 +213,11 @@ def run(preset: str, folder: Path, changes: dict[str, Any], options: argparse.Na
         row |= accuracies(trained, root, parts["test"], options.high)
         results.setdefault(preset, []).append(row)
         print(describe(f"{preset}, seed {seed}", [row]), flush=True)
+
+        if options.blind:
+            render = params.render.to(RenderSettings)
+            lines = points_below_blind(trained, root, parts["test"], render)
+            print(*lines, sep="\n", flush=True)
 
         for title, other in others(root, params, trained, seed, options).items():
             index = trained.input.open(other).every_frame()

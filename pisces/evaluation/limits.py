@@ -6,7 +6,7 @@ no more known than a receiver finds), the model, `cumulants` and chance.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,9 @@ def measure(
     sps = render.sps
     receiver = rendering.with_response(root, replace(render, views=("symbol",)))
     by_cumulants, reference_labels = references.predict_frames(root, predictions, receiver)
-    by_likelihood = blind.predict_frames(root, predictions, receiver, blind_frames)
+    es_n0 = bounds.es_n0(snrs_db, sps, snr_label)
+    after = snrs_after_equalizer(root, modulations, receiver, es_n0)
+    by_likelihood = blind.predict_frames(root, predictions, receiver, after, blind_frames)
     true = {"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]}
     predicted = {
         "modulation": {
@@ -79,8 +81,6 @@ def measure(
     }
     measured = {"blind": by_likelihood != blind.NOT_MEASURED}
 
-    es_n0 = bounds.es_n0(snrs_db, sps, snr_label)
-    after = _after_equalizer(root, predictions, receiver, es_n0)
     of_modulation = partial(
         bounds.modulation_ceiling,
         modulations,
@@ -116,21 +116,27 @@ def measure(
     }
 
 
-def _after_equalizer(
-    root: Path,
-    predictions: Mapping[str, np.ndarray],
-    render: RenderSettings,
-    es_n0: Mapping[int, float],
+def snrs_after_equalizer(
+    root: Path, modulations: Sequence[str], render: RenderSettings, es_n0: Mapping[int, float]
 ) -> dict[int, float]:
-    """SNR label -> linear SNR a symbol after the equaliser for the pulse of the receiver.
+    """SNR of a symbol after the equaliser for the pulse of the receiver.
 
     A pulse that is chosen frame by frame is that of the first frames at the highest SNR.
+
+    Args:
+        root: IQ shards.
+        modulations: of the shards; those without points are left out.
+        render: the receiver of the symbols.
+        es_n0: SNR label of the shards -> linear Es/N0.
+
+    Returns:
+        SNR label -> linear SNR.
     """
-    modulations = references.recognisable(tuple(predictions["modulations"].tolist()))
-    if not modulations:
+    linear = references.recognisable(tuple(modulations))
+    if not linear:
         return dict(es_n0)
-    highest = int(predictions["snrs_db"].max())
-    first = [shards.array(Cell(m, highest).path(root), "iq")[:PULSE_FRAMES] for m in modulations]
+    highest = max(es_n0)
+    first = [shards.array(Cell(m, highest).path(root), "iq")[:PULSE_FRAMES] for m in linear]
 
     iq = to_complex(np.concatenate(first)).astype(np.complex64)
     whole = iq[:, : iq.shape[1] // render.sps * render.sps]

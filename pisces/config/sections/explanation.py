@@ -148,5 +148,5 @@ class Limits(Section):
     trials: Frames
     """Of each modulation and SNR; 100 take some 3 s an SNR for 16 constellations of 128 symbols."""
     blind_frames: Frames | None
-    """Test frames of each (modulation, SNR) for the blind reference, some 50 a second on one core;
-    null takes all."""
+    """Test frames of each (modulation, SNR) for the blind reference; null takes all. One core
+    compares some 1 000 a second."""
