@@ -75,7 +75,7 @@ def check() -> None:
     # Only now: a line of success above an error would read as if all were well.
     print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
     print(data)
-    if remark := path_remark(params):
+    if remark := path_remark(params.data.path):
         print(f"warning: {remark}")
     print(f"the presets are valid: {', '.join(presets.names())}")
 

@@ -31,7 +31,7 @@ def main() -> None:
         run.dataset("source", sharding.fingerprint(source), source.name)
         run.metrics(audit.headline)
         run.artifact(DETAILS)
-    for warning in filter(None, [path_remark(params), *audit.warnings]):
+    for warning in filter(None, [path_remark(params.data.path), *audit.warnings]):
         print(f"warning: {warning}")
     kept = audit.details["kept"]
     labels = f"SNR labels: {audit.details['snr_label']}, {audit.details['snr_label_known_from']}"

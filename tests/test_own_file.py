@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pisces.config.agreement import path_remark
-from pisces.config.io import parse_params
 from pisces.run import console
 from tests.pipeline import (
     ROOT,
@@ -125,23 +124,17 @@ def test_make_says_which_files_are_accepted(tmp_path):
 # Paths and clones
 
 
-def with_path(path: str) -> str:
-    params = smoke_params()
-    params["data"]["path"] = path
-    return path_remark(parse_params(params, "params"))
-
-
 def test_a_relative_path_is_to_be_made_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    remark = with_path("raw/mine.hdf5")
+    remark = path_remark("raw/mine.hdf5")
     assert "--temp" in remark
     assert remark.endswith(f"set it to {tmp_path}/raw/mine.hdf5")
-    assert with_path(str(tmp_path / "raw/mine.hdf5")) == ""
-    assert with_path("data/raw/synthetic.hdf5") == ""
+    assert path_remark(str(tmp_path / "raw/mine.hdf5")) == ""
+    assert path_remark("data/raw/synthetic.hdf5") == ""
 
     Path("raw").mkdir()
     Path("raw/mine.hdf5.dvc").touch()  # tracked by DVC, which brings it into every folder
-    assert with_path("raw/mine.hdf5") == ""
+    assert path_remark("raw/mine.hdf5") == ""
 
 
 def test_a_clone_with_autocrlf_has_the_same_bytes(shell: Shell, tmp_path):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pisces.config.sections.data import GENERATED_FILES
 from pisces.core.modulations import LINEAR
 
 if TYPE_CHECKING:
@@ -147,12 +148,11 @@ CHECKS = (
 )
 
 
-def path_remark(params: "Params") -> str:
+def path_remark(data_path: str) -> str:
     """What to change of a relative path of the user's own file; empty where nothing is."""
-    path = Path(params.data.path)
-    is_generated = params.data.path == params.synthesize.path
+    path = Path(data_path)
     is_tracked = path.with_name(f"{path.name}.dvc").exists()
-    if path.is_absolute() or is_generated or is_tracked:
+    if path.is_absolute() or data_path in GENERATED_FILES or is_tracked:
         return ""
     return (
         f"data.path = {path} is relative, and experiments that are queued or run with --temp run "

@@ -20,8 +20,8 @@ Rule = Mapping[str, Ranges]
 
 BIPOLAR, UNIPOLAR = (0, 0.25), (0.45, np.inf)
 """`carrier` of ASK: with levels about zero, and with levels 0, 1, 2, ..., as in RML2018.01A."""
-CARRIER = 0.3
-"""`carrier` from which on a class has one."""
+CARRIER = (0.3, 0.95)
+"""`carrier` of a class that has one, and more than that."""
 
 ASK = ("4ASK", "8ASK")
 
@@ -93,7 +93,7 @@ def features(iq: np.ndarray) -> dict[str, float]:
       the cumulants of Swami & Sadler (2000), but at any carrier offset.
     - `kurtosis`: E|s|^4 / (E|s|^2)^2.
     - `symbols`: frame length times equivalent bandwidth, one a symbol for a linear modulation. A
-      carrier, which has no width, is left out.
+      carrier beside it, which has no width, is left out.
     """
     noise = noise_power(iq)
     power = np.mean(np.abs(iq) ** 2, axis=-1)
@@ -110,7 +110,7 @@ def features(iq: np.ndarray) -> dict[str, float]:
         "kurtosis": fourth / signal**2,
     }
     medians = {name: float(np.median(values)) for name, values in per_frame.items()}
-    has_carrier = medians["carrier"] > CARRIER
+    has_carrier = CARRIER[0] < medians["carrier"] < CARRIER[1]
     return medians | {"symbols": _symbols(_without_line(iq) if has_carrier else iq)}
 
 
