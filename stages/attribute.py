@@ -35,9 +35,9 @@ def main() -> None:
     if left_out := [name for name in settings.methods if name not in names]:
         print(f"left out: {', '.join(left_out)}, which cannot explain {trained.architecture.model}")
 
-    parts = splitting.read_splits(SPLITS)
+    parts = splitting.read_splits(SPLITS, data.sizes)
     index = splitting.first_of_each_cell(parts["test"], settings.frames_per_cell)
-    plan, level = store.read_plan(PERTURBATIONS), max(params.perturb.levels_percent)
+    plan, level = store.read_plan(PERTURBATIONS, data), max(params.perturb.levels_percent)
 
     with tracking.stage("attribute", params) as run:
         found = compare.explain(explained, chosen, settings, index, parts["train"], plan, level)

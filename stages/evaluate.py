@@ -25,7 +25,8 @@ def main() -> None:
         inference.bypass_denoiser(trained)
 
     with tracking.stage("evaluate", params) as run:
-        predictions = inference.predict_frames(trained, data, splitting.read_splits(SPLITS)["test"])
+        test = splitting.read_splits(SPLITS, data.sizes)["test"]
+        predictions = inference.predict_frames(trained, data, test)
         files.write_npz(OUT, predictions)
 
         summary = metrics.summary(predictions)

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.evaluation import limits
+from pisces.evaluation.predictions import read_predictions
 from pisces.inputs.settings import RenderSettings
 from pisces.run import console, tracking
 
@@ -16,8 +15,7 @@ METRICS, TABLES = Path("metrics/limits.json"), Path("plots")
 
 def main() -> None:
     params = load_params()
-    with np.load(PREDICTIONS) as file:
-        predictions = dict(file)
+    predictions = read_predictions(PREDICTIONS, SHARDS)
 
     with tracking.stage("limits", params) as run:
         tables = limits.measure(

@@ -19,7 +19,7 @@ def main() -> None:
     seed, levels = params.base.seed, params.perturb.levels_percent
     data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
     modelfile.check_fits(trained, trained.input.open(DATA))
-    plan = store.read_plan(PLAN)
+    plan = store.read_plan(PLAN, data)
     prober = trained.input.prober(DATA, params.pis.fill, seed)
 
     with tracking.stage("pis", params) as run:

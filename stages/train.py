@@ -25,7 +25,8 @@ def main() -> None:
     cldnn = Settings(**params.cldnn.model_dump())
     noise_aware = params.noise_aware.to(NoiseAwareSettings)
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
-    store, parts = model_input.open(DATA), splitting.read_splits(SPLITS)
+    store = model_input.open(DATA)
+    parts = splitting.read_splits(SPLITS, store.sizes)
     iq = frames.frames_behind(store, DATA) if augmentation.changes_frames else None
     sps = params.render.sps
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
