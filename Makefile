@@ -23,6 +23,16 @@ $(error DATA=$(data) is not a file; give the path of an HDF5 file, or of RML2016
 endif
 endif
 
+# DVC unpickles from its site cache, whose folders it makes writable for everybody. So it lies in one
+# that nobody else can enter.
+export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.private/dvc
+is_private := mkdir -p -m 700 .private && [ ! -L .private ] && [ -O .private ] && \
+	ls -ld .private | grep -q '^drwx------[ .]' && echo private
+ifneq ($(shell $(is_private)),private)
+$(error .private is not a folder of yours that nobody else can enter (mode 700), and DVC would \
+	unpickle from it; remove it, or chmod 700 .private if it is yours)
+endif
+
 repro: $(READY)
 ifneq ($(strip $(data)$(PRESET)),)
 	python -m pisces preset $(PRESET) $(if $(data),--data $(quoted_data))
@@ -50,6 +60,7 @@ $(READY): requirements.lock
 	@echo "installing into .venv, once; about 6 GB with CUDA"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv/bin/dvc config --local --quiet core.site_cache_dir "$(CURDIR)/.private/dvc"
 	@touch $@
 
 lock:

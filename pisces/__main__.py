@@ -224,7 +224,7 @@ def ui() -> None:
     from pisces.run import tracking
 
     command = tracking.ui_command()
-    os.execve(command[0], command, os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
+    os.execve(command[0], command, os.environ | tracking.UI_VARIABLES)
 
 
 PLAIN = (check, summary, experiments, restore, docs, sync, ui)

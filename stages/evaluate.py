@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
-from pisces.core import files
+from pisces.core import files, hardware
 from pisces.core.tasks import TASKS
 from pisces.data import splitting
 from pisces.evaluation import inference, metrics
@@ -40,6 +40,7 @@ def main() -> None:
 
     accuracies = [f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in TASKS]
     frames = len(predictions["frame"])
+    print(f"evaluated on {hardware.in_words(inference.device())}")
     print(
         f"{frames} test frames: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and {TABLES}/*.csv"
     )

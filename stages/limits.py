@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.core import files
-from pisces.evaluation import limits
+from pisces.evaluation import limits, references
 from pisces.evaluation.predictions import read_predictions
 from pisces.inputs.settings import RenderSettings
 from pisces.run import console, tracking
@@ -16,6 +16,11 @@ METRICS, TABLES = Path("metrics/limits.json"), Path("plots")
 def main() -> None:
     params = load_params()
     predictions = read_predictions(PREDICTIONS, SHARDS)
+    if not references.recognisable(tuple(predictions["modulations"].tolist())):
+        print(
+            "warning: no constellation can be recognised among data.modulations; "
+            "ceiling and blind reference of modulation count every frame as right and bound nothing"
+        )
 
     with tracking.stage("limits", params) as run:
         tables = limits.measure(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
-from pisces.core import files
+from pisces.core import files, hardware
 from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
@@ -22,6 +22,7 @@ def main() -> None:
     plan = store.read_plan(PLAN, data)
     prober = trained.input.prober(DATA, params.pis.fill, seed)
 
+    print(f"measured on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("pis", params) as run:
         outcome = score.measure(trained.model, prober, data, plan, inference.device())
         outcome.write(OUT, plan.frame, prober.note)

@@ -41,14 +41,14 @@ def main() -> None:
             print(history.describe(row, config.epochs), flush=True)
             run.metrics(row, step=int(row["epoch"]))
 
+        fabric.print(devices.announce(fabric, folder), flush=True)
         last, gone = folder / "last.pt", dvc_process.stop_when_gone()
         model, rows = trainer.fit(data, config, params.base.seed, last, fabric, report, gone)
         if not fabric.is_global_zero:
             return
         modelfile.save(OUT, components.trained_model(model, config, data))
         files.write_json(METRICS, history.headline(rows, config.stop_metric))
-        record = history.record(rows, config.stop_metric)
-        files.write_json(RUN, devices.describe(fabric) | record)
+        files.write_json(RUN, devices.describe(fabric) | history.record(rows, config.stop_metric))
         files.write_csv(HISTORY, history.training_table(rows))
         files.write_csv(NOISE, history.noise_table(rows))
         run.model(OUT / modelfile.WEIGHTS, OUT / modelfile.CARD)
