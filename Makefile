@@ -32,6 +32,16 @@ $(error $(linked) is a link, behind which DVC tracks nothing: remove it, and put
 endif
 endif
 
+# DVC unpickles from its site cache, whose folders it makes writable for everybody. So it lies in one
+# that nobody else can enter.
+export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.private/dvc
+is_private := mkdir -p -m 700 .private && [ ! -L .private ] && [ -O .private ] && \
+	ls -ld .private | grep -q '^drwx------[ .]' && echo private
+ifneq ($(shell $(is_private)),private)
+$(error .private is not a folder of yours that nobody else can enter (mode 700), and DVC would \
+	unpickle from it; remove it, or chmod 700 .private if it is yours)
+endif
+
 # Afterwards outputs and DVC's cache share one file again: a rerun leaves full copies.
 repro: $(READY)
 ifneq ($(strip $(data)$(PRESET)),)
@@ -62,6 +72,7 @@ $(READY): requirements.lock
 	@echo "installing into .venv, once; about 6 GB with CUDA"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv/bin/dvc config --local --quiet core.site_cache_dir "$(CURDIR)/.private/dvc"
 	@touch $@
 
 lock:

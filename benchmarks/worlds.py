@@ -85,7 +85,7 @@ def train(root: Path, params: Params, parts: dict[str, np.ndarray], seed: int) -
     sps = params.render.sps
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, sps=sps)
 
-    fabric = devices.make_fabric(config.accelerator, config.precision)
+    fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
     with tempfile.TemporaryDirectory() as folder:
         last = Path(folder) / "last.pt"
         model, _ = trainer.fit(data, config, seed, last, fabric, lambda _: None, lambda: False)

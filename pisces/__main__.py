@@ -49,12 +49,22 @@ def apply_preset(name: str, path: str | None) -> None:
 
     becoming = presets.chosen(name, path, current)
     if unreadable:
-        kept = PARAMS.with_name(f"{PARAMS.name}.unreadable")
+        kept = unused_name(PARAMS.with_name(f"{PARAMS.name}.unreadable"))
         os.replace(PARAMS, kept)
         print(f"{unreadable}; it is kept as {kept}")
     else:
         print_edits(presets.edits(current, becoming))
     presets.write(becoming)
+
+
+def unused_name(path: Path) -> Path:
+    """The path itself, or with the first number behind it that no file has."""
+    free = path
+    number = 2
+    while free.exists():
+        free = path.with_name(f"{path.name}.{number}")
+        number += 1
+    return free
 
 
 def print_edits(edits: list[Edit]) -> None:
@@ -85,6 +95,7 @@ def check_data(params: Params) -> str:
     path = Path(params.data.path)
     if params.data.path == params.synthesize.path:
         selected_frames_are_generated(params)
+        check_length(params, params.synthesize.samples, "synthesize.samples")
         return f"{path} is made by the stage synthesize"
 
     from pisces.data import splitting
@@ -92,6 +103,8 @@ def check_data(params: Params) -> str:
     from pisces.sources.settings import Selection
 
     frames = sharding.selected_frames(params.data.to(Selection))
+    with sharding.reader_of(path).open(path, params.data.class_order) as source:
+        check_length(params, source.samples, f"data.path = {path}")
     smallest = min(frames, key=lambda cell: frames[cell])
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
@@ -109,6 +122,27 @@ def forecast() -> None:
     from pisces.sources.settings import Selection
 
     print(text(params.data.to(Selection), len(params.render.views)))
+
+
+def check_length(params: Params, samples: int, source: str) -> None:
+    """Raises ValueError unless every view can be made of frames of this length.
+
+    Args:
+        params: of which `render` counts.
+        samples: of a frame.
+        source: what says how long it is, for the message.
+    """
+    import torch
+
+    from pisces.inputs import binning
+    from pisces.inputs.settings import RenderSettings
+
+    # The length that is allowed is the same for every pulse, and this one needs no file.
+    render = replace(params.render.to(RenderSettings), pulse="rrc")
+    try:
+        binning.bin_frames(torch.ones(1, samples, 2), render)
+    except ValueError as error:
+        raise ValueError(f"{source} has {samples} samples a frame: {error}") from None
 
 
 def summary() -> None:
@@ -204,7 +238,7 @@ def ui() -> None:
     from pisces.run import tracking
 
     command = tracking.ui_command()
-    os.execve(command[0], command, os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
+    os.execve(command[0], command, os.environ | tracking.UI_VARIABLES)
 
 
 PLAIN = (check, forecast, summary, experiments, restore, docs, sync, ui)

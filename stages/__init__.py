@@ -9,6 +9,10 @@ from pisces.run import dvc_process, signals
 # percent when it is idle.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Pictures are written and never shown. A notebook exports a backend that only its own environment
+# has, and with it not even matplotlib could be imported.
+os.environ["MPLBACKEND"] = "agg"
+
 # `python -m` names itself so until it has found the stage. What follows it imports for seconds,
 # in which a signal would show all of its calls, and dvc may be killed without being missed.
 if sys.argv[0] == "-m":

@@ -6,7 +6,7 @@ from pisces.attribution import compare, shapley
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
-from pisces.core import files
+from pisces.core import files, hardware
 from pisces.data import splitting
 from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
@@ -36,10 +36,11 @@ def main() -> None:
     if left_out := [name for name in settings.methods if name not in names]:
         print(f"left out: {', '.join(left_out)}, which cannot explain {trained.architecture.model}")
 
-    parts = splitting.read_splits(SPLITS)
+    parts = splitting.read_splits(SPLITS, data.sizes)
     index = splitting.first_of_each_cell(parts["test"], settings.frames_per_cell)
-    plan, level = store.read_plan(PERTURBATIONS), max(params.perturb.levels_percent)
+    plan, level = store.read_plan(PERTURBATIONS, data), max(params.perturb.levels_percent)
 
+    print(f"explained on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("attribute", params) as run:
         found = compare.explain(explained, chosen, settings, index, parts["train"], plan, level)
         files.write_npz(EXAMPLES, found.example_arrays(prober.note))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
-from pisces.core import files
+from pisces.core import files, hardware
 from pisces.core.tasks import TASKS
 from pisces.data import splitting
 from pisces.evaluation import inference, metrics
@@ -25,7 +25,8 @@ def main() -> None:
         inference.bypass_denoiser(trained)
 
     with tracking.stage("evaluate", params) as run:
-        predictions = inference.predict_frames(trained, data, splitting.read_splits(SPLITS)["test"])
+        test = splitting.read_splits(SPLITS, data.sizes)["test"]
+        predictions = inference.predict_frames(trained, data, test)
         files.write_npz(OUT, predictions)
 
         summary = metrics.summary(predictions)
@@ -39,6 +40,7 @@ def main() -> None:
 
     accuracies = [f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in TASKS]
     frames = len(predictions["frame"])
+    print(f"evaluated on {hardware.in_words(inference.device())}")
     print(
         f"{frames} test frames: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and {TABLES}/*.csv"
     )

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pisces.config.io import load_params
 from pisces.core import files
-from pisces.evaluation import limits
+from pisces.evaluation import limits, references
+from pisces.evaluation.predictions import read_predictions
 from pisces.inputs.settings import RenderSettings
 from pisces.run import guard, tracking
 
@@ -16,8 +15,12 @@ METRICS, TABLES = Path("metrics/limits.json"), Path("plots")
 
 def main() -> None:
     params = load_params()
-    with np.load(PREDICTIONS) as file:
-        predictions = dict(file)
+    predictions = read_predictions(PREDICTIONS, SHARDS)
+    if not references.recognisable(tuple(predictions["modulations"].tolist())):
+        print(
+            "warning: no constellation can be recognised among data.modulations; "
+            "ceiling and blind reference of modulation count every frame as right and bound nothing"
+        )
 
     with tracking.stage("limits", params) as run:
         tables = limits.measure(

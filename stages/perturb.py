@@ -19,7 +19,7 @@ def main() -> None:
     settings = params.perturb.to(MaskSettings)
     data = BinStore(CONSTELLATIONS)
 
-    test = splitting.read_splits(SPLITS)["test"]
+    test = splitting.read_splits(SPLITS, data.sizes)["test"]
     index = splitting.first_of_each_cell(test, settings.frames_per_cell)
     chosen = masks.build(settings.views or data.render.views, settings, data.render.size)
     plan = store.PerturbationPlan(index, tuple(chosen), settings, params.base.seed, data.render)

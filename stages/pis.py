@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
-from pisces.core import files
+from pisces.core import files, hardware
 from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
@@ -20,9 +20,10 @@ def main() -> None:
     data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
     modelfile.check_fits(trained, trained.input.open(DATA))
     inference.choose_precision(trained, params.train.precision)
-    plan = store.read_plan(PLAN)
+    plan = store.read_plan(PLAN, data)
     prober = trained.input.prober(DATA, params.pis.fill, seed)
 
+    print(f"measured on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("pis", params) as run:
         outcome = score.measure(trained.model, prober, data, plan, inference.device())
         outcome.write(OUT, plan.frame, prober.note)

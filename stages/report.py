@@ -3,25 +3,14 @@
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
-from pisces.report import pictures, style
+from pisces.report import needed, pictures, style
 from pisces.run import guard, tracking
 
 DATA, PLOTS = Path("data"), Path("plots")
 STAGES = {"data": "report_data", "results": "report"}
-
-
-def read_table(name: str) -> pd.DataFrame:
-    return pd.read_csv(PLOTS / f"{name}.csv", dtype={"mask": str})  # rings are named by numbers
-
-
-def read_arrays(name: str) -> dict[str, np.ndarray]:
-    with np.load(DATA / f"{name}.npz") as file:
-        return dict(file)
 
 
 def draw(part: str) -> dict[str, Figure]:
@@ -30,11 +19,10 @@ def draw(part: str) -> dict[str, Figure]:
         from pisces.inputs import sheet  # here, for it loads torch, which takes seconds
 
         preview = sheet.preview(DATA / "constellations")
-        return pictures.of_data(read_table("audit"), read_table("audit_spectrum"), preview)
+        tables = needed.tables(PLOTS, needed.DATA_TABLES)
+        return pictures.of_data(tables["audit"], tables["audit_spectrum"], preview)
 
-    tables = {name: read_table(name) for name in pictures.TABLES}
-    arrays = {name: read_arrays(name) for name in pictures.ARRAYS}
-    return pictures.of_results(tables, arrays)
+    return pictures.of_results(needed.tables(PLOTS, needed.TABLES), needed.arrays(DATA))
 
 
 def main() -> None:

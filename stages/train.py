@@ -25,7 +25,8 @@ def main() -> None:
     cldnn = Settings(**params.cldnn.model_dump())
     noise_aware = params.noise_aware.to(NoiseAwareSettings)
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
-    store, parts = model_input.open(DATA), splitting.read_splits(SPLITS)
+    store = model_input.open(DATA)
+    parts = splitting.read_splits(SPLITS, store.sizes)
     iq = frames.frames_behind(store, DATA) if augmentation.changes_frames else None
     sps = params.render.sps
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
@@ -40,14 +41,14 @@ def main() -> None:
             print(history.describe(row, config.epochs), flush=True)
             run.metrics(row, step=int(row["epoch"]))
 
+        fabric.print(devices.announce(fabric, folder), flush=True)
         last = folder / "last.pt"
         model, rows = trainer.fit(data, config, params.base.seed, last, fabric, report)
         if not fabric.is_global_zero:
             return
         modelfile.save(OUT, components.trained_model(model, config, data))
         files.write_json(METRICS, history.headline(rows, config.stop_metric))
-        record = history.record(rows, config.stop_metric)
-        files.write_json(RUN, devices.describe(fabric) | record)
+        files.write_json(RUN, devices.describe(fabric) | history.record(rows, config.stop_metric))
         files.write_csv(HISTORY, history.training_table(rows))
         files.write_csv(NOISE, history.noise_table(rows))
         run.model(OUT / modelfile.WEIGHTS, OUT / modelfile.CARD)

@@ -407,7 +407,7 @@ def test_summary_names_a_damaged_file_and_the_remedy(here, monkeypatch, name, te
     command(monkeypatch, "summary")
 
     (here / name).write_text(text)
-    with pytest.raises(ValueError, match=f"^{name} is not as .* git checkout -- {name}, or remove"):
+    with pytest.raises(ValueError, match=f"^{name} is not as .* git checkout -- {name}, or make"):
         command(monkeypatch, "summary")
 
 
@@ -578,3 +578,98 @@ def test_export_png_never_touches_what_is_there(here, monkeypatch):
     with pytest.raises(ValueError, match="precious exists already"):
         command(monkeypatch, "export-png", "precious")
     assert kept.read_text() == "x"
+
+
+# A folder for DVC that nobody else can enter
+
+
+@pytest.fixture
+def with_makefile(tmp_path) -> Path:
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def make_in(root: Path, **variables: str) -> subprocess.CompletedProcess:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    return subprocess.run(
+        ["make", "--eval=show: ; @echo $$DVC_SITE_CACHE_DIR", "show"],
+        cwd=root,
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_dvc_is_given_a_site_cache_inside_a_private_folder(with_makefile):
+    done = make_in(with_makefile)
+    assert done.returncode == 0, done.stderr
+    assert (with_makefile / ".private").stat().st_mode & 0o777 == 0o700
+    assert done.stdout.strip() == f"{with_makefile}/.private/dvc"
+
+
+def test_a_site_cache_of_the_users_own_is_kept(with_makefile):
+    assert make_in(with_makefile, DVC_SITE_CACHE_DIR="/mine").stdout.strip() == "/mine"
+
+
+@pytest.mark.parametrize("kind", ["open", "link"])
+def test_a_folder_that_others_can_enter_ends_every_target(with_makefile, kind):
+    folder = with_makefile / ".private"
+    if kind == "link":
+        (with_makefile / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to("elsewhere")
+    else:
+        folder.mkdir()
+        folder.chmod(0o755)
+    done = make_in(with_makefile)
+    assert done.returncode != 0
+    assert ".private is not a folder of yours" in done.stderr
+
+
+def test_a_second_unreadable_params_file_is_kept_too(here, monkeypatch):
+    for text in ("train: [", "train: {", "- 1"):
+        Path("params.yaml").write_text(text)
+        command(monkeypatch, "preset", "default")
+    kept = {path.name: path.read_text() for path in here.glob("params.yaml.unreadable*")}
+    assert kept == {
+        "params.yaml.unreadable": "train: [",
+        "params.yaml.unreadable.2": "train: {",
+        "params.yaml.unreadable.3": "- 1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"synthesize": {"samples": 64}}, r"synthesize.samples has 64 samples .*not a whole num"),
+        ({"render": {"delay": 1024, "views": ["differential"]}}, r"render.delay = 1024"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_check_refuses_frames_that_are_too_short_for_a_view(monkeypatch, changes, message):
+    apply_overlay(Path("params.yaml"), changes)
+    with pytest.raises(ValueError, match=message):
+        command(monkeypatch, "check")
+
+
+def test_check_measures_the_frames_of_a_file(here, monkeypatch):
+    path = own_hdf5(here / "own.hdf5", (3, 4, 5))
+    command(monkeypatch, "preset", "smoke", "--data", str(path))
+    apply_overlay(Path("params.yaml"), {"data": {"modulations": ["BPSK", "QPSK", "8PSK"]}})
+    with pytest.raises(ValueError, match=r"own.hdf5 has 64 samples a frame: frames of 64 samples"):
+        command(monkeypatch, "check")
+
+
+def test_a_stage_draws_whatever_backend_a_notebook_exports():
+    """The one that Jupyter, Colab and Kaggle export is in their environment alone."""
+    code = "import stages.report, matplotlib; print(matplotlib.get_backend())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip().lower() == "agg", done.stderr

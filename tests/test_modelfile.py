@@ -7,8 +7,10 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pisces import models
+from pisces.core.files import sha256
 from pisces.core.settings import to_json
 from pisces.inputs.drawing import OF_THE_DATA, BinStore, Drawing
 from pisces.inputs.waveform import IqStore, Waveform
@@ -195,6 +197,33 @@ def test_card_with_a_key_of_the_wrong_type_says_what_is_allowed(folder, key):
 def test_card_that_is_no_object(folder, text):
     (folder / CARD).write_text(text)
     with pytest.raises(ValueError, match=r"model.json is not a model card: .*use the model.json"):
+        modelfile.load(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(folder, value):
+    state = load_file(folder / WEIGHTS)
+    state["backbone.layer1.0.conv1.weight"][0, 0, 0, 0] = value
+    save_file(state, folder / WEIGHTS)
+    change_card(folder, weights_sha256=sha256(folder / WEIGHTS))
+    message = r"model.safetensors holds NaN or infinity in 1 tensors, such as backbone.layer1.0"
+    with pytest.raises(ValueError, match=message):
+        modelfile.load(folder)
+
+
+def test_a_damaged_header_is_named(folder):
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(b"\xff" * 8 + content[8:])
+    change_card(folder, weights_sha256=sha256(folder / WEIGHTS))
+    with pytest.raises(ValueError, match=r"model.safetensors is damaged \(.*header.*train again"):
+        modelfile.load(folder)
+
+
+def test_a_card_of_a_huge_model_takes_no_memory(folder):
+    card = json.loads((folder / CARD).read_text())
+    card["input"]["render"]["size"] = 10**9
+    change_card(folder, input=card["input"], model="small_cnn")
+    with pytest.raises(ValueError, match=r"model\.(json|safetensors)"):
         modelfile.load(folder)
 
 

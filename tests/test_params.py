@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -537,3 +538,63 @@ def test_the_reference_page_has_every_key_with_a_meaning():
     assert all(len(row) == len(reference.COLUMNS) and row[4] for row in rows)
     keys = {row[0] for row in rows}
     assert {"`lr`", "`extent.raw`", "`c.distillation`", "`multipath.paths`"} <= keys
+
+
+# Work without end
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "reason"),
+    [
+        ("perturb", "stride", 1e-9, "less than 0.02, which makes thousands of windows"),
+        ("perturb", "window", 1e-9, "less than 0.02"),
+        ("attribute", "stride", 1e-9, "less than 0.02"),
+        ("perturb", "levels_percent", [n / 20 for n in range(1, 2001)], "2000 values, more than"),
+        ("perturb", "curve_percent", [n / 20 for n in range(1, 2001)], "2000 values, more than"),
+        ("attribute", "levels_percent", [n / 20 for n in range(1, 2001)], "2000 values, more"),
+        ("attribute", "rise_masks", 10**9, "more than 100000, each a pass of every frame"),
+        ("attribute", "resamples", 10**12, "more than 1000000, which no longer changes"),
+        ("pis", "resamples", 10**12, "more than 1000000"),
+        ("limits", "trials", 10**12, "more than 100000, which take about an hour"),
+        ("limits", "blind_frames", 10**12, "more than 1000000000, more than any file holds"),
+        ("synthesize", "frames_per_cell", 10**12, "more than 100000, which are 20 GB"),
+        ("train", "epochs", 10**12, "more than 1000000"),
+        ("train", "batch_size", 10**12, "more than 1000000"),
+        ("base", "seed", 10**30, "the largest number of 64 bits"),
+    ],
+)
+def test_work_without_end_is_refused_with_a_reason(section, key, value, reason):
+    with pytest.raises(ValueError, match=rf"{section}\.{key} = .*{reason}"):
+        parse_params(changed({f"{section}.{key}": value}), "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([f"QAM{n}" for n in range(100_000)], "'QAM0' is not a modulation"),
+        (100_000 * ["QPSK"], "QPSK stands more than once"),
+        (50_000 * ["QPSK", "8PSK"], "8PSK, QPSK stands more than once"),
+    ],
+)
+def test_many_names_take_no_time_and_one_line(names, message):
+    params = changed({"data.modulations": names})
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=message) as error:
+        parse_params(params, "params.yaml")
+    assert "\n" not in str(error.value)
+    assert time.perf_counter() - started < 5
+
+
+def test_a_list_has_one_line_for_all_its_mistakes():
+    params = changed({"render.views": ["eye", "raw", "ear", "nose"]})
+    with pytest.raises(ValueError, match=r"views.0 = \"eye\".*and 2 more such values") as error:
+        parse_params(params, "params.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_list_that_falls_is_named_once():
+    params = changed({"perturb.levels_percent": [1, 0.5]})
+    message = r"levels_percent = \[1, 0.5\]: must be strictly increasing; sort it"
+    with pytest.raises(ValueError, match=message) as error:
+        parse_params(params, "params.yaml")
+    assert "[1.0" not in str(error.value)

@@ -76,7 +76,7 @@ def test_the_plan_is_what_masks_take_of_the_counts(data, chosen_index, planned):
 
 def test_round_trip(data, plan, planned, tmp_path):
     plan.write(tmp_path / "p.h5")
-    read = read_plan(tmp_path / "p.h5")
+    read = read_plan(tmp_path / "p.h5", data)
     assert (read.masks, read.settings, read.seed, read.render) == ((BOTH, PERTURB, 1, data.render))
     assert np.array_equal(read.frame, plan.frame)
     assert frames_of(read, data) == planned
@@ -96,12 +96,12 @@ def test_the_file_does_not_grow_with_the_lists(plan, tmp_path):
     assert (tmp_path / "p.h5").stat().st_size < many.frame.nbytes + names + 16_000
 
 
-def test_more_masks_than_an_attribute_holds(plan, tmp_path):
+def test_more_masks_than_an_attribute_holds(data, plan, tmp_path):
     settings = replace(PERTURB, regions=("window",), window=0.1, stride=0.02)
     many = tuple(masks.build(RENDER.views, settings, SIZE))
     assert len(json.dumps(many)) > 65536
     replace(plan, masks=many, settings=settings).write(tmp_path / "p.h5")
-    assert read_plan(tmp_path / "p.h5").masks == many
+    assert read_plan(tmp_path / "p.h5", data).masks == many
 
 
 def test_another_seed_takes_others(data, plan, planned):
@@ -194,12 +194,12 @@ def test_a_dark_frame_gives_up_nothing_and_is_counted_once(tmp_path, monkeypatch
     assert giving == [{"raw", "noise"}, {"noise"}, {"raw"}, set()]
 
 
-def test_no_plan(tmp_path):
+def test_no_plan(data, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"p\.h5 .*dvc repro perturb"):
-        read_plan(tmp_path / "p.h5")
+        read_plan(tmp_path / "p.h5", data)
     (tmp_path / "p.h5").write_text("no HDF5")
     with pytest.raises(ValueError, match=r"p\.h5 .*dvc repro --force perturb"):
-        read_plan(tmp_path / "p.h5")
+        read_plan(tmp_path / "p.h5", data)
 
 
 # The sheet of examples

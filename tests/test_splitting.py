@@ -19,6 +19,7 @@ from pisces.data.splitting import (
 )
 from tests.conftest import FRAMES, MODULATIONS, SNRS_DB
 
+SIZES = np.full((3, 3), FRAMES)
 RATIOS, NUMBERS = (0.7, 0.15, 0.15), (9, 4, 2)
 
 
@@ -144,7 +145,7 @@ def test_round_trip_is_the_same_bytes_twice(parts, tmp_path):
     for name in ("a.npz", "b.npz"):
         write_splits(tmp_path / name, parts)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    read = read_splits(tmp_path / "a.npz")
+    read = read_splits(tmp_path / "a.npz", SIZES)
     assert list(read) == list(PARTS)
     assert all(np.array_equal(read[part], parts[part]) for part in PARTS)
 
@@ -153,7 +154,26 @@ def test_no_splits(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"splits.npz does not exist; make it with dvc repro stratify"
     ):
-        read_splits(tmp_path / "splits.npz")
+        read_splits(tmp_path / "splits.npz", SIZES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda parts: parts["test"].__setitem__((0, 2), FRAMES), "part test, it names row 20"),
+        (lambda parts: parts["train"].__setitem__((0, 0), -1), "part train, .* modulation -1"),
+        (lambda parts: parts.update(test=parts["test"][:3]), "part test holds 1 of 9 joint"),
+        (lambda parts: parts.update(test=parts["train"]), "a frame is in it twice"),
+        (lambda parts: parts.pop("validation"), "it lacks validation"),
+        (lambda parts: parts.update(test=parts["test"] / 2), "part test, frames are float64"),
+    ],
+)
+def test_splits_of_other_frames_are_refused(parts, tmp_path, damage, message):
+    changed = {part: index.copy() for part, index in parts.items()}
+    damage(changed)
+    write_splits(tmp_path / "splits.npz", changed)
+    with pytest.raises(ValueError, match=rf"splits.npz .*{message}.*dvc repro --force stratify"):
+        read_splits(tmp_path / "splits.npz", SIZES)
 
 
 def test_first_of_each_cell():

@@ -422,3 +422,45 @@ def test_the_interface_refuses_what_it_cannot_show(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name):
         tracking.ui_command()
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a b", "a#b"])
+def test_a_repository_of_any_name_holds_its_database(params, tmp_path, monkeypatch, name):
+    root = tmp_path / name
+    root.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with tracking.stage("stratify", params) as run:
+        run.metrics({"test": 3})
+    assert (root / "mlflow.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ("sqlite:///runs.db", "sqlite:///{root}/runs.db"),
+        ("sqlite:///sub/runs.db", "sqlite:///{root}/sub/runs.db"),
+        ("sqlite:////elsewhere/runs.db", "sqlite:////elsewhere/runs.db"),
+        ("mlruns", "{root}/mlruns"),
+        ("file:mlruns", "file://{root}/mlruns"),
+        ("/elsewhere/mlruns", "/elsewhere/mlruns"),
+        ("file:///elsewhere", "file:///elsewhere"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_a_relative_store_is_relative_to_the_repository(tmp_path, monkeypatch, given, resolved):
+    """A queued experiment runs in a folder that vanishes, and names the repository in DVC_ROOT."""
+    (tmp_path / "queued").mkdir()
+    monkeypatch.chdir(tmp_path / "queued")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    command = tracking.ui_command()
+    uri = command[command.index("--backend-store-uri") + 1]
+    assert uri == resolved.format(root=tmp_path)
+
+
+def test_the_interface_starts_no_processes_for_jobs():
+    from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
+
+    assert tracking.UI_VARIABLES[MLFLOW_SERVER_ENABLE_JOB_EXECUTION.name] == "false"

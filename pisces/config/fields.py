@@ -4,6 +4,7 @@ The docstring of a check is what the reference page prints as the range of a key
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
@@ -61,10 +62,51 @@ def known_modulations(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def no_repeats(values: tuple) -> tuple:
     """none twice"""
-    repeated = sorted({value for value in values if values.count(value) > 1})
+    repeated = sorted(value for value, times in Counter(values).items() if times > 1)
     if repeated:
         raise ValueError(f"{', '.join(map(str, repeated))} stands more than once; name each once")
     return values
+
+
+def at_most(limit: float, reason: str) -> AfterValidator:
+    """A check that a number is not above a limit, which says why there is one."""
+
+    def check(value: float) -> float:
+        if value > limit:
+            raise ValueError(f"is more than {_plain(limit)}, {reason}; lower it")
+        return value
+
+    check.__doc__ = f"<= {_plain(limit)}"
+    return AfterValidator(check)
+
+
+def at_least(limit: float, reason: str) -> AfterValidator:
+    """A check that a number is not below a limit, which says why there is one."""
+
+    def check(value: float) -> float:
+        if value < limit:
+            raise ValueError(f"is less than {_plain(limit)}, {reason}; raise it")
+        return value
+
+    check.__doc__ = f">= {_plain(limit)}"
+    return AfterValidator(check)
+
+
+def no_longer(limit: int, reason: str) -> AfterValidator:
+    """A check that a list has no more values than a limit, which says why there is one."""
+
+    def check(values: tuple) -> tuple:
+        if len(values) > limit:
+            raise ValueError(f"has {len(values)} values, more than {limit}, {reason}; shorten it")
+        return values
+
+    check.__doc__ = f"at most {limit}"
+    return AfterValidator(check)
+
+
+def _plain(limit: float) -> str:
+    """A limit as a person writes it: 1e6 as 1000000."""
+    return str(int(limit)) if limit == int(limit) else f"{limit:g}"
 
 
 def several(values: tuple) -> tuple:
@@ -77,7 +119,7 @@ def several(values: tuple) -> tuple:
 def increasing(values: tuple) -> tuple:
     """strictly increasing"""
     if list(values) != sorted(set(values)):
-        raise ValueError(f"{list(values)} must be strictly increasing")
+        raise ValueError("must be strictly increasing; sort it, each value once")
     return values
 
 
@@ -119,7 +161,7 @@ def even(value: int) -> int:
 
 def ratio_or_count(value: object) -> int | float:
     """above 0 and below 1, or a whole number from 1 on"""
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
     is_ratio = isinstance(value, float) and 0 < value < 1
     if not is_count and not is_ratio:
         raise ValueError(
@@ -135,7 +177,17 @@ Modulations = Annotated[
     AfterValidator(known_modulations),
     AfterValidator(no_repeats),
 ]
-SnrsDb = Annotated[tuple[int, ...], AfterValidator(several), AfterValidator(increasing)]
+
+MOST = 10**9
+"""Of anything that is counted: far more than any file holds or any machine computes."""
+_UNCOUNTED = at_most(MOST, "more than any file holds or any machine computes")
+
+SnrDb = Annotated[int, Field(ge=-200, le=200)]
+SnrsDb = Annotated[
+    tuple[SnrDb, ...],
+    AfterValidator(several),
+    AfterValidator(increasing),
+]
 Views = Annotated[tuple[ViewName, ...], Field(min_length=1), AfterValidator(no_repeats)]
 
 ApskRates = Annotated[dict[str, tuple[str, ...]], AfterValidator(known_rates)]
@@ -152,11 +204,25 @@ NotNegative = Annotated[float, Field(ge=0)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 SideShare = Annotated[float, Field(gt=0, le=1), Unit("side of the image")]
 
-Count = Annotated[int, Field(gt=0)]
-FromZero = Annotated[int, Field(ge=0)]
-Frames = Annotated[int, Field(gt=0), Unit("frames")]
-Epochs = Annotated[int, Field(gt=0), Unit("epochs")]
-EpochsFromZero = Annotated[int, Field(ge=0), Unit("epochs")]
+Count = Annotated[int, Field(gt=0), _UNCOUNTED]
+FromZero = Annotated[int, Field(ge=0), _UNCOUNTED]
+Frames = Annotated[int, Field(gt=0), _UNCOUNTED, Unit("frames")]
+
+_NO_END = at_most(10**6, "which no training ends")
+Epochs = Annotated[int, Field(gt=0), _NO_END, Unit("epochs")]
+EpochsFromZero = Annotated[int, Field(ge=0), _NO_END, Unit("epochs")]
+
+Resamples = Annotated[
+    int, Field(gt=0), at_most(10**6, "which no longer changes a printed digit of an interval")
+]
+Levels = Annotated[
+    tuple[Percent, ...],
+    AfterValidator(increasing),
+    no_longer(100, "of which each is a mask, or a point, of its own"),
+]
+WindowShare = Annotated[
+    SideShare, at_least(0.02, "which makes thousands of windows, each with predictions of its own")
+]
 SamplesPerSymbol = Annotated[int, Field(ge=2, le=64), Unit("samples a symbol")]
 CarrierOffset = Annotated[float, Field(ge=0, lt=0.1), Unit("cycles a sample")]
 

@@ -39,9 +39,25 @@ def parse_params(content: Mapping[str, Any], source: str) -> Params:
         # Through JSON: strict, yet a YAML list is a tuple, and what JSON lacks is a text.
         return Params.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        mistakes = [_explain(dict(one)) for one in error.errors() if not _is_echo(dict(one))]
-        lines = [f"{source}: {mistake}" for mistake in mistakes]
+        lines = [f"{source}: {mistake}" for mistake in _mistakes(error)]
         raise ValueError("\n".join(lines)) from None
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    """A line for each mistake; of each list only the first, and how many more there are."""
+    by_place: dict[tuple[int | str, ...], list[Mapping[str, Any]]] = {}
+    for details in error.errors(include_url=False):
+        one: dict[str, Any] = dict(details)
+        keys = details["loc"]
+        in_a_list = bool(keys) and isinstance(keys[-1], int)
+        if not _is_echo(one):
+            by_place.setdefault(keys[:-1] if in_a_list else keys, []).append(one)
+
+    lines = []
+    for first, *others in by_place.values():
+        more = f" (and {len(others)} more such values)" if others else ""
+        lines.append(_explain(first) + more)
+    return lines
 
 
 def _is_echo(error: Mapping[str, Any]) -> bool:

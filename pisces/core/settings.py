@@ -43,5 +43,7 @@ def _explain(error: Mapping[str, Any]) -> str:
     if error["type"] in UNKNOWN:
         return f"{where} is unknown"
     sentence = error["msg"][0].lower() + error["msg"][1:]
+    if not where:
+        return sentence
     value = json.dumps(error["input"], default=repr)
     return f"{where} = {value[:LONGEST_VALUE]}: {sentence}"

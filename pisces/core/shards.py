@@ -5,6 +5,7 @@ and little-endian, so it can be mapped into memory. Reading a slice costs the by
 any order, whatever the size of the file.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product, starmap
@@ -189,10 +190,17 @@ def cells(root: Path) -> list[Cell]:
 
     Raises:
         FileNotFoundError: when there is none.
+        ValueError: when one is named otherwise.
     """
     found = []
     for path in root.glob("*/SNR_*.h5"):
-        snr_db = int(path.stem.removeprefix("SNR_"))
+        label = re.fullmatch(r"SNR_(-?\d{1,4})", path.stem)
+        if not label:
+            raise ValueError(
+                f"{path} is not named SNR_<dB>.h5, with a whole number of dB; "
+                "remove it, or make its folder again with dvc repro --force"
+            )
+        snr_db = int(label[1])
         found.append(Cell(path.parent.name, snr_db))
     if not found:
         raise FileNotFoundError(
@@ -218,6 +226,14 @@ def grid(root: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
                 f"{cell.path(root)} is missing; make it again with dvc repro --force"
             )
     return modulations, snrs_db
+
+
+def sizes(root: Path) -> np.ndarray:
+    """Frames of each cell, int64 (modulations, SNRs), in the order of `grid`; errors as there."""
+    modulations, snrs_db = grid(root)
+    cells = starmap(Cell, product(modulations, snrs_db))
+    counts = [len(array(cell.path(root), "row")) for cell in cells]
+    return np.array(counts).reshape(len(modulations), len(snrs_db))
 
 
 @contextmanager

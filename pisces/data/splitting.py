@@ -10,6 +10,7 @@ import numpy as np
 
 from pisces.core import shards
 from pisces.core.files import write_npz
+from pisces.core.reading import check_index, damaged, read_npz
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 
@@ -141,16 +142,53 @@ def write_splits(path: Path, parts: dict[str, np.ndarray]) -> None:
     write_npz(path, parts)
 
 
-def read_splits(path: Path) -> dict[str, np.ndarray]:
+def read_splits(path: Path, sizes: np.ndarray) -> dict[str, np.ndarray]:
     """Part -> int64 (n, 3), as `split` gives; see there.
+
+    Args:
+        path: of the file.
+        sizes: frames of each cell that are split, int64 (modulations, SNRs).
+
+    Returns:
+        The three parts.
 
     Raises:
         FileNotFoundError: when there is no such file.
+        ValueError: when it is damaged, or splits other frames.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; make it with dvc repro stratify")
-    with np.load(path) as file:
-        return {part: file[part] for part in PARTS}
+    arrays = read_npz(path, "stratify", PARTS)
+    parts = {part: arrays[part] for part in PARTS}
+    try:
+        for part, index in parts.items():
+            _check_part(part, index, sizes)
+        _check_no_frame_twice(parts, sizes)
+    except ValueError as error:
+        raise damaged(path, "stratify", str(error)) from None
+    return parts
+
+
+def _check_part(part: str, index: np.ndarray, sizes: np.ndarray) -> None:
+    """Raises ValueError unless a part names frames that there are, some of every cell."""
+    try:
+        check_index(index, sizes)
+    except ValueError as error:
+        raise ValueError(f"in its part {part}, {error}") from None
+
+    cells = np.unique(np.ravel_multi_index(tuple(index[:, :2].T), sizes.shape))
+    if len(cells) != sizes.size:
+        raise ValueError(
+            f"its part {part} holds {len(cells)} of {sizes.size} joint classes, "
+            "so it is of other frames"
+        )
+
+
+def _check_no_frame_twice(parts: dict[str, np.ndarray], sizes: np.ndarray) -> None:
+    """Raises ValueError when a frame is in two parts, or twice in one."""
+    everything = np.concatenate([parts[part] for part in PARTS])
+    grid = (*sizes.shape, int(sizes.max()))
+    numbers = np.ravel_multi_index(tuple(everything.T), grid)
+    if len(np.unique(numbers)) != len(numbers):
+        raise ValueError("a frame is in it twice")
 
 
 def first_of_each_cell(index: np.ndarray, limit: int | None) -> np.ndarray:

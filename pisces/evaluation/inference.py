@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pisces import models
+from pisces.core.hardware import gpu_complaints
 from pisces.core.progress import progress
 from pisces.data.datasets import StoredFrames, batches
 from pisces.inputs.base import FrameStore
@@ -24,7 +25,8 @@ BYPASSED = "tested with the denoiser bypassed"
 
 def device() -> torch.device:
     """CUDA or MPS where there is one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    with gpu_complaints():
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
     return accelerator or torch.device("cpu")
 
 

@@ -38,6 +38,11 @@ class FrameStore(ABC):
         """The SNRs in dB that the labels `snrs_db` stand for."""
         return tuple(true_snr_db(label, self.snr_label) for label in self.snrs_db)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Frames of each cell, int64 (modulations, SNRs)."""
+        return np.array([[len(rows) for rows in by_snr] for by_snr in self._rows])
+
     def _every_cell(self, dataset: str) -> list[list[np.ndarray]]:
         """Memory maps of a dataset, [modulation][SNR]."""
         return [

@@ -55,8 +55,10 @@ def render(source: Path, target: Path, settings: RenderSettings) -> Rendered:
         How many frames there were, and how many of them `symbol` could not follow.
 
     Raises:
+        FileNotFoundError: when a shard is missing.
         ValueError: as `binning.bin_frames`, and where a pulse is to be found and cannot be.
     """
+    shards.grid(source)  # which raises where a shard is missing
     settings = with_response(source, settings)
     cells = shards.cells(source)
     samples = shards.array(cells[0].path(source), "iq").shape[1]
@@ -168,5 +170,11 @@ def read_bins(root: Path, cell: Cell, view: str) -> np.ndarray:
 
 def read_settings(root: Path) -> RenderSettings:
     """The settings that the constellations under `root` were rendered with, from any shard."""
-    first = shards.cells(root)[0]
-    return from_json(RenderSettings, shards.attributes(first.path(root))["render"])
+    path = shards.cells(root)[0].path(root)
+    try:
+        return from_json(RenderSettings, str(shards.attributes(path).get("render", "")))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not say how it was rendered, in its attribute render: {error}; "
+            "make it again with dvc repro --force render"
+        ) from None

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from pisces import models
 from pisces.core.files import read_json, sha256, staged, write_json
+from pisces.core.reading import require
 from pisces.core.settings import from_json
 from pisces.core.snr_label import SnrLabel
 from pisces.core.version import VERSION
@@ -19,8 +21,10 @@ from pisces.inputs.base import FrameStore, Input
 from pisces.models import Architecture
 from pisces.models.classifier import Classifier
 from pisces.models.cldnn import Settings
+from pisces.models.pretrained import not_finite
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
+LARGEST_SNR_DB = 1000
 EXCERPT = 300  # characters of another library's message in one of ours
 
 
@@ -71,12 +75,12 @@ def load(folder: Path) -> TrainedModel:
     """
     weights, card_file = folder / WEIGHTS, folder / CARD
     for path in (weights, card_file):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; make it with dvc repro train")
+        require(path, "train")
 
     try:
         card = _read_card(card_file)
-        fresh = _from_card(card)
+        with torch.device("meta"):  # which takes no memory, whatever sizes a card asks for
+            described = _from_card(card)
     except ValueError as error:
         raise ValueError(
             f"{card_file} is not a model card: {_excerpt(str(error))}; "
@@ -90,14 +94,34 @@ def load(folder: Path) -> TrainedModel:
             "keep the two together"
         )
 
+    state = _read_weights(weights)
     try:
-        fresh.model.load_state_dict(safetensors.torch.load_file(weights))
+        described.model.load_state_dict(state, assign=True)
+        fresh = _from_card(card)
+        fresh.model.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
-            f"{weights} does not fit the {fresh.architecture.model} of {card_file}: "
+            f"{weights} does not fit the {described.architecture.model} of {card_file}: "
             f"{_excerpt(str(error))}"
         ) from None
     return fresh
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file; ValueError when it is damaged or one of them is not finite."""
+    again = "train again with dvc repro --force train, or take another copy of the file"
+    try:
+        state = safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({_excerpt(str(error))}); {again}") from None
+
+    broken = not_finite(state)
+    if broken:
+        raise ValueError(
+            f"{path} holds NaN or infinity in {len(broken)} tensors, such as {broken[0]}, "
+            f"from which nothing can be predicted; {again}"
+        )
+    return state
 
 
 def check_fits(trained: TrainedModel, store: FrameStore) -> None:
@@ -149,12 +173,24 @@ def _read_card(path: Path) -> _Card:
         raise ValueError(f"it holds {type(content).__name__} instead of keys with values")
     known = {one.name for one in fields(_Card)}
     card = from_json(_Card, json.dumps({key: content[key] for key in content if key in known}))
+    _check_classes(card)
 
     # The defaults of settings are for who makes a model; which one was made must be said.
     unsaid = [key for key in Settings._fields if card.cldnn and key not in content["cldnn"]]
     if unsaid:
         raise ValueError(", ".join(f"cldnn.{key}" for key in unsaid) + " missing")
     return card
+
+
+def _check_classes(card: _Card) -> None:
+    """Raises ValueError unless the classes are those that a model can have been trained on."""
+    if len(card.modulations) < 2 or len(set(card.modulations)) < len(card.modulations):
+        raise ValueError("modulations must be two or more, each once")
+    rising = list(card.snrs_db) == sorted(set(card.snrs_db))
+    if len(card.snrs_db) < 2 or not rising or max(map(abs, card.snrs_db)) > LARGEST_SNR_DB:
+        raise ValueError(
+            f"snrs_db must be two or more, rising, of at most {LARGEST_SNR_DB} dB either way"
+        )
 
 
 def _from_card(card: _Card) -> TrainedModel:

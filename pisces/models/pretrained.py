@@ -34,6 +34,12 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
     """
     spec = BACKBONES[name]
     state = _imagenet(spec.weights) if source == "imagenet" else _read(Path(source))
+    broken = not_finite(state)
+    if broken:
+        raise ValueError(
+            f"train.pretrained = {source} holds NaN or infinity in {len(broken)} tensors, such as "
+            f"{broken[0]}, and would train to nothing; take another copy of the file"
+        )
     try:
         missing, unexpected = backbone.load_state_dict(fitted(state, spec, backbone), strict=False)
         reasons = [*_tensors("missing", missing), *_tensors("unexpected", unexpected)]
@@ -86,6 +92,11 @@ def fold(filters: torch.Tensor, channels: int) -> torch.Tensor:
         return filters
     share = filters.sum(1, keepdim=True) / channels  # (out, 1, height, width)
     return share.repeat(1, channels, 1, 1)
+
+
+def not_finite(state: State) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
 
 
 def _imagenet(name: str) -> State:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,11 +17,12 @@ import torch
 
 from pisces.core.files import write_bytes
 from pisces.core.progress import progress
+from pisces.core.reading import check_index, damaged, require
 from pisces.core.settings import from_json, to_json
 from pisces.inputs.binning import OUTSIDE, count_points
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.settings import RenderSettings
-from pisces.pis.masks import Mask, Taken, take
+from pisces.pis.masks import Mask, Taken, build, take
 from pisces.pis.settings import MaskSettings
 
 CHUNK = 512  # frames
@@ -125,31 +127,69 @@ class PerturbationPlan:
         write_bytes(target, content.getvalue())
 
 
-def read_plan(path: Path) -> PerturbationPlan:
+def read_plan(path: Path, data: BinStore) -> PerturbationPlan:
     """The plan that `PerturbationPlan.write` wrote.
+
+    Args:
+        path: of the file.
+        data: the constellations that it is for.
+
+    Returns:
+        The plan, whose frames and masks there are.
 
     Raises:
         FileNotFoundError: when there is none.
-        ValueError: when the file holds something else.
+        ValueError: when the file is damaged, or the plan is for other frames.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; make it with dvc repro perturb")
-
+    require(path, "perturb")
     try:
         with h5py.File(path, "r") as file:
-            masks = json.loads(file["masks"][()])
-            return PerturbationPlan(
-                frame=file["frame"][:],
-                masks=tuple(Mask(*one) for one in masks),
-                settings=from_json(MaskSettings, file.attrs["settings"]),
-                seed=int(file.attrs["seed"]),
-                render=from_json(RenderSettings, file.attrs["render"]),
-            )
-    except (OSError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is no plan of perturbations ({error}); make it again with dvc repro --force "
-            "perturb"
-        ) from None
+            plan = _plan_in(file)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, "perturb", str(error)) from None
+
+    if data.render != plan.render:
+        raise damaged(path, "perturb", f"it is for other constellations than {data.root}")
+    try:
+        check_index(plan.frame, data.sizes)
+        _check_masks(plan)
+    except ValueError as error:
+        raise damaged(path, "perturb", str(error)) from None
+    return plan
+
+
+def _plan_in(file: h5py.File) -> PerturbationPlan:
+    """The plan in an open file; raises KeyError, TypeError or ValueError for anything else."""
+    for name in ("frame", "masks"):
+        if not isinstance(file[name], h5py.Dataset):
+            raise TypeError(f"{name} is no dataset")
+    for name in ("settings", "render", "seed"):
+        if name not in file.attrs:
+            raise KeyError(f"it lacks the attribute {name}")
+
+    seed = file.attrs["seed"]
+    if not isinstance(seed, np.integer) or seed < 0:
+        raise ValueError(f"its seed {seed!r} is no number from 0 on")
+    return PerturbationPlan(
+        frame=file["frame"][()],
+        masks=from_json(tuple[Mask, ...], _text(file["masks"][()])),
+        settings=from_json(MaskSettings, _text(file.attrs["settings"])),
+        seed=int(seed),
+        render=from_json(RenderSettings, _text(file.attrs["render"])),
+    )
+
+
+def _text(stored: Any) -> str:
+    return stored.decode("utf-8") if isinstance(stored, bytes) else str(stored)
+
+
+def _check_masks(plan: PerturbationPlan) -> None:
+    """Raises ValueError unless there are masks, all of them such as the settings make."""
+    if not plan.masks:
+        raise ValueError("it holds no mask")
+    of_settings = build(plan.settings.views or plan.render.views, plan.settings, plan.render.size)
+    for mask in sorted(set(plan.masks) - set(of_settings), key=plan.masks.index):
+        raise ValueError(f"its settings make no mask {list(mask)}")
 
 
 def dark_frames(data: BinStore, plan: PerturbationPlan) -> int:

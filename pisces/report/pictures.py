@@ -11,15 +11,6 @@ from pisces.core.snr_label import convention_in
 from pisces.report import accuracy, attribution, data, pis, pis_regions
 from pisces.report.style import add_note, snr_axis
 
-TABLES = (
-    *("training", "accuracy_by_snr", "per_class", "snr_estimate", "ceiling"),
-    *("pis", "pis_by_cell", "attribution", "attribution_checks"),
-)
-"""Names in plots/ of the tables behind `of_results`."""
-
-ARRAYS = ("predictions", "perturbations_sheet", "pis", "attribution_examples")
-"""Names in data/ of the .npz files behind `of_results`."""
-
 Tables = Mapping[str, pd.DataFrame]
 Arrays = Mapping[str, np.ndarray]
 
@@ -41,8 +32,8 @@ def of_results(tables: Tables, arrays: Mapping[str, Arrays]) -> dict[str, Figure
     """All other pictures.
 
     Args:
-        tables: each of `TABLES`.
-        arrays: each of `ARRAYS`.
+        tables: each of `needed.TABLES`.
+        arrays: each of `needed.ARRAYS`.
 
     Returns:
         Name of a picture -> figure. What must be known to read one, such as a bypassed denoiser, is

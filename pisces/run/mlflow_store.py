@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 EXPERIMENT = "pisces"
+SQLITE, SQLITE_DRIVER = "sqlite:///", "sqlite+pysqlite:///"
 MODEL_STAGES = ("train", "evaluate", "limits", "perturb", "pis", "attribute", "report")
 LOCK_SECONDS = 60
 DIGEST_CHARACTERS = 36
 """The most that MLflow's data set digest holds."""
+
+UI_VARIABLES = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+"""For MLflow's user interface: without its eight processes for jobs, which nothing here submits."""
 
 OPENING_ATTEMPTS = 2
 """At a database; MLflow's ten take 100 s."""
@@ -158,7 +166,7 @@ def ui_command() -> list[str]:
         "--default-artifact-root": _artifacts(),
         "--artifacts-destination": _artifacts(),
     }
-    command = [sys.executable, "-m", "mlflow", "ui"]
+    command = [sys.executable, "-m", "mlflow", "ui"]  # with `UI_VARIABLES`
     for name, value in options.items():
         command += [name, value]
     return command
@@ -175,7 +183,30 @@ def _root() -> Path:
 
 
 def _uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_root() / 'mlflow.db'}"
+    """Of the store; one that is relative is relative to the repository, not to this process.
+
+    The processes of a queued experiment run in a folder that vanishes with it.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if not given:
+        return _of_database(_root() / "mlflow.db")
+
+    if given.startswith(SQLITE):
+        path = given.removeprefix(SQLITE)
+        is_relative = not path.startswith(("/", ":memory:"))
+        return _of_database(_root() / urllib.parse.unquote(path)) if is_relative else given
+    if given.startswith("file:") and not given.startswith("file:/"):
+        return f"{_root().as_uri()}/{given.removeprefix('file:')}"
+    is_path = ":" not in given and not given.startswith("databricks")
+    return str(_root() / given) if is_path else given
+
+
+def _of_database(path: Path) -> str:
+    """The address of a database, in which a % and a ? of its path have to be quoted."""
+    if not set("%?") & set(str(path)):
+        return f"{SQLITE}{path}"
+    # With the driver named, or MLflow would make a folder of the quoted name.
+    return f"{SQLITE_DRIVER}{urllib.parse.quote(str(path))}"
 
 
 def _artifacts() -> str:
@@ -191,9 +222,10 @@ def _lock() -> FileLock:
 
     MLflow also fails when two processes create the tables of one database.
     """
-    uri, prefix = _uri(), "sqlite:///"
-    is_file = uri.startswith(prefix)
-    database = Path(uri.removeprefix(prefix)) if is_file else _root() / "mlflow.db"
+    uri = _uri()
+    path = uri.removeprefix(SQLITE).removeprefix(SQLITE_DRIVER).partition("?")[0]
+    is_file = uri.startswith((SQLITE, SQLITE_DRIVER))
+    database = Path(urllib.parse.unquote(path)) if is_file else _root() / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{database}.lock", timeout=LOCK_SECONDS)
 

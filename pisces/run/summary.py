@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pisces.core.files import read_json
+from pisces.core.reading import Columns, damaged, read_csv, require
 from pisces.core.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -29,17 +30,9 @@ def read_scores(path: Path = PIS) -> "pandas.DataFrame":
         FileNotFoundError: before that stage has run.
         ValueError: when the file is damaged.
     """
-    import pandas
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; make it with dvc repro pis")
-    try:
-        scores = pandas.read_csv(path, dtype={"mask": str})  # some masks are named by numbers
-    except ValueError:
-        raise _damaged(path, "pis") from None
-    if "level_percent" not in scores:
-        raise _damaged(path, "pis")
-    return scores
+    # Some masks are named by numbers.
+    texts: Columns = dict.fromkeys(("view", "rule", "mask", "task"), "text")
+    return read_csv(path, "pis", {**texts, "level_percent": "number", "pis": "number"})
 
 
 def summary() -> str:
@@ -49,8 +42,7 @@ def summary() -> str:
         FileNotFoundError: before the stages `evaluate` and `pis` have run.
         ValueError: when one of their files is damaged.
     """
-    if not EVALUATION.is_file():
-        raise FileNotFoundError(f"{EVALUATION} does not exist; make it with dvc repro")
+    require(EVALUATION, "evaluate")
     scores = headline(read_scores(), read_scores(CELLS))
     pictures = sorted(PICTURES.glob("*.png"))
     lines = [
@@ -109,20 +101,14 @@ def published_table(rows: "pandas.DataFrame") -> str:
     return "\n".join(lines)
 
 
-def _damaged(path: Path, stage: str) -> ValueError:
-    return ValueError(
-        f"{path} is not as the stage {stage} writes it; "
-        f"bring it back with git checkout -- {path}, or remove it and run dvc repro {stage}"
-    )
-
-
 def _accuracies() -> Iterator[str]:
     keys = ("accuracy", "ci_low", "ci_high")
     try:
         evaluation = read_json(EVALUATION)
         rows = {task: [100 * evaluation[task][key] for key in keys] for task in TASKS}
     except (ValueError, KeyError, TypeError):
-        raise _damaged(EVALUATION, "evaluate") from None
+        reason = "it lacks the accuracies of the tasks"
+        raise damaged(EVALUATION, "evaluate", reason) from None
 
     for task, (accuracy, low, high) in rows.items():
         yield f"  {task:<11}{accuracy:5.1f} %  ({low:.1f} to {high:.1f})"

@@ -8,7 +8,8 @@ several stages share a run; a slash opens a section in MLflow's charts.
 With PISCES_SWEEP=<name> the executions of one sweep of experiments stand under a run of that name.
 
 Environment: PISCES_TRACKING=off (default on), PISCES_SWEEP, MLFLOW_TRACKING_URI (default the SQLite
-file `mlflow.db` beside `dvc.yaml`), PISCES_UI_PORT (default 5000).
+file `mlflow.db` beside `dvc.yaml`; a relative one is relative to the repository), PISCES_UI_PORT
+(default 5000).
 """
 
 import math
@@ -26,7 +27,9 @@ from pisces.config.schema import Params
 from pisces.core.files import read_json
 from pisces.run import console, execution, mlflow_store
 from pisces.run.execution import Execution
-from pisces.run.mlflow_store import Session
+from pisces.run.mlflow_store import UI_VARIABLES, Session
+
+__all__ = ["UI_VARIABLES", "Run", "stage", "sync", "ui_command"]
 
 LONGEST_COMPLAINT = 200
 """Characters of an error of MLflow's in a warning."""

@@ -16,6 +16,8 @@ from lightning_fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
+from pisces.core.files import read_json, write_json
+from pisces.core.hardware import gpu_complaints
 from pisces.models.precision import resolve
 from pisces.training.settings import Precision
 
@@ -34,7 +36,9 @@ def make_fabric(accelerator: str, precision: Precision, model: str = "") -> Fabr
         ValueError: when the accelerator is not there, or SLURM started processes that would not
             find each other.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    with gpu_complaints():
+        cuda = torch.cuda.is_available()
+    available = {"cuda": cuda, "mps": torch.backends.mps.is_available()}
     if not available.get(accelerator, True):
         raise ValueError(
             f"train.accelerator = {accelerator} but this machine has none; use auto or cpu"
@@ -67,6 +71,33 @@ def describe(fabric: Fabric) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+
+
+def announce(fabric: Fabric, folder: Path) -> str:
+    """What training runs on, in words, and what of it changed since its checkpoint was made.
+
+    Args:
+        fabric: where it runs.
+        folder: of the checkpoint, in which this is noted for whoever resumes.
+
+    Returns:
+        A line, and where a resumed training runs otherwise, a second one.
+    """
+    now, note = describe(fabric), folder / "made_on.json"
+    text = "training on {device} ({accelerator}), {precision}".format(**now)
+    text += "; processes: {processes}, threads of each: {threads}".format(**now)
+
+    before = read_json(note) if note.is_file() else now
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        changes = ", ".join(f"{key} {before.get(key)} -> {now[key]}" for key in changed)
+        text += (
+            f"\nwarning: resumed with {changes}; "
+            "the model will not be, byte by byte, the one of a training in one go"
+        )
+    if fabric.is_global_zero:
+        write_json(note, now)
+    return text
 
 
 def _device_name(device: torch.device) -> str:

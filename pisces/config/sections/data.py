@@ -15,6 +15,7 @@ from pisces.config.fields import (
     SnrsDb,
     Text,
     Unit,
+    at_most,
 )
 from pisces.config.sections.impairments import Impairments, Multipath
 from pisces.core.modulations import MODULATIONS, RML2016, Ask
@@ -29,7 +30,7 @@ GENERATED_FILES = (f"{GENERATED}.hdf5", f"{GENERATED}.pkl")
 class Base(Section):
     """What every stage shares."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0), at_most(2**63 - 1, "the largest number of 64 bits")]
     """Root of every random choice."""
 
 
@@ -69,7 +70,12 @@ class Synthesize(Section):
     snr_label: SnrLabel
     """What a label means. `power`: the SNR in dB over the whole band. `amplitude`: half of it, as
     in RML2018.01A."""
-    frames_per_cell: Frames
+    frames_per_cell: Annotated[
+        int,
+        Field(gt=0),
+        at_most(100_000, "which are 20 GB of 24 modulations at each SNR"),
+        Unit("frames"),
+    ]
     """Frames of each (modulation, SNR)."""
     samples: Annotated[int, Field(ge=64, le=65536, multiple_of=8), Unit("samples a frame")]
     """Length of a frame: 1024 in RML2018.01A, 128 in RML2016.10a."""

@@ -5,19 +5,19 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pisces.config.fields import (
-    Count,
     Epochs,
     Fraction,
     Frames,
-    Percent,
+    Levels,
     Positive,
+    Resamples,
     Section,
-    SideShare,
     Text,
     Unit,
     Views,
+    WindowShare,
+    at_most,
     check_stride,
-    increasing,
     no_repeats,
 )
 
@@ -46,9 +46,9 @@ class Perturb(Section):
     """How `masks` take `levels_percent`: exactly so many lit pixels, or by a percentile."""
     masks: Annotated[tuple[MaskName, ...], Field(min_length=1), AfterValidator(no_repeats)]
     """Which lit pixels: the brightest, the dimmest lit, or random ones."""
-    levels_percent: Annotated[tuple[Percent, ...], Field(min_length=1), AfterValidator(increasing)]
+    levels_percent: Annotated[Levels, Field(min_length=1)]
     """How many pixels are masked, of those that are lit."""
-    curve_percent: Annotated[tuple[Percent, ...], AfterValidator(increasing)]
+    curve_percent: Levels
     """Further levels of the rule `exact`, for the degradation curves."""
     regions: Annotated[tuple[Region, ...], AfterValidator(no_repeats)]
     """Parts of the image that are masked whole."""
@@ -58,9 +58,9 @@ class Perturb(Section):
     """Number of sectors of equal angle, the first centred on the I axis."""
     core_percent: Annotated[float, Field(gt=0, lt=100)]
     """Share of the points that the cluster cores hold; the rest is transitions between them."""
-    window: SideShare
+    window: WindowShare
     """Side of a sliding window."""
-    stride: SideShare
+    stride: WindowShare
     """From one window to the next."""
     frames_per_cell: Frames | None
     """Test frames of each (modulation, SNR) to perturb; null takes all."""
@@ -84,7 +84,7 @@ class Perturb(Section):
 class Pis(Section):
     """The Perturbation Impact Score."""
 
-    resamples: Count
+    resamples: Resamples
     """Paired bootstrap resamples behind each interval."""
     fill: Literal["zero", "resample"]
     """What takes the place of the samples behind masked pixels, for `train.input: iq`: silence, or
@@ -102,38 +102,51 @@ class Attribute(Section):
     layer: Text
     """Of the backbone, which `grad_cam` reads; auto: the last one whose map has 4 x 4 cells or
     more."""
-    ig_steps: Annotated[Count, Unit("steps")]
+    ig_steps: Annotated[
+        int, Field(gt=0), at_most(10_000, "each a pass backwards of every frame"), Unit("steps")
+    ]
     """Points on the way from a dark image, for `integrated_gradients`."""
-    window: SideShare
+    window: WindowShare
     """Side of the window of `occlusion`."""
-    stride: SideShare
+    stride: WindowShare
     """From one window to the next."""
-    rise_masks: Annotated[Count, Unit("masks")]
+    rise_masks: Annotated[
+        int, Field(gt=0), at_most(100_000, "each a pass of every frame"), Unit("masks")
+    ]
     """Random masks of `rise`."""
     rise_cells: Annotated[int, Field(ge=2, le=32), Unit("cells")]
     """Along each side of a random mask of `rise`."""
     rise_keep: Fraction
     """Chance of a cell to stay."""
-    shapley_permutations: Annotated[Count, Unit("orders")]
+    shapley_permutations: Annotated[
+        int,
+        Field(gt=0),
+        at_most(10_000, "each a pass of every frame for every pixel"),
+        Unit("orders"),
+    ]
     """Random orders in which `shapley` lights the pixels."""
-    levels_percent: Annotated[tuple[Percent, ...], Field(min_length=2), AfterValidator(increasing)]
+    levels_percent: Annotated[Levels, Field(min_length=2)]
     """Points of the deletion and insertion curves, in percent of the lit pixels of all views."""
-    infidelity_samples: Count
+    infidelity_samples: Annotated[int, Field(gt=0), at_most(10_000, "each a pass of every frame")]
     """Random perturbations of each image, for infidelity."""
-    checked_frames: Annotated[int, Field(ge=2), Unit("frames")]
+    checked_frames: Annotated[Frames, Field(ge=2)]
     """Frames, spread over the cells, for the sanity checks and the sensitivity, in which every map
     is made anew."""
     sensitivity_radius: Positive
     """Largest change of any pixel value, for the sensitivity."""
-    sensitivity_samples: Count
+    sensitivity_samples: Annotated[
+        int, Field(gt=0), at_most(1000, "for each of which every map is made anew")
+    ]
     """Random changes of each image, for the sensitivity."""
-    randomised_steps: Annotated[Count, Unit("steps")]
+    randomised_steps: Annotated[
+        int, Field(gt=0), at_most(1000, "more than there are layers"), Unit("steps")
+    ]
     """Steps in which the weights are made random, from the heads down to the stem."""
-    shuffled_frames: Annotated[int, Field(ge=2), Unit("frames")]
+    shuffled_frames: Annotated[Frames, Field(ge=2)]
     """Training frames, with shuffled labels, of the control model that has nothing to explain..."""
     shuffled_epochs: Epochs
     """...and its passes over them."""
-    resamples: Count
+    resamples: Resamples
     """Bootstrap resamples behind each interval."""
 
     @model_validator(mode="after")
@@ -145,7 +158,9 @@ class Attribute(Section):
 class Limits(Section):
     """What is possible, by the likelihood: all known, and no more known than a receiver finds."""
 
-    trials: Frames
+    trials: Annotated[
+        int, Field(gt=0), at_most(100_000, "which take about an hour an SNR"), Unit("frames")
+    ]
     """Of each modulation and SNR; 100 take some 3 s an SNR for 16 constellations of 128 symbols."""
     blind_frames: Frames | None
     """Test frames of each (modulation, SNR) for the blind reference; null takes all. One core

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pisces.config.fields import (
-    Count,
     Positive,
     SamplesPerSymbol,
     Section,
     Unit,
     Views,
+    at_most,
     even,
     increasing,
 )
@@ -54,7 +54,7 @@ class Render(Section):
     carrier_offset_std: Annotated[float, Field(gt=0, le=0.01), Unit("cycles a sample")]
     """Standard deviation of the carrier offsets that `symbol` expects; it follows ten times as
     large ones where the modulation shows them."""
-    delay: Annotated[Count, Unit("samples")]
+    delay: Annotated[int, Field(gt=0), at_most(65536, "the longest frame"), Unit("samples")]
     """Between the two factors of `differential`."""
 
 

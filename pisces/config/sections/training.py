@@ -16,6 +16,7 @@ from pisces.config.fields import (
     Section,
     Text,
     Unit,
+    at_most,
     suggestion,
 )
 from pisces.config.sections.impairments import Impairments
@@ -131,7 +132,7 @@ class Train(Section):
     """Of the weightings `softmax` and `dwa`."""
     epochs: Epochs
     """Upper bound; early stopping may end sooner."""
-    batch_size: Annotated[int, Field(ge=2), Unit("frames")]
+    batch_size: Annotated[int, Field(ge=2), at_most(10**6, "which no memory holds"), Unit("frames")]
     """Frames a step, of all processes together."""
     optimizer: Literal["adam", "adamw"]
     """Update rule of the weights."""

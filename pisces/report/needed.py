@@ -1,0 +1,111 @@
+"""What the pictures need of the files of other stages, and how these are read."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pisces.core.reading import Columns, damaged, read_csv, read_npz
+from pisces.core.tasks import HEADS, TASKS
+
+
+class Table(NamedTuple):
+    """A table in plots/: the stage that makes it, and the columns that are drawn."""
+
+    stage: str
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+class Arrays(NamedTuple):
+    """An .npz file in data/: the stage that makes it, and the arrays that are drawn."""
+
+    stage: str
+    names: tuple[str, ...]
+
+
+INTERVAL = ("ci_low", "ci_high")
+
+OF_TASKS = tuple(f"{task}{end}" for task in TASKS for end in ("", "_ci_low", "_ci_high"))
+VALIDATION = ("validation_loss", *(f"validation_{task}_accuracy" for task in TASKS))
+WEIGHTS = tuple(f"{head}_weight" for head in HEADS)
+
+SCORES = (
+    *("level_percent", "accuracy", "fraction_lit", "pis", "pis_ci_low", "pis_ci_high"),
+    *("control_count_pis", "p_count_holm"),
+)
+
+DATA_TABLES = {
+    "audit": Table(
+        "split_hdf5",
+        texts=("modulation", "snr_label"),
+        numbers=("snr_db", "measured_snr_db", "low_db", "high_db", "n"),
+    ),
+    "audit_spectrum": Table(
+        "split_hdf5", texts=(), numbers=("rate", "power_db", "low_db", "high_db")
+    ),
+}
+"""Tables of `report_data`."""
+
+TABLES = {
+    "training": Table("train", (), ("epoch", "train_loss", *VALIDATION, *WEIGHTS)),
+    "accuracy_by_snr": Table("evaluate", (), ("snr_db", "frames", *OF_TASKS)),
+    "per_class": Table("evaluate", ("task", "label"), ("precision", "recall", "f1", "frames")),
+    "snr_estimate": Table("evaluate", (), ("snr_db", "mean_db", "low_db", "high_db")),
+    "ceiling": Table("limits", ("task", "series"), ("snr_db", "accuracy", *INTERVAL, "n")),
+    "pis": Table("pis", ("view", "rule", "mask", "task"), SCORES),
+    "pis_by_cell": Table(
+        "pis",
+        ("view", "mask", "task", "modulation"),
+        ("level_percent", "snr_db", "excess"),
+    ),
+    "attribution": Table("attribute", ("task", "method", "measure"), ("n", "value", *INTERVAL)),
+    "attribution_checks": Table(
+        "attribute",
+        ("task", "method", "check"),
+        ("share", "correlation", *INTERVAL, "n", "null"),
+    ),
+}
+"""Tables of `report`."""
+
+EXAMPLES = (
+    *("images", "taken_names", "taken", "map_names", "maps", "curve_names", "curves"),
+    *("levels_percent", "titles", "frames"),
+)
+
+ARRAYS = {
+    "predictions": Arrays(
+        "evaluate",
+        (
+            *("modulation_true", "modulation_pred", "snr_true_db", "snr_pred_db"),
+            *("modulations", "snrs_db", "snr_source", "note"),
+        ),
+    ),
+    "perturbations_sheet": Arrays("perturb", ("images", "names", "taken", "titles")),
+    "pis": Arrays("pis", ("note", *(f"{task}_baseline" for task in TASKS))),
+    "attribution_examples": Arrays(
+        "attribute", ("note", *(f"{head}_{name}" for head in HEADS for name in EXAMPLES))
+    ),
+}
+"""Arrays of `report`."""
+
+
+def tables(folder: Path, needed: dict[str, Table]) -> dict[str, pd.DataFrame]:
+    """Reads tables by name; errors as `core.reading.read_csv`."""
+    found = {}
+    for name, table in needed.items():
+        numbers: Columns = dict.fromkeys(table.numbers, "number")
+        texts: Columns = dict.fromkeys(table.texts, "text")
+        path = folder / f"{name}.csv"
+        found[name] = read_csv(path, table.stage, {**numbers, **texts})
+        if "task" in table.texts and not found[name]["task"].isin(TASKS).all():
+            raise damaged(path, table.stage, f"its column task holds more than {', '.join(TASKS)}")
+    return found
+
+
+def arrays(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Reads all of `ARRAYS` by name; errors as `core.reading.read_npz`."""
+    return {
+        name: read_npz(folder / f"{name}.npz", one.stage, one.names) for name, one in ARRAYS.items()
+    }

@@ -1,0 +1,59 @@
+"""Every bad input of docs/results/reliability.md is answered in one line that names it."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bad_inputs
+from benchmarks.bad_inputs import CASES, Answer
+from benchmarks.damage import Case, missing
+
+ROOT = Path(__file__).parents[1]
+CASE = Case("models/model.json", "missing", missing, ("evaluate",), "models/model.json")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    return bad_inputs.make_workspace(tmp_path_factory.mktemp("bad_inputs") / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=[case.label for case in CASES])
+def test_a_bad_input_is_one_line_that_names_it(case, workspace, tmp_path):
+    answer = bad_inputs.answer_to(case, workspace, tmp_path / "copy")
+    assert bad_inputs.is_helpful(case, answer), answer
+    debris = [path for path in (tmp_path / "copy").rglob(".*") if path.name != ".ckpt"]
+    assert [path for path in debris if ".ckpt" not in path.parts] == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(0, ()),
+        Answer(2, ("Traceback", "KeyError: models/model.json")),
+        Answer(3, ()),
+        Answer(1, ("error: invalid literal for int()",)),
+        Answer(1, ("error: models/model.json is damaged", "and more")),
+    ],
+)
+def test_what_is_not_helpful(answer):
+    assert not bad_inputs.is_helpful(CASE, answer)
+    assert bad_inputs.is_helpful(CASE, Answer(1, ("error: models/model.json is damaged",)))
+
+
+def test_the_page_has_a_row_for_every_case():
+    text = (ROOT / bad_inputs.PAGE).read_text()
+    section = text.partition(bad_inputs.START)[2].partition(bad_inputs.END)[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(CASES) >= 100
+    for case, row in zip(CASES, rows, strict=True):
+        assert row.startswith(f"| `{case.file or case.named}` | {case.what} | ")
+
+
+def test_a_page_keeps_what_stands_around_the_table(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Kills\n\nfirst\n\n{bad_inputs.START}\nold\n{bad_inputs.END}\n\nlast\n")
+    bad_inputs.write(page, "new")
+    assert page.read_text() == (
+        f"# Kills\n\nfirst\n\n{bad_inputs.START}\nnew\n{bad_inputs.END}\n\nlast\n"
+    )
