@@ -10,7 +10,8 @@ import argparse
 import itertools
 import math
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,6 +160,7 @@ def rates(
     fabric: Fabric,
     pngs: DataLoader | None,
     repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Speeds of a training that differs in nothing but where its frames come from.
 
@@ -169,6 +171,7 @@ def rates(
         fabric: Device and precision.
         pngs: The same frames as PNG files, or None.
         repeats: Rounds of which the median counts.
+        clock: Of which seconds.
 
     Returns:
         Frames a second of `read` (from shards), `resident` (from memory), the `input` path by
@@ -210,7 +213,7 @@ def rates(
         )
     return {
         name: frames / seconds
-        for name, seconds in medians(interleave(contestants, repeats)).items()
+        for name, seconds in medians(interleave(contestants, repeats, clock)).items()
     }
 
 
@@ -257,6 +260,9 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", help="as train.precision")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument(
+        "--cpu-seconds", action="store_true", help="of one thread, in place of time on the wall"
+    )
+    parser.add_argument(
         "--png",
         action="store_true",
         help=f"{', '.join(PNG_MODELS)} at {PNG_SIZE} px, view raw; for a GPU",
@@ -268,6 +274,9 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=12, help="processes of the loop over PNGs")
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_seconds else time.perf_counter
+    if arguments.cpu_seconds:
+        torch.set_num_threads(1)
     frames = max(arguments.frames // arguments.batch_size, 1) * arguments.batch_size
     trained = PNG_MODELS[0] if arguments.png else "" if arguments.iq else arguments.model
     fabric = devices.make_fabric(arguments.accelerator, arguments.precision, trained)
@@ -304,7 +313,8 @@ def main() -> None:
             )
         for model in models:
             rate = report(
-                model, rates(data, model, arguments.batch_size, fabric, pngs, arguments.repeats)
+                model,
+                rates(data, model, arguments.batch_size, fabric, pngs, arguments.repeats, clock),
             )
             if pngs:
                 ratio = rate["read"] / rate["png"]

@@ -16,6 +16,7 @@ from benchmarks import (
     ablation,
     experiments,
     pis,
+    precision,
     rendering,
     robustness,
     splitting_memory,
@@ -309,3 +310,10 @@ def test_costs_count_every_parameter():
         parameters == 121_611 + 385 * (7 - 11) + 385 * 7
     )  # the published count is of 11 classes; and the SNR head on 384 features
     assert speed > 0
+
+
+@pytest.mark.slow
+def test_precision(call):
+    said = call(precision, "--models", "pixel_set", "--frames", "64", "--repeats", "1")
+    assert "pixel_set: training" in said
+    assert "of the predicted modulations are the same" in said
