@@ -11,7 +11,9 @@ Resolved = Literal["32-true", "bf16-mixed", "16-mixed"]
 """As Fabric names it."""
 
 FASTER_IN_BF16 = (*BACKBONES, "small_cnn")
-"""Models whose time goes into convolutions or attention, measured in docs/results/benchmarks.md.
+"""Models whose time goes into convolutions or attention.
+
+Measured of resnet18 and small_cnn, see docs/results/benchmarks.md, and taken for granted of others.
 
 A `pixel_set` is not among them: it sums in float32 whatever the precision, and trains slower.
 """
