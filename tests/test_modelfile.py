@@ -237,6 +237,7 @@ OTHER = {
     "extent": replace(RENDER.extent, **{"noise": 70.0}),
     "sps": 4,
     "delay": 8,
+    "equalizer": "blind",
 }
 """Settings that make other pictures of the same frames."""
 
