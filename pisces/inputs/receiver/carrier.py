@@ -13,6 +13,8 @@ ORDERS = (4, 8, 12, 16, 20, 32)
 """Powers whose lines are looked for: 4 of QAM, 8 and up of PSK, 12 to 32 of the rings of APSK."""
 TAIL, TAIL_WIDTH = 0.1, 10
 """Share of the prior that is so many times as wide as the rest."""
+INDEPENDENT = 0.7
+"""Share of the evidence of all orders that counts, since powers of the same noise agree in part."""
 REACH = 30
 """Search range, in standard deviations of the prior."""
 WITNESSES = (4, 8)
@@ -52,7 +54,8 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
     The M-th power of symbols from a constellation of M-fold symmetry has a line at M times the
     offset (Viterbi and Viterbi, IEEE Trans. Inf. Theory 29 (1983) 543). Its periodogram, over that
     of noise alone, is about the log likelihood ratio of the line: those of all `ORDERS` are added
-    up, and the log of a prior of small offsets to them. What has no line gets no offset.
+    up, times `INDEPENDENT`, and the log of a prior of small offsets to them. What has no line gets
+    no offset.
 
     Args:
         points: symbols at any level and phase, complex64 (n, symbols).
@@ -67,7 +70,7 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
     weights = _weights(points)
 
     lines = [_line_power(phasors[order], weights, waves) for order, waves in search.waves.items()]
-    evidence = torch.cat(lines, 1) @ search.refine  # (n, offsets)
+    evidence = INDEPENDENT * torch.cat(lines, 1) @ search.refine  # (n, offsets)
     found = _peak(evidence + search.log_prior, search.offsets)
     return Carrier(found, _is_beyond(phasors, weights, REACH * offset_std))
 
