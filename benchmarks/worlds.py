@@ -88,7 +88,7 @@ def train(root: Path, params: Params, parts: dict[str, np.ndarray], seed: int) -
     fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
     with tempfile.TemporaryDirectory() as folder:
         last = Path(folder) / "last.pt"
-        model, _ = trainer.fit(data, config, seed, last, fabric, lambda _: None, lambda: False)
+        model, _ = trainer.fit(data, config, seed, last, fabric, lambda _: None)
     return components.trained_model(model, config, data)
 
 

@@ -14,7 +14,7 @@ from pisces.training import checkpoints, components, devices, frames, history, t
 from pisces.training.augmentation import Augmentation
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
 
-DATA, SPLITS = Path("data"), Path("data/splits.npz")
+DATA, SPLITS, LAST = Path("data"), Path("data/splits.npz"), "last.pt"
 OUT, RUN, METRICS = Path("models"), Path("models/run.json"), Path("metrics/train.json")
 HISTORY, NOISE = Path("plots/training.csv"), Path("plots/noise_fraction.csv")
 
@@ -42,8 +42,7 @@ def main() -> None:
             run.metrics(row, step=int(row["epoch"]))
 
         fabric.print(devices.announce(fabric, folder), flush=True)
-        last = folder / "last.pt"
-        model, rows = trainer.fit(data, config, params.base.seed, last, fabric, report)
+        model, rows = trainer.fit(data, config, params.base.seed, folder / LAST, fabric, report)
         if not fabric.is_global_zero:
             return
         modelfile.save(OUT, components.trained_model(model, config, data))

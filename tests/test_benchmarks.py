@@ -25,11 +25,15 @@ from benchmarks import (
     views,
     worlds,
 )
+from pisces import models
 from pisces.config import presets
 from pisces.config.sections.training import MODELS
-from pisces.evaluation import inference
+from pisces.core import files
+from pisces.evaluation import inference, metrics
+from pisces.inputs.drawing import Drawing
 from pisces.models import Architecture, modelfile
-from tests.conftest import SNRS_DB
+from pisces.models.modelfile import TrainedModel
+from tests.conftest import MODULATIONS, RENDER, SNRS_DB, draw
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = Architecture("resnet18", "plain", "standard")
@@ -230,6 +234,30 @@ def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
         ablation.settings_of("A0", ablation.overlay("rml2016a", None)).data.path
         == "data/raw/synthetic.pkl"
     )
+
+
+@pytest.fixture
+def experiment(tmp_path, data, index, monkeypatch) -> TrainedModel:
+    """A fresh model, and what `dvc.api` reads of an experiment that made it."""
+    drawing = Drawing(RENDER, draw("log_histogram"))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = models.build(ARCHITECTURE, drawing.shape, len(MODULATIONS), SNRS_DB).eval()
+    trained = TrainedModel(model, ARCHITECTURE, drawing, MODULATIONS, SNRS_DB)
+    modelfile.save(tmp_path / "models", trained)
+    said = inference.predict_frames(trained, data, index[::4])
+    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said))
+    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said))
+    files.write_csv(
+        tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB)
+    )
+
+    def read(path: str, rev: str, mode: str = "r") -> str | bytes:
+        assert rev == "one"
+        return (tmp_path / path).read_bytes() if mode == "rb" else (tmp_path / path).read_text()
+
+    monkeypatch.setattr("dvc.api.read", read)
+    return trained
 
 
 def test_the_ablation_reads_what_evaluate_writes(experiment, data, index):

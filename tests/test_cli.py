@@ -591,7 +591,8 @@ def with_makefile(tmp_path) -> Path:
 
 
 def make_in(root: Path, **variables: str) -> subprocess.CompletedProcess:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    foreign = ("DVC_", "MAKE", "MFLAGS")  # those of the make that runs these tests
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return subprocess.run(
         ["make", "--eval=show: ; @echo $$DVC_SITE_CACHE_DIR", "show"],
         cwd=root,

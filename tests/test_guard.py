@@ -39,6 +39,12 @@ guard.run("render", main)
 Start = Callable[..., subprocess.Popen]
 
 
+def hear_signals() -> None:
+    """As in a terminal, whatever ran these tests ignores: nohup SIGHUP, a background job Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path):
     """A function that starts a stage `render`, which writes a word once there is a file `go`."""
@@ -62,6 +68,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=hear_signals,
             text=True,
         )
         started.append(process)

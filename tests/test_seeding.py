@@ -72,5 +72,5 @@ def test_bits_hang_on_every_part_of_the_name_and_are_even():
     assert bits(1, "symmetry", 3, "QPSK", -4, 7) == found[7]
     assert bits(2, "symmetry", 3, "QPSK", -4, 7) != found[7]
 
-    ones = np.unpackbits(found.view(np.uint8)).reshape(4000, 64).sum(0)
+    ones = np.unpackbits(found.view(np.uint8)).reshape(4000, 64).sum(0, dtype=int)
     assert (abs(ones - 2000) < 158).all()
