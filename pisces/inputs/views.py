@@ -34,8 +34,13 @@ About five standard deviations: two dozen bins of such a window are worth half a
 """
 WINDOW_REACH, LEAST_BINS = 4, 8
 """Bins to the signal that its window needs, and bins on a side from which on noise is told."""
+STEEP = (-0.00584, 0.07064, -0.244145, 0.35875, -0.244145, 0.07064, -0.00584)
+"""Bins -3 to 3 of a Blackman-Harris window: side lobes of -92 dB, `WINDOW_REACH` bins from the peak
+on (Harris, Proc. IEEE 66 (1978) 51)."""
 TINY = 1e-20
 """Keeps powers of zero from dividing by zero."""
+TINIEST = 1e-37
+"""As `TINY`, of the power of one point."""
 
 
 class View(NamedTuple):
@@ -217,43 +222,54 @@ def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
             f"frames of {iq.shape[1]} samples are shorter than the {len(taps)} taps that noise "
             f"needs at render.sps = {sps}; leave it out of render.views"
         )
-    response = torch.fft.fft(torch.from_numpy(taps).to(iq.device), iq.shape[1])
-    filtered = torch.fft.ifft(torch.fft.fft(iq) * response)
+    spectrum = torch.fft.fft(iq)
+    filtered = torch.fft.ifft(spectrum * _high_pass_response(sps, iq.shape[1], iq.device))
     outside = filtered[:, len(taps) - 1 :]  # the circular filter wraps around before
-    level_db = 20 * torch.log10(outside.abs() / (_rms(iq) * float(np.linalg.norm(taps))))
-    level_db += _floor_gain_db(iq, outside, sps)
-    return torch.polar((level_db - FLOOR_DB).clamp_min(0), outside.angle())
+    power = power_of(outside)
+    density = power.mean(1, keepdim=True) / float(np.square(taps).sum())
+
+    reference = _rms(iq).square() * float(np.square(taps).sum())
+    gain_db = _floor_gain_db(spectrum, density, sps) - 10 * reference.log10()
+    radius = (10 * power.log10() + (gain_db - FLOOR_DB)).clamp_min(0)
+    # Of each point the direction; the least number keeps a point at the centre from 0 / 0.
+    return outside * (radius * power.clamp_min(TINIEST).rsqrt())
 
 
-def _floor_gain_db(iq: torch.Tensor, outside: torch.Tensor, sps: int) -> torch.Tensor:
+def _floor_gain_db(spectrum: torch.Tensor, outer: torch.Tensor, sps: int) -> torch.Tensor:
     """By how much a low-pass has lowered the noise far from the signal: dB, (n, 1).
 
     The density right beside the signal is that of bins whose window leaks less than `FLOOR_DB`. It
-    counts where it is more than `LOWPASSED_DB` over that of `outside`, the points of the `noise`
-    view before they are scaled; else the gain is exactly 0, as it is for frames so short that too
-    few bins lie there.
+    counts where it is more than `LOWPASSED_DB` over `outer`; else the gain is exactly 0, as it is
+    for frames so short that too few bins lie there.
+
+    Args:
+        spectrum: of frames, complex64 (n, samples).
+        outer: density far from the signal, power a sample of white noise of it, float32 (n, 1).
+        sps: samples a symbol.
     """
-    samples = iq.shape[1]
+    samples = spectrum.shape[1]
     edge, beside = 3 / 4 * samples / sps, 7 / 8 * samples / sps  # in bins
     lowest, highest = math.ceil(edge + WINDOW_REACH), math.floor(beside)
     if highest - lowest + 1 < LEAST_BINS:
-        return torch.zeros(len(iq), 1, device=iq.device)
+        return torch.zeros_like(outer)
 
-    window = _steep_window(samples, iq.device)
-    spectrum = torch.fft.fft(iq * window)
-    above = spectrum[:, lowest : highest + 1]
-    below = spectrum[:, samples - highest : samples - lowest + 1]
+    above = _windowed(spectrum, lowest, highest)
+    below = _windowed(spectrum, samples - highest, samples - lowest)
     near = torch.cat([above, below], 1)
-    inner = power_of(near).mean(1, keepdim=True) / window.square().sum()
-    outer = power_of(outside).mean(1, keepdim=True) / float(np.square(_high_pass(sps)).sum())
+    energy = samples * sum(weight**2 for weight in STEEP)
+    inner = power_of(near).mean(1, keepdim=True) / energy
     gain_db = 10 * torch.log10(inner.clamp_min(TINY) / outer.clamp_min(TINY))
     return gain_db.where(gain_db > LOWPASSED_DB, 0)
 
 
-@cache
-def _steep_window(samples: int, device: torch.device) -> torch.Tensor:
-    """Blackman-Harris: side lobes of -92 dB, `WINDOW_REACH` bins from the peak on."""
-    return torch.from_numpy(signal.windows.blackmanharris(samples, sym=False)).float().to(device)
+def _windowed(spectrum: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """Bins `first` to `last` of the spectrum (n, samples) of frames times a window of `STEEP`.
+
+    A sum of cosines over a frame is, in the spectrum, a sum of bins beside each other.
+    """
+    reach = len(STEEP) // 2
+    beside = spectrum[:, first - reach : last + 1 + reach].unfold(1, len(STEEP), 1)
+    return beside @ torch.tensor(STEEP, dtype=spectrum.dtype, device=spectrum.device)
 
 
 @cache
@@ -266,6 +282,12 @@ def _high_pass(sps: int) -> np.ndarray:
     count, beta = signal.kaiserord(STOP_BAND_DB, width=1 / sps)
     taps = signal.firwin(count | 1, 2 / sps, window=("kaiser", beta), pass_zero=False)
     return taps.astype(np.float32)
+
+
+@cache
+def _high_pass_response(sps: int, samples: int, device: torch.device) -> torch.Tensor:
+    """Spectrum of the taps, complex64 (samples,)."""
+    return torch.fft.fft(torch.from_numpy(_high_pass(sps)).to(device), samples)
 
 
 def differential(iq: torch.Tensor, delay: int) -> torch.Tensor:
@@ -287,5 +309,5 @@ def differential(iq: torch.Tensor, delay: int) -> torch.Tensor:
 
 def _rms(points: torch.Tensor) -> torch.Tensor:
     """Root mean square of each row, (n, 1); 1 where all is zero."""
-    power = points.abs().square().mean(1, keepdim=True)
+    power = power_of(points).mean(1, keepdim=True)
     return torch.where(power > 0, power, 1).sqrt()

@@ -25,16 +25,24 @@ BEYOND = 10.0
 """How much more evidence (nats) must lie outside the search range for a frame to be marked."""
 
 
+class _Lines(NamedTuple):
+    """Lines at M times some offsets from 0 up; those of negative offsets are their mirror image."""
+
+    cosines: torch.Tensor
+    """At the second half of the symbols, float32 (half, offsets of M)."""
+    sines: torch.Tensor
+    """As the cosines."""
+    refine: torch.Tensor
+    """To `_Search.offsets`, by straight lines: float32 (offsets of M, offsets)."""
+
+
 class _Search(NamedTuple):
     """Offsets that are tried on frames of so many symbols."""
 
     offsets: torch.Tensor
     """Cycles a symbol, float32 (offsets,)."""
-    waves: dict[int, torch.Tensor]
-    """Order M -> conjugate lines at M times some offsets, complex64 (symbols, offsets of M)."""
-    refine: torch.Tensor
-    """From the offsets of all orders, one after the other, to `offsets`, by straight lines:
-    float32 (offsets of all M, offsets)."""
+    lines: dict[int, _Lines]
+    """Of each order."""
     log_prior: torch.Tensor
     """Of `offsets`, up to a constant: float32 (offsets,)."""
 
@@ -66,12 +74,15 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
         The offsets, within `REACH` standard deviations, and which frames lie beyond.
     """
     search = _search(points.shape[1], offset_std, points.device)
-    phasors = _phasor_powers(points)
-    weights = _weights(points)
+    power = power_of(points)
+    phasors = _phasor_powers(points, power)
+    weights = _weights(power)
 
-    lines = [_line_power(phasors[order], weights, waves) for order, waves in search.waves.items()]
-    evidence = INDEPENDENT * torch.cat(lines, 1) @ search.refine  # (n, offsets)
-    found = _peak(evidence + search.log_prior, search.offsets)
+    evidence = torch.zeros_like(search.log_prior).expand(len(points), -1)  # (n, offsets)
+    for order, lines in search.lines.items():
+        above, below = _line_power(phasors[order], weights, lines)
+        evidence = evidence + above @ lines.refine + (below @ lines.refine).flip(1)
+    found = _peak(INDEPENDENT * evidence + search.log_prior, search.offsets)
     return Carrier(found, _is_beyond(phasors, weights, REACH * offset_std))
 
 
@@ -115,16 +126,23 @@ def _search(symbols: int, offset_std: float, device: torch.device) -> _Search:
     steps = max(1, math.ceil(2 * highest * symbols * reach))
     offsets = torch.linspace(-reach, reach, 2 * steps + 1)
 
-    waves, refine = {}, []
+    half = slice(symbols // 2, None)
+    middle = 1 - 0.5 * (_centred(symbols)[half, None] == 0)  # a symbol that is its own image
+    lines = {}
     for order in ORDERS:
         count = max(3, math.ceil(len(offsets) * order / highest))
-        tried = torch.linspace(-reach, reach, count)
-        turns = order * _centred(symbols)[:, None] * tried  # (symbols, count)
-        waves[order] = torch.polar(torch.ones_like(turns), -2 * math.pi * turns).to(device)
-        refine.append(_straight_lines(count, len(offsets)))
+        from_zero = slice(count // 2, None)
+        tried = torch.linspace(-reach, reach, count)[from_zero]
+        angles = 2 * math.pi * order * _centred(symbols)[half, None] * tried
+
+        refine = _straight_lines(count, len(offsets))[from_zero]
+        if count % 2:
+            refine[0] /= 2  # offset 0 is above and below
+        of_order = _Lines(middle * angles.cos(), angles.sin(), refine)
+        lines[order] = _Lines(*(one.to(device) for one in of_order))
 
     log_prior = _log_prior(offsets, offset_std)
-    return _Search(offsets.to(device), waves, torch.cat(refine).to(device), log_prior.to(device))
+    return _Search(offsets.to(device), lines, log_prior.to(device))
 
 
 def _straight_lines(coarse: int, fine: int) -> torch.Tensor:
@@ -138,18 +156,18 @@ def _centred(symbols: int) -> torch.Tensor:
     return torch.arange(symbols) - (symbols - 1) / 2
 
 
-def _phasor_powers(points: torch.Tensor) -> dict[int, torch.Tensor]:
+def _phasor_powers(points: torch.Tensor, power: torch.Tensor) -> dict[int, torch.Tensor]:
     """Order -> unit phasors at order times the phases of the points, complex64 (n, symbols)."""
-    powers = {1: points / power_of(points).sqrt().clamp_min(TINY)}
+    powers = {1: points * power.clamp_min(TINY**2).rsqrt()}
     for order in (2, 4, 8, 16, 32):
-        powers[order] = powers[order // 2].square()
+        powers[order] = powers[order // 2] * powers[order // 2]
     powers[12] = powers[8] * powers[4]
     powers[20] = powers[16] * powers[4]
     return powers
 
 
-def _weights(points: torch.Tensor) -> torch.Tensor:
-    """Two weights of each point: all alike, and the outermost almost alone.
+def _weights(power: torch.Tensor) -> torch.Tensor:
+    """Two weights of points of some power: all alike, and the outermost almost alone.
 
     The corners of a large square QAM share one phase (mod 90 degrees), which the many points within
     hide.
@@ -157,20 +175,32 @@ def _weights(points: torch.Tensor) -> torch.Tensor:
     Returns:
         float32 (2, n, symbols); the squares of both add up to 1 over a frame.
     """
-    power = power_of(points)
     relative = power / power.amax(1, keepdim=True).clamp_min(TINY)
     weights = torch.stack([torch.ones_like(power), relative.square().square()])
     energy = weights.square().sum(2, keepdim=True)
     return weights / (2 * energy).clamp_min(TINY).sqrt()
 
 
-def _line_power(phasors: torch.Tensor, weights: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
-    """Power (n, offsets) of lines in phasors (n, symbols), both weights together.
+def _line_power(
+    phasors: torch.Tensor, weights: torch.Tensor, lines: _Lines
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Power of lines in phasors (n, symbols), both weights together.
 
-    Its mean is 1 where there is no line.
+    Its mean is 1 where there is no line. About the middle of the frame, where the symbols are
+    counted from, a line has an even real and an odd imaginary part: half of the products do.
+
+    Returns:
+        (n, offsets of M) each, of the offsets that are tried, and of these with a minus.
     """
-    amplitudes = (phasors * weights).flatten(0, 1) @ waves  # (weights * n, offsets)
-    return power_of(amplitudes).unflatten(0, weights.shape[:2]).sum(0)
+    parts = torch.stack([phasors.real * weights, phasors.imag * weights])  # (2, weights, n, symbols)
+    half = len(lines.cosines)
+    later, earlier = parts[..., -half:], parts[..., :half].flip(3)
+    even_re, even_im = (later + earlier) @ lines.cosines
+    odd_re, odd_im = (later - earlier) @ lines.sines
+
+    above = (even_re + odd_im).square() + (even_im - odd_re).square()
+    below = (even_re - odd_im).square() + (even_im + odd_re).square()
+    return above.sum(0), below.sum(0)
 
 
 def _log_prior(offsets: torch.Tensor, offset_std: float) -> torch.Tensor:
@@ -202,9 +232,11 @@ def _is_beyond(
     for order in WITNESSES:
         bins = 2 * weights.shape[2]
         power = power_of(torch.fft.fft(phasors[order] * weights, bins)).sum(0)
-        within = torch.fft.fftfreq(bins, device=power.device).abs() <= order * reach + 1 / bins
+        last = math.floor(order * reach * bins + 1)  # bin within the range
+        if 2 * last + 1 >= bins:
+            continue
 
-        strongest_within = power.where(within, 0).amax(1)
-        strongest_outside = power.where(~within, 0).amax(1)
-        beyond |= strongest_outside > strongest_within + BEYOND
+        outside = power[:, last + 1 : bins - last]
+        within = torch.cat([power[:, : last + 1], power[:, bins - last :]], 1)
+        beyond |= outside.amax(1) > within.amax(1) + BEYOND
     return beyond

@@ -51,7 +51,7 @@ def receive(
         The symbols, without `long.EDGE` at either end of a long frame.
     """
     # Over the RMS, for powers of powers to stay within float32.
-    iq = iq / power_of(iq).mean(1, keepdim=True).sqrt()
+    iq = iq * power_of(iq).mean(1, keepdim=True).rsqrt()
     symbols = iq.shape[1] // sps
 
     tapered = tapered_spectrum(iq)
@@ -80,4 +80,4 @@ def _unit_signal(equalized: Equalized) -> torch.Tensor:
     """Points in which the symbols have unit mean power, whatever disturbs them: (n, symbols)."""
     power = power_of(equalized.points).mean(1, keepdim=True)
     of_signal = torch.maximum(power - equalized.disturbance, LEAST_SHARE * power)
-    return equalized.points / torch.where(of_signal > 0, of_signal, 1).sqrt()
+    return equalized.points * torch.where(of_signal > 0, of_signal, 1).rsqrt()
