@@ -192,7 +192,9 @@ def _line_power(
     Returns:
         (n, offsets of M) each, of the offsets that are tried, and of these with a minus.
     """
-    parts = torch.stack([phasors.real * weights, phasors.imag * weights])  # (2, weights, n, symbols)
+    parts = torch.stack(
+        [phasors.real * weights, phasors.imag * weights]
+    )  # (2, weights, n, symbols)
     half = len(lines.cosines)
     later, earlier = parts[..., -half:], parts[..., :half].flip(3)
     even_re, even_im = (later + earlier) @ lines.cosines

@@ -15,6 +15,10 @@ AMPLITUDES = (0.15, 0.27, 0.39, 0.51, 0.66)
 """Of the echoes that are tried, over that of the direct path."""
 PHASES = 12
 """Of the echoes that are tried, over one turn."""
+FIRST_DELAYS, FIRST_AMPLITUDE, FIRST_PHASES = DELAYS[1::2], AMPLITUDES[1], 6
+"""Of the few echoes that are tried first."""
+SUSPECT = 2.0
+"""Nats by which one of these must be likelier than none for all echoes to be tried."""
 STEPS = (0.125, 0.06, 1 / 24)
 """Of delay, amplitude and phase (turns), in the first round of the search about the best one."""
 ROUNDS = 4
@@ -37,6 +41,8 @@ GROUPS = 64
 """Frequencies at which spectra are compared; each stands for all of a long frame's beside it."""
 ABOUT_CARRIER = 0.035
 """Symbol rates about a carrier, which ASK may have, that say nothing about a channel."""
+_Keys = tuple[tuple[float, ...], ...]
+"""Responses of pulses, as what is kept about them is found again."""
 TINY = 1e-12
 """Keeps powers of zero from dividing by zero."""
 
@@ -52,14 +58,6 @@ class Echo(NamedTuple):
     """Phase, in turns."""
 
 
-class Found(NamedTuple):
-    """The likeliest echo of n frames."""
-
-    echo: Echo
-    evidence: torch.Tensor
-    """Nats by which it is likelier than none, float32 (n,); -inf where noise hides it."""
-
-
 class _Spectra(NamedTuple):
     """Sums over the frequencies of each group, in units of the signal's mean in either."""
 
@@ -69,6 +67,14 @@ class _Spectra(NamedTuple):
     """Upper times conjugate lower band, complex64 (n, groups)."""
     es_n0: torch.Tensor
     """Signal over noise in a symbol, float32 (n,)."""
+
+
+class Found(NamedTuple):
+    """The likeliest echo of n frames."""
+
+    echo: Echo
+    evidence: torch.Tensor
+    """Nats by which it is likelier than none, float32 (n,); -inf where nothing shows it."""
 
 
 class _Weights(NamedTuple):
@@ -117,7 +123,9 @@ def remove_echo(
     return band * channel.conj() / gain, response * gain
 
 
-def find_echo(band: torch.Tensor, response: torch.Tensor, noise: torch.Tensor) -> Found:
+def find_echo(
+    band: torch.Tensor, response: torch.Tensor, noise: torch.Tensor, *, closely: bool = True
+) -> Found:
     """The echo that makes the spectrum of a frame likeliest.
 
     The two halves of the band carry the same symbols: at a frequency f and one symbol rate below,
@@ -128,42 +136,78 @@ def find_echo(band: torch.Tensor, response: torch.Tensor, noise: torch.Tensor) -
     out by taking the magnitude of their sum. Pulses of other roll-offs, which shape a spectrum as
     well, compete: each channel counts with the pulse that explains it best.
 
+    A quick look tries a few echoes with all pulses first. Frames for which none of these is
+    likelier than no echo by `SUSPECT` are done; for the others all echoes are tried with the pulse
+    that was best. Its evidence is at most that of a close look.
+
     Args:
         band: of tapered frames, as of `spectrum.occupied_band`, complex64 (n, 2 * symbols).
         response: of the pulse at its frequencies, float32 (1 or n, 2 * symbols).
         noise: power of white noise in each bin, float32 (n, 1).
+        closely: whether all echoes are tried with all pulses, and finer steps about the best one
+            where there is evidence for one; else a quick look.
 
     Returns:
-        The best of a grid of echoes, and of a search about it where there is evidence for one.
+        The likeliest echo.
     """
     pulses = torch.cat([response.unique(dim=0), _rrc_bank(band.shape[1] // 2).to(band.device)])
-    keys = [tuple(pulse.tolist()) for pulse in pulses]
+    keys = tuple(tuple(pulse.tolist()) for pulse in pulses)
     spectra = _spectra_of(band, noise)
     n, device = len(band), band.device
 
-    best, pulse, level = (torch.zeros(n, dtype=torch.long, device=device) for _ in range(3))
+    best, best_pulse, level = (torch.zeros(n, dtype=torch.long, device=device) for _ in range(3))
     evidence = torch.full((n,), -math.inf, device=device)
     reached = torch.bucketize(10 * spectra.es_n0.log10(), torch.tensor(LEVELS_DB, device=device))
     for number, level_db in enumerate(LEVELS_DB, 1):
         rows = (reached == number).nonzero()[:, 0]
-        of_level = _Spectra(*(one[rows] for one in spectra))
-        scores = [_grid_score(of_level, _grid_weights(key, level_db, device)) for key in keys]
-        score = torch.stack(scores, 1)  # (rows, pulses, echoes)
-
-        likeliest, at = score.flatten(1).max(1)
-        best[rows], pulse[rows] = at % score.shape[2], at // score.shape[2]
-        evidence[rows] = likeliest - score[:, :, 0].amax(1)
+        look = _look_closely if closely else _look_quickly
+        evidence[rows], best_pulse[rows], best[rows] = look(
+            _of_rows(spectra, rows), keys, level_db, device
+        )
         level[rows] = level_db
 
     echo = Echo(*(one.to(device)[best] for one in _grid()))
     seen = (evidence > EVIDENCE).nonzero()[:, 0]
-    if len(seen):
+    if closely and len(seen):
         coarse = Echo(*(one[seen] for one in echo))
-        of_seen = _Spectra(*(one[seen] for one in spectra))
-        refined = _refine(coarse, of_seen, pulses[pulse[seen]], level[seen])
+        refined = _refine(coarse, _of_rows(spectra, seen), pulses[best_pulse[seen]], level[seen])
         for whole, part in zip(echo, refined, strict=True):
             whole[seen] = part
     return Found(echo, evidence)
+
+
+def _look_closely(
+    spectra: _Spectra, keys: _Keys, level_db: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """All echoes with all pulses.
+
+    Returns:
+        Evidence, number of the pulse and number of the echo in the grid, (n,) each.
+    """
+    scores = [_score(spectra, _grid_weights(key, level_db, device)) for key in keys]
+    score = torch.stack(scores, 1)  # (n, pulses, echoes)
+    likeliest, at = score.flatten(1).max(1)
+    evidence = likeliest - score[:, :, 0].amax(1)
+    return evidence, at // score.shape[2], at % score.shape[2]
+
+
+def _look_quickly(
+    spectra: _Spectra, keys: _Keys, level_db: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As `_look_closely`: a few echoes, and where one is suspected all with the best pulse."""
+    first = _first_weights(keys, level_db, device)
+    score = _score(spectra, first).unflatten(1, (len(keys), -1))  # (n, pulses, echoes)
+    likeliest, pulse = score.amax(2).max(1)
+    none = score[:, :, 0].amax(1)
+    evidence, best = torch.full_like(none, -math.inf), torch.zeros_like(pulse)
+
+    suspect = likeliest - none > SUSPECT
+    for number in pulse[suspect].unique().tolist():
+        rows = (suspect & (pulse == number)).nonzero()[:, 0]
+        weights = _grid_weights(keys[number], level_db, device)
+        likeliest, best[rows] = _score(_of_rows(spectra, rows), weights).max(1)
+        evidence[rows] = likeliest - none[rows]
+    return evidence, pulse, best
 
 
 def _refine(echo: Echo, spectra: _Spectra, response: torch.Tensor, level_db: torch.Tensor) -> Echo:
@@ -175,27 +219,42 @@ def _refine(echo: Echo, spectra: _Spectra, response: torch.Tensor, level_db: tor
         response: of their pulses, float32 (n, 2 * symbols).
         level_db: of their signal, of `LEVELS_DB`, int64 (n,).
     """
-    rates, pulse = _grouped_rates(response.shape[1] // 2, response)
+    symbols = response.shape[1] // 2
+    rates, pulse = _grouped_rates(symbols, response)
     noise = 10 ** (-level_db.float() / 10)
-    counts = _counts(response.shape[1] // 2, noise)
-    sides = torch.tensor([-1.0, 0.0, 1.0])
-    moves = torch.cartesian_prod(sides, sides, sides).T.to(response.device)  # (3, 27)
+    counts = _counts(symbols, noise)
+    sides = torch.tensor([-1.0, 0.0, 1.0], device=response.device)
 
     for halvings in range(ROUNDS):
         delay, amplitude, turns = (
-            one[:, None] + step / 2**halvings * move
-            for one, step, move in zip(echo, STEPS, moves, strict=True)
-        )  # (n, 27)
-        tried = Echo(delay.clamp_min(LEAST_DELAY), amplitude.clamp(0, MOST_AMPLITUDE), turns)
-        received = pulse[:, None] * channel_response(tried, rates)  # (n, 27, 2, groups)
-        weights = _weights(received, counts, noise[:, None].expand(-1, len(moves.T)))
+            one[:, None] + step / 2**halvings * sides for one, step in zip(echo, STEPS, strict=True)
+        )  # (n, 3)
+        axes = delay.clamp_min(LEAST_DELAY), amplitude.clamp(0, MOST_AMPLITUDE), turns
+        received = pulse[:, None] * _responses(Echo(*axes), rates)  # (n, 27, 2, groups)
+        weights = _weights(received, counts, noise[:, None].expand(received.shape[:2]))
 
         of_power = (weights.of_power * spectra.power[:, None]).sum((2, 3))
         of_cross = (weights.of_cross * spectra.cross[:, None]).sum(2)
         score = weights.of_none + of_power + 2 * power_of(of_cross).sqrt()
-        likeliest = score.argmax(1, keepdim=True)
-        echo = Echo(*(one.gather(1, likeliest)[:, 0] for one in tried))
+        likeliest = torch.unravel_index(score.argmax(1, keepdim=True), (3, 3, 3))
+        echo = Echo(*(axis.gather(1, at)[:, 0] for axis, at in zip(axes, likeliest, strict=True)))
     return echo
+
+
+def _responses(axes: Echo, rates: torch.Tensor) -> torch.Tensor:
+    """As `channel_response`, of the echoes of a grid whose axes are (n, 3) each.
+
+    Far fewer phasors are made than there are echoes: complex (n, 27, 2, groups).
+    """
+    turns = -rates * axes.delay[..., None, None]
+    late = torch.polar(torch.ones_like(turns), 2 * math.pi * turns)  # (n, 3, 2, groups)
+    angle = 2 * math.pi * axes.turns[:, None].expand(-1, 3, -1)
+    tap = torch.polar(axes.amplitude[..., None].expand_as(angle).contiguous(), angle)  # (n, 3, 3)
+    return (1 + late[:, :, None] * tap.flatten(1)[:, None, :, None, None]).flatten(1, 2)
+
+
+def _of_rows(spectra: _Spectra, rows: torch.Tensor) -> _Spectra:
+    return _Spectra(*(one[rows] for one in spectra))
 
 
 def _spectra_of(band: torch.Tensor, noise: torch.Tensor) -> _Spectra:
@@ -282,8 +341,22 @@ def _grid_weights(response: tuple[float, ...], level_db: int, device: torch.devi
     return _Weights(*(one.to(device) for one in (weights.of_none.float(), of_power, of_cross)))
 
 
-def _grid_score(spectra: _Spectra, weights: _Weights) -> torch.Tensor:
-    """Log likelihood of each echo of the grid, up to a constant: float32 (n, echoes)."""
+@cache
+def _first_weights(keys: _Keys, level_db: int, device: torch.device) -> _Weights:
+    """Of no echo and the few that are tried first, pulse by pulse: (pulses * echoes), ..."""
+    delays = torch.tensor((0.0, *FIRST_DELAYS))
+    turns = torch.arange(FIRST_PHASES) / FIRST_PHASES
+    grid = _grid()
+    first = torch.isin(grid.delay, delays) & torch.isin(grid.turns, turns)
+    first &= torch.isin(grid.amplitude, torch.tensor((0.0, FIRST_AMPLITUDE)))
+
+    of_each = [_grid_weights(key, level_db, device) for key in keys]
+    by_field = zip(*of_each, strict=True)
+    return _Weights(*(torch.cat([one[first.to(device)] for one in field]) for field in by_field))
+
+
+def _score(spectra: _Spectra, weights: _Weights) -> torch.Tensor:
+    """Log likelihood of each channel of the weights, up to a constant: float32 (n, channels)."""
     of_power = spectra.power.flatten(1) @ weights.of_power.flatten(1).T
     of_cross = spectra.cross @ weights.of_cross.T
     return weights.of_none + of_power + 2 * power_of(of_cross).sqrt()

@@ -2,7 +2,14 @@
 
 import torch
 
-from pisces.inputs.receiver.echo import EVIDENCE, SURE, Echo, find_echo, remove_echo
+from pisces.inputs.receiver.echo import (
+    EVIDENCE,
+    SURE,
+    Echo,
+    Found,
+    find_echo,
+    remove_echo,
+)
 from pisces.inputs.receiver.equalizer import Equalized, equalize_drifting
 from pisces.inputs.receiver.spectrum import occupied_band, power_of
 from pisces.inputs.receiver.timing import Timing, timing_of
@@ -47,21 +54,36 @@ def receive_long(
     if not blind:
         return equalized, found.timing
 
-    echo, evidence = find_echo(occupied_band(tapered, symbols), response, noise)
-    rows = ((evidence > EVIDENCE) & ~found.staggered[:, 0]).nonzero()[:, 0]
-    if not len(rows):
-        return equalized, found.timing
+    tapered_band = occupied_band(tapered, symbols)
 
-    of_rows = response.expand(len(band), -1)[rows]
-    cleared = remove_echo(band[rows], of_rows, Echo(*(one[rows] for one in echo)))
-    without, found_without = _equalize(*cleared, signal=signal[rows], noise=noise[rows], sps=sps)
+    def look(rows: torch.Tensor, *, closely: bool) -> tuple[Found, torch.Tensor]:
+        """The echoes of some frames, and which of them show one, as numbers of `rows`."""
+        of_rows = response if len(response) == 1 else response[rows]
+        echoes = find_echo(tapered_band[rows], of_rows, noise[rows], closely=closely)
+        return echoes, (echoes.evidence > EVIDENCE).nonzero()[:, 0]
 
-    clearer = kurtosis(without.points) < kurtosis(equalized.points[rows])
-    better = clearer | (evidence[rows] > SURE)
-    rows = rows[better]
-    equalized.points[rows] = without.points[better]
-    equalized.disturbance[rows] = without.disturbance[better]
-    found.timing[rows] = found_without.timing[better]
+    def without(
+        echo: Echo, rows: torch.Tensor, evidence: torch.Tensor
+    ) -> tuple[Equalized, Timing, torch.Tensor]:
+        """Some frames without their echoes, and whether they are to be taken: bool (rows,)."""
+        cleared = remove_echo(band[rows], response.expand(len(band), -1)[rows], echo)
+        result, timing = _equalize(*cleared, signal=signal[rows], noise=noise[rows], sps=sps)
+        clearer = kurtosis(result.points) < kurtosis(equalized.points[rows])
+        return result, timing, clearer | (evidence > SURE)
+
+    # A close look takes long, and most of what a quick one takes for an echo is none.
+    rows = (~found.staggered[:, 0]).nonzero()[:, 0]
+    for closely in (False, True):
+        echoes, likely = look(rows, closely=closely)
+        if not len(likely):
+            return equalized, found.timing
+        echo = Echo(*(one[likely] for one in echoes.echo))
+        result, timing, better = without(echo, rows[likely], echoes.evidence[likely])
+        rows = rows[likely[better]]
+
+    equalized.points[rows] = result.points[better]
+    equalized.disturbance[rows] = result.disturbance[better]
+    found.timing[rows] = timing.timing[better]
     return equalized, found.timing
 
 
