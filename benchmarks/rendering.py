@@ -1,26 +1,33 @@
 """Rendering against the plain way and against copying the same bytes.
 
-The plain way is histogram2d, log1p and a PNG a frame, on as many cores.
+The plain way is histogram2d, log1p and a PNG a frame, on as many cores. The default list of views
+has no plain way: on one core, it is set against the view `raw` and against the copy.
 """
 
 import argparse
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine_and_date, medians
+from pisces.config.io import load_params
 from pisces.core import shards
 from pisces.core.shards import Cell
 from pisces.inputs import rendering
 from pisces.inputs.settings import Extent, RenderSettings
 
+DEFAULT = Path("presets/default.yaml")
 SIZE, EXTENT = 224, 2.5
 REACH = Extent(raw=EXTENT, symbol=2.0, noise=80.0, differential=EXTENT)
 RAW = RenderSettings(
@@ -63,6 +70,34 @@ def plain_share(root: Path, folder: Path, frames: int, share: tuple[int, int]) -
         plain_frame(folder, number, iq[number])
 
 
+def on_one_core(
+    source: Path, target: Path, copy: Callable[[], None], repeats: int
+) -> dict[str, float]:
+    """Seconds of one core for the default views of the shards, for `raw` alone, and for a copy.
+
+    Args:
+        source: Folder of IQ shards.
+        target: Folder to render into.
+        copy: Copies the shards.
+        repeats: Rounds of which the median counts.
+
+    Returns:
+        Name -> seconds of the processor.
+    """
+    views = load_params(DEFAULT).render.to(RenderSettings)
+    raw = replace(views, views=("raw",))
+    contestants = {
+        "views": lambda: rendering.render(source, target, views),
+        "raw": lambda: rendering.render(source, target, raw),
+        "copy": copy,
+    }
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = medians(interleave(contestants, repeats, time.process_time))
+    torch.set_num_threads(cores)
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -97,6 +132,7 @@ def main() -> None:
             "plain": plain,
         }
         seconds = medians(interleave(contestants, arguments.repeats))
+        of_core = on_one_core(source, root / "out", copy, arguments.repeats)
     total = len(cells) * arguments.frames
     rates = {
         "render": total / seconds["render"],
@@ -108,6 +144,13 @@ def main() -> None:
         print(f"{name:<7}{rate:10.0f} frames/s")
     print(f"render / plain = {rates['render'] / rates['plain']:.0f} (at least 100)")
     print(f"render / copy  = {rates['render'] / rates['copy']:.2f} (at least 0.5)")
+
+    core_rates = {name: total / one for name, one in of_core.items()}
+    print("\ndefault views, seconds of one core")
+    for name, rate in core_rates.items():
+        print(f"{name:<7}{rate:10.0f} frames/s")
+    print(f"views / raw  = {core_rates['views'] / core_rates['raw']:.3f}")
+    print(f"views / copy = {core_rates['views'] / core_rates['copy']:.3f}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,11 @@ def interleave(
 
     Args:
         contestants: name -> what is timed.
-        repeats: rounds.
-        clock: of which seconds: `time.process_time` leaves out those of other processes.
+        repeats: rounds that count.
+        clock: seconds; `time.process_time` counts those of this process's cores alone.
+
+    Returns:
+        Name -> seconds of each round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(repeats + 1):

@@ -37,11 +37,12 @@ def twin_response() -> torch.Tensor:
     return torch.from_numpy(rml2018_response(rates)).float()[None]
 
 
-def found_in(sent: Sent) -> echo.Found:
+def found_in(sent: Sent, *, closely: bool = True) -> echo.Found:
     iq = tensor(sent.iq)
     tapered = tapered_spectrum(iq / power_of(iq).mean(1, keepdim=True).sqrt())
     noise = noise_power(tapered, SYMBOLS)
-    return echo.find_echo(occupied_band(tapered, SYMBOLS), twin_response(), noise)
+    band = occupied_band(tapered, SYMBOLS)
+    return echo.find_echo(band, twin_response(), noise, closely=closely)
 
 
 def test_response_is_that_of_two_paths():
@@ -79,6 +80,18 @@ def test_the_echo_is_found_as_it_was_put_in(modulation, amplitude, delay, snr_db
     assert found.echo.amplitude[seen].median() == pytest.approx(amplitude, abs=0.09)
 
 
+@pytest.mark.parametrize("snr_db", [15, 30])
+@pytest.mark.parametrize(("amplitude", "delay"), [HALF, LATE, (0.5, 1.0), (0.25, 2.0)])
+@pytest.mark.parametrize("modulation", ["QPSK", "64QAM", "4ASK"])
+def test_a_quick_look_misses_hardly_an_echo(modulation, amplitude, delay, snr_db):
+    """And takes nothing for one that a close look does not."""
+    sent = send(modulation, 100, snr_db, echo=(amplitude, delay))
+    quick, close = (found_in(sent, closely=one).evidence for one in (False, True))
+    missed = (close > echo.EVIDENCE) & (quick <= echo.EVIDENCE)
+    assert missed.float().mean() < 0.06
+    assert (quick <= close + 1e-2).all()
+
+
 @pytest.mark.parametrize("snr_db", [0, 12, 20, 60])
 @pytest.mark.parametrize("modulation", ["BPSK", "4ASK", "QPSK", "64QAM", "256QAM", "OQPSK"])
 def test_frames_without_an_echo_come_out_as_if_none_was_looked_for(modulation, snr_db):
@@ -100,7 +113,7 @@ def test_most_of_an_echo_is_gone(modulation, amplitude, delay, monkeypatch):
         np.median(error_vector_db(sent, receive(sent, equalizer=one))) for one in ("pulse", "blind")
     )
     told = echo.Found(sent.echo, torch.full((100,), torch.inf))
-    monkeypatch.setattr(long, "find_echo", lambda *_: told)
+    monkeypatch.setattr(long, "find_echo", lambda *_, **__: told)
     known = np.median(error_vector_db(sent, receive(sent, equalizer="blind")))
 
     assert known < -22

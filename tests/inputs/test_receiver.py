@@ -316,6 +316,16 @@ def test_offsets_of_psk_are_found_to_their_bound(modulation):
     assert not found.beyond.any()
 
 
+@pytest.mark.parametrize("symbols", [24, 31, 120])
+def test_offsets_of_either_sign_are_found_in_odd_and_even_frames(symbols):
+    """Without noise, to a twentieth of a cycle over the frame; of no more than the prior has."""
+    std = 0.1 / symbols
+    true = np.linspace(-2 * std, 2 * std, 101)[:, None]
+    points = offset_points("QPSK", 101, 60, true)[:, :symbols]
+    found = carrier.find_carrier(points, std)
+    assert np.abs(found.offset.numpy() - true).max() < 0.05 / symbols
+
+
 def test_noise_alone_gets_hardly_an_offset():
     """Chance lines stand no higher than the prior's fall within a few standard deviations."""
     std = STD * SPS

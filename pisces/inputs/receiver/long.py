@@ -32,9 +32,10 @@ def receive_long(
 
     An echo is removed where the spectrum shows it by `SURE`, or by `EVIDENCE` if the symbols agree,
     which must be further from Gaussian without it (Shalvi and Weinstein, IEEE Trans. Inf. Theory 36
-    (1990) 312). All other frames are received as if nothing had been looked for. Staggered I and Q
-    are among these, since the halves of their band do not carry the same. In files of mixed
-    roll-offs about 1 in 100 frames without an echo, from 12 dB up, is taken for one with it.
+    (1990) 312): at a quick look and at a close one. All other frames are received as if nothing had
+    been looked for. Staggered I and Q are among these, since the halves of their band do not carry
+    the same. In files of mixed roll-offs about 1 in 100 frames without an echo, from 12 dB up, is
+    taken for one with it.
 
     Args:
         iq: frames, complex64 (n, samples).
