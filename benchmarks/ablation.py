@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
-from benchmarks import experiments
+from benchmarks import experiments, pages
 from benchmarks.timing import interleave, machine_and_date, medians
 from pisces import models
 from pisces.config import presets
@@ -144,17 +143,6 @@ def in_band(by_snr: pd.DataFrame, band: str) -> float:
     return float((inside["modulation"] * frames).sum() / frames.sum()) if len(inside) else np.nan
 
 
-def interval(values: np.ndarray, sign: str = "") -> str:
-    """Mean and the half-width of its 95 % interval over seeds, by Student's t."""
-    if np.isnan(values).any():
-        return "-"
-    mean = f"{values.mean():{sign}.1f}"
-    if len(values) < 2:
-        return mean
-    deviation = values.std(ddof=1) / np.sqrt(len(values))
-    return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * deviation:.1f}"
-
-
 def build(params: Params, samples: int) -> torch.nn.Module:
     train, data = params.train, params.data
     cldnn = Settings(**params.cldnn.model_dump()) if train.model == models.CLDNN else None
@@ -232,11 +220,11 @@ def rows(
     made = []
     for model, by in reached.items():
         parameters, speed = cost[model]
-        row = {"model": model} | {name: interval(values) for name, values in by.items()}
+        row = {"model": model} | {name: pages.interval(values) for name, values in by.items()}
         row["to A0"] = (
             ""
             if model == FIRST or FIRST not in reached
-            else interval(by["overall"] - reached[FIRST]["overall"], "+")
+            else pages.interval(by["overall"] - reached[FIRST]["overall"], "+")
         )
         made.append(row | {"parameters": f"{parameters:,}", "frames/s": f"{speed:,.0f}"})
     return made
@@ -250,7 +238,7 @@ def differences(reached: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[st
     return [
         {"difference": f"{one} - {other}"}
         | {
-            name: interval(values - reached[other][name], "+")
+            name: pages.interval(values - reached[other][name], "+")
             for name, values in reached[one].items()
         }
         for one, other in pairs
@@ -287,11 +275,11 @@ def main() -> None:
     made = f"Made by `make ablation` with the preset `{arguments.preset}`{data}, "
     made += f"seeds {seeds}, on {machine_and_date()}.\n\n"
     reached = all_accuracies(arguments.models, arguments.seeds, on)
-    made += experiments.table(rows(reached, cost))
+    made += pages.table(rows(reached, cost))
     if compared := differences(reached):
-        made += "\n" + experiments.table(compared)
+        made += "\n" + pages.table(compared)
     if (on, arguments.models, tuple(arguments.seeds)) == (PAGE.stem, list(MATRIX), SEEDS):
-        experiments.write_between(PAGE, START, END, made)
+        pages.write_between(PAGE, START, END, made)
     print(made)
 
 

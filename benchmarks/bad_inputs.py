@@ -21,12 +21,12 @@ from unittest import mock
 
 from benchmarks import bad_files, bad_settings
 from benchmarks.damage import Case, params
+from benchmarks.pages import table, write_between
 from pisces.config import presets
-from pisces.core.files import staged
 from pisces.run import console
 
 PAGE = Path("docs/results/reliability.md")
-START, END = "<!-- bad inputs: start -->", "<!-- bad inputs: end -->"
+START, END = "<!-- bad inputs: start -->\n", "<!-- bad inputs: end -->\n"
 STAGES = (
     *("synthesize", "split_hdf5", "render", "stratify", "train", "evaluate", "limits"),
     *("perturb", "pis", "attribute", "report data", "report results"),
@@ -47,7 +47,6 @@ CASES = (*bad_files.CASES, *bad_settings.CASES)
 
 SECONDS = 30
 """The longest that any answer may take."""
-
 LONGEST = 300
 """Characters of an answer in the table."""
 
@@ -154,39 +153,27 @@ def is_helpful(case: Case, answer: Answer) -> bool:
     return answer.status == 1 and len(answer.lines) == 1 and len(lines) == 1
 
 
-def table(answers: Mapping[Case, Answer]) -> str:
-    """The section of the page."""
-    rows = ["| file or setting | what is wrong | run | answer |", "|---|---|---|---|"]
+def section(answers: Mapping[Case, Answer]) -> str:
+    """What stands in the page: how many inputs, when, and a row for each."""
+    rows = []
     for case, answer in answers.items():
         said = " ".join(answer.lines).removeprefix("error: ")
         if len(said) > LONGEST:
             said = said[: LONGEST - 4] + " ..."
-        said = said.replace("|", "\\|").replace("<", "&lt;")
-        subject = case.file or case.named
         command = " ".join(case.command).removeprefix("pisces ")
-        rows.append(f"| `{subject}` | {case.what} | `{command}` | {said} |")
-    return f"{len(answers)} inputs, {date.today()}:\n\n" + "\n".join(rows)
+        row = {
+            "file or setting": f"`{case.file or case.named}`",
+            "what is wrong": case.what,
+            "run": f"`{command}`",
+            "answer": _printable(said).replace("|", "\\|").replace("<", "&lt;"),
+        }
+        rows.append(row)
+    return f"{len(answers)} inputs, {date.today()}:\n\n{table(rows)}"
 
 
-def write(page: Path, section: str) -> None:
-    """Puts the section between its markers, with a head where the page has none."""
-    text = page.read_text(encoding="utf-8") if page.is_file() else f"{HEAD}\n{START}\n{END}\n"
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    with staged(page) as temporary:
-        temporary.write_text(f"{before}{START}\n{section}\n{END}{after}", encoding="utf-8")
-
-
-HEAD = """# When something goes wrong
-
-You get: what the pipeline says and leaves behind when files, settings or the machine fail it.
-
-## Bad inputs
-
-Each row damages one file of a finished run, or sets one bad value, and runs what reads it. Every
-answer is one line that names the file or the key, and nothing is left half-written. The table is
-made by `python -m benchmarks.bad_inputs`, and `tests/test_bad_inputs.py` checks it.
-"""
+def _printable(text: str) -> str:
+    """A text with escapes in place of what no page shows, such as zero bytes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def main() -> None:
@@ -200,7 +187,7 @@ def main() -> None:
             shutil.rmtree(root)
             if not is_helpful(case, answers[case]):
                 print(f"not helpful: {case.label}: {answers[case]}", file=sys.stderr)
-    write(PAGE, table(answers))
+    write_between(PAGE, START, END, section(answers))
     print(f"wrote what is said of {len(answers)} bad inputs to {PAGE}")
 
 

@@ -4,8 +4,7 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import dvc.api
@@ -106,22 +105,3 @@ def read_csv(experiment: str, path: str) -> pd.DataFrame:
 def metrics(experiment: str, stage: str) -> dict[str, Any]:
     """The metrics file of a stage, as an experiment has it."""
     return read(experiment, f"metrics/{stage}.json")
-
-
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of equal keys as a table in Markdown."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def write_between(page: Path, start: str, end: str, made: str) -> None:
-    """Puts text between two lines of a page, in place of what stood there.
-
-    Args:
-        page: A file that holds both lines once.
-        start: The line before, with its end.
-        end: The line after, with its end.
-        made: Whole lines.
-    """
-    text = page.read_text()
-    page.write_text(text.split(start)[0] + start + made + end + text.split(end)[1])

@@ -8,12 +8,13 @@ DVC and with the preset `rml2018`, and then once more by force. It needs 45 GB o
 
 import argparse
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.run_times import seconds_of_stages, timed_lines
+from benchmarks import run_times
+from benchmarks.clones import make_clone
+from benchmarks.pages import table
 from benchmarks.splitting_memory import make_file
 from benchmarks.timing import machine_and_date
 
@@ -34,25 +35,24 @@ def disk_bytes(*paths: Path) -> int:
 
 def run_stages(clone: Path) -> dict[str, float]:
     """Seconds of each stage, DVC's own work included, and of linking the outputs again."""
-    with subprocess.Popen(REPRO, cwd=clone, stdout=subprocess.PIPE, text=True) as process:
-        lines = list(timed_lines(process))
+    seconds = run_times.run(REPRO, clone)
     end = time.perf_counter()
-    if process.returncode:
-        sys.exit(process.returncode)
-
     subprocess.run(RELINK, cwd=clone, check=True)
-    seconds = dict(seconds_of_stages(lines, end))
     return seconds | {"links": time.perf_counter() - end}
 
 
 def report(clone: Path, seconds: dict[str, float], title: str) -> None:
-    """Prints the time of each stage, and the disk of outputs and cache over that of outputs."""
+    """Prints the time of each stage, and the disk of outputs and cache over that of outputs.
+
+    Args:
+        clone: in which the stages ran.
+        seconds: stage -> seconds.
+        title: of what ran.
+    """
     outputs = disk_bytes(*(clone / name for name in OUTPUTS))
     everything = disk_bytes(*(clone / name for name in OUTPUTS), clone / ".dvc/cache")
-    print(f"\n{title}:\n\n| stage | seconds |\n|---|---|")
-    for stage, taken in seconds.items():
-        print(f"| `{stage}` | {taken:.0f} |")
-    print(f"| all | {sum(seconds.values()):.0f} |\n")
+    rows = run_times.rows(seconds, sum(seconds.values()))
+    print(f"\n{title}:\n\n{table(rows)}")
     print(f"outputs {outputs / 1e9:.2f} GB, with the cache {everything / outputs:.3f} times that")
 
 
@@ -68,9 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         file, clone = Path(temporary) / "source.hdf5", Path(temporary) / "clone"
         make_file(file, options.frames_per_cell)
-        subprocess.run(["git", "clone", "--quiet", ".", clone], check=True)
-        preset = [sys.executable, "-m", "pisces", "preset", "rml2018", "--data", str(file)]
-        subprocess.run(preset, cwd=clone, check=True)
+        make_clone(clone, "rml2018", "--data", str(file))
         for title in ("The first run", "The same once more, by force"):
             report(clone, run_stages(clone), title)
 

@@ -1,7 +1,9 @@
-"""All that needs a GPU, in at most 8 minutes: the tests marked `cuda`, the speed of training, the
-share of the input path in it, what PIS costs, and memory. Writes docs/results/gpu.json.
+"""All that needs a GPU, in at most 8 minutes; writes docs/results/gpu.json.
 
     python -m benchmarks.gpu [--repeats 3]
+
+It runs the tests marked `cuda`, and measures the speed of training, the share of the input path in
+it, what PIS costs, and memory.
 
 Each model is trained as `benchmarks.training` does it: from shards (`read`), on images that already
 lie on the GPU (`resident`) and, at 224 pixels, on what 12 processes read of PNG files (`png`).
@@ -101,6 +103,37 @@ def time_training(
     return found
 
 
+def time_all_training(fabric: Fabric, repeats: int) -> dict[str, dict[str, float]]:
+    """What is trained, in words -> its speed and memory, see `time_training`."""
+    found = {}
+    render = load_params().render
+    views, size = tuple(render.views), render.size
+    for symmetry in (False, True):
+        name = f"{DEFAULT_MODEL}, {len(views)} views, {size} px{', symmetry' if symmetry else ''}"
+        found[name] = time_training(
+            DEFAULT_MODEL,
+            views,
+            size,
+            FRAMES,
+            fabric,
+            png=False,
+            symmetry=symmetry,
+            repeats=repeats,
+        )
+    for model in AT_224:
+        found[f"{model}, raw, {PNG_SIZE} px"] = time_training(
+            model,
+            ("raw",),
+            PNG_SIZE,
+            FRAMES_AT_224,
+            fabric,
+            png=True,
+            symmetry=False,
+            repeats=repeats,
+        )
+    return found
+
+
 def time_pis(model_name: str, repeats: int) -> dict[str, float]:
     """The passes of PIS over bare passes of the same model, and what it took.
 
@@ -115,12 +148,13 @@ def time_pis(model_name: str, repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         data = pis.make(Path(folder), PIS_FRAMES_PER_CELL, pis.SIZE)
         plan = pis.plan_of(data, pis.EVERYTHING)
-        shape = (1, pis.SIZE, pis.SIZE)
-        architecture = Architecture(model_name, "plain", "standard")
-        model = models.build(architecture, shape, *pis.CLASSES).eval()
-        model = model.to(device, memory_format=torch.channels_last)
         bins = torch.from_numpy(data.bins(plan.frame)).to(device)
         images = pis.DRAWING.tensors(bins)
+
+        architecture = Architecture(model_name, "plain", "standard")
+        model = models.build(architecture, (1, pis.SIZE, pis.SIZE), *pis.CLASSES).eval()
+        model = model.to(device, memory_format=torch.channels_last)
+
         lists = len(plan.masks) * len(masks.KINDS) + 1
         prober = DrawingProber(pis.DRAWING, data)
         contestants = {
@@ -154,33 +188,8 @@ def main() -> None:
     print(f"{made}, {precision}", flush=True)
     result: dict[str, Any] = {"machine": made, "precision": precision, "tests": run_tests()}
 
-    render, repeats = load_params().render, options.repeats
-    training = {}
-    for symmetry in (False, True):
-        name = f"{DEFAULT_MODEL}, {len(render.views)} views, {render.size} px"
-        training[name + ", symmetry" * symmetry] = time_training(
-            DEFAULT_MODEL,
-            tuple(render.views),
-            render.size,
-            FRAMES,
-            fabric,
-            png=False,
-            symmetry=symmetry,
-            repeats=repeats,
-        )
-    for model in AT_224:
-        training[f"{model}, raw, {PNG_SIZE} px"] = time_training(
-            model,
-            ("raw",),
-            PNG_SIZE,
-            FRAMES_AT_224,
-            fabric,
-            png=True,
-            symmetry=False,
-            repeats=repeats,
-        )
-    result["training"] = training
-    result["pis"] = {model: time_pis(model, repeats) for model in PIS_MODELS}
+    result["training"] = time_all_training(fabric, options.repeats)
+    result["pis"] = {model: time_pis(model, options.repeats) for model in PIS_MODELS}
     result["seconds"] = round(time.perf_counter() - start)
 
     write_json(options.out, result)

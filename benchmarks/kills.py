@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
+from benchmarks.clones import make_clone
+from benchmarks.pages import table
 from benchmarks.timing import machine_and_date
 from pisces.core import work, yaml
 from pisces.core.progress import progress
@@ -96,7 +98,16 @@ def plan(durations: Mapping[str, float], kills: int, seed: int) -> Iterator[Kill
 
 
 def perform(kill: Kill, folder: Path, environment: Mapping[str, str]) -> str:
-    """Runs a stage and kills it; returns what was printed."""
+    """Runs a stage and kills it.
+
+    Args:
+        kill: of which stage, how and when.
+        folder: of the pipeline.
+        environment: of `dvc`.
+
+    Returns:
+        What was printed until dvc had ended.
+    """
     log = folder.parent / LOG
     command = ["dvc", "repro", "--force", "--single-item", "--no-run-cache", kill.stage]
     with log.open("w") as output:
@@ -154,7 +165,16 @@ def debris(folder: Path, expected: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def measure(kill: Kill, folder: Path, environment: Mapping[str, str]) -> Outcome:
-    """Kills a stage, runs it again at once, and compares with what was there before."""
+    """Kills a stage, runs it again at once, and compares with what was there before.
+
+    Args:
+        kill: of which stage, how and when.
+        folder: of a pipeline that has run.
+        environment: of `dvc`.
+
+    Returns:
+        What the stage said last, and what there is after the run that followed.
+    """
     expected = digests(folder)
     printed = perform(kill, folder, environment)
     # By force, for dvc skips a stage that was killed after its last output.
@@ -163,12 +183,14 @@ def measure(kill: Kill, folder: Path, environment: Mapping[str, str]) -> Outcome
     # A stage whose dvc was killed alone speaks later.
     printed = (folder.parent / LOG).read_text() or printed
     lines = [line for line in printed.splitlines() if line and not line.startswith("ERROR: ")]
-    is_same = {name: digests(folder).get(name) for name in expected} == expected
-    return Outcome(lines[-1], "Traceback" in printed, is_same, debris(folder, expected))
+    said = lines[-1] if lines else "none"
+    found = digests(folder)
+    is_same = all(found.get(name) == digest for name, digest in expected.items())
+    return Outcome(said, "Traceback" in printed, is_same, debris(folder, expected))
 
 
 def timed_stages(folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
-    """Runs the pipeline, and gives stage -> seconds."""
+    """Runs the pipeline; returns stage -> seconds."""
     durations = {}
     for stage in progress(list(yaml.read(folder / "dvc.yaml")["stages"]), "first run"):
         start = time.monotonic()
@@ -177,18 +199,21 @@ def timed_stages(folder: Path, environment: Mapping[str, str]) -> dict[str, floa
     return durations
 
 
-def table(kills: list[Kill], outcomes: list[Outcome]) -> str:
-    """Markdown, a row a kill."""
-    lines = [
-        "| stage | killed by | after | its last line | same bytes | debris |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+def rows(kills: list[Kill], outcomes: list[Outcome]) -> list[dict[str, str]]:
+    """Of the table: a row a kill."""
+    found = []
     for kill, outcome in zip(kills, outcomes, strict=True):
         said = "a traceback" if outcome.traceback else f"`{outcome.said.replace('|', '/')}`"
-        cells = [kill.stage, kill.kind, f"{kill.seconds:.1f} s", said]
-        cells += ["yes" if outcome.same else "**no**", ", ".join(outcome.debris) or "none"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        row = {
+            "stage": kill.stage,
+            "killed by": kill.kind,
+            "after": f"{kill.seconds:.1f} s",
+            "its last line": said,
+            "same bytes": "yes" if outcome.same else "**no**",
+            "debris": ", ".join(outcome.debris) or "none",
+        }
+        found.append(row)
+    return found
 
 
 def main() -> None:
@@ -204,17 +229,14 @@ def main() -> None:
             "PISCES_TRACKING": "off",
             "DVC_SITE_CACHE_DIR": str(Path(temporary) / "site_cache"),
         }
-        subprocess.run(["git", "clone", "--quiet", ".", str(folder)], check=True)
-        command = ["python", "-m", "pisces", "preset", arguments.preset]
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-
+        make_clone(folder, arguments.preset, environment=environment)
         durations = timed_stages(folder, environment)
         kills = list(plan(durations, arguments.kills, arguments.seed))
         outcomes = [measure(kill, folder, environment) for kill in progress(kills, "kills")]
 
     harmless = sum(one.same and not one.debris and not one.traceback for one in outcomes)
     print(f"{harmless} of {len(kills)} kills were harmless ({machine_and_date()})\n")
-    print(table(kills, outcomes))
+    print(table(rows(kills, outcomes)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -35,6 +36,9 @@ def train(data: TrainingData, model: str, repeats: int) -> dict[str, float]:
         data: frames to train on.
         model: as `train.model`.
         repeats: rounds of which the median counts.
+
+    Returns:
+        Precision -> frames a second.
     """
     config = replace(
         load_params().train.to(TrainingSettings), **{"model": model, "batch_size": BATCH}
@@ -54,7 +58,7 @@ def train(data: TrainingData, model: str, repeats: int) -> dict[str, float]:
 
 
 def infer(data: TrainingData, model: str, repeats: int) -> tuple[dict[str, float], float]:
-    """Frames a second of inference in each of `PRECISIONS`, and how many answers are the same.
+    """Frames a second of inference in each of `PRECISIONS`, and how many predictions are the same.
 
     Args:
         data: frames to predict.
@@ -75,7 +79,7 @@ def infer(data: TrainingData, model: str, repeats: int) -> tuple[dict[str, float
         with torch.autocast("cpu", torch.bfloat16, enabled=lower):
             return classifier(inputs)[0].argmax(1)
 
-    calls = {name: lambda name=name: predicted(name == "bf16-mixed") for name in PRECISIONS}
+    calls = {name: partial(predicted, name == "bf16-mixed") for name in PRECISIONS}
     seconds = medians(interleave(calls, repeats, process_time))
     same = (predicted(lower=True) == predicted(lower=False)).float().mean().item()
     return {name: len(inputs) / one for name, one in seconds.items()}, same

@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from benchmarks import worlds
+from benchmarks.pages import table
 from benchmarks.timing import machine_and_date
 from pisces import models
 from pisces.config.schema import Params
@@ -149,21 +150,15 @@ COLUMNS = [
 ]
 
 
-def row(title: str, found: Predictions) -> list[str]:
-    """A line of the table."""
+def row(title: str, found: Predictions) -> dict[str, str]:
+    """Column -> cell, of the test file of this title."""
     high = found.label_db >= HIGH_DB
     cells = [percent(right) for right in found.right.values()]
     cells += [percent(right[high]) for right in found.right.values()]
     for task, confidence in found.confidence.items():
         error = calibration_error(confidence, found.right[task])
         cells.append(f"{100 * confidence.mean():.1f} / {100 * error:.1f}")
-    return [title, *cells]
-
-
-def table(rows: list[list[str]]) -> str:
-    """Markdown."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return dict(zip(COLUMNS, [title, *cells], strict=True))
 
 
 def called_clean(found: Predictions) -> str:
@@ -226,7 +221,7 @@ def compare(folder: Path, changes: Mapping[str, Any], options: argparse.Namespac
         trained = trained_once(folder / name, root, params, parts, options.seed)
         found = {title: predict(trained, test) for title, test in tests.items()}
         rows = [row(title, predictions) for title, predictions in found.items()]
-        print(f"\n{name}\n\n{table(rows)}\n")
+        print(f"\n{name}\n\n{table(rows)}")
         for title in ("none", LOWPASS):
             print(f"{title}: {called_clean(found[title])}", flush=True)
 

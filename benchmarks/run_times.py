@@ -7,8 +7,10 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from benchmarks.pages import table
 from benchmarks.timing import machine_and_date
 
 REPRO = ("dvc", "repro", "--force", "report_data", "report")
@@ -42,21 +44,39 @@ def timed_lines(process: subprocess.Popen[str]) -> Iterator[tuple[float, str]]:
         yield time.perf_counter(), line
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.parse_args()
-    start = time.perf_counter()
-    with subprocess.Popen(REPRO, stdout=subprocess.PIPE, text=True) as process:
+def run(command: Sequence[str], folder: Path) -> dict[str, float]:
+    """Runs a `dvc repro`; a failure of it ends this process with its status.
+
+    Args:
+        command: that is run.
+        folder: where.
+
+    Returns:
+        Stage -> seconds.
+    """
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         lines = list(timed_lines(process))
     end = time.perf_counter()
     if process.returncode:
         sys.exit(process.returncode)
+    return dict(seconds_of_stages(lines, end))
+
+
+def rows(seconds: Mapping[str, float], total: float) -> list[dict[str, str]]:
+    """Of the table: a row a stage, and the whole."""
+    found = [{"stage": f"`{stage}`", "seconds": f"{taken:.0f}"} for stage, taken in seconds.items()]
+    return [*found, {"stage": "all", "seconds": f"{total:.0f}"}]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.parse_args()
+    start = time.perf_counter()
+    seconds = run(REPRO, Path.cwd())
+    total = time.perf_counter() - start
 
     print(f"{' '.join(REPRO)} on {machine_and_date()}\n")
-    print("| stage | seconds |\n|---|---|")
-    for name, seconds in seconds_of_stages(lines, end):
-        print(f"| `{name}` | {seconds:.0f} |")
-    print(f"| all | {end - start:.0f} |")
+    print(table(rows(seconds, total)))
 
 
 if __name__ == "__main__":

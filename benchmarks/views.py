@@ -10,14 +10,14 @@ of 64, so that a list is not better for being larger.
 import argparse
 import math
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from benchmarks import worlds
-from benchmarks.experiments import table, write_between
+from benchmarks.pages import interval, table, write_between
 from benchmarks.timing import machine_and_date
 from pisces.data import splitting
 from pisces.inputs import rendering
@@ -43,6 +43,10 @@ SIZE = 64
 HIGH, TEST = 22, 16
 """Labels that count as high, and test frames of each cell."""
 TASKS = ("modulation", "snr", "joint", f"joint from {HIGH}")
+JOINT = TASKS.index("joint")
+
+Found = dict[tuple[str, int], list[list[float]]]
+"""List of views and size -> accuracies (seeds, tasks)."""
 
 
 def equal_budget(views: int) -> int:
@@ -54,8 +58,26 @@ def equal_budget(views: int) -> int:
     return 2 * round(SIZE / math.sqrt(views) / 2)
 
 
+SIZES: dict[str, Callable[[int], int]] = {
+    "each view": lambda _: SIZE,
+    "all views together": equal_budget,
+}
+"""What has the same number of pixels -> the size of so many views."""
+
+
+def count_of(views: str) -> int:
+    """How many views a list names."""
+    return len(views.split(","))
+
+
 def make_frames(root: Path, of_each: int, seed: int) -> None:
-    """Frames of the preset as shards below `root`."""
+    """Makes frames of the preset.
+
+    Args:
+        root: below which their shards appear.
+        of_each: frames of each cell.
+        seed: of the frames.
+    """
     params = worlds.params_of(PRESET, None, of_each, {})
     file = root / "frames.hdf5"
     synthesis.synthesize_file(file, params.synthesize.to(SynthesisSettings), seed)
@@ -89,14 +111,6 @@ def accuracies(iq: Path, views: str, size: int, frames: int, seed: int) -> dict[
     return {task: row[task] for task in TASKS}
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean over seeds, and half of the 95 % interval by Student's t."""
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    spread = values.std(ddof=1) / math.sqrt(len(values))
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * spread)
-
-
 def described(views: str, size: int, rows: np.ndarray, reference: np.ndarray) -> dict[str, str]:
     """The row of a list in the table.
 
@@ -112,10 +126,53 @@ def described(views: str, size: int, rows: np.ndarray, reference: np.ndarray) ->
     """
     row = {"views": views.replace(",", " + "), "size": str(size)}
     row |= {task: f"{one:.1f}" for task, one in zip(TASKS, rows.mean(0), strict=True)}
-    mean, half = interval(rows[:, 2] - reference[:, 2])
-    is_reference = views == REFERENCE
-    row["joint, less the default's"] = "" if is_reference else f"{mean:+.1f} ± {half:.1f}"
+    difference = interval(rows[:, JOINT] - reference[:, JOINT], "+")
+    row["joint, less the default's"] = "" if views == REFERENCE else difference
     return row
+
+
+def measure(lists: Sequence[str], seeds: Sequence[int], frames: int) -> Found:
+    """Trains with every list at both of its sizes, once a seed.
+
+    Args:
+        lists: of views.
+        seeds: each with frames of its own.
+        frames: training frames of each cell.
+
+    Returns:
+        Accuracies (seeds, tasks) in percent, by list and size.
+    """
+    found: Found = {}
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            make_frames(Path(folder), frames + worlds.VALIDATION + TEST, seed)
+            for views in lists:
+                for size in sorted({size_of(count_of(views)) for size_of in SIZES.values()}):
+                    row = accuracies(Path(folder), views, size, frames, seed)
+                    found.setdefault((views, size), []).append(list(row.values()))
+                    print(f"seed {seed}, {views}, {size} px: {row}", flush=True)
+    return found
+
+
+def rows_of(
+    lists: Sequence[str], found: Found, size_of: Callable[[int], int]
+) -> list[dict[str, str]]:
+    """A table of all lists.
+
+    Args:
+        lists: of views.
+        found: as `measure` gives it.
+        size_of: pixels along an edge, of so many views.
+
+    Returns:
+        Rows of `described`.
+    """
+    reference = np.array(found[REFERENCE, size_of(count_of(REFERENCE))])
+    rows = []
+    for views in lists:
+        size = size_of(count_of(views))
+        rows.append(described(views, size, np.array(found[views, size]), reference))
+    return rows
 
 
 def main() -> None:
@@ -126,27 +183,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--frames", type=int, default=32, help="training frames of each cell")
     options = parser.parse_args()
-    lists = dict.fromkeys([REFERENCE, *options.lists])
-    sizes = {"each view": lambda _: SIZE, "all views together": equal_budget}
+    lists = list(dict.fromkeys([REFERENCE, *options.lists]))
 
-    found: dict[tuple[str, int], list[list[float]]] = {}
-    for seed in options.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            make_frames(Path(folder), options.frames + worlds.VALIDATION + TEST, seed)
-            for views in lists:
-                for size in sorted({of(len(views.split(","))) for of in sizes.values()}):
-                    row = accuracies(Path(folder), views, size, options.frames, seed)
-                    found.setdefault((views, size), []).append(list(row.values()))
-                    print(f"seed {seed}, {views}, {size} px: {row}", flush=True)
-
+    found = measure(lists, options.seeds, options.frames)
     made = f"Made by `python -m benchmarks.views` on {machine_and_date()}; accuracies in percent, "
     made += f"{len(options.seeds)} seeds, {options.frames} training frames a class.\n"
-    for title, size_of in sizes.items():
-        rows = []
-        for views in lists:
-            size, reference = size_of(views.count(",") + 1), size_of(REFERENCE.count(",") + 1)
-            of_list, of_reference = found[views, size], found[REFERENCE, reference]
-            rows.append(described(views, size, np.array(of_list), np.array(of_reference)))
+    for title, size_of in SIZES.items():
+        rows = rows_of(lists, found, size_of)
         made += f"\nThe same pixels for {title}:\n\n{table(rows)}"
     write_between(PAGE, START, END, made)
     print(made)

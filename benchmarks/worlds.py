@@ -28,10 +28,9 @@ from pisces import models
 from pisces.config import presets
 from pisces.config.io import parse_params
 from pisces.config.schema import Params
-from pisces.core import shards
 from pisces.data import splitting
 from pisces.data.datasets import StoredFrames, batches
-from pisces.evaluation import blind, bounds, limits
+from pisces.evaluation import blind, limits
 from pisces.inputs import kind_of, rendering
 from pisces.inputs.base import CONSTELLATIONS, IQ_SHARDS, FrameStore
 from pisces.inputs.settings import DrawSettings, RenderSettings
@@ -136,9 +135,7 @@ def points_below_blind(
     labels = snrs_db[index[:, 1]]
     model, _ = predictions(trained, store, index)
 
-    receiver = rendering.with_response(iq, replace(render, views=("symbol",)))
-    es_n0 = bounds.es_n0(store.snrs_db, render.sps, shards.snr_label(iq))
-    snrs = limits.snrs_after_equalizer(iq, trained.modulations, receiver, es_n0)
+    receiver, _, snrs = limits.reception_of(iq, trained.modulations, store.snrs_db, render)
     frames = {"modulations": names, "snrs_db": snrs_db, "frame": index}
     named = blind.predict_frames(iq, frames, receiver, snrs, None)
     right = named == names[index[:, 0]]

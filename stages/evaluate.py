@@ -19,6 +19,7 @@ def main() -> None:
     trained = modelfile.load(MODEL)
     data = trained.input.open(DATA)
     modelfile.check_fits(trained, data)
+
     for remark in trained.input.remarks(data):
         print(f"warning: {remark}")
     if params.evaluate.bypass_denoiser:
@@ -38,9 +39,9 @@ def main() -> None:
         for path in files.write_tables(TABLES, tables):
             run.artifact(path)
 
+    print(f"evaluated on {hardware.in_words(inference.device())}")
     accuracies = [f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in TASKS]
     frames = len(predictions["frame"])
-    print(f"evaluated on {hardware.in_words(inference.device())}")
     print(
         f"{frames} test frames: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and {TABLES}/*.csv"
     )

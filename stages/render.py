@@ -16,6 +16,7 @@ def main() -> None:
     settings = params.render.to(RenderSettings)
     with tracking.stage("render", params):
         rendered = rendering.render(SHARDS, OUT, settings)
+
     if rendered.beyond:
         reach = carrier.REACH * settings.carrier_offset_std
         print(

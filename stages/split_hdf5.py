@@ -23,14 +23,17 @@ def main() -> None:
             params.render.sps, params.render.carrier_offset_std, params.render.pulse
         )
         audit = sharding.split(params.data.to(Selection), OUT, expected)
+
         files.write_json(METRICS, audit.headline)
         files.write_json(DETAILS, audit.details)
         files.write_csv(TABLE, audit.table)
         files.write_csv(FINDINGS, audit.findings)
         files.write_csv(SPECTRUM, audit.spectrum)
+
         run.dataset("source", sharding.fingerprint(source), source.name)
         run.metrics(audit.headline)
         run.artifact(DETAILS)
+
     for warning in filter(None, [path_remark(params.data.path), *audit.warnings]):
         print(f"warning: {warning}")
     kept = audit.details["kept"]

@@ -48,12 +48,3 @@ def test_the_page_has_a_row_for_every_case():
     assert len(rows) == len(CASES) >= 100
     for case, row in zip(CASES, rows, strict=True):
         assert row.startswith(f"| `{case.file or case.named}` | {case.what} | ")
-
-
-def test_a_page_keeps_what_stands_around_the_table(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"# Kills\n\nfirst\n\n{bad_inputs.START}\nold\n{bad_inputs.END}\n\nlast\n")
-    bad_inputs.write(page, "new")
-    assert page.read_text() == (
-        f"# Kills\n\nfirst\n\n{bad_inputs.START}\nnew\n{bad_inputs.END}\n\nlast\n"
-    )

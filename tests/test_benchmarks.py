@@ -15,6 +15,7 @@ import torch
 from benchmarks import (
     ablation,
     experiments,
+    pages,
     pis,
     precision,
     rendering,
@@ -236,33 +237,22 @@ def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
     )
 
 
-@pytest.fixture
-def experiment(tmp_path, data, index, monkeypatch) -> TrainedModel:
-    """A fresh model, and what `dvc.api` reads of an experiment that made it."""
+def test_the_ablation_reads_what_evaluate_writes(data, index, tmp_path, monkeypatch):
+    """Of three SNRs one is in each band, with as many frames as the others."""
     drawing = Drawing(RENDER, draw("log_histogram"))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = models.build(ARCHITECTURE, drawing.shape, len(MODULATIONS), SNRS_DB).eval()
     trained = TrainedModel(model, ARCHITECTURE, drawing, MODULATIONS, SNRS_DB)
-    modelfile.save(tmp_path / "models", trained)
-    said = inference.predict_frames(trained, data, index[::4])
-    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(said))
-    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(said))
-    files.write_csv(
-        tmp_path / "plots/per_class.csv", metrics.per_class_table(said, MODULATIONS, SNRS_DB)
-    )
+    found = inference.predict_frames(trained, data, index[::4])
+    files.write_json(tmp_path / "metrics/evaluate.json", metrics.summary(found))
+    files.write_csv(tmp_path / "plots/accuracy_by_snr.csv", metrics.accuracy_by_snr(found))
 
-    def read(path: str, rev: str, mode: str = "r") -> str | bytes:
+    def read(path: str, rev: str) -> str:
         assert rev == "one"
-        return (tmp_path / path).read_bytes() if mode == "rb" else (tmp_path / path).read_text()
+        return (tmp_path / path).read_text()
 
     monkeypatch.setattr("dvc.api.read", read)
-    return trained
-
-
-def test_the_ablation_reads_what_evaluate_writes(experiment, data, index):
-    """Of three SNRs one is in each band, with as many frames as the others."""
-    found = inference.predict_frames(experiment, data, index[::4])
     right = found["modulation_pred"] == found["modulation_true"]
     by_snr = [100 * right[found["snr_true_db"] == snr_db].mean() for snr_db in SNRS_DB]
 
@@ -325,7 +315,7 @@ def test_ablation_rows_are_means_over_seeds_and_differences_seed_by_seed(monkeyp
 def test_a_page_keeps_what_stands_around_the_table(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<start>\nold\n<end>\nafter\n")
-    experiments.write_between(page, "<start>\n", "<end>\n", "new\n")
+    pages.write_between(page, "<start>\n", "<end>\n", "new\n")
     assert page.read_text() == "before\n<start>\nnew\n<end>\nafter\n"
 
 

@@ -66,18 +66,14 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
                 os.replace(target, folder / f"{target.name}.old")
             os.replace(temporary, target)
         _flush_folder(target.parent)
-    # Not only OSError: h5py, torch and safetensors have errors of their own for a failed write.
-    except Exception as error:
+    except Exception as error:  # h5py, torch and safetensors have errors of their own for this
         reason = _why_not_written(error)
         if reason is None:
             raise
         needs = f"needed: {'' if size else 'more than '}{_readable(needed or 0)}"
-        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        is_limit = reason == REASONS[errno.EFBIG]
-        room = f"ulimit -f: {_readable(limit)}" if is_limit else f"free: {_readable(free)}"
         raise OSError(
             f"could not write {target}: {reason}; make room and run again, "
-            f"nothing half-written was left ({needs}, {room})"
+            f"nothing half-written was left ({needs}, {_room(reason, free)})"
         ) from error
 
 
@@ -95,6 +91,14 @@ def _why_not_written(error: Exception) -> str | None:
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         return REASONS[errno.ENOSPC if limit == resource.RLIM_INFINITY else errno.EFBIG]
     return None
+
+
+def _room(reason: str, free: int) -> str:
+    """What there was room for: bytes that were free on the disk, or the limit of a file."""
+    if reason != REASONS[errno.EFBIG]:
+        return f"free: {_readable(free)}"
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return f"ulimit -f: {_readable(limit)}"
 
 
 def _size(path: Path) -> int:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from pisces.core.texts import in_one_line
+
 
 @contextmanager
 def gpu_complaints() -> Iterator[None]:
@@ -18,11 +20,13 @@ def gpu_complaints() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
+
     for one in caught:
-        message = " ".join(str(one.message).split())
+        message = in_one_line(one.message)
         if "CUDA" not in message and "NVIDIA" not in message:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
             continue
+
         reason = message.removeprefix("CUDA initialization: ").partition(" (Triggered")[0]
         print(
             f"warning: no GPU is used, although this PyTorch is built for CUDA "

@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
+
+from pisces.core.texts import in_one_line
+
+LONGEST = 300
+"""Characters of an error of h5py's in one of ours."""
 
 WAIT = "another process has it open for writing: wait until that has ended, or end it"
 NO_LOCKS = (
@@ -30,7 +35,12 @@ REMEDIES = {
 }
 """Number of an error of the system -> what is the matter with a file, and what to do."""
 
-FILTER_NAMES = {307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle"} | {
+FILTER_NAMES = {
+    307: "bzip2",
+    32000: "lzf",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
     32013: "zfp",
     32015: "zstd",
     32026: "blosc2",
@@ -81,11 +91,11 @@ def open_file(path: Path, mode: str = "r", libver: str | None = None) -> h5py.Fi
 
 @contextmanager
 def looking_at(file: h5py.File) -> Iterator[None]:
-    """For what is asked of an open file beside its rows.
+    """Around whatever is asked of an open file but its rows, for which there is `read`.
 
     Raises:
-        DamagedError: for any error of h5py, which has as many types as there are kinds of damage,
-            in words that follow the name of the file.
+        DamagedError: in place of any error of h5py, which has as many types as there are kinds of
+            damage, in words that follow the name of the file.
     """
     try:
         yield
@@ -93,12 +103,12 @@ def looking_at(file: h5py.File) -> Iterator[None]:
         is_in_words = str(file.filename) in str(error)
         if is_in_words:
             raise
-        raise DamagedError(f"it is damaged ({in_one_line(error)})") from None
+        raise DamagedError(f"it is damaged ({in_one_line(error, LONGEST)})") from None
 
 
 def failure_of(error: OSError) -> Failure:
     """What an error of h5py at opening means."""
-    text = in_one_line(error)
+    text = in_one_line(error, LONGEST)
     if "signature not found" in text:
         return Failure("it is no HDF5 file, or its beginning is damaged", None)
     if "truncated file" in text:
@@ -124,7 +134,8 @@ def read(dataset: h5py.Dataset, rows: slice) -> np.ndarray:
     try:
         return np.asarray(dataset[rows])
     except (OSError, RuntimeError) as error:
-        reason = missing_filter(dataset) or f"they are damaged ({in_one_line(error)})"
+        damage = f"they are damaged ({in_one_line(error, LONGEST)})"
+        reason = missing_filter(dataset) or damage
         name = str(dataset.name).removeprefix("/")
         raise OSError(
             f"{name} in {dataset.file.filename} cannot be read at rows "
@@ -145,8 +156,3 @@ def missing_filter(dataset: h5py.Dataset) -> str:
         "anew without it (h5repack -f NONE) where it is, or set HDF5_PLUGIN_PATH to the folder of "
         "its plugin"
     )
-
-
-def in_one_line(error: Any) -> str:
-    """The text of an error without its line breaks, and not without end."""
-    return " ".join(str(error).split())[:300]

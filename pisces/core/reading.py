@@ -28,6 +28,9 @@ def damaged(path: Path, stage: str, reason: str) -> ValueError:
         path: of the file.
         stage: that makes it.
         reason: what is wrong with it, a clause.
+
+    Returns:
+        An error to be raised, which names the commands that mend it.
     """
     is_in_git = path.suffix in (".csv", ".json")
     back = f"bring it back with git checkout -- {path}, or " if is_in_git else ""

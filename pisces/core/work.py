@@ -30,16 +30,17 @@ def place_of(target: Path) -> Path:
     disk that is linked or mounted there, has one beside it.
     """
     here, parent = Path.cwd(), target.parent.resolve()
-    return (here if _is_on_the_disk_of(here, parent) else parent) / WORK
+    return (here if _can_rename_into(parent, here) else parent) / WORK
 
 
-def _is_on_the_disk_of(here: Path, parent: Path) -> bool:
-    """Whether a folder lies in another one with no border of a file system between."""
-    if not parent.is_relative_to(here) or parent.stat().st_dev != here.stat().st_dev:
+def _can_rename_into(folder: Path, here: Path) -> bool:
+    """Whether a folder lies in `here` with no border of a file system between."""
+    if not folder.is_relative_to(here) or folder.stat().st_dev != here.stat().st_dev:
         return False
-    between = {str(folder) for folder in (parent, *parent.parents) if folder != here}
-    between -= {str(folder) for folder in here.parents}
+
     # A folder that is mounted from the same disk cannot be renamed into, either.
+    between = {str(each) for each in (folder, *folder.parents) if each != here}
+    between -= {str(each) for each in here.parents}
     return not any(mount.mountpoint in between for mount in psutil.disk_partitions(all=True))
 
 
@@ -82,13 +83,12 @@ def tidy(place: Path) -> None:
 
 def _make(place: Path, name: str) -> tuple[Path, LockFile]:
     """A folder in `place`, and its lock, which is held from the moment the folder has its name."""
-    while True:
+    new = None
+    while new is None:
         place.mkdir(parents=True, exist_ok=True)
-        try:
+        # Another process may just have removed an empty `place`.
+        with contextlib.suppress(FileNotFoundError):
             new = Path(tempfile.mkdtemp(prefix=NEW, dir=place))
-        except FileNotFoundError:  # another process has just removed an empty `place`
-            continue
-        break
 
     lock = LockFile(new / LOCK)
     lock.take()

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from pisces.core.texts import in_one_line
+
 CORE_SCHEMA = {
     "null": (r"(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     "bool": (r"(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
@@ -94,7 +96,7 @@ def read(path: Path) -> dict[str, Any]:
         content = parse(path.read_text(encoding="utf-8"), str(path))
     except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
         # PyYAML lets through what its constructors raise for a value of the wrong explicit tag.
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{path} is not valid YAML: {reason}; {_remedy(path)}") from None
     if content is None:
         raise ValueError(f"{path} is empty; {_remedy(path)}")

@@ -98,17 +98,14 @@ def classify(
     frames = torch.from_numpy(whole.astype(np.complex64))
     received = views.symbols_of(frames, render)
 
-    return (
-        log_likelihoods(
-            _unit_amplitude(received.points, snr),
-            sps * received.carrier_offset,
-            snr,
-            [constellation(m, ask) for m in modulations],
-            sps * render.carrier_offset_std,
-        )
-        .argmax(1)
-        .numpy()
+    scores = log_likelihoods(
+        _unit_amplitude(received.points, snr),
+        sps * received.carrier_offset,  # cycles a sample -> cycles a symbol
+        snr,
+        [constellation(name, ask) for name in modulations],
+        sps * render.carrier_offset_std,
     )
+    return scores.argmax(1).numpy()  # (n, modulations) -> (n,)
 
 
 def _unit_amplitude(points: torch.Tensor, snr: float) -> torch.Tensor:

@@ -15,7 +15,7 @@ MOST_SNR = 500.0
 COARSE_SNR = 32.0
 """Linear, 15 dB: the most that the search for phases takes, so that its peaks are wide."""
 STEP = 2.0
-"""Between phases and between offsets, in standard deviations that so many symbols leave of them."""
+"""Between phases, and between offsets, in standard deviations of an estimate from all symbols."""
 FINEST_TURN = 32
 """Turns of 32PSK: the grid of phases holds so many equal parts."""
 WIDEST_PRIOR = 6.0
@@ -23,7 +23,7 @@ WIDEST_PRIOR = 6.0
 REACH = 2.5
 """Of the grid of offsets, in standard deviations of their prior."""
 KEPT = {1: 8, 2: 12, 3: 6, 4: 4}
-"""Of `finer`: places (offset and phase) that are looked at closely, those that the search finds
+"""`finer` -> how many places (offset and phase) are looked at closely, those that the search finds
 best."""
 FIRST_CANDIDATES, CANDIDATES = 6, 4
 """Modulations that a search over offsets, and then a close look, compare: the likeliest so far."""

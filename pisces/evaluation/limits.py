@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import torch
 
 from pisces.core import shards
 from pisces.core.dsp import to_complex
+from pisces.core.modulations import Ask
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.core.snr_label import SnrLabel, true_snr_db
@@ -31,6 +33,28 @@ PULSE_FRAMES = 8
 BANDS_DB = {"all": (-np.inf, np.inf)} | metrics.BANDS_DB
 """Inclusive ranges of SNR labels that are summed up."""
 COLUMNS = ("snr_db", "task", "series", "accuracy", "ci_low", "ci_high", "n")
+
+
+class Reception(NamedTuple):
+    """How symbols are received, and how clear they are."""
+
+    receiver: RenderSettings
+    es_n0: dict[int, float]
+    """SNR label -> linear Es/N0, which only the matched-filter bound has."""
+    after_equalizer: dict[int, float]
+    """SNR label -> linear SNR of a symbol after the equaliser."""
+
+
+class _Frames(NamedTuple):
+    """What the ceilings need to know of frames."""
+
+    modulations: tuple[str, ...]
+    snrs_db: tuple[int, ...]
+    """Labels."""
+    samples: int
+    sps: int
+    snr_label: SnrLabel
+    ask: Ask
 
 
 def measure(
@@ -59,17 +83,13 @@ def measure(
     Raises:
         ValueError: when the frames are too short for the references, see `references.estimate`.
     """
-    modulations = tuple(predictions["modulations"].tolist())
-    snrs_db = predictions["snrs_db"].tolist()
-    samples = shards.array(Cell(modulations[0], snrs_db[0]).path(root), "iq").shape[1]
-    snr_label, ask = shards.snr_label(root), shards.ask(root)
+    frames = _frames_of(root, predictions, render.sps)
+    reception = reception_of(root, frames.modulations, frames.snrs_db, render)
+    by_cumulants, estimates = references.predict_frames(root, predictions, reception.receiver)
+    by_likelihood = blind.predict_frames(
+        root, predictions, reception.receiver, reception.after_equalizer, blind_frames
+    )
 
-    sps = render.sps
-    receiver = rendering.with_response(root, replace(render, views=("symbol",)))
-    by_cumulants, reference_labels = references.predict_frames(root, predictions, receiver)
-    es_n0 = bounds.es_n0(snrs_db, sps, snr_label)
-    after = snrs_after_equalizer(root, modulations, receiver, es_n0)
-    by_likelihood = blind.predict_frames(root, predictions, receiver, after, blind_frames)
     true = {"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]}
     predicted = {
         "modulation": {
@@ -77,43 +97,45 @@ def measure(
             "model": predictions["modulation_pred"],
             "cumulants": by_cumulants,
         },
-        "snr": _snr_labels(predictions, reference_labels),
+        "snr": _snr_labels(predictions, estimates),
     }
     measured = {"blind": by_likelihood != blind.NOT_MEASURED}
-
-    of_modulation = partial(
-        bounds.modulation_ceiling,
-        modulations,
-        symbols=math.ceil(samples / sps),
-        trials=trials,
-        seed=seed,
-        ask=ask,
-    )
-    rng = generator(seed, "SNR ceiling")
-    ceilings = {
-        "modulation": {
-            "ceiling": of_modulation(after),
-            "matched-filter bound": of_modulation(es_n0),
-        },
-        "snr": {"ceiling": bounds.snr_ceiling(snrs_db, samples, rng, snr_label)},
-    }
-    classes = {"modulation": len(modulations), "snr": len(snrs_db)}
+    classes = {"modulation": len(frames.modulations), "snr": len(frames.snrs_db)}
+    ceilings = _ceilings(frames, reception, trials, seed)
     table = accuracy_table(true, predicted, ceilings, classes, measured)
 
     right = {name: found == true["modulation"] for name, found in predicted["modulation"].items()}
     below = points_below_blind(right, measured["blind"], true["snr"])
     summary = ceiling_summary(table).merge(below, how="left", on=["task", "series", "band"])
 
-    estimates = {"model": predictions["snr_estimate_db"]} | reference_labels
-    floor = bounds.snr_bounds(
-        modulations, snrs_db, samples=samples, sps=sps, snr_label=snr_label, ask=ask
-    )
+    floor = bounds.snr_bounds(**frames._asdict())
+    estimates = {"model": predictions["snr_estimate_db"]} | estimates
+    errors = snr_errors(true["snr"], predicted["snr"], estimates, floor, frames.snr_label)
     return {
         "ceiling": table,
         "ceiling_summary": summary,
-        "snr_errors": snr_errors(true["snr"], predicted["snr"], estimates, floor, snr_label),
+        "snr_errors": errors,
         "snr_bounds": floor,
     }
+
+
+def reception_of(
+    root: Path, modulations: Sequence[str], snrs_db: Sequence[int], render: RenderSettings
+) -> Reception:
+    """How a receiver without parameters gets at the symbols of a file.
+
+    Args:
+        root: IQ shards of the file.
+        modulations: of the shards.
+        snrs_db: SNR labels of the shards.
+        render: samples a symbol, and the receiver of the view `symbol`.
+
+    Returns:
+        The receiver with the pulse of the file, and the SNRs of its symbols.
+    """
+    receiver = rendering.with_response(root, replace(render, views=("symbol",)))
+    es_n0 = bounds.es_n0(snrs_db, render.sps, shards.snr_label(root))
+    return Reception(receiver, es_n0, snrs_after_equalizer(root, modulations, receiver, es_n0))
 
 
 def snrs_after_equalizer(
@@ -270,6 +292,38 @@ def snr_errors(
     ]
     rows.append(("bound", "estimate", _rms(floor["known"])))
     return pd.DataFrame(rows, columns=["series", "of", "rmse_db"])
+
+
+def _frames_of(root: Path, predictions: Mapping[str, np.ndarray], sps: int) -> _Frames:
+    """The frames that predictions are of, by the shards below `root`."""
+    modulations = tuple(predictions["modulations"].tolist())
+    snrs_db = tuple(predictions["snrs_db"].tolist())
+    first = shards.array(Cell(modulations[0], snrs_db[0]).path(root), "iq")
+    samples = first.shape[1]
+    return _Frames(modulations, snrs_db, samples, sps, shards.snr_label(root), shards.ask(root))
+
+
+def _ceilings(
+    frames: _Frames, reception: Reception, trials: int, seed: int
+) -> dict[str, dict[str, pd.DataFrame]]:
+    """Task -> series -> rows: the ceilings of `accuracy_table`."""
+    of_modulation = partial(
+        bounds.modulation_ceiling,
+        frames.modulations,
+        symbols=math.ceil(frames.samples / frames.sps),
+        trials=trials,
+        seed=seed,
+        ask=frames.ask,
+    )
+    rng = generator(seed, "SNR ceiling")
+    of_snr = bounds.snr_ceiling(frames.snrs_db, frames.samples, rng, frames.snr_label)
+    return {
+        "modulation": {
+            "ceiling": of_modulation(reception.after_equalizer),
+            "matched-filter bound": of_modulation(reception.es_n0),
+        },
+        "snr": {"ceiling": of_snr},
+    }
 
 
 def _snr_labels(

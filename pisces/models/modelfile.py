@@ -15,6 +15,7 @@ from pisces.core.files import read_json, sha256, staged, write_json
 from pisces.core.reading import require
 from pisces.core.settings import from_json
 from pisces.core.snr_label import SnrLabel
+from pisces.core.texts import in_one_line
 from pisces.core.version import VERSION
 from pisces.inputs import INPUTS, kind_of
 from pisces.inputs.base import FrameStore, Input
@@ -25,7 +26,7 @@ from pisces.models.pretrained import not_finite
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 LARGEST_SNR_DB = 1000
-EXCERPT = 300  # characters of another library's message in one of ours
+LONGEST = 300  # characters of another library's message in one of ours
 
 
 class TrainedModel(NamedTuple):
@@ -83,7 +84,7 @@ def load(folder: Path) -> TrainedModel:
             described = _from_card(card)
     except ValueError as error:
         raise ValueError(
-            f"{card_file} is not a model card: {_excerpt(str(error))}; "
+            f"{card_file} is not a model card: {in_one_line(error, LONGEST)}; "
             f"use the {CARD} that belongs to {weights}, "
             "or make both again with dvc repro --force train"
         ) from None
@@ -96,13 +97,14 @@ def load(folder: Path) -> TrainedModel:
 
     state = _read_weights(weights)
     try:
+        # Of what does not fit this takes no memory either.
         described.model.load_state_dict(state, assign=True)
         fresh = _from_card(card)
         fresh.model.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
             f"{weights} does not fit the {described.architecture.model} of {card_file}: "
-            f"{_excerpt(str(error))}"
+            f"{in_one_line(error, LONGEST)}"
         ) from None
     return fresh
 
@@ -113,7 +115,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = safetensors.torch.load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({_excerpt(str(error))}); {again}") from None
+        reason = in_one_line(error, LONGEST)
+        raise ValueError(f"{path} is damaged ({reason}); {again}") from None
 
     broken = not_finite(state)
     if broken:
@@ -213,8 +216,3 @@ def _from_card(card: _Card) -> TrainedModel:
         raise ValueError(f"no {card.model} can be built from it: {error}") from None
     classes = card.modulations, card.snrs_db
     return TrainedModel(model.eval(), architecture, seen, *classes, card.snr_label)
-
-
-def _excerpt(message: str) -> str:
-    """A message on one line, cut short."""
-    return " ".join(message.split())[:EXCERPT]

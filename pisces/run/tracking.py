@@ -25,6 +25,7 @@ from pisces.config.io import load_params
 from pisces.config.presets import leaves
 from pisces.config.schema import Params
 from pisces.core.files import read_json
+from pisces.core.texts import in_one_line
 from pisces.run import console, execution, mlflow_store
 from pisces.run.execution import Execution
 from pisces.run.mlflow_store import UI_VARIABLES, Session
@@ -201,7 +202,7 @@ def _check_exists(path: Path) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:LONGEST_COMPLAINT]}"
+    return f"{type(error).__name__}: {in_one_line(error, LONGEST_COMPLAINT)}"
 
 
 def _warn(error: Exception) -> None:

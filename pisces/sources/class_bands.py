@@ -16,12 +16,7 @@ from pisces.core.dsp import to_complex
 from pisces.core.modulations import NAMES
 from pisces.core.shards import Cell
 from pisces.sources.finding import ANY, Finding, judged
-from pisces.sources.signal_statistics import (
-    CLEAR_FROM_LABEL,
-    FRAMES_READ,
-    GROUPS,
-    interval,
-)
+from pisces.sources.signal_statistics import CLEAR_FROM_LABEL, FRAMES_READ, GROUPS, interval
 
 HIGHEST_LABELS = 3
 """A class is measured at so many of its highest labels, from 5 dB up."""

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from pisces.core.hdf5 import NO_PERMISSION
+
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_CHANGED = (b"\x89HDF\n\x1a\n", b"\x89HDF\r\r\n\x1a\r\n")
 """Its signature with other line ends, which it has to show just that."""
 FIRST_OFFSET = 512
-"""Where the signature may stand if not at the beginning, or at any power of two times that."""
+"""Where the signature may stand if not at the beginning, or at 2, 4, 8, ... times that."""
 
 PICKLE = re.compile(rb"\x80[\x00-\xff]|\([dlt]|[}\])]|c[\w.]+\r?\n[\w.]+\r?\n")
 """How pickles begin: of protocol 2 and up, and as text or the binary of Python 2."""
@@ -32,6 +34,9 @@ ARCHIVES = {
 WEB_PAGE = re.compile(rb"\s*(<!doctype html|<html|<\?xml)", re.IGNORECASE)
 LFS_POINTER = b"version https://git-lfs.github.com/"
 
+HEAD = 512
+"""Bytes from the beginning in which all of these but the signature of HDF5 stand."""
+
 Format = Literal["hdf5", "pickle"]
 
 
@@ -44,14 +49,11 @@ def format_of(path: Path) -> Format:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(FIRST_OFFSET)
+            head = file.read(HEAD)
             if _has_hdf5_signature(file, path.stat().st_size):
                 return "hdf5"
     except PermissionError:
-        raise PermissionError(
-            f"{path} cannot be opened: no permission to read it: "
-            "change that with chmod or chown, or copy it"
-        ) from None
+        raise PermissionError(f"{path} cannot be opened: {NO_PERMISSION}") from None
 
     refused = _what_else(head)
     if refused:

@@ -12,12 +12,15 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from pisces.core.texts import in_one_line
 from pisces.sources.pickle_stream import DICT, CheckedStream, Refused
 
 TEXT_BEGINS = (pickle.MARK, pickle.GLOBAL)
 """How a pickle of text begins that holds a dict, or an object."""
 LONGEST_LINE = 4096
 """Bytes that are looked through for the end of the first line."""
+LONGEST = 200
+"""Characters of an error of the unpickler's in one of ours."""
 
 
 class LineEndsChanged(ValueError):
@@ -39,7 +42,7 @@ def load(path: Path) -> Any:
         except (Refused, LineEndsChanged):
             raise
         except Exception as error:  # there are as many kinds of damage as instructions
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error, LONGEST)
             raise ValueError(f"{type(error).__name__}: {reason}") from None
 
 
@@ -177,11 +180,13 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> _Named:
         if module.endswith("\r") or name.endswith("\r"):
             raise LineEndsChanged
+
         full_name = f"{module}.{name}"
         if full_name == DICT:
-            return _Named(lambda: PickledDict())
+            return _Named(lambda: PickledDict())  # which takes nothing, as a list would
         if full_name not in ADMITTED:
             raise Refused(ascii(full_name[:80])[1:-1])
+
         stand_in = ADMITTED[full_name]
         return _Named(self._encode_within_size if stand_in is _encode else stand_in)
 

@@ -34,10 +34,12 @@ def fingerprint(stage: str) -> str:
         section, _, name = key.partition(".")
         value = params[section][name] if name else params[section]
         digest.update(json.dumps([key, value], sort_keys=True).encode())
+
     for dep in entry["deps"]:
         files = _files(Path(_interpolated(dep, params)))
         digest.update(json.dumps([str(file) for file in files]).encode())
         digest.update(sha256(*files).encode())
+
     return digest.hexdigest()[:16]
 
 

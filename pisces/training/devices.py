@@ -32,19 +32,23 @@ def make_fabric(accelerator: str, precision: Precision, model: str = "") -> Fabr
         precision: as Fabric names it, or `auto`; see `models.precision.resolve`.
         model: name of the model that is trained, by which `auto` chooses on a CPU.
 
+    Returns:
+        What moves a model and its batches to the device, one in each process.
+
     Raises:
         ValueError: when the accelerator is not there, or SLURM started processes that would not
             find each other.
     """
     with gpu_complaints():
-        cuda = torch.cuda.is_available()
-    available = {"cuda": cuda, "mps": torch.backends.mps.is_available()}
+        has_cuda = torch.cuda.is_available()
+    available = {"cuda": has_cuda, "mps": torch.backends.mps.is_available()}
     if not available.get(accelerator, True):
         raise ValueError(
             f"train.accelerator = {accelerator} but this machine has none; use auto or cpu"
         )
     if accelerator == "auto":
         accelerator = next((name for name, there in available.items() if there), "cpu")
+
     environment, processes = _started_by()
     nodes = environment.world_size() // processes
     strategy = "ddp" if processes * nodes > 1 else "auto"
