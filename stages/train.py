@@ -14,7 +14,7 @@ from pisces.training import checkpoints, components, devices, frames, history, t
 from pisces.training.augmentation import Augmentation
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
 
-DATA, SPLITS, LAST = Path("data"), Path("data/splits.npz"), "last.pt"
+DATA, SPLITS = Path("data"), Path("data/splits.npz")
 OUT, RUN, METRICS = Path("models"), Path("models/run.json"), Path("metrics/train.json")
 HISTORY, NOISE = Path("plots/training.csv"), Path("plots/noise_fraction.csv")
 
@@ -28,7 +28,7 @@ def main() -> None:
     store = model_input.open(DATA)
     parts = splitting.read_splits(SPLITS, store.sizes)
     iq = frames.frames_behind(store, DATA) if augmentation.changes_frames else None
-    sps = params.render.sps
+    sps, seed = params.render.sps, params.base.seed
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
@@ -42,7 +42,7 @@ def main() -> None:
             run.metrics(row, step=int(row["epoch"]))
 
         fabric.print(devices.announce(fabric, folder), flush=True)
-        model, rows = trainer.fit(data, config, params.base.seed, folder / LAST, fabric, report)
+        model, rows = trainer.fit(data, config, seed, folder / "last.pt", fabric, report)
         if not fabric.is_global_zero:
             return
         modelfile.save(OUT, components.trained_model(model, config, data))

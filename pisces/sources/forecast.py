@@ -1,6 +1,6 @@
 """What a run does with a data file before it trains: how much it reads and writes, and how long.
 
-Rates are of 2 cores at the size of RML2018.01A: see docs/results/benchmarks.md.
+Rates are of 2 cores at the size of RML2018.01A: python -m benchmarks.full_size measures them.
 """
 
 from pathlib import Path
