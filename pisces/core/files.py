@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pisces.core import work
+from pisces.core.texts import readable_size
 
 if TYPE_CHECKING:
     import pandas
@@ -70,7 +71,7 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
         reason = _why_not_written(error)
         if reason is None:
             raise
-        needs = f"needed: {'' if size else 'more than '}{_readable(needed or 0)}"
+        needs = f"needed: {'' if size else 'more than '}{readable_size(needed or 0)}"
         raise OSError(
             f"could not write {target}: {reason}; make room and run again, "
             f"nothing half-written was left ({needs}, {_room(reason, free)})"
@@ -96,23 +97,15 @@ def _why_not_written(error: Exception) -> str | None:
 def _room(reason: str, free: int) -> str:
     """What there was room for: bytes that were free on the disk, or the limit of a file."""
     if reason != REASONS[errno.EFBIG]:
-        return f"free: {_readable(free)}"
+        return f"free: {readable_size(free)}"
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    return f"ulimit -f: {_readable(limit)}"
+    return f"ulimit -f: {readable_size(limit)}"
 
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder; 0 when there is neither."""
     files = [path, *path.rglob("*")]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _readable(size: int) -> str:
-    """A number of bytes with its unit."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} bytes"
 
 
 def _flush(path: Path) -> None:

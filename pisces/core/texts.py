@@ -1,6 +1,14 @@
-"""The words of other libraries, as they stand in messages of ours."""
+"""What stands in messages: the words of other libraries, and sizes."""
 
 
 def in_one_line(message: object, longest: int | None = None) -> str:
     """A message or error without line breaks, of at most so many characters."""
     return " ".join(str(message).split())[:longest]
+
+
+def readable_size(size: float) -> str:
+    """A number of bytes with its unit."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"

@@ -6,6 +6,7 @@ Rates are of 2 cores at the size of RML2018.01A: python -m benchmarks.full_size 
 from pathlib import Path
 
 from pisces.core.shards import Cell
+from pisces.core.texts import readable_size
 from pisces.sources.settings import Selection
 from pisces.sources.sharding import reader_of
 
@@ -39,21 +40,17 @@ def forecast(data: Selection, views: int) -> str:
         rows = [source.rows.get(cell, ())[: data.frames_per_cell] for cell in cells]
     frames = sum(map(len, rows))
 
-    of_frame = samples * (BYTES_OF_SAMPLE + views * BYTES_OF_POINT) + 2 * BYTES_OF_ROW
-    written, size = frames * of_frame, path.stat().st_size
+    bytes_of_frame = samples * (BYTES_OF_SAMPLE + views * BYTES_OF_POINT) + 2 * BYTES_OF_ROW
+    written, size = frames * bytes_of_frame, path.stat().st_size
     computing_s = frames * samples / USUAL_SAMPLES / FRAMES_A_SECOND
     return (
-        f"{path} has {_size(size)}: DVC reads it once for its checksum, "
+        f"{path} has {readable_size(size)}: DVC reads it once for its checksum, "
         f"{_time(size / CHECKSUM_BYTES_A_SECOND)}, and copies it nowhere\n"
-        f"split_hdf5, render and stratify write {_size(written)} of {frames} frames into data/, "
-        f"{_time(computing_s)} on 2 cores\n"
+        f"split_hdf5, render and stratify write {readable_size(written)} of {frames} frames "
+        f"into data/, {_time(computing_s)} on 2 cores\n"
         f"DVC reads these for their checksums, {_time(written / FOLDER_BYTES_A_SECOND)}; its cache "
         "holds them as hard links, which take no further disk"
     )
-
-
-def _size(bytes_: float) -> str:
-    return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"
 
 
 def _time(seconds: float) -> str:

@@ -211,9 +211,10 @@ def _write_shards(
 def _refusal(unusable_rows: Mapping[str, Sequence[int]], path: Path) -> str:
     """What is wrong with the frames of these rows, and what to do."""
     count = sum(len(rows) for rows in unusable_rows.values())
+    frames = "1 frame" if count == 1 else f"{count} frames"
     kinds = [f"{why}: {_rows_named(rows)}" for why, rows in sorted(unusable_rows.items())]
     return (
-        f"{path} holds {count} frame{'s' * (count > 1)} that cannot be normalised "
+        f"{path} holds {frames} that cannot be normalised "
         f"({'; '.join(kinds)}); repair them, or set data.skip_unusable to true to leave them out"
     )
 
@@ -222,7 +223,7 @@ def _rows_named(rows: Sequence[int]) -> str:
     first = _listed(sorted(rows)[:ROWS_NAMED])
     if len(rows) > ROWS_NAMED:
         return f"rows {first} and {len(rows) - ROWS_NAMED} more"
-    return f"row{'s' * (len(rows) > 1)} {first}"
+    return f"row {first}" if len(rows) == 1 else f"rows {first}"
 
 
 def _make_shards(
