@@ -200,10 +200,10 @@ def echo(statistics: Statistics, sps: float) -> Finding:
         "of the direct path",
         harmless=(0, ECHO_TOLERANCE),
         expected=f"below {ECHO_TOLERANCE}",
-        param="synthesize.multipath",
+        param="render.equalizer",
         warning="the spectra of frames differ as if each had an echo of amplitude "
-        f"{estimate.figure:.2f}, {delay:.1f} symbols late: symbols overlap; "
-        "equalise the file, or train on frames with such echoes (synthesize.multipath)",
+        f"{estimate.figure:.2f}, {delay:.1f} symbols late: symbols overlap; set render.equalizer "
+        "to blind, or train on frames with such echoes (synthesize.multipath)",
     )
 
 
