@@ -72,6 +72,18 @@ def brute_force(
     return np.stack(columns, 1)
 
 
+def test_one_phase_stands_for_all_where_noise_hides_the_rest(rng, monkeypatch):
+    """At -7 dB a symbol 32PSK repeats itself within a step of the search."""
+    monkeypatch.setattr(likelihood, "LEVELS", (0.0,))
+    names, snr = ("BPSK", "32PSK"), 10**-0.7
+    x = received("BPSK", snr, (40, 60), rng)
+
+    expected = brute_force(x, snr, names)
+    found = score(x, snr, names, KNOWN_OFFSET)
+    assert found == pytest.approx(expected, abs=0.25)
+    assert expected[:, 0].mean() > expected[:, 1].mean()
+
+
 @pytest.mark.parametrize("snr_db", [-3, 3, 9])
 def test_average_over_the_phase_is_the_integral(rng, monkeypatch, snr_db):
     """At a known level: nothing is left out, and of 16 symbols tables know 0.03 nats or so."""

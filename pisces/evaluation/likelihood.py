@@ -39,8 +39,10 @@ FRAMES_AT_ONCE = 32
 class _Candidate:
     """A constellation at one SNR."""
 
+    turns: int
+    """How often a constellation repeats itself in a turn."""
     phases: torch.Tensor
-    """Of the search, float32 (phases,)."""
+    """Of the search, float32 (phases,), evenly over the angle after which it does."""
     search: Table
     """A column for each of them."""
     by_level: Table
@@ -54,7 +56,7 @@ class _Candidate:
 
     @property
     def phase_step(self) -> float:
-        return float(self.phases[1] - self.phases[0])
+        return 2 * math.pi / self.turns / len(self.phases)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _likelihood(
         phases, search = _search(tuple(points.tolist()), searched, phase_step)
         levels, of_level = _levels(points, snr, symbols)
         by_level = tabulate(lattice_of(snr), snr, levels[:, None] * torch.from_numpy(points))
-        candidates.append(_Candidate(phases, search, by_level, of_level))
+        candidates.append(_Candidate(turns(points), phases, search, by_level, of_level))
 
     finer = math.ceil(math.sqrt(snr / searched))
     return _Likelihood(candidates, _offsets(searched, symbols, offset_std), finer)
