@@ -12,7 +12,7 @@ from pisces.sources.sharding import reader_of
 
 CHECKSUM_BYTES_A_SECOND = 190e6  # of one large file, by DVC
 FOLDER_BYTES_A_SECOND = 250e6  # of many shards, by DVC
-FRAMES_A_SECOND = 18_000  # of 1 024 samples, through split_hdf5, render and stratify together
+FRAMES_A_SECOND = 8_000  # of 1 024 samples, through split_hdf5, render and stratify together
 USUAL_SAMPLES = 1024
 
 BYTES_OF_SAMPLE, BYTES_OF_POINT, BYTES_OF_ROW = 8, 2, 8
