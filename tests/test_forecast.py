@@ -36,9 +36,9 @@ def test_at_the_size_of_rml2018_it_is_minutes_and_gigabytes(tmp_path, monkeypatc
     monkeypatch.setattr("pisces.sources.forecast.reader_of", lambda _: _Huge())
     file, written, checksums = forecast(selected(path), views=2).splitlines()
     assert "huge.hdf5 has 21.4 GB" in file
-    assert "about 5 min" in file
+    assert "about 2 min" in file
     assert "write 31.4 GB of 2555904 frames into data/, about 5 min" in written
-    assert "about 5 min" in checksums
+    assert "about 2 min" in checksums
 
 
 @dataclass
