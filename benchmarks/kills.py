@@ -34,6 +34,13 @@ TIMEOUT_SECONDS = 300
 Choose = Callable[[psutil.Process], list[psutil.Process]]
 
 
+def _hear_signals() -> None:
+    """As in a terminal, whatever this process ignores: a background job does not hear Ctrl-C."""
+    for _, number in KINDS.values():
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def everyone(dvc: psutil.Process) -> list[psutil.Process]:
     return [*dvc.children(recursive=True), dvc]
 
@@ -112,7 +119,12 @@ def perform(kill: Kill, folder: Path, environment: Mapping[str, str]) -> str:
     command = ["dvc", "repro", "--force", "--single-item", "--no-run-cache", kill.stage]
     with log.open("w") as output:
         dvc = psutil.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_hear_signals,
         )
     while "Running stage" not in log.read_text() and dvc.poll() is None:
         time.sleep(0.01)
