@@ -150,7 +150,7 @@ def test_check_says_that_all_is_well(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is not a file; make it"),
+        (None, "is not a file; set data.path"),
         (b"", "cannot be read as"),
         (b"no frames", "cannot be read as"),
     ],

@@ -1,5 +1,6 @@
 """What a person sees: a line for a mistake of theirs, the whole story for one of ours."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -127,3 +128,14 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert list(progress.progress(range(3), "render")) == [0, 1, 2]
     assert "\rrender" in capsys.readouterr().err
+
+
+def test_a_missing_permission_is_said_with_its_remedy(capsys):
+    def main() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "data/splits.npz")
+
+    with pytest.raises(SystemExit):
+        console.run(main)
+    said = capsys.readouterr().err
+    assert "no permission to read or write data/splits.npz" in said
+    assert "chmod" in said

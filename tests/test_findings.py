@@ -234,7 +234,7 @@ def test_a_pulse_in_the_params_that_is_not_the_files_is_warned_of(tmp_path, worl
         found_in(file, EXPECTED._replace(pulse=pulse))["half_rate_level"]
         for pulse in (own, other, "estimated")
     )
-    assert f"render.pulse = {other}; set render.pulse to estimated" in told_wrong.warning
+    assert f"render.pulse = {other}; render.pulse: estimated reads" in told_wrong.warning
     assert told_right.verdict == left_open.verdict == own
 
 

@@ -55,3 +55,11 @@ def test_a_resumed_training_is_told_what_changed(tmp_path):
     note.write_text(json.dumps(json.loads(note.read_text()) | {"threads": 64}))
     _, warning = devices.announce(fabric, tmp_path).splitlines()
     assert f"resumed with threads 64 -> {torch.get_num_threads()};" in warning
+
+
+@pytest.mark.parametrize("content", ["garbage", "[]", "{}"])
+def test_a_damaged_note_of_where_it_ran_stops_no_training(tmp_path, content):
+    fabric = devices.make_fabric("cpu", "32-true")
+    first = devices.announce(fabric, tmp_path)
+    (tmp_path / "made_on.json").write_text(content)
+    assert devices.announce(fabric, tmp_path) == first

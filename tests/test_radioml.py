@@ -299,7 +299,7 @@ class TestRefused:
         refuses(
             data(tmp_path / "x.h5"),
             tmp_path / "out",
-            "x.h5 is not a file; make it .* or set data.path",
+            "x.h5 is not a file; set data.path",
             FileNotFoundError,
         )
 
@@ -537,7 +537,7 @@ class TestPickle:
         refuses(
             named(tmp_path / "x.pkl"),
             tmp_path / "out",
-            "x.pkl is not a file; make it .* or set data.path",
+            "x.pkl is not a file; set data.path",
             FileNotFoundError,
         )
 
@@ -816,3 +816,15 @@ class TestGnuRadio:
             tmp_path / "out",
             "data.class_order = classes_txt cannot be right",
         )
+
+
+@pytest.mark.parametrize("shape", [(2**40, 1024), (3, 2**32)])
+def test_sizes_that_no_memory_holds_are_refused(tmp_path, shape):
+    """Chunks that were never written take no disk, so that a file may claim any size."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        frames, samples = shape
+        for name, rest, dtype in (("X", (samples, 2), "f4"), ("Y", (24,), "i8"), ("Z", (1,), "i8")):
+            chunks = (1, *(min(side, 1024) for side in rest))
+            file.create_dataset(name, (frames, *rest), dtype, chunks=chunks)
+    with pytest.raises(ValueError, match=rf"x\.h5 says that X holds {frames} frames of {samples}"):
+        sharding.split(data(tmp_path / "x.h5"), tmp_path / "iq")

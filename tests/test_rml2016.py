@@ -535,7 +535,7 @@ class TestDamaged:
     def test_no_such_file(self, tmp_path):
         with pytest.raises(
             FileNotFoundError,
-            match=r"x.pkl is not a file; make it with the stage synthesize, or set data.path",
+            match=r"x.pkl is not a file; set data.path",
         ):
             read(tmp_path / "x.pkl")
 

@@ -174,6 +174,17 @@ def test_a_refused_convention_leaves_no_shards(tmp_path):
     assert any("rises by 2.0" in warning for warning in found.warnings)
 
 
+@pytest.mark.parametrize("slope", [0.3, 2.6])
+def test_a_slope_of_neither_convention_decides_nothing(slope):
+    """Behind a receiver's low-pass the measured SNR hardly rises with the label."""
+    table = table_of(slope, [0, 10, 20, 30])
+    found = snr_convention.meaning_of(selection(snr_label="auto"), table, 1024)
+    assert (found.snr_label, found.known_from) == ("power", "assumed")
+
+    told = snr_convention.meaning_of(selection(snr_label="amplitude"), table, 1024)
+    assert (told.snr_label, told.known_from) == ("amplitude", "params")
+
+
 def test_one_label_is_taken_as_power_with_a_warning(tmp_path):
     found = split(write_file(tmp_path / "x.h5", {10: 20}), tmp_path / "iq", (10,))
     assert shards.snr_label(tmp_path / "iq") == "power"

@@ -134,7 +134,7 @@ def read(dataset: h5py.Dataset, rows: slice) -> np.ndarray:
     try:
         return np.asarray(dataset[rows])
     except (OSError, RuntimeError) as error:
-        damage = f"they are damaged ({in_one_line(error, LONGEST)})"
+        damage = f"they are damaged ({in_one_line(error, LONGEST)}); copy or download it again"
         reason = missing_filter(dataset) or damage
         name = str(dataset.name).removeprefix("/")
         raise OSError(

@@ -69,6 +69,8 @@ def read_npz(path: Path, stage: str, names: Iterable[str]) -> dict[str, np.ndarr
     try:
         with np.load(path) as file:
             arrays = dict(file)
+    except PermissionError:
+        raise
     except (ValueError, TypeError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error):
         # NumPy's own words advise to unpickle what is no array.
         reason = "it cannot be read as arrays of numbers and texts, so it is cut off or damaged"

@@ -37,8 +37,20 @@ def run(main: Callable[[], None]) -> None:
         if not _reader_is_gone():
             _fail(error)
         sys.exit(CLOSED_PIPE)
+    except PermissionError as error:
+        _fail(_with_remedy(error))
     except (ValueError, OSError) as error:
         _fail(error)
+
+
+def _with_remedy(error: PermissionError) -> PermissionError:
+    """The error in words, where it is the system's own."""
+    if error.filename is None:
+        return error
+    return PermissionError(
+        f"there is no permission to read or write {error.filename}: ask its owner, or give it to "
+        "yourself with chmod u+rwX"
+    )
 
 
 def is_first_process() -> bool:

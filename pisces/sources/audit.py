@@ -246,10 +246,13 @@ def _warnings_of_order(order: OrderFindings | None) -> list[str]:
 
 def _warnings_of_snr(meaning: LabelMeaning) -> list[str]:
     if meaning.known_from == "assumed":
+        measured = f": it rises by {meaning.fit.slope:.2f} dB for each step" if meaning.fit else ""
         return [
             "what the SNR labels mean could not be measured, and power is assumed (true SNR in "
-            "dB = label): that takes two labels, linear modulations and frames that are long "
-            "enough; if it is wrong, set data.snr_label to amplitude (true SNR in dB = 2 x label)"
+            "dB = label): that takes two labels, linear modulations, frames that are long enough "
+            "and a measured SNR that rises by 1 or 2 dB for each step of 1 of the "
+            f"label{measured}; "
+            "if it is wrong, set data.snr_label to amplitude (true SNR in dB = 2 x label)"
         ]
     fit = meaning.fit
     if fit is None or fit.agrees:

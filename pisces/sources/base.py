@@ -81,8 +81,8 @@ def require_file(path: Path) -> None:
         "experiments that are queued or run with --temp run in a folder of their own"
     )
     raise FileNotFoundError(
-        f"{path} is not a file; make it with the stage synthesize, or set data.path "
-        f"(or preset --data) to your copy of RML2018.01A, RML2016.10a or RML2016.10b{relative}"
+        f"{path} is not a file; set data.path (or preset --data) to your copy of RML2018.01A, "
+        f"RML2016.10a or RML2016.10b{relative}; generated frames come from the stage synthesize"
     )
 
 

@@ -31,6 +31,8 @@ DATASET = "RML2018.01A"
 SNRS_DB = range(-20, 31, 2)
 LABEL_ROWS = 65_536
 """Labels are read so many rows at once."""
+MOST_FRAMES, MOST_SAMPLES = 100_000_000, 65_536
+"""Of a file: 40 times those of RML2018.01A, and the longest frame that can be generated."""
 BLOCK_BYTES = 32 * 2**20
 """Frames are read in blocks of so many bytes, which with their copies bounds the memory."""
 
@@ -114,6 +116,11 @@ def _check_layout(file: h5py.File) -> None:
 
     if n == 0:
         raise ValueError(f"{file.filename} holds no frames")
+    if n > MOST_FRAMES or samples > MOST_SAMPLES:
+        raise ValueError(
+            f"{file.filename} says that X holds {n} frames of {samples} samples; at most "
+            f"{MOST_FRAMES} of {MOST_SAMPLES} are read: take a part of the file, if they are there"
+        )
 
 
 def _what_is_amiss(file: h5py.File, name: str) -> str:

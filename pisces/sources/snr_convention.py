@@ -12,6 +12,10 @@ SHORTEST = 64
 A clean frame of 64 samples at 8 a symbol seems to have 56 dB, one of 128 has 71 dB.
 """
 
+UNDECIDED = 0.5
+"""Error of a slope, in dB for each step of 1 of the label, from which on it is that of neither
+convention: half of what lies between the two. Behind a low-pass the noise cannot be measured."""
+
 
 def meaning_of(data: Selection, table: pd.DataFrame, samples: int) -> LabelMeaning:
     """What the SNR labels of `data.path` are taken for.
@@ -42,10 +46,11 @@ def meaning_of(data: Selection, table: pd.DataFrame, samples: int) -> LabelMeani
 def shown_by(table: pd.DataFrame) -> SnrFit | None:
     """The fit of the convention whose slope is nearer to the measured one.
 
-    None where neither can be fitted.
+    None where neither can be fitted, or the slope is far from both.
     """
     fits = [fit_snr(table, convention) for convention in DB_PER_LABEL]
-    return min((fit for fit in fits if fit), key=lambda fit: fit.error, default=None)
+    near = [fit for fit in fits if fit and fit.error < UNDECIDED]
+    return min(near, key=lambda fit: fit.error, default=None)
 
 
 def _contradiction(path: str, told: SnrLabel, shown: SnrFit) -> str:

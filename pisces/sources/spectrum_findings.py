@@ -124,7 +124,7 @@ def half_rate_level(statistics: Statistics, sps: float, expected: Expected) -> F
         expected=listed,
         param="render.pulse",
         warning=f"the power at half the symbol rate is {estimate.figure:.1f} dB over that of the "
-        f"pass band ({listed}), {why}; set render.pulse to estimated",
+        f"pass band ({listed}), {why}; render.pulse: estimated reads the file by its own",
     )
     return finding.named(nearest)
 
@@ -202,8 +202,9 @@ def echo(statistics: Statistics, sps: float) -> Finding:
         expected=f"below {ECHO_TOLERANCE}",
         param="render.equalizer",
         warning="the spectra of frames differ as if each had an echo of amplitude "
-        f"{estimate.figure:.2f}, {delay:.1f} symbols late: symbols overlap; set render.equalizer "
-        "to blind, or train on frames with such echoes (synthesize.multipath)",
+        f"{estimate.figure:.2f}, {delay:.1f} symbols late: symbols overlap; "
+        "render.equalizer: blind removes it from the view symbol, and a model of other inputs can "
+        "be trained on frames with such echoes (synthesize.multipath)",
     )
 
 

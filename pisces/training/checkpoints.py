@@ -133,7 +133,7 @@ def load(path: Path) -> dict[str, Any] | None:
     except OSError:
         raise
     except Exception as error:  # whatever damaged bytes lead to
-        raise ValueError(f"the checkpoint {path} is damaged: {_first_line(error)}") from error
+        raise ValueError(f"it is damaged: {_first_line(error)}") from error
     return state
 
 
@@ -143,8 +143,8 @@ def put_aside(path: Path, error: Exception) -> None:
     with suppress(FileNotFoundError):
         os.replace(path, kept)
     print(
-        f"warning: {_first_line(error)}; it is kept as {kept}, "
-        "and training starts from the beginning",
+        f"warning: the checkpoint {path} cannot be used ({_first_line(error)}); it is kept as "
+        f"{kept}, and training starts from the beginning",
         flush=True,
     )
 

@@ -3,9 +3,11 @@
 The processes are those that torchrun or SLURM started.
 """
 
+import contextlib
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -91,7 +93,7 @@ def announce(fabric: Fabric, folder: Path) -> str:
     text = "training on {device} ({accelerator}), {precision}".format(**now)
     text += "; processes: {processes}, threads of each: {threads}".format(**now)
 
-    before = read_json(note) if note.is_file() else now
+    before = _read_note(note) or now
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         changes = ", ".join(f"{key} {before.get(key)} -> {now[key]}" for key in changed)
@@ -102,6 +104,15 @@ def announce(fabric: Fabric, folder: Path) -> str:
     if fabric.is_global_zero:
         write_json(note, now)
     return text
+
+
+def _read_note(note: Path) -> dict[str, Any]:
+    """What an earlier run was made on; empty where there was none, or its note is damaged."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        found = read_json(note)
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _device_name(device: torch.device) -> str:
