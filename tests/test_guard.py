@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,13 @@ guard.run("render", main)
 Start = Callable[..., subprocess.Popen]
 
 
-def hear_signals() -> None:
-    """As in a terminal, whatever ran these tests ignores: nohup SIGHUP, a background job Ctrl-C."""
+def hear_signals(but: tuple[signal.Signals, ...]) -> None:
+    """As in a terminal, whatever ran these tests ignores: nohup SIGHUP, a background job Ctrl-C.
+
+    `but` are ignored.
+    """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in but else signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -55,7 +59,9 @@ def start(tmp_path):
     )
     started = []
 
-    def start(word: str, under_dvc: bool = False) -> subprocess.Popen:
+    def start(
+        word: str, under_dvc: bool = False, ignored: tuple[signal.Signals, ...] = ()
+    ) -> subprocess.Popen:
         command = [sys.executable, "writer.py", word]
         clean = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
         if under_dvc:
@@ -68,7 +74,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=hear_signals,
+            preexec_fn=partial(hear_signals, ignored),
             text=True,
         )
         started.append(process)
@@ -116,11 +122,7 @@ def test_a_signal_while_libraries_are_imported_is_one_line(start, number):
 
 
 def test_what_nohup_ignores_stays_ignored(start, tmp_path):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        stage = start("new")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    stage = start("new", ignored=(signal.SIGHUP,))
     assert stage.stdout.readline() == "writing\n"
     stage.send_signal(signal.SIGHUP)
     (tmp_path / "go").touch()
