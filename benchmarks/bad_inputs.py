@@ -115,7 +115,7 @@ def make_workspace(root: Path) -> Path:
     """A tiny run of all stages in `root`, which is made."""
     source = Path.cwd()
     shutil.copytree(source / "presets", root / "presets")
-    for name in ("dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml", "none", "imagenet"):
         shutil.copy(source / name, root)
     for name in ("stages", "pisces"):  # which the fingerprint of `train` reads
         shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))

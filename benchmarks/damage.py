@@ -73,8 +73,13 @@ def garbage(path: Path) -> None:
 
 
 def truncated(path: Path) -> None:
+    """Leaves the first half; of a table without the line that is cut but for its first value."""
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    half = content[: len(content) // 2]
+    if path.suffix == ".csv":
+        begun = half.rindex(b"\n") + 1
+        half = content[: content.index(b",", begun)]
+    path.write_bytes(half)
 
 
 def a_folder(path: Path) -> None:

@@ -77,7 +77,7 @@ def require_file(path: Path) -> None:
     relative = (
         ""
         if path.is_absolute()
-        else f", here {path.resolve()}; give an absolute path, since "
+        else f", here {Path.cwd() / path}; give an absolute path, since "
         "experiments that are queued or run with --temp run in a folder of their own"
     )
     raise FileNotFoundError(

@@ -36,7 +36,12 @@ def fingerprint(stage: str) -> str:
         digest.update(json.dumps([key, value], sort_keys=True).encode())
 
     for dep in entry["deps"]:
-        files = _files(Path(_interpolated(dep, params)))
+        path = Path(_interpolated(dep, params))
+        if dep.startswith("${") and not path.exists():
+            raise FileNotFoundError(
+                f"{dep.strip('${}')} = {path} is not there; give the path of what is, or none"
+            )
+        files = _files(path)
         digest.update(json.dumps([str(file) for file in files]).encode())
         digest.update(sha256(*files).encode())
 
