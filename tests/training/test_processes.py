@@ -68,11 +68,13 @@ def scratch(tmp_path, easy, raw, monkeypatch) -> Callable[..., Path]:
     """
     monkeypatch.setenv("PISCES_TRACKING", "off")
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    # Last batches that the processes share unequally: of 21 frames 5, and of 9 one, which leaves
+    # Last batches that the processes share unequally: of 13 frames 5, and of 9 one, which leaves
     # the second process without.
+    spare = frames(range(6, 7))
     parts = {
-        "train": frames(range(6))[::-1][:21],
-        "validation": frames(range(6, 8))[[0, 1, 2, 3, 4, 5, 6, 7, 0]],
+        "train": np.concatenate([frames(range(3)), spare[:1]])[::-1],
+        "validation": np.concatenate([frames(range(3, 5)), spare[1:2]]),
+        "test": frames(range(5, 6)),
     }
 
     def make(
@@ -80,11 +82,11 @@ def scratch(tmp_path, easy, raw, monkeypatch) -> Callable[..., Path]:
     ) -> Path:
         folder = tmp_path / name
         (folder / "data").mkdir(parents=True)
-        for part in ("pisces", "stages", "dvc.yaml"):
+        for part in ("pisces", "stages", "dvc.yaml", "none", "imagenet"):
             (folder / part).symlink_to(ROOT / part)
         (folder / "data/constellations").symlink_to(easy.root)
         (folder / "data/split_hdf5").symlink_to(raw.store.root)
-        files.write_npz(folder / "data/splits.npz", parts | {"test": parts["validation"]})
+        files.write_npz(folder / "data/splits.npz", parts)
         (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
         settings = asdict(CONFIG) | {"task_weights": [0.5, 0.5], "epochs": 4}
         apply_overlay(folder / "params.yaml", {"train": settings | (train or {})} | overlay)
@@ -113,8 +115,10 @@ def test_two_processes_train_as_one(scratch, raw):
     one = scratch("one")
     stages.train.main()
     settings = {"ema_decay": 0.9, "snr_balance": 0.5}
+    held_out = raw.parts["validation"] + [0, 0, 1]
+    parts = raw.parts | {"test": held_out}
     denoising = scratch(
-        "cldnn", raw.parts, CLDNN | settings, cldnn={"channels": 8}, augment={"mixup_alpha": 0.4}
+        "cldnn", parts, CLDNN | settings, cldnn={"channels": 8}, augment={"mixup_alpha": 0.4}
     )
     two = scratch("two")
     (two / "launch.py").write_text(
