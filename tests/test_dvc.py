@@ -257,10 +257,11 @@ def test_a_training_whose_dvc_was_killed_ends_itself(
 ):
     os.kill(held_training.pid, signal.SIGKILL)
     held_training.wait()
-    (tmp_path / "go").touch()
-    # At once, while the stage that dvc has left behind is still at it.
-    printed = shell.must(untrained, "dvc", "repro", "train")
+    # Until the stage that dvc has left behind has ended: it is held, and must notice by itself.
     assert "the dvc that started this stage is gone" in held_training.stdout.read()
+
+    (tmp_path / "go").touch()
+    printed = shell.must(untrained, "dvc", "repro", "train")
     assert_resumed_as_if_uninterrupted(printed, untrained, clone)
 
 
