@@ -55,7 +55,8 @@ def raised() -> Iterator[None]:
         yield
     finally:
         _Requests.can_raise = False
-        if threading.current_thread() is threading.main_thread():
+        # A launcher's second signal must not end it before it has said why it ends.
+        if threading.current_thread() is threading.main_thread() and not _was_asked_just_now():
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -66,9 +67,12 @@ def stop(reason: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _was_asked_just_now() -> bool:
+    return time.monotonic() - _Requests.first < PATIENCE_SECONDS
+
+
 def _on_signal(number: int, _: FrameType | None) -> None:
-    is_repeated = time.monotonic() - _Requests.first < PATIENCE_SECONDS
-    if is_repeated:
+    if _was_asked_just_now():
         return
     _Requests.first = time.monotonic()
 
