@@ -63,6 +63,7 @@ def _end(stop: signals.Stopped) -> NoReturn:
     if is_first_process():
         with contextlib.suppress(OSError):
             print(stop, file=sys.stderr, flush=True)
+    signals.ignore()
     sys.exit(stop.status)
 
 

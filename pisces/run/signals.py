@@ -67,6 +67,13 @@ def stop(reason: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def ignore() -> None:
+    """From now on no signal cuts the end of this process short: Python lets go of its own first."""
+    if threading.current_thread() is threading.main_thread():
+        for number in NAMES:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def _was_asked_just_now() -> bool:
     return time.monotonic() - _Requests.first < PATIENCE_SECONDS
 
