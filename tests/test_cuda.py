@@ -95,7 +95,8 @@ def test_a_view_has_the_points_that_the_cpu_gives(view, frames):
 
 def test_few_points_fall_into_another_pixel(frames):
     on_cpu, on_gpu = on_both(lambda one: binning.encode(one, RENDER), frames)
-    # A pixel is 2 * 2.5 / 32 = .16 wide; a point within 1e-5 of one of its four edges may move.
+    # A pixel is 2 * 2.5 / 32 = .16 wide, and a point within 1e-5 of one of its four edges may move;
+    # so may the symbols of the 3 % of frames whose carrier is another one.
     assert (on_cpu != on_gpu).float().mean() < 0.03
 
 
@@ -216,6 +217,7 @@ def test_an_attribution_is_that_of_the_cpu(name, method, data, iq_data, index):
         one = attribute(build(method, FORMULAS, 1), head, images, targets, probe.context)
         maps.append(one.cpu())
     on_cpu, on_gpu = maps
+    assert on_cpu.abs().max() > 0
     # Many a map is a difference of logits near 1, whatever is left of it.
     assert (on_cpu - on_gpu).abs().max() <= ROUNDED * on_cpu.abs().max() + 8 * EPS
 
@@ -234,6 +236,7 @@ def test_pis_counts_the_same_frames_as_right(data, index):
     on_cpu = measure(build_model("pixel_set"), prober, data, plan, CPU)
     on_gpu = measure(build_model("pixel_set"), prober, data, plan, CUDA)
     for kind in KINDS:
+        assert on_cpu.fraction[kind].max() > 0
         assert np.array_equal(on_cpu.fraction[kind], on_gpu.fraction[kind])
         # An untrained model is undecided about many a frame, and float32 decides some of these.
         differ = on_cpu.correct[kind]["joint"] != on_gpu.correct[kind]["joint"]

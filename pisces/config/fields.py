@@ -5,7 +5,7 @@ The docstring of a check is what the reference page prints as the range of a key
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -70,25 +70,31 @@ def no_repeats(values: tuple) -> tuple:
 
 def at_most(limit: float, reason: str) -> AfterValidator:
     """A check that a number is not above a limit, which says why there is one."""
-
-    def check(value: float) -> float:
-        if value > limit:
-            raise ValueError(f"is more than {_plain(limit)}, {reason}; lower it")
-        return value
-
-    check.__doc__ = f"<= {_plain(limit)}"
-    return AfterValidator(check)
+    complaint = f"is more than {_plain(limit)}, {reason}; lower it"
+    return _refusing(lambda value: value > limit, complaint, f"<= {_plain(limit)}")
 
 
 def at_least(limit: float, reason: str) -> AfterValidator:
     """A check that a number is not below a limit, which says why there is one."""
+    complaint = f"is less than {_plain(limit)}, {reason}; raise it"
+    return _refusing(lambda value: value < limit, complaint, f">= {_plain(limit)}")
+
+
+def _refusing(is_wrong: Callable[[float], bool], complaint: str, allowed: str) -> AfterValidator:
+    """A check of a number.
+
+    Args:
+        is_wrong: whether a number is refused.
+        complaint: what is said then.
+        allowed: what is allowed, for the reference.
+    """
 
     def check(value: float) -> float:
-        if value < limit:
-            raise ValueError(f"is less than {_plain(limit)}, {reason}; raise it")
+        if is_wrong(value):
+            raise ValueError(complaint)
         return value
 
-    check.__doc__ = f">= {_plain(limit)}"
+    check.__doc__ = allowed
     return AfterValidator(check)
 
 
