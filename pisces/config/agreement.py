@@ -134,7 +134,23 @@ def curriculum_ends(params: "Params") -> None:
         )
 
 
+def weights_are_no_output(params: "Params") -> None:
+    """What `train` starts from must not be what it writes."""
+    sources = {
+        "train.pretrained": params.train.pretrained,
+        "noise_aware.reference": params.noise_aware.reference,
+        "noise_aware.teacher": params.noise_aware.teacher,
+    }
+    for key, source in sources.items():
+        if Path(source).resolve() == Path("models").resolve():
+            raise ValueError(
+                f"{key} = {source} is where train writes its own model; copy what is there, as by "
+                f"cp -rL models trained, and set {key} to the copy"
+            )
+
+
 CHECKS = (
+    weights_are_no_output,
     views_are_rendered,
     noise_has_a_band,
     symbols_are_as_generated,

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from pisces.core.apsk import RINGS, rings
-from pisces.core.modulations import NAMES
+from pisces.core.modulations import NAMES, OWN_NAME
 from pisces.core.settings import from_json
 from pisces.inputs.settings import ViewName
 
@@ -48,15 +48,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def known_modulations(names: tuple[str, ...]) -> tuple[str, ...]:
-    """names of RML2018.01A or RML2016.10a"""
+def own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """names of letters, digits and . _ + -, which no data set has"""
     for name in names:
-        if name not in NAMES:
+        if not OWN_NAME.fullmatch(name):
             raise ValueError(
-                f"{name!r} is not a modulation of RML2018.01A or RML2016.10a"
-                f"{suggestion(name, NAMES)}; known are {', '.join(NAMES)}; "
-                "add a name of your own to pisces/core/modulations.py"
+                f"{name!r} cannot name a class: up to 32 letters, digits and . _ + - can, "
+                "a letter or digit first; correct it"
             )
+        if name in NAMES:
+            raise ValueError(f"{name} is known already and not a class of your own; leave it out")
     return names
 
 
@@ -180,8 +181,13 @@ def ratio_or_count(value: object) -> int | float:
 Modulations = Annotated[
     tuple[str, ...],
     AfterValidator(several),
-    AfterValidator(known_modulations),
     AfterValidator(no_repeats),
+]
+OwnClasses = Annotated[
+    tuple[str, ...],
+    AfterValidator(own_names),
+    AfterValidator(no_repeats),
+    no_longer(1000, "more than a model of one layer tells apart"),
 ]
 
 MOST = 10**9

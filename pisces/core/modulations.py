@@ -3,7 +3,8 @@
 Their names, the one class order, families, and ideal constellation points.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -59,6 +60,9 @@ TWINS = {
 NAMES = (*MODULATIONS, *(name for name in RML2016 if name not in MODULATIONS))
 """All 32 names in the one class order."""
 
+OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,31}")
+"""What a class of one's own may be called; it names a folder of shards."""
+
 FAMILIES = {
     "ASK": ("OOK", "4ASK", "8ASK", "PAM4"),
     "PSK": ("BPSK", "QPSK", "8PSK", "16PSK", "32PSK", "OQPSK"),
@@ -70,6 +74,17 @@ FAMILIES = {
 
 GMSK, GFSK and CPFSK have no constellation of their own and sit with FM.
 """
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once: those of `NAMES` in the one class order, then one's own by the alphabet.
+
+    >>> in_order(["LoRa", "QPSK", "4ASK", "QPSK"])
+    ('4ASK', 'QPSK', 'LoRa')
+    """
+    distinct = set(names)
+    known = [name for name in NAMES if name in distinct]
+    return (*known, *sorted(distinct - set(known)))
 
 
 def constellation(modulation: str, ask: Ask = "bipolar", rate: str | None = None) -> np.ndarray:

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from pisces.core import hdf5
-from pisces.core.modulations import NAMES, Ask
+from pisces.core.modulations import Ask, in_order
 from pisces.core.snr_label import SnrLabel, convention_in
 
 
@@ -216,8 +216,7 @@ def grid(root: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         FileNotFoundError: when there are no shards, or one is missing from the grid.
     """
     found = set(cells(root))
-    named = {cell.modulation for cell in found}
-    modulations = tuple(name for name in NAMES if name in named)
+    modulations = in_order(cell.modulation for cell in found)
     snrs_db = tuple(sorted({cell.snr_db for cell in found}))
 
     for cell in starmap(Cell, product(modulations, snrs_db)):

@@ -125,7 +125,8 @@ def load_pretrained(model: nn.Module, architecture: Architecture, source: str) -
     """
     if architecture.model not in BACKBONES:
         raise ValueError(
-            f"train.pretrained = {source} is for torchvision's models, "
-            f"not for train.model = {architecture.model}; set it to none"
+            f"train.pretrained = {source} is no folder of a model, and files of weights are for "
+            f"torchvision's models, not for train.model = {architecture.model}; "
+            "name the folder of a finished one, or set it to none"
         )
     pretrained.load(model.get_submodule("backbone"), architecture.model, source)

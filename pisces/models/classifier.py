@@ -1,5 +1,7 @@
 """What every model is: a module that predicts modulation and SNR, and what it may have besides."""
 
+from typing import Self
+
 import torch
 from torch import nn
 
@@ -14,6 +16,16 @@ class Classifier(nn.Module):
     """Whether a trained denoiser is out of the way."""
     predicts_in_bf16: bool = False
     """Whether passes without gradient are in bfloat16; see `models.precision`."""
+
+    frozen: tuple[str, ...] = ()
+    """Submodules that training leaves as they are; see `models.finetuning.freeze`."""
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but frozen parts keep the statistics that they have."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     @property
     def has_denoiser(self) -> bool:

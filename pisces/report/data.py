@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pisces.core.modulations import FAMILIES
 from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.core.snr_label import SnrLabel, convention_in, true_snr_db
 from pisces.report.style import (
@@ -20,6 +19,7 @@ from pisces.report.style import (
     band,
     caption,
     draw_constellation,
+    families_of,
     sizes,
     snr_axis,
 )
@@ -66,10 +66,9 @@ def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
     measured.plot(ends, true_ends, ":", color="black", zorder=3, label="Measured = true SNR")
     error.plot(ends, (0, 0), ":", color="black", zorder=3)
 
-    for family, members in FAMILIES.items():
+    for family, members in families_of(table["modulation"]).items():
         of_family = table[table["modulation"].isin(members)]
-        if len(of_family):
-            _family_curve(measured, error, family, of_family, snr_label)
+        _family_curve(measured, error, family, of_family, snr_label)
 
     measured.set(ylabel="SNR from the out-of-band floor (dB)")
     error.set(xlabel=snr_axis(snr_label), ylabel="Measured - true SNR (dB)")

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pisces.core.files import staged
-from pisces.core.modulations import FAMILIES
+from pisces.core.modulations import FAMILIES, in_order
 from pisces.core.snr_label import DB_PER_LABEL, SnrLabel
 
 matplotlib.style.use("petroff10")  # C0 to C9, which people with any colour vision can tell apart
@@ -75,7 +75,9 @@ PULSE_COLOURS = {"This file": "C0", "RRC 0.2": "C1", "RRC 0.5": "C2", "RML2018.0
 SCORE_COLOURS = {"f1": "C0", "precision": "C0", "recall": "C1"}
 """Of each modulation."""
 
-MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate(FAMILIES)}
+OWN_FAMILY = "Other"
+"""Of classes of one's own."""
+MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate((*FAMILIES, OWN_FAMILY))}
 
 MASKED = ListedColormap(["#ff3b30"])
 """Of masked pixels, over a constellation."""
@@ -106,7 +108,7 @@ def marks(labels: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, Ma
 
 
 TASKS = marks({"modulation": "Modulation", "snr": "SNR", "joint": "Joint"}, TASK_COLOURS)
-FAMILY_MARKS = marks({family: family for family in FAMILIES}, MODULATION_FAMILY_COLOURS)
+FAMILY_MARKS = marks({name: name for name in MODULATION_FAMILY_COLOURS}, MODULATION_FAMILY_COLOURS)
 
 Style = dict[str, Any]
 """Keyword arguments of a line."""
@@ -257,11 +259,20 @@ def fraction_axis(axes: Axes, largest_percent: float) -> None:
 # Classes
 
 
+def families_of(modulations: Iterable[str]) -> dict[str, list[str]]:
+    """The families that have members among the modulations, with these."""
+    named = in_order(modulations)
+    found = {
+        family: [name for name in named if name in members] for family, members in FAMILIES.items()
+    }
+    known = {name for members in found.values() for name in members}
+    found[OWN_FAMILY] = [name for name in named if name not in known]
+    return {family: members for family, members in found.items() if members}
+
+
 def by_family(modulations: Iterable[str]) -> list[str]:
-    """Each modulation once, the members of a family next to each other."""
-    known = set(modulations)
-    ordered = [name for members in FAMILIES.values() for name in members]
-    return [name for name in ordered if name in known]
+    """Each modulation once, the members of a family together, classes of one's own at the end."""
+    return [name for members in families_of(modulations).values() for name in members]
 
 
 def chances(classes: tuple[int, int]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from scipy.special import digamma
 
 from pisces.core import shards
 from pisces.core.dsp import to_complex
-from pisces.core.modulations import NAMES
+from pisces.core.modulations import in_order
 from pisces.core.shards import Cell
 from pisces.sources.finding import ANY, Finding, judged
 from pisces.sources.signal_statistics import CLEAR_FROM_LABEL, FRAMES_READ, GROUPS, interval
@@ -33,7 +33,7 @@ def class_findings(root: Path) -> list[Finding]:
     """Flatness and occupied band of every modulation of a directory of shards."""
     found = []
     cells = shards.cells(root)
-    for name in sorted({cell.modulation for cell in cells}, key=NAMES.index):
+    for name in in_order(cell.modulation for cell in cells):
         spectra = _spectra(root, _clear(name, cells))
         found += [_flatness_finding(name, spectra), _band_finding(name, spectra)]
     return found

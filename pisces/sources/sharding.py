@@ -11,7 +11,7 @@ import numpy as np
 
 from pisces.core import shards
 from pisces.core.files import staged
-from pisces.core.modulations import NAMES
+from pisces.core.modulations import in_order
 from pisces.core.shards import Cell
 from pisces.sources import audit, rml2016, rml2018, snr_convention
 from pisces.sources.audit import Audit, Kept
@@ -115,7 +115,7 @@ def _select(
     Raises:
         ValueError: naming the modulations, SNRs or cells that the file does not hold.
     """
-    names_held = sorted({cell.modulation for cell in rows}, key=NAMES.index)
+    names_held = in_order(cell.modulation for cell in rows)
     snrs_held = sorted({cell.snr_db for cell in rows})
     _require_held("modulations", data.modulations, names_held, data.path, reader)
     _require_held("snrs_db", data.snrs_db, snrs_held, data.path, reader)

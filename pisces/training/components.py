@@ -3,13 +3,15 @@
 The only place of the loop that knows which objective a model has.
 """
 
+from pathlib import Path
+
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from pisces import models
-from pisces.models import Architecture
+from pisces.models import Architecture, finetuning
 from pisces.models.classifier import Classifier
 from pisces.models.cldnn import Cldnn
 from pisces.models.modelfile import TrainedModel
@@ -30,7 +32,7 @@ def architecture_of(config: TrainingSettings, data: TrainingData) -> Architectur
 def build_model(
     config: TrainingSettings, data: TrainingData, seed: int, fabric: Fabric
 ) -> Classifier:
-    """A fresh model on the CPU, with pretrained weights where `config` names some.
+    """A model on the CPU, fresh or with the weights that `config` names, frozen where it says so.
 
     Args:
         config: names model, heads and weights.
@@ -48,8 +50,15 @@ def build_model(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = models.build(architecture, data.input.shape, len(store.modulations), store.snrs_db)
-    if config.pretrained != "none":
+    source = Path(config.pretrained)
+    if source.is_dir():
+        classes = store.modulations, store.snrs_db, store.snr_label
+        taken = finetuning.start_from(source, model, architecture, data.input, *classes)
+        fabric.print(f"starting from {source}: {taken}", flush=True)
+    elif config.pretrained != "none":
         models.load_pretrained(model, architecture, config.pretrained)
+    if config.freeze:
+        finetuning.freeze(model, config.freeze)
     # Only CUDA has it; elsewhere each process keeps statistics of its own.
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -102,14 +111,15 @@ def optimizer_of(
 
     Args:
         config: names the optimiser, its rate and its decay.
-        model: all of whose parameters are trained.
+        model: all of whose parameters are trained but for the frozen ones.
         objective: whose weighting may have parameters.
 
     Returns:
         The optimiser, of one group or two.
     """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": list(model.parameters()), "weight_decay": config.weight_decay},
+        {"params": trained, "weight_decay": config.weight_decay},
         {"params": list(objective.weighting.parameters()), "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]

@@ -17,7 +17,8 @@ class TrainingSettings:
     launcher: str  # the command that runs the stage
     input: str  # a key of `inputs.INPUTS`
     model: str  # of `models.models_for`
-    pretrained: str  # none, imagenet or the path of a file of weights
+    pretrained: str  # none, imagenet, a file of weights or the folder of a model of ours
+    freeze: tuple[str, ...]  # submodules of the model that are not trained
     branches: str  # a key of `models.branches.BRANCHES`
     snr_head: str  # a key of `models.heads.SNR_HEADS`
     snr_loss: str  # a key of `losses.SNR_LOSSES`

@@ -9,7 +9,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 
 from pisces.data.datasets import StoredFrames, batches
-from pisces.training import checkpoints, weighting
+from pisces.models import modelfile
+from pisces.training import checkpoints, components, weighting
 from pisces.training import trainer as loop
 from pisces.training.history import Tally, best_epoch, headline, monitored, record
 from pisces.training.trainer import Trainer
@@ -391,3 +392,20 @@ def test_pretrained_weights_are_what_training_starts_from(training_data, tmp_pat
     ).model.module.backbone.state_dict()
     torch.testing.assert_close(state["conv1.weight"], weights["conv1.weight"].sum(1, keepdim=True))
     assert torch.equal(state["norm.weight"], weights["norm.weight"])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_training_on_from_a_model_of_ours(training_data, tmp_path, capsys):
+    config = configure()
+    model, _ = fit(training_data, tmp_path / "first.pt")
+    finished = tmp_path / "finished"
+    modelfile.save(finished, components.trained_model(model, config, training_data))
+
+    settings = {"pretrained": str(finished), "freeze": ("backbone",), "epochs": 1}
+    tuned, _ = fit(training_data, tmp_path / "second.pt", **settings)
+    assert "starting from" in capsys.readouterr().out
+
+    before, after = model.state_dict(), tuned.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("head" in name for name in changed)

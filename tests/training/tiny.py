@@ -33,6 +33,7 @@ CONFIG = TrainingSettings(
     input="constellation",
     model="resnet18",
     pretrained="none",
+    freeze=(),
     branches="plain",
     snr_head="standard",
     snr_loss="cross_entropy",

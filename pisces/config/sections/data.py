@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pisces.config.fields import (
     ApskRates,
     CarrierOffset,
     Frames,
     Modulations,
+    OwnClasses,
     SamplesPerSymbol,
     Section,
     Share,
@@ -16,9 +17,10 @@ from pisces.config.fields import (
     Text,
     Unit,
     at_most,
+    suggestion,
 )
 from pisces.config.sections.impairments import Impairments, Multipath
-from pisces.core.modulations import MODULATIONS, RML2016, Ask
+from pisces.core.modulations import MODULATIONS, NAMES, RML2016, Ask
 from pisces.core.pulses import Pulse
 from pisces.core.snr_label import SnrLabel
 
@@ -43,8 +45,11 @@ class Data(Section):
     class_order: Literal["fixed", "classes_txt"]
     """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`. A
     pickle names its classes and needs none."""
+    own_classes: OwnClasses
+    """Names of classes that no data set has, for recordings of your own; `modulations` may then
+    take them too."""
     modulations: Modulations
-    """Modulations that the model tells apart."""
+    """Modulations that the model tells apart: of RML2018.01A, RML2016.10a or `own_classes`."""
     snrs_db: SnrsDb
     """SNR labels that the model tells apart."""
     frames_per_cell: Frames | None
@@ -57,6 +62,19 @@ class Data(Section):
     skip_unusable: bool
     """Whether frames that cannot be normalised (all zero, NaN, infinite, beyond float32) are left
     out; false refuses the file and names their rows."""
+
+    @field_validator("modulations")
+    @classmethod
+    def _modulations_are_known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple:
+        known = (*NAMES, *info.data.get("own_classes", ()))
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"{name!r} is not a modulation of RML2018.01A or RML2016.10a"
+                    f"{suggestion(name, known)}; known are {', '.join(known)}; "
+                    "add a name of your own to data.own_classes"
+                )
+        return names
 
 
 class Synthesize(Section):

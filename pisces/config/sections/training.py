@@ -17,6 +17,7 @@ from pisces.config.fields import (
     Text,
     Unit,
     at_most,
+    no_longer,
     suggestion,
 )
 from pisces.config.sections.impairments import Impairments
@@ -113,7 +114,10 @@ class Train(Section):
     model: Annotated[str, AfterValidator(known_model)]
     """Architecture; see `MODELS` in pisces/config/sections/training.py."""
     pretrained: Text
-    """Weights that the backbone starts from: none, imagenet, or the path of a file."""
+    """Weights to start from: none, imagenet or a file of them for a backbone of torchvision, or the
+    folder of a model that was trained here, whose classes may be others."""
+    freeze: Annotated[tuple[Text, ...], no_longer(100, "more than any model has parts")]
+    """Parts of a pretrained model that are not trained on, such as backbone or backbone.tables."""
     branches: Literal["plain", "attention"]
     """What each task makes of the backbone's features."""
     snr_head: Literal["standard", "bottleneck_64", "bottleneck_128", "dual_layer", "regression"]
@@ -205,10 +209,15 @@ class Train(Section):
     @model_validator(mode="after")
     def _weights_fit_model(self) -> Self:
         of_torchvision = set(MODELS["constellation"]) - set(OWN_BACKBONES)
-        if self.pretrained != "none" and self.model not in of_torchvision:
+        if self.pretrained == "imagenet" and self.model not in of_torchvision:
             raise ValueError(
                 f"pretrained = {self.pretrained} is for models of torchvision, "
-                f"not for model = {self.model}; set it to none"
+                f"not for model = {self.model}; set it to none, or to a folder of such a model"
+            )
+        if self.freeze and self.pretrained == "none":
+            raise ValueError(
+                f"freeze = {', '.join(self.freeze)} keeps random weights with pretrained = none; "
+                "set freeze to [], or pretrained to what was trained"
             )
         return self
 
