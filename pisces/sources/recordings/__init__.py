@@ -1,0 +1,1 @@
+"""Recordings of radio signals, in the formats that radios and their software write."""
