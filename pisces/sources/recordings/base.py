@@ -13,7 +13,7 @@ class Annotation(NamedTuple):
 
     start: int
     """First sample, counted in complex samples of the recording."""
-    count: int
+    count: int  # type: ignore[assignment]  # it hides a method of tuples
     label: str | None
     low_hz: float | None
     """Edges of the band, in baseband: relative to `Recording.center_hz`."""
@@ -27,9 +27,12 @@ class Recording:
     """An open recording, of which nothing is in memory but what is being read."""
 
     path: Path
-    """The file that was opened: the metadata, where SigMF names its data."""
+    """The file that was given."""
     name: str
-    """The name of the file that holds the samples, and of the channel where it has several."""
+    """Of the file that holds the samples; of SigMF that of the data, whichever file was given.
+
+    Where one file holds several recordings, its channel or capture stands behind it in brackets.
+    """
     count: int
     """Complex samples. A pair of I and Q is one; so is a real sample, made analytic."""
     sample_rate_hz: float | None
@@ -48,8 +51,34 @@ class Recording:
     """
     metadata: dict[str, Any] | None
     """The metadata of SigMF, as read."""
+    first_sample: int = 0
+    """Where it begins in the samples that `metadata` counts: later captures begin later."""
 
     def chunks(self, size: int) -> Iterator[tuple[int, np.ndarray]]:
         """Start and samples of consecutive pieces, each of `size` samples but the last."""
         for start in range(0, self.count, size):
             yield start, self.read(start, min(size, self.count - start))
+
+
+class Options(NamedTuple):
+    """What a user says of a file that does not say it itself."""
+
+    datatype: str | None
+    """Of raw samples, in SigMF's words; formats that say it themselves take no notice."""
+    sample_rate_hz: float | None
+    """It goes before what a file says."""
+
+
+class Format(NamedTuple):
+    """A format of recordings."""
+
+    name: str
+    """For people."""
+    recognises: Callable[[Path, bytes, Options], bool]
+    """Whether a file is of it: its path, its first `HEAD` bytes, and what the user says of it."""
+    open: Callable[[Path, Options], list[Recording]]
+    """Opens such a file."""
+
+
+HEAD = 1_024
+"""Bytes from the beginning by which a format is known."""
