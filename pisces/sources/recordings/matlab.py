@@ -16,18 +16,8 @@ from pisces.sources.recordings.samples import checked
 
 SIGNATURE = b"MATLAB 5.0 MAT-file"
 SIGNATURE_HDF5 = b"MATLAB 7.3 MAT-file"
-NUMERIC = (
-    "double",
-    "single",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-)
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+NUMERIC = ("double", "single", *INTEGERS)
 MOST_BYTES = 2**31
 """Of the variables of a file of version 5, which cannot be read in parts."""
 RATE_NAMES = ("fs", "samplerate", "sample_rate", "sample_rate_hz", "samp_rate")
