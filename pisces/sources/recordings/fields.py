@@ -2,11 +2,9 @@
 
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any
-
-LONGEST_VALUE = 80
-"""Characters of a value in a message."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Fields:
         return [Fields(item, f"{self.where}: {key}[{i}]") for i, item in enumerate(value)]
 
     def _wrong(self, key: str, required: str) -> ValueError:
-        shown = json.dumps(self.content[key], default=repr)[:LONGEST_VALUE]
+        shown = reprlib.repr(self.content[key])
         return ValueError(f"{self.where}: {key} is {shown}; it must be {required}")
 
 

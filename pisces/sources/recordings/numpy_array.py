@@ -12,6 +12,8 @@ from pisces.sources.recordings.fields import Fields, parsed
 from pisces.sources.recordings.samples import checked
 
 SIGNATURE = b"\x93NUMPY"
+HOLDS_OBJECTS = "Python objects"
+"""What NumPy says of an array that it would have to unpickle."""
 NUMBERS = "iufc"
 """Kinds of NumPy's types that are read."""
 LAYOUTS = (
@@ -77,9 +79,10 @@ def open_numpy(path: Path, options: Options) -> list[Recording]:
 def _mapped(path: Path) -> np.ndarray:
     """The array as a memory map."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        # Unlike np.load, it does not take whatever it does not know for a pickle.
+        return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TypeError) as error:
-        if "object" in str(error).lower():
+        if HOLDS_OBJECTS in str(error):
             raise ValueError(
                 f"{path} holds Python objects as a pickle, which could run code and is not read; "
                 f"it must hold {LAYOUTS}: save it again with such a type"
@@ -119,10 +122,10 @@ def _samples(array: np.ndarray, layout: Layout, start: int, count: int) -> np.nd
     if layout.frame_length is not None:
         first = start // layout.frame_length
         last = -(-(start + count) // layout.frame_length)
-        frames = np.asarray(array[first:last])
+        frames = array[first:last]
         samples = frames.reshape(-1, *frames.shape[2:])  # (n, samples, ...) -> (n * samples, ...)
         skipped = start - first * layout.frame_length
-        return _as_complex(samples[skipped : skipped + count])
+        return _as_complex(np.array(samples[skipped : skipped + count]))
 
     samples = np.asarray(array[start : start + count])
     return _as_complex(samples) if layout.is_complex else to_unit(samples)

@@ -12,6 +12,7 @@ from typing import IO
 
 from sigmf.keys import SIGMF_ARCHIVE_EXTS, SIGMF_DATASET_EXT, SIGMF_METADATA_EXT
 
+from pisces.core.texts import in_one_line
 from pisces.sources.recordings import sigmf_metadata
 from pisces.sources.recordings.base import Options, Recording
 from pisces.sources.recordings.contents import Contents, FileContents, copy_of
@@ -72,8 +73,8 @@ def open_archive(path: Path, options: Options) -> list[Recording]:
             return _recordings(archive, options)
     except DAMAGED as error:
         raise ValueError(
-            f"{path} cannot be read as an archive ({error}): copy it again, or unpack it and "
-            "give the .sigmf-meta in it"
+            f"{path} cannot be read as an archive ({in_one_line(error, 200)}): copy it again, or "
+            "unpack it and give the .sigmf-meta in it"
         ) from None
 
 

@@ -29,17 +29,11 @@ def is_described(path: Path, _head: bytes, options: Options) -> bool:
 def _metadata_of(data: Path) -> Path | None:
     """The metadata beside a file that name it as their data; None where there are none."""
     for beside in (data.with_suffix(SIGMF_METADATA_EXT), Path(f"{data}{SIGMF_METADATA_EXT}")):
-        if beside.is_file() and _dataset_of(beside) == data.name:
+        if not beside.is_file():
+            continue
+        if sigmf_metadata.describe(_text(beside), str(beside)).dataset == data.name:
             return beside
     return None
-
-
-def _dataset_of(metadata: Path) -> str | None:
-    """The file that metadata name as their data; None where they name none, or are damaged."""
-    try:
-        return sigmf_metadata.describe(_text(metadata), str(metadata)).dataset
-    except ValueError:
-        return None
 
 
 def open_sigmf(path: Path, options: Options) -> list[Recording]:
