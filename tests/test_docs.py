@@ -10,6 +10,7 @@ from pisces.__main__ import parser
 from pisces.inputs.views import VIEWS
 from pisces.models.baselines import BASELINES
 from pisces.pis.masks import FAMILIES
+from pisces.sources.recordings import FORMATS
 from pisces.sources.sharding import READERS
 from pisces.training.losses import SNR_LOSSES
 
@@ -86,7 +87,9 @@ def _registries():
     """Takes back what an example registers."""
     registries = (VIEWS, FAMILIES, BASELINES, READERS, SNR_LOSSES)
     kept = [dict(registry) for registry in registries]
+    formats = list(FORMATS)
     yield
+    FORMATS[:] = formats
     for registry, before in zip(registries, kept, strict=True):
         registry.clear()
         registry.update(before)

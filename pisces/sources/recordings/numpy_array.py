@@ -81,7 +81,9 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         # Unlike np.load, it does not take whatever it does not know for a pickle.
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # the header is Python, which can be wrong in as many ways
         if HOLDS_OBJECTS in str(error):
             raise ValueError(
                 f"{path} holds Python objects as a pickle, which could run code and is not read; "
