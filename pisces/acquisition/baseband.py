@@ -1,0 +1,83 @@
+"""A signal in a band -> frames with the carrier in the middle and so many samples a symbol."""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from pisces.acquisition import coarse_carrier
+from pisces.acquisition.band import Band
+from pisces.acquisition.frames import cut, with_white_noise
+from pisces.acquisition.pulse import response_of
+from pisces.acquisition.resampling import nearest_ratio, resample, shift_frequency
+from pisces.acquisition.segment import Goal
+from pisces.core import seeding
+from pisces.inputs.receiver.pulse import RATES
+
+CLOCK_TOLERANCE = 0.05
+"""Symbols over a frame by which its clock may be off without being resampled."""
+NEAR_CENTER = 0.02
+"""Of a symbol rate, by which the middle of a band may be off the carrier."""
+
+
+class Made(NamedTuple):
+    """Frames of one signal."""
+
+    frames: np.ndarray
+    """complex64 (n, samples)."""
+    starts: np.ndarray
+    """Of each, in samples of the recording from the beginning of the signal on: int64 (n,)."""
+    center: float
+    """Of the carrier, in the mean, cycles a sample of the recording."""
+
+
+def frames_of(iq: np.ndarray, start: int, band: Band, rate: float, goal: Goal) -> Made:
+    """Frames of a signal.
+
+    Args:
+        iq: complex64 (samples,).
+        start: where it begins in the recording, which seeds the noise that is put beside its band.
+        band: of the signal.
+        rate: symbols a sample.
+        goal: what frames are to be.
+    """
+    ratio = ratio_of(rate, goal)
+    occupied = band.occupied / rate
+
+    def at_center(center: float) -> np.ndarray:
+        slow = resample(shift_frequency(iq, -center), ratio)
+        rng = seeding.generator(0, "acquire", start)
+        return with_white_noise(slow, occupied, band.noise * float(ratio), goal.sps, rng=rng)
+
+    centred = at_center(band.center)
+    track = carrier_track(centred, goal.sps)
+    beyond = band.center / float(ratio) + (0.0 if track is None else track)
+    is_near = abs(band.center) < NEAR_CENTER * rate
+    if is_near and np.max(np.abs(beyond)) < max(goal.max_offset, LEAST_OFFSET):
+        centred, track, center = at_center(0.0), None, 0.0
+    elif track is not None:
+        centred = coarse_carrier.turn_back(centred, track)
+        center = band.center + float(track.mean()) * float(ratio)
+    else:
+        center = band.center
+
+    frames, starts = cut(centred, goal.samples)
+    return Made(frames, np.round(starts / float(ratio)).astype(np.int64), center)
+
+
+LEAST_OFFSET = 1e-7
+
+
+def ratio_of(rate: float, goal: Goal) -> Fraction:
+    """Of the rates of frames and recording; 1 where that is near enough."""
+    exact = rate * goal.sps
+    symbols_off = abs(exact - 1) * goal.samples / goal.sps
+    return Fraction(1) if symbols_off < CLOCK_TOLERANCE else nearest_ratio(exact)
+
+
+def carrier_track(iq: np.ndarray, sps: int) -> np.ndarray | None:
+    """As `coarse_carrier.follow_carrier`, by the pulse that the signal shows."""
+    blocks = coarse_carrier.blocks_of(iq, sps)
+    rates = np.abs(coarse_carrier.response_rates())
+    response = np.interp(rates, RATES, response_of(blocks, sps))
+    return coarse_carrier.follow_carrier(blocks, response, sps, len(iq))
