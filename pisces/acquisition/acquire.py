@@ -115,9 +115,10 @@ def _signals(iq: np.ndarray, start: int, detections: list[Detection], goal: Goal
     signals, perhaps = [], []
     for one in detections:
         found = _found(iq[one.start : one.start + one.count], start + one.start, one, goal)
-        if found.band.snr == 0:
-            continue
         is_strong = found.band.snr >= LEAST_SNR
+        symbols = len(found.iq) * found.rate.rate
+        if not is_strong and symbols < goal.samples / goal.sps:
+            continue
         if found.rate.confidence >= SURE or (is_strong and not one.steady):
             signals.append(found)
         elif is_strong:

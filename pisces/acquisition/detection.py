@@ -31,8 +31,8 @@ CLOSED_CELLS, CLOSED_BINS = 5, 5
 """Gaps of a signal that are closed."""
 TAIL = 0.35
 """Of a signal's width, below which it is taken to have ended."""
-RIVAL = 0.04
-"""Of the time, for which something must be there to count."""
+LOUDER, RIVAL = 2.0, 0.04
+"""Times the floor of a band, and share of the time, from which on something louder counts."""
 STEADY = 10 ** (0.35)
 """Times its own floor, up to which a signal that is never off may be in the mean."""
 
@@ -149,9 +149,14 @@ def detect(iq: np.ndarray) -> list[Detection]:
     level = np.full(bins, _level(floor))
     whole = slice(0, len(powers))
     for band in _steady_bands(smooth, floor):
-        # What comes and goes in a part of the band shows that the rest is the shape of the noise.
-        rivals = [time for time, other in boxes if _overlap(other, band, touching=True)]
-        covered = sum(time.stop - time.start for time in rivals)
+        # What is louder for a time in a part of the band shows that the rest is shaped noise.
+        louder = [
+            time
+            for time, other in boxes
+            if _overlap(other, band, touching=True)
+            and smooth[time, other].mean() > LOUDER * floor[band].mean()
+        ]
+        covered = sum(time.stop - time.start for time in louder)
         if covered < RIVAL * len(powers):
             found.append(_detection((whole, band), level, len(iq), steady=True))
     return sorted(found, key=lambda one: (one.start, one.low))
