@@ -181,8 +181,8 @@ def _frames_of(found: Found, recording: Readable, goal: Goal) -> Acquired:
     rate_hz = recording.sample_rate_hz or 1.0
     made = baseband.frames_of(found.iq, found.start, found.band, found.rate.rate, goal)
     segment = Segment(
-        start=found.start,
-        count=len(found.iq),
+        start=found.start + made.start,
+        count=made.count,
         center_hz=made.center * rate_hz,
         bandwidth_hz=found.band.occupied * rate_hz,
         symbol_rate_hz=found.rate.rate * rate_hz,

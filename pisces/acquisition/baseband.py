@@ -7,7 +7,7 @@ import numpy as np
 
 from pisces.acquisition import coarse_carrier
 from pisces.acquisition.band import Band
-from pisces.acquisition.frames import cut, with_white_noise
+from pisces.acquisition.frames import cut, with_white_noise, without_ends
 from pisces.acquisition.pulse import response_of
 from pisces.acquisition.resampling import nearest_ratio, resample, shift_frequency
 from pisces.acquisition.segment import Goal
@@ -16,6 +16,8 @@ from pisces.inputs.receiver.pulse import RATES
 
 CLOCK_TOLERANCE = 0.05
 """Symbols over a frame by which its clock may be off without being resampled."""
+PULSE_SYMBOLS = 64
+"""Of the blocks that the pulse is found from."""
 NEAR_CENTER = 0.02
 """Of a symbol rate, by which the middle of a band may be off the carrier."""
 
@@ -27,6 +29,10 @@ class Made(NamedTuple):
     """complex64 (n, samples)."""
     starts: np.ndarray
     """Of each, in samples of the recording from the beginning of the signal on: int64 (n,)."""
+    start: int
+    """Where the signal really begins, as `starts`."""
+    count: int
+    """Samples of the recording that it lasts."""
     center: float
     """Of the carrier, in the mean, cycles a sample of the recording."""
 
@@ -50,10 +56,11 @@ def frames_of(iq: np.ndarray, start: int, band: Band, rate: float, goal: Goal) -
         return with_white_noise(slow, occupied, band.noise * float(ratio), goal.sps, rng=rng)
 
     centred = at_center(band.center)
+    lasting = without_ends(centred, band.noise * float(ratio), goal.sps)
     track = carrier_track(centred, goal.sps)
     beyond = band.center / float(ratio) + (0.0 if track is None else track)
     is_near = abs(band.center) < NEAR_CENTER * rate
-    if is_near and np.max(np.abs(beyond)) < max(goal.max_offset, LEAST_OFFSET):
+    if is_near and np.max(np.abs(beyond)) <= goal.max_offset:
         centred, track, center = at_center(0.0), None, 0.0
     elif track is not None:
         centred = coarse_carrier.turn_back(centred, track)
@@ -61,11 +68,10 @@ def frames_of(iq: np.ndarray, start: int, band: Band, rate: float, goal: Goal) -
     else:
         center = band.center
 
-    frames, starts = cut(centred, goal.samples)
-    return Made(frames, np.round(starts / float(ratio)).astype(np.int64), center)
-
-
-LEAST_OFFSET = 1e-7
+    frames, starts = cut(centred[lasting], goal.samples)
+    first, last = (round(one / float(ratio)) for one in (lasting.start, lasting.stop))
+    at = first + np.round(starts / float(ratio)).astype(np.int64)
+    return Made(frames, at, first, min(last, len(iq)) - first, center)
 
 
 def ratio_of(rate: float, goal: Goal) -> Fraction:
@@ -77,7 +83,6 @@ def ratio_of(rate: float, goal: Goal) -> Fraction:
 
 def carrier_track(iq: np.ndarray, sps: int) -> np.ndarray | None:
     """As `coarse_carrier.follow_carrier`, by the pulse that the signal shows."""
-    blocks = coarse_carrier.blocks_of(iq, sps)
-    rates = np.abs(coarse_carrier.response_rates())
-    response = np.interp(rates, RATES, response_of(blocks, sps))
-    return coarse_carrier.follow_carrier(blocks, response, sps, len(iq))
+    blocks = coarse_carrier.blocks_of(iq, PULSE_SYMBOLS * sps)
+    found = response_of(blocks, sps)
+    return coarse_carrier.follow_carrier(iq, lambda rates: np.interp(rates, RATES, found), sps)

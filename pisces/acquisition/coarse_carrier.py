@@ -1,5 +1,7 @@
 """The carrier of a signal over time, followed from block to block, blind to its modulation."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.interpolate import make_smoothing_spline
@@ -9,66 +11,107 @@ from pisces.inputs.receiver.spectrum import band_rates, noise_power, power_of, t
 
 ORDERS = (1, 2, 4, 8, 12, 16, 20, 32)
 """Powers whose lines are looked for: those of the view `symbol`, a carrier's and that of BPSK."""
-BLOCK = 64
+BLOCKS = (64, 128, 256)
 """Symbols of a block; the next one begins half as many later."""
 REACH = 0.08
 """Of a symbol rate, that the carrier is looked for to either side of the middle of the band."""
-STEP = 1 / 4096
-"""Of a symbol rate, between the offsets that are tried."""
-DRIFT_STD = 6e-4
-"""By how much the carrier moves from a block to the next, of a symbol rate; most keep still."""
+SHARE_OF_LINE = 2
+"""Offsets that are tried across the width of the highest order's line."""
+DRIFT = 1.5e-5
+"""Symbol rates a symbol, that a carrier moves easily."""
 MOST_STEPS = 8
-"""Of `STEP`, that it moves at most."""
+"""Offsets by which it moves from a block to the next at most."""
 PRIOR_STD = 0.03
 """Of the carrier about the middle of the band, of a symbol rate."""
-STANDS_OUT = 3.0
-"""By how much (nats a block) the lines along the way must beat those beside it to be followed."""
-INDEPENDENT = 0.7
-"""Share of the evidence of all orders that counts, since powers of the same noise agree in part."""
+STANDS_OUT = 4.0
+"""Standard errors by which the lines of a power must be higher than noise alone has them."""
+BETWEEN_BINS = 2.3
+"""Independent offsets for each that is one line's width from the next: found by trial on noise."""
+INDEPENDENT = 0.35
+"""Share of the evidence that counts: powers of the same noise agree in part, and blocks overlap."""
 AT_ONCE = 256
 """Blocks that are looked at together, which bounds the memory."""
+LEAST_KNOTS = 5
+"""Blocks from which on the carrier may bend."""
+SMOOTHING = 10.0
+"""Of the smoothing spline, between a block's own noise and how fast a carrier drifts."""
 TINY = 1e-12
+"""Keeps amplitudes of zero from dividing by zero."""
+
+Response = Callable[[np.ndarray], np.ndarray]
+"""Of frequencies in symbol rates."""
 
 
-def follow_carrier(
-    blocks: np.ndarray, response: np.ndarray, sps: int, samples: int
-) -> np.ndarray | None:
+def follow_carrier(iq: np.ndarray, response: Response, sps: int) -> np.ndarray | None:
     """The carrier's offset over a signal.
 
+    Short blocks follow a carrier that drifts; long ones see the weak lines of one that does not.
+
     Args:
-        blocks: of `blocks_of` the signal, its carrier near 0.
-        response: of the pulse at `response_rates`, (2 * BLOCK,).
+        iq: complex64 (samples,), the carrier near 0.
+        response: amplitude response of the pulse, of frequencies in symbol rates.
         sps: samples a symbol.
-        samples: of the signal.
 
     Returns:
         Cycles a sample at every sample, float64 (samples,); None where no line stands out.
     """
-    if not len(blocks):
-        return None
-    offsets = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1) * STEP
-    evidence = []
+    for symbols in BLOCKS:
+        blocks = blocks_of(iq, symbols * sps)
+        if not len(blocks):
+            continue
+        step = 1 / (SHARE_OF_LINE * max(ORDERS) * symbols)
+        offsets = np.arange(-round(REACH / step), round(REACH / step) + 1) * step
+        score = lines_of(blocks, response(np.abs(band_rates(symbols).numpy())), offsets, sps)
+        if score is None:
+            continue
+        score -= 0.5 * (offsets / PRIOR_STD) ** 2
+
+        way = likeliest_way(score, step / (DRIFT * symbols / 2))
+        middles = (np.arange(len(way)) + 1) * sps * symbols / 2
+        return smooth_track(middles, peak_of(score, way, offsets) / sps, len(iq))
+    return None
+
+
+def lines_of(
+    blocks: np.ndarray, response: np.ndarray, offsets: np.ndarray, sps: int
+) -> np.ndarray | None:
+    """Evidence for a carrier at each offset in each block: the lines of those powers that have one.
+
+    Powers without a line are left out: they would decide by chance between offsets that are
+    1 / M apart, which the M-th power cannot tell.
+
+    Args:
+        blocks: complex64 (n, samples).
+        response: of the pulse at `band_rates` of a block.
+        offsets: cycles a symbol, (offsets,).
+        sps: samples a symbol.
+
+    Returns:
+        (n, offsets), or None where no power has a line.
+    """
+    parts = []
     for first in range(0, len(blocks), AT_ONCE):
         points = symbols_of(blocks[first : first + AT_ONCE], response, sps)
-        evidence.append(line_evidence(points, offsets))
-    score = INDEPENDENT * np.concatenate(evidence)  # (blocks, offsets)
-    score -= 0.5 * (offsets / PRIOR_STD) ** 2 / len(score)
+        parts.append(line_powers(points, offsets))
+    powers = np.concatenate(parts, axis=1)  # (lines, n, offsets)
 
-    way = likeliest_way(score)
-    along = np.take_along_axis(score, way[:, None], 1).mean()
-    beside = np.quantile(score.mean(0), 0.5)
-    if along - beside < STANDS_OUT:
+    # The highest of so many independent exponentials, and how far it spreads (Gumbel's law).
+    symbols = blocks.shape[1] // sps - 2 * EDGE
+    orders = np.repeat(ORDERS, len(powers) // len(ORDERS))
+    independent = np.maximum(2 * REACH * np.minimum(orders, 0.5 / REACH) * symbols, 2)
+    expected = np.log(BETWEEN_BINS * independent) + np.euler_gamma
+    error = np.pi / np.sqrt(6 * len(blocks))
+    has_line = powers.max(2).mean(1) > expected + STANDS_OUT * error
+    if not has_line.any():
         return None
-    middles = (np.arange(len(way)) + 1) * sps * BLOCK / 2
-    return smooth_track(middles, peak_of(score, way, offsets) / sps, samples)
+    return INDEPENDENT * powers[has_line].sum(0)
 
 
-def blocks_of(iq: np.ndarray, sps: int) -> np.ndarray:
-    """Blocks of `BLOCK` symbols, each half over the next: complex64 (n, samples)."""
-    length = BLOCK * sps
-    if len(iq) < length:
-        return np.empty((0, length), np.complex64)
-    return np.lib.stride_tricks.sliding_window_view(iq, length)[:: length // 2]
+def blocks_of(iq: np.ndarray, samples: int) -> np.ndarray:
+    """Blocks of so many samples, each half over the next: complex64 (n, samples)."""
+    if len(iq) < samples:
+        return np.empty((0, samples), np.complex64)
+    return np.lib.stride_tricks.sliding_window_view(iq, samples)[:: samples // 2]
 
 
 def symbols_of(frames: np.ndarray, response: np.ndarray, sps: int) -> np.ndarray:
@@ -92,8 +135,8 @@ def symbols_of(frames: np.ndarray, response: np.ndarray, sps: int) -> np.ndarray
     return equalized.points.numpy()
 
 
-def line_evidence(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Evidence for a carrier at each offset: power of the lines of all `ORDERS`, over noise.
+def line_powers(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Power of the lines of all `ORDERS` at each offset, over that of noise.
 
     The M-th power of symbols from a constellation of M-fold symmetry has a line at M times the
     offset (Viterbi and Viterbi, IEEE Trans. Inf. Theory 29 (1983) 543). Its periodogram, over that
@@ -104,19 +147,18 @@ def line_evidence(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         offsets: cycles a symbol, (offsets,).
 
     Returns:
-        float64 (n, offsets); each order adds 1 in the mean where there is no line.
+        float32 (2 * orders, n, offsets), of each order with points weighted two ways; the mean is 1
+        where there is no line.
     """
     phasors = points / np.maximum(np.abs(points), TINY)
-    weights = amplitude_weights(np.abs(points) ** 2)
     bins = 4 * 2 ** int(np.ceil(np.log2(points.shape[1])))
-
-    evidence = np.zeros((len(points), len(offsets)))
+    powers = []
     for order in ORDERS:
         at = np.round(order * offsets * bins).astype(int) % bins
-        for weight in weights:
+        for weight in amplitude_weights(np.abs(points) ** 2):
             spectrum = np.fft.fft(phasors**order * weight, bins)
-            evidence += (spectrum.real**2 + spectrum.imag**2)[:, at]
-    return evidence
+            powers.append((spectrum.real**2 + spectrum.imag**2)[:, at].astype(np.float32))
+    return np.stack(powers)
 
 
 def amplitude_weights(power: np.ndarray) -> list[np.ndarray]:
@@ -126,24 +168,25 @@ def amplitude_weights(power: np.ndarray) -> list[np.ndarray]:
         power: of the points, (n, symbols).
 
     Returns:
-        Two arrays (n, symbols) whose squares add up to 1 together.
+        Two arrays (n, symbols), the squares of each of which add up to 1 over a block.
     """
     relative = power / np.maximum(power.max(1, keepdims=True), TINY)
     weights = [np.ones_like(power), relative**4]
-    return [one / np.sqrt(2 * np.sum(one**2, 1, keepdims=True)) for one in weights]
+    return [one / np.sqrt(np.sum(one**2, 1, keepdims=True)) for one in weights]
 
 
-def likeliest_way(score: np.ndarray) -> np.ndarray:
+def likeliest_way(score: np.ndarray, slowness: float) -> np.ndarray:
     """The way through the blocks with the highest score, which moves little (Viterbi).
 
     Args:
         score: log likelihood of each offset, (blocks, offsets).
+        slowness: what a move to the next offset costs, in nats.
 
     Returns:
         Number of the offset of each block, int64 (blocks,).
     """
     moves = np.arange(-MOST_STEPS, MOST_STEPS + 1)
-    cost = np.abs(moves) * STEP / DRIFT_STD
+    cost = np.abs(moves) * slowness
     best = score[0]
     came_from = np.empty(score.shape, np.int64)
     for number, of_block in enumerate(score):
@@ -164,27 +207,24 @@ def likeliest_way(score: np.ndarray) -> np.ndarray:
 
 def peak_of(score: np.ndarray, way: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Offsets (blocks,) at which parabolas about the way peak."""
+    step = offsets[1] - offsets[0]
     best = way.clip(1, len(offsets) - 2)[:, None]
     before, at, after = (np.take_along_axis(score, best + one, 1)[:, 0] for one in (-1, 0, 1))
     curvature = before - 2 * at + after
     bent = np.where(curvature < 0, curvature, -1)
     shift = np.where(curvature < 0, 0.5 * (before - after) / bent, 0)
-    return offsets[best[:, 0]] + shift.clip(-1, 1) * STEP
+    return offsets[best[:, 0]] + shift.clip(-1, 1) * step
 
 
 def smooth_track(middles: np.ndarray, offsets: np.ndarray, samples: int) -> np.ndarray:
     """A smooth curve through offsets at some instants, at all samples: float64 (samples,)."""
     at = np.arange(samples, dtype=float)
-    if len(middles) < 5:
+    if len(middles) < LEAST_KNOTS:
         degree = min(1, len(middles) - 1)
         return np.polyval(np.polyfit(middles, offsets, degree), at)
     scale = middles[1] - middles[0]
     spline = make_smoothing_spline(middles / scale, offsets, lam=SMOOTHING)
     return spline(at / scale)
-
-
-SMOOTHING = 10.0
-"""Of the smoothing spline, between a block's own noise and how fast a carrier drifts."""
 
 
 def turn_back(iq: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -196,11 +236,3 @@ def turn_back(iq: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """
     turns = np.cumsum(offset)
     return (iq * np.exp(-2j * np.pi * (turns % 1))).astype(np.complex64)
-
-
-def response_rates() -> np.ndarray:
-    """Frequencies, in symbol rates, at which `follow_carrier` takes the pulse's response."""
-    return band_rates(BLOCK).numpy().astype(float)
-
-
-assert BLOCK > 2 * EDGE

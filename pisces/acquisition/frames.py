@@ -1,12 +1,15 @@
 """Frames of a signal as models take them: its own band, white noise beside it, cut to length."""
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import fftconvolve, firwin
 
 TAPS = 257
 """Of the filter between the band that is kept and the noise that is put beside it."""
 MARGIN = 0.05
 """Of a symbol rate, that is kept on either side of the occupied band."""
+SMOOTHED = 32
+"""Symbols over which power is averaged to see where a signal begins and ends."""
 LEAST_KEPT, MOST_KEPT = 0.6, 1.0
 """Symbol rates on either side of the carrier that are kept."""
 
@@ -38,6 +41,24 @@ def with_white_noise(
     white = np.sqrt(noise / 2) * (parts[0] + 1j * parts[1])
     both = fftconvolve(iq, taps, "same") + fftconvolve(white, beside, "same")
     return both.astype(np.complex64)
+
+
+def without_ends(iq: np.ndarray, noise: float, sps: int) -> slice:
+    """From where to where a signal lasts, which a detection finds only roughly.
+
+    Args:
+        iq: complex64 (samples,), with what surrounds it.
+        noise: its power.
+        sps: samples a symbol.
+
+    Returns:
+        What lies between the first and the last time at which `SMOOTHED` symbols in a row have half
+        of the power that the signal usually has; all where it never has.
+    """
+    power = uniform_filter1d(np.abs(iq) ** 2, min(SMOOTHED * sps, max(len(iq), 1)), mode="nearest")
+    usual = np.median(power[power > noise]) if (power > noise).any() else 0.0
+    loud = np.flatnonzero(power - noise > (usual - noise) / 2)
+    return slice(int(loud[0]), int(loud[-1]) + 1) if len(loud) else slice(0, len(iq))
 
 
 def cut(iq: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:

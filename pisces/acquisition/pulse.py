@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-from pisces.core.pulses import rrc_response
+import torch
 
-from pisces.inputs.receiver.pulse import RATES, estimate_response
+from pisces.core.pulses import rrc_response
+from pisces.inputs.receiver.pulse import RATES, choose_response, estimate_response
 from pisces.inputs.settings import RenderSettings
 
-FEW = 16
-"""Frames from which a pulse can be found."""
+FEW, MOST = 32, 256
+"""Frames from which a pulse can be found, and that take part in the choice of a known one."""
 ROLLOFF = 0.35
 """Of the root-raised cosine that is taken where none can be found."""
 
@@ -22,15 +23,22 @@ def response_of(frames: np.ndarray, sps: int) -> tuple[float, ...]:
         sps: samples a symbol.
 
     Returns:
-        What is found from all of them; of few frames, or where no signal stands out, that of a
-        root-raised cosine.
+        What is found from all of them; of few frames, or where no signal stands out, the nearest of
+        some known pulses.
     """
+    if not len(frames):
+        return tuple(rrc_response(RATES, ROLLOFF).tolist())
     if len(frames) >= FEW:
         try:
             return estimate_response(frames, sps)
         except ValueError:
             pass
-    return tuple(rrc_response(RATES, ROLLOFF).tolist())
+    chosen = choose_response(torch.from_numpy(np.array(frames[:MOST], np.complex64)), sps)
+    pulses, votes = chosen.unique(dim=0, return_counts=True)
+    response = pulses[votes.argmax()].numpy()  # at -1 to 1 symbol rates
+    middle = len(response) // 2
+    at = np.interp(RATES, np.arange(middle) / middle, response[middle:], right=0.0)
+    return tuple(at.round(6).tolist())
 
 
 def render_settings(frames: np.ndarray, render: RenderSettings) -> RenderSettings:

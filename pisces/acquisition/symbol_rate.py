@@ -75,7 +75,8 @@ def find_symbol_rate(iq: np.ndarray, center: float, bandwidth: float) -> SymbolR
                 split = product[:, : samples * parts].reshape(-1, samples)
                 lines.append(strongest_line(split, limits))
     if len(slow) == 1:
-        lines.append(staggered_lines(slow[0], _limits(width)))
+        both = (slow[0], flattened(slow, width)[0])
+        lines += [staggered_lines(one, _limits(width)) for one in both]
 
     best = min(lines, key=lambda line: line.log_chance)
     chance = min(1.0, len(lines) * math.exp(min(best.log_chance, 0)))
@@ -229,20 +230,19 @@ def staggered_lines(iq: np.ndarray, limits: tuple[float, float]) -> Line:
     """
     square = iq * iq
     bins = ZERO_PADDING * len(square)
-    relative = _over_surroundings(np.abs(np.fft.fft(square, bins)) ** 2, 1)
+    spectrum = np.fft.fftshift(np.fft.fft(square, bins))  # -1/2 cycles a sample first
+    relative = _over_surroundings(np.abs(spectrum) ** 2, 1)
     first = int(relative.argmax())
-    apart = np.abs((np.arange(bins) - first + bins // 2) % bins - bins // 2) / bins
-    others = np.where((apart > 2 * limits[0]) & (apart < 2 * limits[1]), relative, 0)
-    second = int(others.argmax())
-    strength = float(others[second])
+    apart = np.abs(np.arange(bins) - first) / bins
+    is_candidate = (apart > 2 * limits[0]) & (apart < 2 * limits[1])
+    second = int(np.where(is_candidate, relative, 0).argmax())
+    strength = float(relative[second])
 
     # Lines of a real signal are whole symbol rates apart, so that there is one halfway, too.
-    halfway = ((first + second) // 2 + np.arange(-2, 3)) % bins
-    opposite = (halfway + bins // 2) % bins
-    if max(relative[halfway].max(), relative[opposite].max()) > strength / 4:
+    halfway = slice((first + second) // 2 - 2, (first + second) // 2 + 3)
+    if not is_candidate.any() or relative[halfway].max() > strength / 4:
         return NO_LINE
 
-    rates = [refined(square[None], (one / bins + 0.5) % 1 - 0.5) for one in (first, second)]
+    rates = [refined(square[None], one / bins - 0.5) for one in (first, second)]
     distance = abs(rates[0] - rates[1])
-    tried = int((apart < 2 * limits[1]).sum())
-    return Line(min(distance, 1 - distance) / 2, strength, _log_chance(strength, 1, tried))
+    return Line(distance / 2, strength, _log_chance(strength, 1, int(is_candidate.sum())))
