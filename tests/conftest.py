@@ -38,6 +38,7 @@ RENDER = RenderSettings(
     rolloff=0.35,
     carrier_offset_std=3.3e-5,
     delay=4,
+    samples=SAMPLES,
 )
 POINTS = {"raw": 256, "symbol": 24, "noise": 174, "differential": 252}
 """Of a frame of `SAMPLES`: the noise filter has 83 taps."""

@@ -1,6 +1,7 @@
 """What a model predicts of frames: named, ordered and normalised as promised."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tests.conftest import MODULATIONS, RENDER, SAMPLES, SIZE, SNRS_DB, draw
 from tests.test_denoiser import awake
 
 CPU = torch.device("cpu")
-DRAWING = Drawing(RENDER, draw("histogram"))
+DRAWING = Drawing(replace(RENDER, samples=0), draw("histogram"))
 ARCHITECTURE = Architecture("resnet18", "plain", "standard")
 
 

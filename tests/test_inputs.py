@@ -84,7 +84,7 @@ class Spectrum(Input):
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
-        return cls(Waveform(card["bins"]))
+        return cls(Waveform(card["bins"], RENDER.sps))
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "bins": self.waveform.samples}
@@ -92,6 +92,14 @@ class Spectrum(Input):
     @property
     def shape(self) -> tuple[int, int]:
         return self.waveform.shape
+
+    @property
+    def frame_samples(self) -> int:
+        return self.waveform.samples
+
+    @property
+    def symbol_samples(self) -> int | None:
+        return self.waveform.sps
 
     @property
     def requirements(self) -> dict[str, Any]:
@@ -153,7 +161,7 @@ def trained(seen, iq_shards, index, tmp_path_factory) -> TrainedModel:
 
 
 def test_its_name_and_the_data_say_what_it_is(seen):
-    assert seen == Spectrum(Waveform(SAMPLES))
+    assert seen == Spectrum(Waveform(SAMPLES, RENDER.sps))
     assert kind_of(seen.card()["kind"]).from_card(seen.card()) == seen
 
 
@@ -181,7 +189,7 @@ def test_the_model_file_brings_it_back(trained, iq_shards, index, tmp_path):
 
 
 def test_data_of_another_length_are_refused(trained, iq_data):
-    other = trained._replace(input=Spectrum(Waveform(SAMPLES // 2)))
+    other = trained._replace(input=Spectrum(Waveform(SAMPLES // 2, RENDER.sps)))
     with pytest.raises(ValueError, match=rf"{SAMPLES // 2} .*{SAMPLES}; train again with dvc"):
         check_fits(other, iq_data)
 

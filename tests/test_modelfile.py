@@ -237,6 +237,7 @@ OTHER = {
     "extent": replace(RENDER.extent, **{"noise": 70.0}),
     "sps": 4,
     "delay": 8,
+    "samples": 128,
     "equalizer": "blind",
 }
 """Settings that make other pictures of the same frames."""
@@ -304,7 +305,7 @@ def iq_model(samples: int = SAMPLES) -> TrainedModel:
 def test_a_cldnn_comes_back_with_its_settings(tmp_path):
     modelfile.save(tmp_path, iq_model(128))
     card = json.loads((tmp_path / CARD).read_text())
-    assert card["input"] == {"kind": "iq", "samples": 128}
+    assert card["input"] == {"kind": "iq", "samples": 128, "sps": None}
     assert card["cldnn"] == CLDNN.cldnn._asdict()
     loaded = modelfile.load(tmp_path)
     assert loaded[1:] == iq_model(128)[1:]

@@ -9,6 +9,11 @@ def to_complex(frames: np.ndarray) -> np.ndarray:
     return frames[..., 0] + 1j * frames[..., 1].astype(np.float64)
 
 
+def to_frames(iq: np.ndarray) -> np.ndarray:
+    """Real float32 frames (n, samples, 2), I then Q, from complex ones (n, samples)."""
+    return np.ascontiguousarray(iq, np.complex64).view(np.float32).reshape(*iq.shape, 2)
+
+
 def noise_power(iq: np.ndarray) -> np.ndarray:
     """Power of white noise over the whole band, from complex frames (n, samples): float64 (n,).
 

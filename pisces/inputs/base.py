@@ -174,9 +174,26 @@ class Input(Protocol):
         ...
 
     @property
+    def frame_samples(self) -> int | None:
+        """Samples of a frame; None where a card written before it was kept does not say."""
+        ...
+
+    @property
+    def symbol_samples(self) -> int | None:
+        """Samples of a symbol; None where it is not known."""
+        ...
+
+    @property
     def requirements(self) -> dict[str, Any]:
         """What frames must agree with: name -> value, as in `FrameStore.properties`."""
         ...
+
+    def received_by(self, response: tuple[float, ...]) -> Self:  # noqa: ARG002
+        """The same input for frames of another pulse; an input that receives none stays itself.
+
+        `response` is the amplitude response of the pulse at `receiver.pulse.RATES`.
+        """
+        return self
 
     def remarks(self, store: FrameStore) -> list[str]:  # noqa: ARG002
         """In what frames that a model can take differ from those that it was trained on."""
@@ -201,6 +218,22 @@ class Input(Protocol):
             ValueError: when the constellations were not rendered from the frames.
         """
         ...
+
+    @property
+    def pictures(self) -> tuple[tuple[str, ...], int]:
+        """Views that the model is shown as pictures, and the pixels along each side of them."""
+        return (), 0
+
+    def probe_of(self, stored: torch.Tensor) -> Probe:  # noqa: ARG002
+        """A probe of frames from anywhere, in their stored form.
+
+        Raises:
+            ValueError: for an input without pixels to mask.
+        """
+        raise ValueError(
+            f"a model of train.input = {self.name} is shown no pixels that could be masked; "
+            "explain one of train.input = constellation"
+        )
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """The stored form of frames float32 (n, samples, 2) from anywhere, I then Q.
@@ -261,6 +294,19 @@ def check_same_frames(constellations: FrameStore, iq: FrameStore) -> None:
                     f"{rendered} was not rendered from {source}: their rows differ; "
                     "make it again with dvc repro render"
                 )
+
+
+def check_samples(frames: torch.Tensor, samples: int | None) -> None:
+    """Raises ValueError unless frames are (n, samples, 2), of so many samples where that is known.
+
+    A frame of another length has another noise floor in every view: it would be answered wrongly.
+    """
+    if samples and frames.shape[1:] != (samples, 2):
+        raise ValueError(
+            f"the model takes frames of shape (n, {samples}, 2), I then Q, "
+            f"not {tuple(frames.shape)}; cut them to that length, and move the axis of I and Q "
+            "to the end"
+        )
 
 
 def rows_of(cells: list[list[np.ndarray]], index: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ new binning.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,6 +23,7 @@ from pisces.inputs.base import (
     Input,
     Probe,
     Prober,
+    check_samples,
     rows_of,
     to_device,
 )
@@ -126,6 +127,14 @@ class Drawing(Input):
         return self.channels, self.render.size, self.render.size
 
     @property
+    def frame_samples(self) -> int | None:
+        return self.render.samples or None
+
+    @property
+    def symbol_samples(self) -> int | None:
+        return self.render.sps
+
+    @property
     def requirements(self) -> dict[str, Any]:
         return _named(self.render)
 
@@ -140,6 +149,11 @@ class Drawing(Input):
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "render": asdict(self.render), "draw": asdict(self.draw)}
+
+    def received_by(self, response: tuple[float, ...]) -> Self:
+        if self.render.pulse != "estimated":
+            return self
+        return replace(self, render=replace(self.render, response=response))
 
     def remarks(self, store: FrameStore) -> list[str]:
         assert isinstance(store, BinStore), "constellations are stored as bins"
@@ -158,12 +172,20 @@ class Drawing(Input):
         """Masked pixels go dark, so `fill` and `seed` are not used."""
         return DrawingProber(self, self.open(data))
 
+    @property
+    def pictures(self) -> tuple[tuple[str, ...], int]:
+        return self.render.views, self.render.size
+
+    def probe_of(self, stored: torch.Tensor) -> "DrawingProbe":
+        return DrawingProbe(self, stored)
+
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """Pixel numbers int32 (n, points) of frames float32 (n, samples, 2).
 
         Raises:
-            ValueError: as `binning.bin_frames`.
+            ValueError: for another number of samples, and as `binning.bin_frames`.
         """
+        check_samples(frames, self.frame_samples)
         return binning.encode(frames, self.render)
 
     def turned(

@@ -44,7 +44,8 @@ def render(source: Path, target: Path, settings: RenderSettings) -> Rendered:
     A constellation shard holds `<view>/bins` uint16 (n, points) for each view, and `row` int64 (n,)
     as in the source. Where `symbol` is a view, `carrier_offset` float32 (n,) is what each frame was
     turned back by, in cycles a sample: NaN beyond its reach. The attributes are those of the source
-    shard and `render`, the settings as JSON, the response of an estimated pulse among them.
+    shard and `render`, the settings as JSON, the response of an estimated pulse and the length of a
+    frame among them.
 
     Args:
         source: directory of IQ shards.
@@ -59,9 +60,9 @@ def render(source: Path, target: Path, settings: RenderSettings) -> Rendered:
         ValueError: as `binning.bin_frames`, and where a pulse is to be found and cannot be.
     """
     shards.grid(source)  # which raises where a shard is missing
-    settings = with_response(source, settings)
     cells = shards.cells(source)
     samples = shards.array(cells[0].path(source), "iq").shape[1]
+    settings = replace(with_response(source, settings), samples=samples)
     cores = torch.get_num_threads()
     try:
         # A cell a core: on steps this short, cores that share one cell wait for each other.

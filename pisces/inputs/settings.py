@@ -36,6 +36,8 @@ class RenderSettings:
     delay: int  # samples between the two factors of `differential`
     response: tuple[float, ...] = ()
     """Amplitude response of an estimated pulse at `receiver.pulse.RATES`: found, not configured."""
+    samples: int = 0
+    """Of a frame: found, not configured; 0 in settings written before it was kept."""
     equalizer: EqualizerName = "pulse"  # of `symbol`; that of settings written before it was one
 
 

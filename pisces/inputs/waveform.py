@@ -21,12 +21,14 @@ from pisces.inputs.base import (
     Probe,
     Prober,
     check_same_frames,
+    check_samples,
     rows_of,
     to_device,
 )
 from pisces.inputs.binning import count_points, rms
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.pixels import listed
+from pisces.inputs.rendering import read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
 
 FILLS = {"zero": "silenced", "resample": "replaced by others of their frame"}
@@ -69,11 +71,14 @@ class Waveform(Input):
     spatial: ClassVar[bool] = False
 
     samples: int
+    sps: int | None = None  # of a symbol; in cards written before it was kept it is not
 
     @classmethod
     def for_data(cls, data: Path, draw: DrawSettings) -> Self:  # noqa: ARG003
-        """The length of the frames below `data`; nothing is drawn, so `draw` is not used."""
-        return cls(IqStore(data / IQ_SHARDS).samples)
+        """Length and rate of the frames below `data`; nothing is drawn, so `draw` is not used."""
+        rendered = data / CONSTELLATIONS
+        sps = read_settings(rendered).sps if rendered.is_dir() else None
+        return cls(IqStore(data / IQ_SHARDS).samples, sps)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
@@ -81,7 +86,15 @@ class Waveform(Input):
         return from_json(cls, json.dumps(settings))
 
     def card(self) -> dict[str, Any]:
-        return {"kind": self.name, "samples": self.samples}
+        return {"kind": self.name, "samples": self.samples, "sps": self.sps}
+
+    @property
+    def frame_samples(self) -> int:
+        return self.samples
+
+    @property
+    def symbol_samples(self) -> int | None:
+        return self.sps
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,12 +117,7 @@ class Waveform(Input):
         Raises:
             ValueError: for another number of samples, and as `normalise`.
         """
-        if frames.shape[1:] != (self.samples, 2):
-            raise ValueError(
-                f"the model takes frames of shape (n, {self.samples}, 2), I then Q, "
-                f"not {tuple(frames.shape)}; cut them to that length, and move the axis of I and Q "
-                "to the end"
-            )
+        check_samples(frames, self.samples)
         return normalise(frames)
 
     def turned(

@@ -10,6 +10,7 @@ from scipy.signal import convolve2d
 from pisces.core.seeding import generator
 from pisces.inputs.drawing import Drawing
 from tests.conftest import (
+    RENDER,
     SIZE,
     draw,
     raw_only,
@@ -105,3 +106,10 @@ def test_unknown_method(counts):
     unknown = Drawing(raw_only(), replace(draw("histogram"), method="scatter"))
     with pytest.raises(ValueError, match=r"draw.method 'scatter' is unknown"):
         unknown(counts)
+
+
+def test_frames_of_another_length_are_refused():
+    drawing = Drawing(replace(RENDER, samples=512), draw("histogram"))
+    assert len(drawing.encode(torch.ones(3, 512, 2))) == 3
+    with pytest.raises(ValueError, match=r"shape \(n, 512, 2\), .* not \(1, 256, 2\); cut them"):
+        drawing.encode(torch.ones(1, 256, 2))
