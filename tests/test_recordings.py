@@ -271,6 +271,33 @@ def test_mat_of_version_5(tmp_path, layout):
     assert recording.sample_rate_hz == RATE_HZ
 
 
+def mat_as_matlab_packs_it(order: str, real: np.ndarray, imaginary: np.ndarray) -> bytes:
+    """A complex vector of doubles, whose whole numbers MATLAB stores as bytes."""
+    number = "<" if order == "IM" else ">"
+
+    def element(kind: int, content: bytes) -> bytes:
+        padded = content.ljust(-(-len(content) // 8) * 8, b"\0")
+        return struct.pack(f"{number}II", kind, len(content)) + padded
+
+    parts = [
+        element(6, struct.pack(f"{number}II", 0x0800 | 6, 0)),
+        element(5, struct.pack(f"{number}ii", len(real), 1)),
+        # A name of four letters at most stands in its own tag.
+        struct.pack(f"{number}I", 1 << 16 | 1) + b"x\0\0\0",
+        element(1, real.astype("i1").tobytes()),
+        element(3, imaginary.astype(f"{number}i2").tobytes()),
+    ]
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(f"{number}H", 0x0100) + order.encode()
+    return header + element(14, b"".join(parts))
+
+
+@pytest.mark.parametrize("order", ["IM", "MI"])
+def test_mat_whose_numbers_are_stored_as_shorter_ones(tmp_path, order):
+    real, imaginary = np.arange(-50, 51), 300 * np.arange(101)
+    (tmp_path / "a.mat").write_bytes(mat_as_matlab_packs_it(order, real, imaginary))
+    assert np.array_equal(whole(only(tmp_path / "a.mat")), real + 1j * imaginary)
+
+
 @pytest.mark.parametrize("layout", ["row", "column", "pairs"])
 def test_mat_of_version_7_3(tmp_path, layout):
     path = tmp_path / "capture.mat"

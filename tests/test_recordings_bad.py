@@ -251,6 +251,17 @@ def test_damaged_mat(tmp_path):
     refused(tmp_path / "a.mat", "cannot be read as .mat")
 
 
+@pytest.mark.parametrize("kind", [0, 8, 10, 14, 127, 0xFF07])
+def test_mat_of_a_type_that_is_none(tmp_path, kind):
+    """SciPy's reader would end the process."""
+    savemat(tmp_path / "a.mat", {"x": IQ})
+    content = bytearray((tmp_path / "a.mat").read_bytes())
+    at_real_part = content.index(struct.pack("<II", 7, 4 * len(IQ)))
+    content[at_real_part : at_real_part + 4] = struct.pack("<I", kind)
+    (tmp_path / "a.mat").write_bytes(content)
+    refused(tmp_path / "a.mat", f"holds 'x' as type {kind}, which is none")
+
+
 def test_other_hdf5(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["iq"] = IQ

@@ -70,7 +70,15 @@ def of_file(path: Path) -> FileContents:
 
 
 def copy_of(stream: IO[bytes], name: str, size: int) -> TemporaryContents:
-    """A temporary copy of the `size` bytes of a stream, in memory where it is small.
+    """A temporary copy of the bytes of a stream, in memory where it is small.
+
+    Args:
+        stream: at the first of them.
+        name: for messages.
+        size: bytes that are copied.
+
+    Returns:
+        The copy, gone when nobody holds it any more.
 
     Raises:
         ValueError: when there is no room for it, or the stream ends before.

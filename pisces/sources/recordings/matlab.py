@@ -1,16 +1,18 @@
-"""Reader of `.mat`: one vector of samples, of version 5 by SciPy and of version 7.3 by h5py."""
+"""Reader of `.mat`: one vector of samples, of version 5 or, by h5py, of version 7.3."""
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from pisces.core import hdf5
 from pisces.core.texts import in_one_line
+from pisces.sources.recordings import mat5
 from pisces.sources.recordings.base import Options, Recording
+from pisces.sources.recordings.contents import of_file
 from pisces.sources.recordings.datatype import to_unit
 from pisces.sources.recordings.samples import checked
 
@@ -18,8 +20,6 @@ SIGNATURE = b"MATLAB 5.0 MAT-file"
 SIGNATURE_HDF5 = b"MATLAB 7.3 MAT-file"
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMERIC = ("double", "single", *INTEGERS)
-MOST_BYTES = 2**31
-"""Of the variables of a file of version 5, which cannot be read in parts."""
 RATE_NAMES = ("fs", "samplerate", "sample_rate", "sample_rate_hz", "samp_rate")
 """Lower-case names of a number that is taken for the sample rate in hertz."""
 LAYOUT = "one complex vector, or one real matrix of two columns (I and Q)"
@@ -127,32 +127,33 @@ def _rate_hz(variables: Mapping[str, Variable]) -> float | None:
 
 
 def _variables_5(path: Path) -> dict[str, Variable]:
-    """Of version 5 and 4: read whole, since they are packed."""
-    from scipy.io import loadmat, whosmat
-
+    """Of version 5, which is that of -v6 and -v7."""
+    file = of_file(path)
     try:
-        listed = [(name, shape) for name, shape, kind in whosmat(path) if kind in NUMERIC]
-        size = sum(16 * int(np.prod(shape, dtype=object)) for _, shape in listed)
-        if size > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES} bytes: save it as .npy or with -v7.3")
-        names = [name for name, _ in listed]
-        arrays: dict[str, Any] = loadmat(path, variable_names=names) if names else {}
-    except Exception as error:  # SciPy raises whatever a damaged file leads it to
+        if not file.read(0, len(SIGNATURE)).startswith(SIGNATURE):
+            raise ValueError("it is of no version from 5 on, or damaged")
+        found = {array.name: _variable_5(array) for array in mat5.arrays(file)}
+    except (ValueError, zlib.error) as error:
+        reason = in_one_line(error).removeprefix(f"{path} ")
         raise ValueError(
-            f"{path} cannot be read as .mat ({in_one_line(error, 200)}): save or copy it again"
+            f"{path} cannot be read as .mat ({reason}): copy it again, or save it with -v7.3"
         ) from None
-    found = {}
-    for name in names:
-        array = arrays.get(name)
-        if isinstance(array, np.ndarray) and array.ndim == 2 and array.size:
-            found[name] = _variable_5(name, array)
     return found
 
 
-def _variable_5(name: str, array: np.ndarray) -> Variable:
-    along = array if array.shape[0] >= array.shape[1] else array.T  # the longer dimension first
-    samples = along[:, 0] if along.shape[1] == 1 else along
-    return Variable(name, array.shape, array.dtype.kind == "c", lambda rows: samples[rows])
+def _variable_5(array: mat5.Array) -> Variable:
+    count, columns = max(array.shape, default=0), array.shape[-1:]
+
+    def read(wanted: slice) -> np.ndarray:
+        start, samples = wanted.start, wanted.stop - wanted.start
+        if min(array.shape) == 1:
+            return array.read(start, samples)
+        if columns == (2,):
+            both = [array.read(first + start, samples) for first in (0, count)]
+            return np.stack(both, axis=-1)  # (samples, 2)
+        return array.read(2 * start, 2 * samples).reshape(-1, 2)
+
+    return Variable(array.name, array.shape, len(array.parts) == 2, read)
 
 
 def _variables_7(path: Path) -> dict[str, Variable]:
