@@ -1,9 +1,11 @@
 """Files that are no recordings: one line each, with the value, what is allowed, and the remedy."""
 
+import io
 import pickle
 import stat
 import struct
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import soundfile
 from scipy.io import savemat
 
+from pisces.core.seeding import generator
 from pisces.sources.recordings import open_recordings
 
 IQ = np.exp(2j * np.pi * 0.01 * np.arange(500)).astype(np.complex64)
@@ -260,6 +263,46 @@ def test_mat_of_a_type_that_is_none(tmp_path, kind):
     content[at_real_part : at_real_part + 4] = struct.pack("<I", kind)
     (tmp_path / "a.mat").write_bytes(content)
     refused(tmp_path / "a.mat", f"holds 'x' as type {kind}, which is none")
+
+
+def write_good(path: Path) -> None:
+    """A file of the format that its ending says."""
+    pairs = IQ.view(np.float32).reshape(-1, 2)
+    if path.suffix == ".npy":
+        np.save(path, IQ)
+    elif path.suffix == ".mat":
+        savemat(path, {"x": IQ, "fs": 1e6}, do_compression=path.stem == "packed")
+    elif path.suffix == ".tar":
+        about = b'{"global": {"core:datatype": "cf32_le"}, "captures": [], "annotations": []}'
+        with tarfile.open(path, "w") as tar:
+            for name, content in (("a.sigmf-meta", about), ("a.sigmf-data", IQ.tobytes())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    else:
+        soundfile.write(path, pairs, 48_000)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.mat", "packed.mat", "a.tar", "a.wav", "a.flac"])
+def test_whatever_is_damaged_is_read_or_refused(tmp_path, name):
+    """Bytes are changed, most of them in headers, or the end is missing: no other error."""
+    path, rng = tmp_path / name, generator(1, f"damaged {name}")
+    write_good(path)
+    good = path.read_bytes()
+    refusals = []
+    for _ in range(60):
+        damaged = bytearray(good)
+        at = rng.integers(0, min(len(good), 700), size=rng.integers(1, 5))
+        for index in at:
+            damaged[index] = rng.choice([0, 127, 255, rng.integers(256)])
+        stop = len(good) if rng.random() < 0.7 else int(rng.integers(1, len(good)))
+        path.write_bytes(damaged[:stop])
+        try:
+            read_all(path)
+        except ValueError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 10
+    assert all("\n" not in said and name in said for said in refusals)
 
 
 def test_other_hdf5(tmp_path):

@@ -51,17 +51,25 @@ class FileContents:
             return _read_all(file, count, self.name)
 
 
-@dataclass(frozen=True)
 class TemporaryContents:
     """A copy of what cannot be read by position, gone when nobody holds it any more."""
 
-    file: IO[bytes]
-    name: str
-    size: int
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.size = 0
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+
+    def append(self, block: bytes) -> None:
+        """Adds bytes at the end, before anything is read."""
+        self._file.write(block)
+        self.size += len(block)
 
     def read(self, offset: int, count: int) -> bytes:
-        self.file.seek(offset)
-        return _read_all(self.file, count, self.name)
+        self._file.seek(offset)
+        return _read_all(self._file, count, self.name)
+
+    def __del__(self) -> None:
+        self._file.close()
 
 
 def of_file(path: Path) -> FileContents:
@@ -84,11 +92,10 @@ def copy_of(stream: IO[bytes], name: str, size: int) -> TemporaryContents:
         ValueError: when there is no room for it, or the stream ends before.
     """
     require_room(name, size)
-    # Not closed here: whoever reads recordings of it holds it.
-    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+    copy = TemporaryContents(name)
     for start in progress(range(0, size, AT_ONCE), f"unpacking {name}"):
-        file.write(_read_all(stream, min(AT_ONCE, size - start), name))
-    return TemporaryContents(file, name, size)
+        copy.append(_read_all(stream, min(AT_ONCE, size - start), name))
+    return copy
 
 
 def require_room(name: str, size: int) -> None:

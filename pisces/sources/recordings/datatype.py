@@ -54,6 +54,14 @@ def parse(word: str, where: str) -> Datatype:
     return Datatype(word.lower(), kind == "c", np.dtype(order + COMPONENTS[component]))
 
 
+def joined(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
+    """Complex128 of two parts of one shape. A sum would make NaN of what is infinite."""
+    samples = np.empty(real.shape, np.complex128)
+    with np.errstate(invalid="ignore"):  # NaN is refused by name, later
+        samples.real, samples.imag = real, imaginary
+    return samples
+
+
 def to_unit(components: np.ndarray) -> np.ndarray:
     """Components as a new array float32 of the same shape, integers of up to 32 bits within -1..1.
 

@@ -4,7 +4,6 @@ SciPy holds such a file whole, and looks up types unchecked, so that a damaged f
 process. Layout: MathWorks, MAT-File Format, "Level 5 MAT-File Format".
 """
 
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ import numpy as np
 
 from pisces.sources.recordings.contents import (
     AT_ONCE,
-    IN_MEMORY,
     Contents,
     TemporaryContents,
     require_room,
 )
+from pisces.sources.recordings.datatype import joined
 
 HEADER_BYTES = 128
 ORDERS = {b"IM": "<", b"MI": ">"}
@@ -64,13 +63,14 @@ class Array:
     def read(self, start: int, count: int) -> np.ndarray:
         """Numbers in MATLAB's order, column after column: (count,), complex where it is."""
         parts = [self._part(part, start, count) for part in self.parts]
-        return parts[0] if len(parts) == 1 else parts[0] + 1j * parts[1]
+        return parts[0] if len(parts) == 1 else joined(*parts)
 
     def _part(self, part: Element, start: int, count: int) -> np.ndarray:
         stored = np.dtype(self.order + TYPES[part.kind])
         offset = part.first + start * stored.itemsize
         numbers = self.contents.read(offset, count * stored.itemsize)
-        return np.frombuffer(numbers, stored).astype(self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.frombuffer(numbers, stored).astype(self.dtype)
 
 
 def arrays(contents: Contents) -> Iterator[Array]:
@@ -145,17 +145,16 @@ def _array(contents: Contents, matrix: Element, order: str) -> Array | None:
 
 def _inflated(contents: Contents, element: Element) -> Contents:
     """A compressed element, unpacked to a temporary file."""
-    # Not closed here: whoever reads the variable holds it.
-    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+    copy = TemporaryContents(contents.name)
     inflate = zlib.decompressobj()
     stop = element.first + element.size
     for start in range(element.first, stop, AT_ONCE):
         packed = contents.read(start, min(AT_ONCE, stop - start))
         while packed and not inflate.eof:
             require_room(contents.name, AT_ONCE)
-            file.write(inflate.decompress(packed, AT_ONCE))
+            copy.append(inflate.decompress(packed, AT_ONCE))
             packed = inflate.unconsumed_tail
-            if file.tell() > MOST_BYTES:
+            if copy.size > MOST_BYTES:
                 raise ValueError(f"{contents.name} has a variable of more than {MOST_BYTES} bytes")
-    file.write(inflate.flush())
-    return TemporaryContents(file, contents.name, file.tell())
+    copy.append(inflate.flush())
+    return copy

@@ -13,7 +13,7 @@ from pisces.core.texts import in_one_line
 from pisces.sources.recordings import mat5
 from pisces.sources.recordings.base import Options, Recording
 from pisces.sources.recordings.contents import of_file
-from pisces.sources.recordings.datatype import to_unit
+from pisces.sources.recordings.datatype import joined, to_unit
 from pisces.sources.recordings.samples import checked
 
 SIGNATURE = b"MATLAB 5.0 MAT-file"
@@ -188,7 +188,7 @@ def _variable_7(path: Path, name: str, dataset: h5py.Dataset) -> Variable | None
             # (longer, 1 or 2)
             samples = stored[wanted] if rows_first else stored[:, wanted].T
         if is_complex:
-            samples = samples["real"] + 1j * samples["imag"]
+            samples = joined(samples["real"], samples["imag"])
         return samples[:, 0] if samples.shape[1] == 1 else samples
 
     # HDF5 counts dimensions the other way round.

@@ -5,8 +5,8 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -40,8 +40,6 @@ class Archive:
 
     path: Path
     file: tarfile.TarFile | zipfile.ZipFile
-    sizes: Mapping[str, int]
-    """Name of a file in it -> its bytes."""
 
     def open(self, name: str) -> IO[bytes]:
         """A file in it, to be read from its beginning."""
@@ -80,25 +78,30 @@ def open_archive(path: Path, options: Options) -> list[Recording]:
 
 def _opened(path: Path) -> Archive:
     if zipfile.is_zipfile(path):
-        file = zipfile.ZipFile(path)
-        members = [(one.filename, one.file_size) for one in file.infolist() if not one.is_dir()]
-        _require_inside(path, [name for name, _ in members])
-        return Archive(path, file, dict(members))
+        return Archive(path, zipfile.ZipFile(path))
+    return Archive(path, tarfile.open(path, "r:*"))
 
-    tar = tarfile.open(path, "r:*")  # noqa: SIM115
-    listed = []
-    for member in tar:
-        listed.append(member)
-        if len(listed) > MOST_MEMBERS:
-            break
-    _require_inside(path, [member.name for member in listed])
+
+def _sizes(archive: Archive) -> dict[str, int]:
+    """Name of each file in an archive -> its bytes.
+
+    Raises:
+        ValueError: when it holds anything but files and folders within its own.
+    """
+    if isinstance(archive.file, zipfile.ZipFile):
+        members = archive.file.infolist()
+        _require_inside(archive.path, [one.filename for one in members])
+        return {one.filename: one.file_size for one in members if not one.is_dir()}
+
+    listed = list(islice(archive.file, MOST_MEMBERS + 1))
+    _require_inside(archive.path, [member.name for member in listed])
     for member in listed:
         if not (member.isfile() or member.isdir()):
             raise ValueError(
-                f"{path} holds {member.name!r}, a link or device; an archive of SigMF holds files "
-                "only: pack it anew"
+                f"{archive.path} holds {member.name!r}, a link or device; an archive of SigMF "
+                "holds files only: pack it anew"
             )
-    return Archive(path, tar, {member.name: member.size for member in listed if member.isfile()})
+    return {member.name: member.size for member in listed if member.isfile()}
 
 
 def _require_inside(path: Path, names: list[str]) -> None:
@@ -116,8 +119,9 @@ def _require_inside(path: Path, names: list[str]) -> None:
 
 
 def _recordings(archive: Archive, options: Options) -> list[Recording]:
+    sizes = _sizes(archive)
     found = []
-    for name, size in archive.sizes.items():
+    for name, size in sizes.items():
         if not name.endswith(SIGMF_METADATA_EXT):
             continue
         where = f"{archive.path}: {name}"
@@ -130,9 +134,9 @@ def _recordings(archive: Archive, options: Options) -> list[Recording]:
 
         own = PurePosixPath(name).with_suffix(SIGMF_DATASET_EXT).name
         data = str(PurePosixPath(name).with_name(PurePosixPath(description.dataset or own).name))
-        if data not in archive.sizes:
+        if data not in sizes:
             raise ValueError(f"{archive.path} lacks {data}, the data of {name}: pack it anew")
-        contents = _contents(archive, data)
+        contents = _contents(archive, data, sizes[data])
         found += recordings(archive.path, PurePosixPath(data).name, description, contents, options)
     if not found:
         raise ValueError(
@@ -142,9 +146,9 @@ def _recordings(archive: Archive, options: Options) -> list[Recording]:
     return found
 
 
-def _contents(archive: Archive, name: str) -> Contents:
-    """A file in an archive, by position."""
-    where, size = f"{archive.path}: {name}", archive.sizes[name]
+def _contents(archive: Archive, name: str, size: int) -> Contents:
+    """A file of `size` bytes called `name` in an archive, by position."""
+    where = f"{archive.path}: {name}"
     if isinstance(archive.file, tarfile.TarFile):
         member = archive.file.getmember(name)
         is_plain = isinstance(archive.file.fileobj, io.BufferedReader)
