@@ -71,9 +71,9 @@ def open_recordings(
             f"--sample-rate is {sample_rate_hz:g}; it must be a number of hertz above 0"
         )
     options = Options(datatype, sample_rate_hz)
-    if str(path) == STANDARD_INPUT:
-        return _of_standard_input(options)
     try:
+        if str(path) == STANDARD_INPUT:
+            return _of_standard_input(options)
         return _opened(_found(Path(path)), options)
     except PermissionError:
         raise ValueError(
