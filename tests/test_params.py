@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from pisces.config import presets, reference
+from pisces.config import keys, presets, reference
 from pisces.config.io import load_params, parse_params
 from pisces.config.schema import Params
 from pisces.config.sections.data import Data
@@ -130,7 +130,7 @@ LISTS = [
     ("attribute.levels_percent", [5, 1], "strictly increasing"),
     ("perturb.levels_percent", [5, 1], "strictly increasing"),
     ("perturb.masks", ["top", "top"], "top stands more than once"),
-    ("synthesize.rolloff", [0.2, 0.3, 0.5], "list should have at most 2 items, not 3"),
+    ("synthesize.rolloff", [0.2, 0.3, 0.5], "it has 3 values and takes 2 values: number"),
     ("data.modulations", ["QPSK", "16QMA"], "did you mean 16QAM"),
     ("data.modulations", ["QPSK", "BPSK", "QPSK"], "QPSK stands more than once"),
     ("data.modulations", ["QPSK"], "name two or more"),
@@ -170,18 +170,59 @@ def test_a_mistake_in_a_list_names_its_place(key, value, at, wrong, allowed):
 @pytest.mark.parametrize(
     ("key", "value", "missing"),
     [
-        ("train.task_weights", [1], "train.task_weights.1"),
-        ("noise_aware.degrade_db", [2], "noise_aware.degrade_db.1"),
-        (
-            "synthesize.multipath",
-            {"k_factor_db": 1, "paths": 4},
-            "synthesize.multipath.delay_spread",
-        ),
         ("pis", {"fill": "zero"}, "pis.resamples"),
+        ("stratify", {"train": 0.8, "validation": 0.1}, "stratify.test"),
     ],
 )
 def test_what_is_missing_is_named_and_where_to_copy_it_from(key, value, missing):
     assert message({key: value}).startswith(f"{missing} is missing; copy it from presets/default")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("train.task_weights", [1], r"= \[1\]: it has 1 value and takes 2 values: number, > 0"),
+        ("noise_aware.degrade_db", [], r"= \[\]: it has 0 values and takes 2 values: number"),
+        (
+            "synthesize.impairments",
+            {"echo": {"amplitude": [0.1], "delay": [0, 1]}},
+            r"echo.amplitude = \[0.1\]: it has 1 value and takes 2 values: .*Over the direct path",
+        ),
+        (
+            "synthesize.impairments",
+            {"echo": {"amplitude": [0, 0.1]}},
+            r"echo.delay is missing; write it, since .* has none; it takes 2 values: .* in symbols",
+        ),
+        (
+            "synthesize.multipath",
+            {"k_factor_db": 1, "paths": 4},
+            "delay_spread is missing; write it, .*; it takes number, > 0, in samples",
+        ),
+        ("synthesize.impairments", {"lowpass": 0.2}, r"lowpass = 0.2: it takes 2 values: number"),
+        ("synthesize.impairments", {"echo": 3}, "echo = 3: it takes a mapping of amplitude, delay"),
+        ("augment.impairments", {"quantiser": {}}, "quantiser.bits is missing; .* takes 2 values"),
+    ],
+)
+def test_what_is_wanted_of_a_key_is_said(key, value, says):
+    with pytest.raises(ValueError, match=rf"some.yaml: {key}.*{says}"):
+        parse({key: value})
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("./data/raw/synthetic.hdf5", "another spelling .* write data/raw/synthetic.hdf5"),
+        ("data//raw/../raw/synthetic.pkl", "another spelling .* write data/raw/synthetic.pkl"),
+        ("~/x.h5", "replaced by a shell only.* write /home/user/x.h5"),
+        ("$HOME/x.h5", "replaced by a shell only.* write /home/user/x.h5"),
+        ("https://example.org/x.h5", "is an address.* download it"),
+    ],
+)
+def test_a_path_that_names_no_file_as_it_stands(monkeypatch, path, says):
+    monkeypatch.setenv("HOME", "/home/user")
+    line = message({"data.path": path})
+    assert line.startswith(f'data.path = "{path}": ')
+    assert re.search(says, line)
 
 
 @pytest.mark.parametrize(
@@ -488,7 +529,7 @@ def test_the_schema_holds_no_defaults():
         for name, field in section.model_fields.items():
             left_out = section is Impairments and field.default is None  # the same as null
             assert field.is_required() or left_out, f"{section.__name__}.{name}"
-            inner = reference.section_of(field.annotation)
+            inner = keys.section_of(field.annotation)
             sections += [inner] if inner else []
     assert len(sections) > len(Params.model_fields)
 

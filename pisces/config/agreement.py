@@ -171,8 +171,8 @@ def path_remark(data_path: str) -> str:
     if path.is_absolute() or data_path in GENERATED_FILES or is_tracked:
         return ""
     return (
-        f"data.path = {path} is relative, and experiments that are queued or run with --temp run "
-        f"in a folder of their own, where it is not: set it to {path.resolve()}"
+        f"data.path = {data_path} is relative, and experiments that are queued or run with --temp "
+        f"run in a folder of their own, where it is not: set it to {path.resolve()}"
     )
 
 

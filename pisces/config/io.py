@@ -3,17 +3,21 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from pisces.config.fields import Section, suggestion
+from pisces.config.keys import described, section_of
 from pisces.config.schema import Params
 from pisces.core import yaml
 
 PARAMS = Path("params.yaml")
+DEFAULTS = Path("presets/default.yaml")
 LONGEST_VALUE = 80
 """Characters of a value in a message."""
+OTHER_KINDS = ("tuple_type", "list_type", "dict_type", "model_type", "too_long")
+"""Types of errors of a value that is no list, no mapping, or a list of too many values."""
 YAML_WORDS = {
     "tuple": "list",
     "valid array": "list",
@@ -55,7 +59,8 @@ def _mistakes(error: ValidationError) -> list[str]:
 
     lines = []
     for first, *others in by_place.values():
-        more = f" (and {len(others)} more such values)" if others else ""
+        is_short = first["type"] == "missing"
+        more = f" (and {len(others)} more such values)" if others and not is_short else ""
         lines.append(_explain(first) + more)
     return lines
 
@@ -72,11 +77,14 @@ def _explain(error: Mapping[str, Any]) -> str:
         known = tuple(_section(error["loc"][:-1]).model_fields)
         close = suggestion(str(error["loc"][-1]), known)
         return f"unknown key {where}{close}; allowed here are {', '.join(known)}"
+
+    is_of_list = bool(error["loc"]) and isinstance(error["loc"][-1], int)
+    if error["type"] == "missing" and is_of_list:
+        return _wanted(error["loc"][:-1], error["input"])
     if error["type"] == "missing":
-        return (
-            f"{where} is missing; copy it from presets/default.yaml, "
-            "or, where that has null, see docs/reference/parameters.md"
-        )
+        return f"{where} is missing; {_source_of(where)}; it takes {_described(error['loc'])}"
+    if error["type"] in OTHER_KINDS and not is_of_list:
+        return _wanted(error["loc"], error["input"])
 
     sentence = error["msg"].removeprefix("Value error, ")
     if error["type"] != "value_error":
@@ -87,20 +95,45 @@ def _explain(error: Mapping[str, Any]) -> str:
     # The message of a whole section names its keys and values itself.
     if isinstance(error["input"], dict):
         return f"{where}: {sentence}" if where else sentence
-    return f"{where} = {json.dumps(error['input'])[:LONGEST_VALUE]}: {sentence}"
+    return f"{_value_at(where, error['input'])}: {sentence}"
+
+
+def _wanted(keys: Sequence[int | str], value: Any) -> str:
+    """What a key takes in place of a value of another kind, or of a list of another length."""
+    where = ".".join(str(part) for part in keys)
+    takes = _described(keys)
+    if isinstance(value, list) and not takes.startswith("a mapping"):
+        count = "1 value" if len(value) == 1 else f"{len(value)} values"
+        return f"{_value_at(where, value)}: it has {count} and takes {takes}"
+    return f"{_value_at(where, value)}: it takes {takes}"
+
+
+def _value_at(where: str, value: Any) -> str:
+    return f"{where} = {json.dumps(value)[:LONGEST_VALUE]}"
+
+
+def _source_of(where: str) -> str:
+    """Where to take a missing key from: from the shipped defaults, unless they lack it, too."""
+    shipped: Any = yaml.read(DEFAULTS) if DEFAULTS.exists() else None
+    *sections, name = where.split(".")
+    for section in sections:
+        shipped = shipped.get(section) if isinstance(shipped, Mapping) else None
+    lacks_it = DEFAULTS.exists() and not (isinstance(shipped, Mapping) and name in shipped)
+    return f"write it, since {DEFAULTS} has none" if lacks_it else f"copy it from {DEFAULTS}"
+
+
+def _described(keys: Sequence[int | str]) -> str:
+    """What a key takes, in words."""
+    *sections, name = keys
+    return described(str(name), _section(sections).model_fields[str(name)])
 
 
 def _section(keys: Sequence[int | str]) -> type[Section]:
     """The section that the keys lead to."""
     section: type[Section] = Params
     for key in keys:
-        section = _section_in(section.model_fields[str(key)].annotation)
+        inner = section_of(section.model_fields[str(key)].annotation)
+        if inner is None:
+            raise TypeError(f"{key} is no section")
+        section = inner
     return section
-
-
-def _section_in(annotation: Any) -> type[Section]:
-    """The section itself; of a union, such as one with None, the member that is a section."""
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, Section):
-            return kind
-    raise TypeError(f"{annotation} holds no section")

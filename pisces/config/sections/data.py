@@ -1,8 +1,9 @@
 """Which frames: the sections `base`, `data`, `synthesize` and `stratify`."""
 
+import os
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pisces.config.fields import (
     ApskRates,
@@ -29,6 +30,28 @@ GENERATED = "data/raw/synthetic"
 GENERATED_FILES = (f"{GENERATED}.hdf5", f"{GENERATED}.pkl")
 
 
+def as_it_stands(path: str) -> str:
+    """as it stands: nothing replaces `~` or variables"""
+    if path.startswith("~"):
+        raise ValueError(
+            f"~ is replaced by a shell only, and here is a folder of that name; "
+            f"write {os.path.expanduser(path)}"
+        )
+    if path.startswith("$"):
+        raise ValueError(
+            f"variables are replaced by a shell only; write {os.path.expandvars(path)}"
+        )
+    if "://" in path:
+        raise ValueError("is an address, and only files are read; download it and name the file")
+    plain = os.path.normpath(path)
+    if plain in GENERATED_FILES and path != plain:
+        raise ValueError(
+            "is another spelling of the file of generated frames, by which the stages do not know "
+            f"it; write {plain}"
+        )
+    return path
+
+
 class Base(Section):
     """What every stage shares."""
 
@@ -39,7 +62,7 @@ class Base(Section):
 class Data(Section):
     """Which frames of which file are used."""
 
-    path: Text
+    path: Annotated[Text, AfterValidator(as_it_stands)]
     """HDF5 file in the layout of RML2018.01A, or pickle in that of RML2016.10a and RML2016.10b; its
     content tells, not its name. Give your own file by its absolute path."""
     class_order: Literal["fixed", "classes_txt"]
@@ -58,7 +81,7 @@ class Data(Section):
     """What an SNR label means: the SNR in dB (power), or half of it (amplitude: true SNR in dB =
     2 x label, as in RML2018.01A and RML2016.10a). auto: what the measured SNR shows."""
     snr_label_forced: bool
-    """Whether `snr_label` holds although the measured SNR contradicts it."""
+    """Whether the SNR labels, and `snr_label`, hold although the measured SNR contradicts them."""
     skip_unusable: bool
     """Whether frames that cannot be normalised (all zero, NaN, infinite, beyond float32) are left
     out; false refuses the file and names their rows."""
