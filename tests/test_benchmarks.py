@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import (
     ablation,
+    echoes,
     experiments,
     pages,
     pis,
@@ -91,6 +92,16 @@ def test_robustness(call, tmp_path, monkeypatch):
     assert plain.count("| none |") == impaired.count("| none |") == 1
     weights = [(tmp_path / name / modelfile.WEIGHTS) for name in ("plain", "impaired-0.25")]
     assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+def test_false_echoes_are_counted(monkeypatch, call):
+    """A row a class, in each world; of frames of one symbol alphabet hardly any are changed."""
+    monkeypatch.setattr(echoes, "SNRS_DB", (30,))
+    monkeypatch.setattr(echoes, "OTHERS", ("GMSK",))
+    monkeypatch.setattr(echoes, "LINEAR", ("QPSK",))
+    said = call(echoes, "--frames", "8")
+    assert said.count("| GMSK | 100.0 (67.6 to 100.0) |") == 2
+    assert said.count("| QPSK | 0.0 (0.0 to 32.4) |") == 2
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
