@@ -10,14 +10,18 @@ import torch
 from benchmarks import damage
 from benchmarks.damage import BYTES, CARD, DEEP, WEIGHTS, Case, Spoil, of_file
 
+FAR = 10**6
+"""Number of a row that no shard has."""
+
 
 def _weights() -> Iterator[Case]:
     far_too_long = (2**62).to_bytes(8, "little")
+    a_NaN = damage.one_weight(float("nan"))
     yield from of_file(WEIGHTS, "evaluate", **BYTES)
     yield from of_file(
         WEIGHTS,
         "evaluate",
-        a_NaN=damage.one_weight(float("nan")),
+        a_NaN=a_NaN,
         an_infinity=damage.one_weight(float("inf")),
         a_tensor_less=damage.weights(lambda state: state.popitem()),
         a_tensor_more=damage.weights(lambda state: state.update(more=torch.zeros(1))),
@@ -29,8 +33,9 @@ def _weights() -> Iterator[Case]:
         no_bytes_at_all=damage.weights_bytes(lambda _: b""),
         of_another_training=lambda path: path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\1"),
     )
-    yield from of_file(WEIGHTS, "pis", a_NaN=damage.one_weight(float("nan")))
-    yield from of_file(WEIGHTS, "attribute", an_infinity=damage.one_weight(float("-inf")))
+    yield from of_file(WEIGHTS, "pis", a_NaN=a_NaN)
+    minus_infinity = damage.one_weight(float("-inf"))
+    yield from of_file(WEIGHTS, "attribute", minus_infinity=minus_infinity)
 
 
 def _card() -> Iterator[Case]:
@@ -66,7 +71,9 @@ def _card() -> Iterator[Case]:
 
 
 def _splits() -> Iterator[Case]:
-    path, far = "data/splits.npz", 10**6
+    path = "data/splits.npz"
+    row_of_no_frame = damage.array_is("test", damage.cell_is(2, FAR))
+    without_train = damage.without_array("train")
     yield from of_file(path, "evaluate", **BYTES)
     yield from of_file(
         path,
@@ -76,7 +83,7 @@ def _splits() -> Iterator[Case]:
         test_of_objects=damage.array_is("test", np.array([None, {}], object)),
         test_of_another_shape=damage.array_is("test", lambda index: index[:, :2]),
         test_without_a_frame=damage.array_is("test", lambda index: index[:0]),
-        row_of_no_frame=damage.array_is("test", damage.cell_is(2, far)),
+        row_of_no_frame=row_of_no_frame,
         row_below_0=damage.array_is("test", damage.cell_is(2, -1)),
         modulation_of_no_class=damage.array_is("test", damage.cell_is(0, 3)),
         SNR_below_0=damage.array_is("test", damage.cell_is(1, -1)),
@@ -87,8 +94,8 @@ def _splits() -> Iterator[Case]:
             path,
             stage,
             truncated=damage.truncated,
-            row_of_no_frame=damage.array_is("test", damage.cell_is(2, far)),
-            without_train=damage.without_array("train"),
+            row_of_no_frame=row_of_no_frame,
+            without_train=without_train,
         )
 
 
@@ -100,7 +107,7 @@ def _predictions() -> Iterator[Case]:
         "limits",
         without_frame=damage.without_array("frame"),
         without_snr_pred_db=damage.without_array("snr_pred_db"),
-        row_of_no_frame=damage.array_is("frame", damage.cell_is(2, 10**6)),
+        row_of_no_frame=damage.array_is("frame", damage.cell_is(2, FAR)),
         modulation_of_no_class=damage.array_is("frame", damage.cell_is(0, 9)),
         of_other_modulations=damage.array_is("modulations", ["BPSK", "8PSK", "16QAM"]),
         of_other_SNRs=damage.array_is("snrs_db", [-6, 10, 28]),
@@ -121,6 +128,7 @@ def _predictions() -> Iterator[Case]:
 def _plan() -> Iterator[Case]:
     path = "data/perturbations.h5"
     text = np.bytes_
+    row_of_no_frame = damage.dataset_is("frame", damage.cell_is(2, FAR))
     yield from of_file(path, "pis", **BYTES)
     yield from of_file(
         path,
@@ -143,7 +151,7 @@ def _plan() -> Iterator[Case]:
         seed_that_is_a_text=damage.attribute_is("seed", "x"),
         seed_below_0=damage.attribute_is("seed", -1),
         without_frame=damage.without_dataset("frame"),
-        row_of_no_frame=damage.dataset_is("frame", damage.cell_is(2, 10**6)),
+        row_of_no_frame=row_of_no_frame,
         frames_of_another_shape=damage.dataset_is("frame", lambda index: index[:, 0]),
         no_frames=damage.dataset_is("frame", lambda index: index[:0]),
         frames_that_are_a_group=damage.hdf5(_group_in_place_of_frames),
@@ -152,7 +160,7 @@ def _plan() -> Iterator[Case]:
         path,
         "attribute",
         truncated=damage.truncated,
-        row_of_no_frame=damage.dataset_is("frame", damage.cell_is(2, 10**6)),
+        row_of_no_frame=row_of_no_frame,
     )
 
 
@@ -238,7 +246,39 @@ def _renamed(name: str) -> Spoil:
     return spoil
 
 
+FOREIGN: dict[str, bytes] = {
+    "nothing in it": b"",
+    "a text": b"I,Q\n0.1,0.2\n",
+    "zeros": bytes(9999),
+    "a NumPy array": b"\x93NUMPY\x01\x00",
+    "a NumPy archive": b"PK\x03\x04" + bytes(22) + b"\x05\x00\x00\x00X.npy",
+    "MATLAB of version 5": b"MATLAB 5.0 MAT-file, Platform: GLNXA64",
+    "a picture": b"\x89PNG\r\n\x1a\n",
+    "a WAV recording": b"RIFF\x00\x00\x00\x00WAVEfmt ",
+    "metadata of SigMF": b'{"global": {"core:datatype": "cf32_le"}}',
+    "an archive": b"BZh91AY&SY",
+    "a web page": b"<!DOCTYPE html><html>",
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
+    "HDF5 with other line ends": b"\x89HDF\r\r\n\x1a\r\n",
+    "HDF5 as UTF-8": b"\xef\xbf\xbdHDF\r\n\x1a\n",
+}
+"""What is in a file that is given as the data -> its first bytes."""
+
+
+def _data() -> Iterator[Case]:
+    ways = {what: _holding(content) for what, content in FOREIGN.items()}
+    yield from of_file("own.hdf5", "pisces preset --data own.hdf5", **ways)
+
+
+def _holding(content: bytes) -> Spoil:
+    def spoil(path: Path) -> None:
+        path.write_bytes(content)
+
+    return spoil
+
+
 CASES = (
+    *_data(),
     *_weights(),
     *_card(),
     *_splits(),

@@ -49,6 +49,8 @@ SECONDS = 30
 """The longest that any answer may take."""
 LONGEST = 300
 """Characters of an answer in the table."""
+REPOSITORY = "/path/to/clone"
+"""What the table calls the folder that it was made in."""
 
 
 class Answer(NamedTuple):
@@ -176,6 +178,11 @@ def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
+def _without(root: str, answer: Answer) -> Answer:
+    """The answer with a name in place of a folder that is gone when the page is read."""
+    return answer._replace(lines=tuple(line.replace(root, REPOSITORY) for line in answer.lines))
+
+
 def main() -> None:
     """Makes the table; names what is not answered in one helpful line."""
     answers = {}
@@ -183,7 +190,7 @@ def main() -> None:
         workspace = make_workspace(Path(folder) / "whole")
         for number, case in enumerate(CASES):
             root = Path(folder) / str(number)
-            answers[case] = answer_to(case, workspace, root)
+            answers[case] = _without(str(root), answer_to(case, workspace, root))
             shutil.rmtree(root)
             if not is_helpful(case, answers[case]):
                 print(f"not helpful: {case.label}: {answers[case]}", file=sys.stderr)

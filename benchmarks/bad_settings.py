@@ -70,6 +70,21 @@ PARAMS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "a delay of 10^9": ({"render": {"delay": 10**9}}, "render.delay"),
     "a path of zero bytes": ({"data": {"path": "\0"}}, "data.path"),
     "an empty path": ({"data": {"path": ""}}, "data.path"),
+    "the generated file spelt otherwise": (
+        {"data": {"path": "./data/raw/synthetic.hdf5"}},
+        "data.path",
+    ),
+    "an address": ({"data": {"path": "https://example.org/x.hdf5"}}, "data.path"),
+    "an echo without delay": (
+        {"synthesize": {"impairments": {"echo": {"amplitude": [0, 0.5]}}}},
+        "synthesize.impairments.echo.delay",
+    ),
+    "a pair of one number": ({"synthesize": {"rolloff": [0.2]}}, "synthesize.rolloff"),
+    "a number for a pair": ({"synthesize": {"rolloff": 0.2}}, "synthesize.rolloff"),
+    "frames too few for three parts": (
+        {"synthesize": {"frames_per_cell": 2}, "data": {"path": "data/raw/synthetic.hdf5"}},
+        "synthesize.frames_per_cell",
+    ),
     "weights that are not there": (
         {"train": {"model": "resnet18", "pretrained": "nowhere.pth"}},
         "train.pretrained",

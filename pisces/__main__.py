@@ -106,6 +106,7 @@ def check_data(params: Params) -> str:
     if params.data.path == params.synthesize.path:
         selected_frames_are_generated(params)
         check_length(params, params.synthesize.samples, "synthesize.samples")
+        check_generated_parts(params)
         return f"{path} is made by the stage synthesize"
 
     from pisces.data import splitting
@@ -119,6 +120,18 @@ def check_data(params: Params) -> str:
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
     return f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)"
+
+
+def check_generated_parts(params: Params) -> None:
+    """Raises ValueError where a cell of generated frames is too small for its three parts."""
+    from pisces.data import splitting
+
+    limits = {"synthesize.frames_per_cell": params.synthesize.frames_per_cell}
+    if params.data.frames_per_cell:
+        limits["data.frames_per_cell"] = params.data.frames_per_cell
+    n = min(limits.values())
+    keys = " and ".join(key for key, limit in limits.items() if limit == n)
+    splitting.part_sizes(n, params.stratify.shares, "each generated (modulation, SNR)", keys)
 
 
 def forecast() -> None:

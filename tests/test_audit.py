@@ -2,6 +2,8 @@
 right one.
 """
 
+import warnings
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -9,10 +11,11 @@ import pytest
 from scipy.signal import firwin, upfirdn
 
 from pisces.core import shards
-from pisces.core.dsp import measured_snr, noise_power
+from pisces.core.dsp import measured_snr, noise_power, to_complex
 from pisces.core.modulations import CLASSES_TXT, MODULATIONS, constellation
 from pisces.core.seeding import generator
 from pisces.sources import audit, class_order, rml2018, sharding
+from pisces.sources.finding import NOTHING_EXPECTED
 from pisces.sources.settings import Selection
 from tests.test_radioml import GNURADIO, needs_gnuradio
 
@@ -63,6 +66,35 @@ def test_features_do_not_depend_on_noise_scale_or_carrier_offset():
     for name in ("c20", "c40", "kurtosis"):
         assert noisy[name] == pytest.approx(quiet[name], abs=0.06)
     assert quiet["c40"] > 2 * quiet["c20"]
+
+
+@pytest.mark.parametrize("level", [1e-6, 1, 1e6])
+@pytest.mark.parametrize("broken", [6, 11])
+def test_features_survive_frames_that_are_broken(broken, level):
+    """Constant ones, of which the mean of the spectra would be one line."""
+    n = 24
+    iq = clean("QPSK", n) + 1e-3 * noise(n)
+    whole = class_order.features(iq)
+    iq[:broken] = level
+    found = class_order.features(iq)
+    if broken == 6:
+        assert found["symbols"] == pytest.approx(whole["symbols"], rel=0.25)
+    measured = {MODULATIONS.index("QPSK"): found}
+    assert class_order.check_class_order("fixed", measured, "x.h5") == (1, {}, "")
+
+
+@pytest.mark.parametrize("sample", [0, SAMPLES // 2, SAMPLES - 1])
+def test_a_frame_of_one_sample_is_measured_without_a_warning(tmp_path, sample):
+    """No noise is seen of it where a taper begins or ends."""
+    frames = np.zeros((3, SAMPLES, 2), np.float32)
+    frames[:, sample] = 1
+    shards.save(shards.Cell("QPSK", 10).path(tmp_path), {"iq": frames, "row": np.arange(3)}, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(measured_snr(to_complex(frames))).all()
+        class_order.features(to_complex(frames))
+        audit.examine(tmp_path, NOTHING_EXPECTED)
+        audit.snr_table(tmp_path)
 
 
 def test_features_of_known_envelopes():

@@ -41,6 +41,16 @@ def test_what_is_not_helpful(answer):
     assert bad_inputs.is_helpful(CASE, Answer(1, ("error: models/model.json is damaged",)))
 
 
+def test_a_damage_has_one_name_and_a_name_one_damage():
+    """Else two rows of the table would say the same of different things."""
+    damages: dict[tuple[str, str], set[int]] = {}
+    for case in CASES:
+        damages.setdefault((case.file, case.what), set()).add(id(case.spoil))
+    several = [name for name, spoils in damages.items() if name[0] and len(spoils) > 1]
+    assert several == []
+    assert len({(case.label, case.environment) for case in CASES}) == len(CASES)
+
+
 def test_the_page_has_a_row_for_every_case():
     text = (ROOT / bad_inputs.PAGE).read_text()
     section = text.partition(bad_inputs.START)[2].partition(bad_inputs.END)[0]

@@ -26,6 +26,8 @@ from pisces.sources import rml2016
 from tests.conftest import save_bins
 
 ROOT = Path(__file__).parents[1]
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How such a file begins."""
 PRESETS = ", ".join(sorted(path.stem for path in (ROOT / "presets").glob("*.yaml")))
 
 
@@ -92,7 +94,7 @@ def test_edits_are_named_before_a_preset_replaces_them(monkeypatch, capsys):
 
 
 def test_data_becomes_an_absolute_path_and_all_else_stays(here, monkeypatch):
-    (here / "my frames.hdf5").write_bytes(b"")
+    (here / "my frames.hdf5").write_bytes(HDF5)
     apply_overlay(Path("params.yaml"), {"train": {"lr": 0.125}})
     before = yaml.read(Path("params.yaml"))
     command(monkeypatch, "preset", "--data", "my frames.hdf5")
@@ -109,7 +111,7 @@ def test_a_packed_file_is_refused_before_it_is_written_down(here, monkeypatch):
 
 
 def test_preset_and_data_together(here, monkeypatch):
-    (here / "x.hdf5").write_bytes(b"")
+    (here / "x.hdf5").write_bytes(HDF5)
     command(monkeypatch, "preset", "rml2018", "--data", "x.hdf5")
     assert load_params().data.path == str(here / "x.hdf5")
     assert load_params().train.batch_size == 512
@@ -151,8 +153,9 @@ def test_check_says_that_all_is_well(monkeypatch, capsys):
     ("content", "message"),
     [
         (None, "is not a file; set data.path"),
-        (b"", "cannot be read as"),
-        (b"no frames", "cannot be read as"),
+        (b"", "is empty"),
+        (b"no frames", "is text, which begins with 'no frames', and data.path takes"),
+        (b"\x8ano frames", "cannot be read as"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["hdf5", "pkl"])
@@ -215,6 +218,23 @@ def test_check_counts_the_frames_that_the_split_needs(here, monkeypatch, capsys)
     apply_overlay(Path("params.yaml"), {"stratify": shares})
     command(monkeypatch, "check")
     assert "few.pkl holds 1100 frames of 220 (modulation, SNR)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("made", "taken", "keys"),
+    [
+        (2, None, "synthesize.frames_per_cell"),
+        (9, 2, "data.frames_per_cell"),
+        (2, 2, "synthesize.frames_per_cell and data.frames_per_cell"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_check_refuses_generated_cells_that_cannot_be_split(monkeypatch, made, taken, keys):
+    counts = {"synthesize": {"frames_per_cell": made}, "data": {"frames_per_cell": taken}}
+    apply_overlay(Path("params.yaml"), counts)
+    match = rf"each generated .* has 2 frames, which stratify.* into 2/0/0; .* raise {keys} or the"
+    with pytest.raises(ValueError, match=match):
+        command(monkeypatch, "check")
 
 
 @pytest.mark.parametrize(

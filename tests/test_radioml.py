@@ -6,18 +6,23 @@ import bz2
 import errno
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import torch
+from PIL import Image
 
 from pisces.config import presets
 from pisces.core import shards
@@ -254,7 +259,14 @@ REFUSED = {
         r"x.h5 holds 1 frame that .* \(NaN or infinite: row 7\).*data.skip_unusable to true",
     ),
     "infinity": ({"X": changed(X, (8, 3, 1), np.inf)}, "infinite: row 8"),
-    "beyond float32": ({"X": changed(X.astype(float), (9, 3, 1), 1e300)}, "infinite: row 9"),
+    "beyond float32": (
+        {"X": changed(X.astype(float), (9, 3, 1), 1e300)},
+        "too strong for float32: row 9",
+    ),
+    "below float32": (
+        {"X": changed(X.astype(float), 9, 1e-300)},
+        "too weak for float32: row 9",
+    ),
     "silence": (
         {"X": changed(X, slice(FRAMES, 2 * FRAMES), 0)},
         r"x.h5 holds 5 frames that .*\(all zero: rows 5, 6, 7, 8, 9\).*data.skip_unusable to true",
@@ -311,7 +323,7 @@ class TestRefused:
         refuses(data(folder), tmp_path / "out", match, FileNotFoundError)
 
     def test_no_hdf5(self, tmp_path):
-        (tmp_path / "x.h5").write_bytes(b"Z" * 10_000)
+        (tmp_path / "x.h5").write_bytes(b"\x8a\x00Z" * 10_000)
         refuses(
             data(tmp_path / "x.h5"),
             tmp_path / "out",
@@ -464,15 +476,24 @@ class TestPickle:
         assert found.details["kept"]["unusable_left_out"] == 2
         assert any("2 frames that cannot be" in w and "2 all zero" in w for w in found.warnings)
 
-    @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
-    def test_a_frame_that_is_no_number(self, tmp_path, value):
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [
+            (np.nan, "NaN or infinite"),
+            (-np.inf, "NaN or infinite"),
+            (1e300, "too strong for float32"),
+        ],
+    )
+    def test_a_frame_that_is_no_number(self, tmp_path, value, why):
+        """It is named as in the pickle, which has no rows."""
         frames = np.ones((5, 2, SAMPLES))
         frames[3, 1, 9] = value
         path = pickled(tmp_path / "x.pkl", frames=frames)
         refuses(
             named(path),
             tmp_path / "out",
-            r"x.pkl holds 1 frame that .* \(NaN or infinite: row 10\); repair .*data.skip_unusable",
+            rf"x.pkl holds 1 frame that .* \({why}: index 3 of \(8PSK, 18\)\); "
+            "repair .*data.skip_unusable",
         )
         assert (
             sharding.split(named(path, snrs_db=(-20, 0)), tmp_path / "out").details["kept"]["cells"]
@@ -481,7 +502,10 @@ class TestPickle:
 
     def test_silence(self, tmp_path):
         path = pickled(tmp_path / "x.pkl", frames=np.zeros((5, 2, SAMPLES), np.float32))
-        message = r"x.pkl holds 5 frames .*\(all zero: rows 7, 8, 9, 10, 11\)"
+        message = (
+            r"x.pkl holds 5 frames .*\(all zero: index 0 of \(8PSK, 18\), .*, "
+            r"index 4 of \(8PSK, 18\)\)"
+        )
         refuses(named(path), tmp_path / "out", message)
         message = "no frame of 8PSK at 18 dB in .*x.pkl can be normalised; take"
         refuses(named(path, skip_unusable=True), tmp_path / "out", message)
@@ -545,6 +569,41 @@ class TestPickle:
 # What files are called, and what else they are
 
 
+def written(write: Callable, *arguments) -> bytes:
+    """What a function writes into a file that it is given first."""
+    file = io.BytesIO()
+    write(file, *arguments)
+    return file.getvalue()
+
+
+def wav() -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as recording:
+        recording.setparams((2, 2, 48_000, 0, "NONE", ""))
+        recording.writeframes(bytes(99))
+    return file.getvalue()
+
+
+FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
+    "text": (lambda: b"I,Q\n0.1,0.2\n" * 999, r"text, which begins with 'I,Q\\n"),
+    "text of another code": (lambda: "größer".encode("utf-16"), "text, which begins with 'größer'"),
+    "text of many bytes": (lambda: b"x" + 4000 * "ä".encode(), "text, which begins with 'xää"),
+    "npy": (lambda: written(np.save, X), r"a NumPy array \(.npy\)"),
+    "npz": (lambda: written(lambda file: np.savez(file, X=X)), r"a NumPy archive \(.npz\)"),
+    "PyTorch": (lambda: written(lambda file: torch.save(torch.ones(3), file)), "a file of PyTorch"),
+    "MATLAB": (lambda: written(scipy.io.savemat, {"X": X}), "a MATLAB file of version 5"),
+    "PNG": (lambda: written(Image.new("L", (9, 9)).save, "png"), "a PNG picture"),
+    "JPEG": (lambda: written(Image.new("L", (9, 9)).save, "jpeg"), "a JPEG picture"),
+    "WAV": (wav, "a WAV recording"),
+    "SigMF": (
+        lambda: b'{"global": {"core:datatype": "cf32_le"}}',
+        "the metadata of a SigMF recording",
+    ),
+    "empty": (bytes, "empty"),
+}
+"""What a file holds -> its content, and what is said of it."""
+
+
 class TestFormat:
     @pytest.mark.parametrize(
         "name",
@@ -596,12 +655,27 @@ class TestFormat:
                 b"\x89HDF\r\r\n\x1a\r\n" + bytes(99),
                 "is an .* line ends were changed.*as a binary file",
             ),
-            (b"", "cannot be read as HDF5: it is no HDF5 file"),
+            (b"", "is empty: copy or download it again; data.path takes HDF5 files in"),
+            (bytes(9999), "begins with zeros, as a download that never ended"),
+            (b"\xef\xbf\xbdHDF\r\n\x1a\n", "is binary data that were copied as text"),
+            (b"\xc2\x80\x04\xc2\x95", "is binary data that were copied as text"),
         ],
     )
     def test_what_else_is_downloaded(self, tmp_path, content, match):
         (tmp_path / "x.h5").write_bytes(content)
         refuses(data(tmp_path / "x.h5"), tmp_path / "out", f"x.h5 {match}")
+
+    @pytest.mark.parametrize(("make", "match"), FOREIGN.values(), ids=FOREIGN)
+    @pytest.mark.parametrize("name", ["x.h5", "x.pkl", "x"])
+    def test_what_a_file_is_and_what_can_be_read(self, tmp_path, make, match, name):
+        (tmp_path / name).write_bytes(make())
+        readable = "data.path takes HDF5 files .* RML2018.01A, and pickles as RML2016.10a and"
+        refuses(data(tmp_path / name), tmp_path / "out", f"{name} is {match}.* {readable}")
+
+    def test_samples_without_labels_are_known_by_their_ending(self, tmp_path):
+        (tmp_path / "x.sigmf-data").write_bytes(b"\x8a\x00Z" * 999)
+        match = r"x.sigmf-data is by its ending \(.sigmf-data\) a recording of samples without"
+        refuses(data(tmp_path / "x.sigmf-data"), tmp_path / "out", match)
 
     def test_a_relative_path_is_to_be_made_absolute(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

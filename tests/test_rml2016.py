@@ -211,6 +211,26 @@ class TestLineEnds:
         with pytest.raises(ValueError, match=r"x.pkl is a pickle whose line ends .* CRLF.*binary"):
             read(tmp_path / "x.pkl")
 
+    @pytest.mark.parametrize("protocol", range(2, 6))
+    @pytest.mark.parametrize(
+        ("was", "became", "said"), [(b"\n", b"\r\n", "LF to CRLF"), (b"\r\n", b"\n", "CRLF to LF")]
+    )
+    def test_of_binary_pickles(self, tmp_path, protocol, was, became, said):
+        """Numbers of random bits hold every byte about as often."""
+        bits = generator(1, "line ends").integers(0, 2**22, (2000, 2, 128), dtype=np.uint32)
+        pickled = pickle.dumps({("QPSK", 0): bits.view(np.float32)}, protocol)
+        (tmp_path / "x.pkl").write_bytes(pickled.replace(was, became))
+        match = rf"x.pkl is a pickle whose line ends were changed from {said}, .*a binary file"
+        with pytest.raises(ValueError, match=match):
+            read(tmp_path / "x.pkl")
+
+    @pytest.mark.parametrize("protocol", range(2, 6))
+    def test_a_pickle_that_is_cut_off_keeps_its_line_ends(self, tmp_path, protocol):
+        content = {tuple(cell): array for cell, array in arrays(CELLS[0]).items()}
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol)[:-99])
+        with pytest.raises(ValueError, match=r"x.pkl cannot be read as a pickle .*: cut off"):
+            read(tmp_path / "x.pkl")
+
 
 class Planted:
     """Pickles as a call of `function`."""

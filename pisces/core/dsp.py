@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.signal.windows import tukey
 
+LEAST_NOISE = 1e-15
+"""Over the power of a frame: less than the rounding of float32 leaves."""
+
 
 def to_complex(frames: np.ndarray) -> np.ndarray:
     """Complex128 (n, samples) from real frames (n, samples, 2), I then Q."""
@@ -32,10 +35,12 @@ def noise_power(iq: np.ndarray) -> np.ndarray:
 def measured_snr(iq: np.ndarray) -> np.ndarray:
     """Linear SNR over the whole band of complex frames (n, samples), none all zero: float64 (n,).
 
-    It is negative where the estimate of the noise exceeds the power of the frame.
+    It is negative where the estimate of the noise exceeds the power of the frame, and at most that
+    of `LEAST_NOISE`, as where all samples but the first are zero.
     """
-    noise = noise_power(iq)
-    return np.mean(np.abs(iq) ** 2, axis=-1) / noise - 1
+    power = np.mean(np.abs(iq) ** 2, axis=-1)
+    noise = np.maximum(noise_power(iq), LEAST_NOISE * power)
+    return power / noise - 1
 
 
 def to_db(power: np.ndarray) -> np.ndarray:

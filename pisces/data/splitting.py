@@ -52,7 +52,9 @@ def split(root: Path, shares: Shares, seed: int) -> dict[str, np.ndarray]:
     return {part: np.concatenate(blocks).astype(np.int64) for part, blocks in parts.items()}
 
 
-def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int, int]:
+def part_sizes(
+    n: int, shares: Shares, name: str = "the cell", key: str = "data.frames_per_cell"
+) -> tuple[int, int, int]:
     """Frames of a cell for train, validation and test.
 
     Of ratios the last two are rounded, halves up, and train has the rest.
@@ -61,6 +63,7 @@ def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int
         n: frames of the cell.
         shares: as for `split`.
         name: of the cell, for messages.
+        key: what decides about its frames, for messages.
 
     Returns:
         Three numbers.
@@ -75,7 +78,7 @@ def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int
         if taken > n:
             raise ValueError(
                 f"{name} has {n} frames, and {setting} takes {taken}; "
-                "lower the numbers or raise data.frames_per_cell"
+                f"lower the numbers or raise {key}"
             )
         train, validation, test = (int(share) for share in shares)
         return train, validation, test
@@ -86,7 +89,7 @@ def part_sizes(n: int, shares: Shares, name: str = "the cell") -> tuple[int, int
         split_into = "/".join(map(str, sizes))
         raise ValueError(
             f"{name} has {n} frames, which {setting} splits into {split_into}; "
-            "every part needs at least one: raise data.frames_per_cell or the smallest ratio"
+            f"every part needs at least one: raise {key} or the smallest ratio"
         )
     return sizes
 

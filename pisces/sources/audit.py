@@ -182,7 +182,7 @@ def conclude(
     details: dict[str, Any] = {
         "file": _counts([len(rows) for rows in source.rows.values()]),
         "kept": _counts(list(kept.frames.values())) | {"unusable_left_out": kept.unusable_count},
-        "unusable_rows": dict(kept.unusable),
+        "unusable_rows": {why: _places(source, rows) for why, rows in kept.unusable.items()},
         "snr_label": meaning.snr_label,
         "snr_label_known_from": meaning.known_from,
     }
@@ -199,6 +199,11 @@ def conclude(
     table = table.assign(snr_label=meaning.snr_label)
     rows = findings_table(signal.findings)
     return Audit(headline, details, table, rows, signal.spectrum, warnings)
+
+
+def _places(source: Source, rows: Sequence[int]) -> list[int] | list[str]:
+    """Where a user finds the frames of these rows in the file."""
+    return list(rows) if source.place is None else [source.place(row) for row in rows]
 
 
 def _counts(frames_per_cell: list[int]) -> dict[str, int]:

@@ -40,6 +40,10 @@ class Source:
     """
     order: OrderFindings | None
     """Findings about the class order; None where they are labelled by name."""
+    place: Callable[[int], str] | None = None
+    """Where in the file a user finds the frame of a row; None where the row says it."""
+    snr_amiss: str = ""
+    """How the SNR labels do not follow the measured SNR (`snr_order.what_is_amiss`)."""
 
 
 class Preset(NamedTuple):
@@ -77,19 +81,38 @@ def require_file(path: Path) -> None:
     relative = (
         ""
         if path.is_absolute()
-        else f", here {Path.cwd() / path}; give an absolute path, since "
-        "experiments that are queued or run with --temp run in a folder of their own"
+        else f"it is relative to the folder of params.yaml, here {Path.cwd() / path}; give an "
+        "absolute path, since experiments that are queued or run with --temp run in a folder of "
+        "their own; "
     )
     raise FileNotFoundError(
-        f"{path} is not a file; set data.path (or preset --data) to your copy of RML2018.01A, "
-        f"RML2016.10a or RML2016.10b{relative}; generated frames come from the stage synthesize"
+        f"{path} is not a file; {relative}set data.path (or preset --data) to your copy of "
+        "RML2018.01A, RML2016.10a or RML2016.10b; generated frames come from the stage synthesize"
     )
 
 
 def as_float32(frames: np.ndarray) -> np.ndarray:
-    """Frames of any floating type as float32; what is beyond it becomes infinite."""
-    with np.errstate(over="ignore"):
-        return frames.astype(np.float32, copy=False)
+    """Frames (n, samples, 2) of any floating type as float32.
+
+    What is beyond its range becomes the largest number within it, and a frame of nothing but
+    numbers below its range gets the least one. `unusable` then tells such frames from infinite and
+    silent ones.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = frames.astype(np.float32, copy=False)
+    if narrow is frames:
+        return frames
+
+    beyond = np.isinf(narrow) & np.isfinite(frames)
+    narrow[beyond] = np.copysign(LARGEST, frames[beyond])
+    vanished = ~narrow.any(axis=(1, 2)) & frames.any(axis=(1, 2))
+    narrow[vanished] = LEAST
+    return narrow
+
+
+LARGEST = np.finfo(np.float32).max
+LEAST = np.finfo(np.float32).smallest_subnormal
+"""Numbers of float32 other than 0 and infinity."""
 
 
 LEAST_POWER = float(np.finfo(np.float32).tiny)

@@ -62,6 +62,9 @@ AM has no rule: its baseband differs from generator to generator.
 JUDGED_FROM_DB, JUDGED_SNRS, JUDGED_FRAMES = 10, 3, 32
 """The order is judged on 32 frames a class of the three highest SNRs, from 10 dB up."""
 
+TINY = float(np.finfo(np.float64).tiny)
+"""Keeps powers of zero from dividing by zero."""
+
 MIN_SYMBOLS = 24
 """Symbols a frame below which random constellations show lines as strong as the rules allow."""
 
@@ -134,8 +137,11 @@ def _without_line(iq: np.ndarray) -> np.ndarray:
 
 
 def _symbols(iq: np.ndarray) -> float:
-    spectrum = np.mean(np.abs(np.fft.fft(iq)) ** 2, axis=0)
-    return float(np.sum(spectrum) ** 2 / np.sum(spectrum**2))
+    """As `features`; broken frames change it little while they are fewer than the others."""
+    spectra = np.abs(np.fft.fft(iq)) ** 2  # (n, samples)
+    unit = spectra / np.maximum(spectra.mean(axis=1, keepdims=True), TINY)
+    spectrum = np.median(unit, axis=0)
+    return float(np.sum(spectrum) ** 2 / max(np.sum(spectrum**2), TINY))
 
 
 def check_classes(classes: tuple[str, ...], measured: Mapping[int, Features]) -> OrderFindings:

@@ -1,5 +1,6 @@
 """What kind of file a file is, by its content: names and endings say little of published files."""
 
+import codecs
 import re
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -9,6 +10,8 @@ from pisces.core.hdf5 import NO_PERMISSION
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_CHANGED = (b"\x89HDF\n\x1a\n", b"\x89HDF\r\r\n\x1a\r\n")
 """Its signature with other line ends, which it has to show just that."""
+RECODED = re.compile(rb"(\xef\xbf\xbd|\xc2\x89)HDF|(\xef\xbf\xbd|\xc2\x80)[\x02-\x05]")
+"""How HDF5 files and pickles begin that were decoded as text and encoded as UTF-8."""
 FIRST_OFFSET = 512
 """Where the signature may stand if not at the beginning, or at 2, 4, 8, ... times that."""
 
@@ -34,8 +37,48 @@ ARCHIVES = {
 WEB_PAGE = re.compile(rb"\s*(<!doctype html|<html|<\?xml)", re.IGNORECASE)
 LFS_POINTER = b"version https://git-lfs.github.com/"
 
-HEAD = 512
+LENGTH_OF_NAME, FIRST_NAME = slice(26, 28), 30
+"""Where the name of the first member of a zip stands."""
+ZIPS = {
+    "a NumPy archive (.npz)": rb"[^/]+\.npy",
+    "a file of PyTorch": rb"[^/]+/(data\.pkl|\.format_version|\.data/.*)",
+    "an office document": rb"\[Content_Types\]\.xml|mimetype",
+}
+"""What it is -> how its first member is called, of formats that are zips."""
+OTHERS = {
+    "a NumPy array (.npy)": rb"\x93NUMPY",
+    "a MATLAB file of version 5 (.mat)": rb"MATLAB 5\.0 MAT-file",
+    "an HDF4 file": rb"\x0e\x03\x13\x01",
+    "a netCDF file of version 3": rb"CDF[\x01\x02\x05]",
+    "a Parquet table": rb"PAR1",
+    "an Arrow table": rb"ARROW1",
+    "an SQLite database": rb"SQLite format 3",
+    "a PNG picture": rb"\x89PNG\r\n\x1a\n",
+    "a JPEG picture": rb"\xff\xd8\xff",
+    "a GIF picture": rb"GIF8[79]a",
+    "a TIFF picture": rb"II\*\x00|MM\x00\*",
+    "a PDF document": rb"%PDF-",
+    "a WAV recording": rb"(RIFF|RF64|BW64|RIFX)[\x00-\xff]{4}WAVE",
+    "an AIFF recording": rb"FORM[\x00-\xff]{4}AIF[FC]",
+    "a FLAC recording": rb"fLaC",
+    "an Ogg recording": rb"OggS",
+    "a Midas Blue recording": rb"BLUE(EEEI|IEEE)",
+    "the metadata of a SigMF recording": rb"\s*\{[\x00-\xff]*\"core:",
+    "a program": rb"\x7fELF|MZ",
+}
+"""What it is -> how such a file begins."""
+RAW_ENDINGS = (".sigmf-data", ".cfile", ".iq", ".cf32", ".cs16", ".cs8", ".cu8", ".fc32", ".raw")
+"""Of recordings whose content shows nothing."""
+
+READABLE = (
+    "data.path takes HDF5 files in the layout of RML2018.01A, and pickles as RML2016.10a and "
+    "RML2016.10b"
+)
+
+HEAD = 4096
 """Bytes from the beginning in which all of these but the signature of HDF5 stand."""
+SHOWN = 40
+"""Characters of a text in a message."""
 
 Format = Literal["hdf5", "pickle"]
 
@@ -44,7 +87,7 @@ def format_of(path: Path) -> Format:
     """Whether a file is an HDF5 file or a pickle; where its content does not tell, by its ending.
 
     Raises:
-        ValueError: when it is an archive, a web page or the like, with what to do.
+        ValueError: when it is an archive, a web page, a picture or the like, with what to do.
         OSError: when it cannot be read.
     """
     try:
@@ -60,6 +103,9 @@ def format_of(path: Path) -> Format:
         raise ValueError(f"{path} {refused}")
     if PICKLE.match(head):
         return "pickle"
+    other = _foreign(head, path.suffix.lower())
+    if other:
+        raise ValueError(f"{path} is {other}, and {READABLE}")
     return "pickle" if path.suffix.lower() in PICKLE_ENDINGS else "hdf5"
 
 
@@ -75,8 +121,13 @@ def _has_hdf5_signature(file: BinaryIO, size: int) -> bool:
 
 def _what_else(head: bytes) -> str:
     """What a file that begins so is, and what to do; empty where it is none of those known."""
+    if not head:
+        return f"is empty: copy or download it again; {READABLE}"
+    if not any(head):
+        return "begins with zeros, as a download that never ended: copy or download it again"
+    foreign_zip = _foreign_zip(head)
     for name, (offset, signature) in ARCHIVES.items():
-        if head[offset:].startswith(signature):
+        if head[offset:].startswith(signature) and not foreign_zip:
             return (
                 f"is packed ({name}): unpack it, and give the file that was in it, "
                 "an HDF5 file or a pickle"
@@ -90,4 +141,43 @@ def _what_else(head: bytes) -> str:
             "is an HDF5 file whose line ends were changed, as by a transfer as text; "
             "copy or download it again as a binary file"
         )
+    if RECODED.match(head):
+        return (
+            "is binary data that were copied as text: its bytes are those of UTF-8 now; "
+            "copy or download it again as a binary file"
+        )
     return ""
+
+
+def _foreign(head: bytes, ending: str) -> str:
+    """What a file is that is neither HDF5 nor a pickle, with its article; empty if unknown."""
+    for name, begins in OTHERS.items():
+        if re.match(begins, head):
+            return name
+    if foreign_zip := _foreign_zip(head):
+        return foreign_zip
+    text = _as_text(head)
+    if text:
+        return f"text, which begins with {text[:SHOWN]!r}"
+    if ending in RAW_ENDINGS:
+        return f"by its ending ({ending}) a recording of samples without labels"
+    return ""
+
+
+def _foreign_zip(head: bytes) -> str:
+    """What else a zip is than a packed file; empty where it is none, or nothing else."""
+    if not head.startswith(ARCHIVES["zip"][1]):
+        return ""
+    length = int.from_bytes(head[LENGTH_OF_NAME], "little")
+    first = head[FIRST_NAME : FIRST_NAME + length]
+    return next((name for name, member in ZIPS.items() if re.fullmatch(member, first)), "")
+
+
+def _as_text(head: bytes) -> str:
+    """The beginning of a text; empty where it is none."""
+    encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head).strip()
+    except UnicodeDecodeError:
+        return ""
+    return text if all(one.isprintable() or one.isspace() for one in text) else ""

@@ -13,7 +13,7 @@ from pisces.core.files import staged
 from pisces.core.modulations import NAMES, RML2016, RML2016B
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
-from pisces.sources import safe_pickle
+from pisces.sources import safe_pickle, snr_order
 from pisces.sources.base import MIN_SAMPLES, Block, Preset, Reader, Source, as_float32, require_file
 from pisces.sources.safe_pickle import as_text, described
 
@@ -45,13 +45,26 @@ def open_source(path: Path, _class_order: str) -> Iterator[Source]:
         rows[cell] = np.arange(start, start + len(array))
         start += len(array)
 
+    def frames_of(cell: Cell, wanted: np.ndarray) -> np.ndarray:
+        frames = arrays[cell][wanted - rows[cell][0]]
+        return as_float32(frames.transpose(0, 2, 1))  # (n, 2, samples) -> (n, samples, 2)
+
     def read_blocks(groups: Mapping[Cell, np.ndarray]) -> Iterator[Block[Cell]]:
         for cell, wanted in progress(groups.items(), "reading frames"):
-            frames = arrays[cell][wanted - rows[cell][0]]
-            frames = frames.transpose(0, 2, 1)  # (n, 2, samples) -> (n, samples, 2)
-            yield Block(cell, wanted, as_float32(frames))
+            yield Block(cell, wanted, frames_of(cell, wanted))
 
-    yield Source(path, samples, rows, read_blocks, None)
+    def cell_of(row: int) -> Cell:
+        return next(cell for cell, own in rows.items() if own[0] <= row <= own[-1])
+
+    def place(row: int) -> str:
+        cell = cell_of(row)
+        return f"index {row - rows[cell][0]} of ({cell.modulation}, {cell.snr_db})"
+
+    def read_row(row: int) -> np.ndarray:
+        return frames_of(cell_of(row), np.array([row]))
+
+    amiss = snr_order.what_is_amiss(snr_order.sample_of(rows, read_row))
+    yield Source(path, samples, rows, read_blocks, None, place, amiss)
 
 
 SNRS_DB = tuple(range(-20, 19, 2))
@@ -118,10 +131,10 @@ def _unpickled(path: Path) -> Any:
         raise ValueError(
             f"{path} asks for {refused}, and only NumPy arrays are read from a pickle; {LAYOUT}"
         ) from None
-    except safe_pickle.LineEndsChanged:
+    except safe_pickle.LineEndsChanged as changed:
         raise ValueError(
-            f"{path} is a pickle whose line ends were changed to CRLF, as by a transfer as text or "
-            "by git with core.autocrlf; copy or download it again as a binary file"
+            f"{path} is a pickle whose line ends were changed from {changed}, as by a transfer as "
+            "text or by git with core.autocrlf; copy or download it again as a binary file"
         ) from None
     except ValueError as error:
         raise ValueError(

@@ -15,6 +15,7 @@ from pisces.core.modulations import CLASS_ORDERS, DIGITAL, MODULATIONS
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
 from pisces.sources import class_order as orders
+from pisces.sources import snr_order
 from pisces.sources.base import (
     MIN_SAMPLES,
     Block,
@@ -54,13 +55,24 @@ def open_source(path: Path, class_order: str) -> Iterator[Source]:
     """
     with open_file(path) as file:
         labelled = rows_by_label(file)
-        measured = features_by_column(file, labelled)
-        order = orders.check_class_order(class_order, measured, str(path))
+        amiss = snr_order.what_is_amiss(_sample(file, labelled))
+        try:
+            measured = features_by_column(file, labelled)
+            order = orders.check_class_order(class_order, measured, str(path))
+        except ValueError:
+            # Wrong labels name other frames than those of the highest SNRs, which it is judged on.
+            if amiss:
+                raise ValueError(snr_order.complaint(path, amiss)) from None
+            raise
 
         classes = CLASS_ORDERS[class_order]
         rows = {Cell(classes[label.column], label.snr_db): r for label, r in labelled.items()}
         samples = file["X"].shape[1]
-        yield Source(path, samples, rows, partial(read_frames, file), order)
+        yield Source(path, samples, rows, partial(read_frames, file), order, snr_amiss=amiss)
+
+
+def _sample(file: h5py.File, labelled: Mapping[Label, np.ndarray]) -> snr_order.Sample:
+    return snr_order.sample_of(labelled, lambda row: _read_rows(file, np.array([row])))
 
 
 PRESETS = (

@@ -13,7 +13,7 @@ from pisces.core import shards
 from pisces.core.files import staged
 from pisces.core.modulations import in_order
 from pisces.core.shards import Cell
-from pisces.sources import audit, rml2016, rml2018, snr_convention
+from pisces.sources import audit, rml2016, rml2018, snr_convention, snr_order
 from pisces.sources.audit import Audit, Kept
 from pisces.sources.base import UNUSABLE, Reader, Source, require_file, unusable
 from pisces.sources.file_format import format_of
@@ -65,6 +65,7 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
     path = Path(data.path)
     reader = reader_of(path)
     with reader.open(path, data.class_order) as source:
+        _require_snr_order(source, data)
         selected = _select(source.rows, data, reader)
         with staged(out, _bytes_of(selected, data.frames_per_cell, source.samples)) as root:
             kept = _write_shards(source, selected, data, root)
@@ -96,6 +97,7 @@ def selected_frames(data: Selection) -> dict[Cell, int]:
     path = Path(data.path)
     reader = reader_of(path)
     with reader.open(path, data.class_order) as source:
+        _require_snr_order(source, data)
         selected = _select(source.rows, data, reader)
     return {cell: len(rows[: data.frames_per_cell]) for cell, rows in selected.items()}
 
@@ -105,6 +107,12 @@ def fingerprint(path: Path) -> str:
     size = str(path.stat().st_size).encode()
     with path.open("rb") as file:
         return hashlib.sha256(file.read(2**20) + size).hexdigest()
+
+
+def _require_snr_order(source: Source, data: Selection) -> None:
+    """Raises ValueError where SNR labels do not follow the measured SNR and are not forced."""
+    if source.snr_amiss and not data.snr_label_forced:
+        raise ValueError(snr_order.complaint(source.path, source.snr_amiss))
 
 
 def _select(
@@ -202,28 +210,31 @@ def _write_shards(
             kept[cell] += int(usable.sum())
             read[cell] += len(rows)
         if unusable_rows and not data.skip_unusable:
-            raise ValueError(_refusal(unusable_rows, source.path))
+            raise ValueError(_refusal(unusable_rows, source))
 
     _shorten(root, kept, room, source.path)
     return Kept(kept, {why: sorted(rows) for why, rows in unusable_rows.items()}, limit)
 
 
-def _refusal(unusable_rows: Mapping[str, Sequence[int]], path: Path) -> str:
+def _refusal(unusable_rows: Mapping[str, Sequence[int]], source: Source) -> str:
     """What is wrong with the frames of these rows, and what to do."""
     count = sum(len(rows) for rows in unusable_rows.values())
     frames = "1 frame" if count == 1 else f"{count} frames"
-    kinds = [f"{why}: {_rows_named(rows)}" for why, rows in sorted(unusable_rows.items())]
+    kinds = [f"{why}: {_rows_named(rows, source)}" for why, rows in sorted(unusable_rows.items())]
     return (
-        f"{path} holds {frames} that cannot be normalised "
+        f"{source.path} holds {frames} that cannot be normalised "
         f"({'; '.join(kinds)}); repair them, or set data.skip_unusable to true to leave them out"
     )
 
 
-def _rows_named(rows: Sequence[int]) -> str:
-    first = _listed(sorted(rows)[:ROWS_NAMED])
-    if len(rows) > ROWS_NAMED:
-        return f"rows {first} and {len(rows) - ROWS_NAMED} more"
-    return f"row {first}" if len(rows) == 1 else f"rows {first}"
+def _rows_named(rows: Sequence[int], source: Source) -> str:
+    first = sorted(rows)[:ROWS_NAMED]
+    if source.place is None:
+        named = f"{'row' if len(rows) == 1 else 'rows'} {_listed(first)}"
+    else:
+        named = _listed([source.place(row) for row in first])
+    more = len(rows) - len(first)
+    return f"{named} and {more} more" if more else named
 
 
 def _make_shards(

@@ -16,7 +16,7 @@ from scipy.signal.windows import hann
 from scipy.stats import t as student
 
 from pisces.core import shards
-from pisces.core.dsp import noise_power, to_complex
+from pisces.core.dsp import LEAST_NOISE, noise_power, to_complex
 from pisces.core.modulations import LINEAR
 
 FRAMES_READ = 64
@@ -158,8 +158,9 @@ class _Sums:
 
 def _add_clear(sums: _Sums, modulation: str, iq: np.ndarray, group: np.ndarray) -> None:
     """Adds frames (n, samples) of a cell, unless it is not clear."""
-    noise = noise_power(iq)
-    signal = np.mean(np.abs(iq) ** 2, axis=1) - noise
+    power = np.mean(np.abs(iq) ** 2, axis=1)
+    noise = np.maximum(noise_power(iq), LEAST_NOISE * power)
+    signal = power - noise
     if np.median(signal / noise) < CLEAR_FROM_POWER:
         return
     usable = signal > 0
