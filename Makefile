@@ -18,8 +18,8 @@ quoted_data := '$(subst ','\'',$(data))'
 
 # Before anything is installed, which takes long.
 ifneq ($(and $(data),$(filter repro ablation,$(or $(MAKECMDGOALS),repro))),)
-ifneq ($(shell [ -f $(quoted_data) ] && echo file),file)
-$(error DATA=$(data) is not a file; give the path of the HDF5 file of RML2018.01A, or of the pickle of RML2016.10a or RML2016.10b, unpacked)
+ifneq ($(shell [ -e $(quoted_data) ] && echo there),there)
+$(error DATA=$(data) is not there; give the path of the HDF5 file of RML2018.01A, of the pickle of RML2016.10a or RML2016.10b, unpacked, or of a folder of labelled recordings)
 endif
 endif
 ifneq ($(filter repro ablation,$(or $(MAKECMDGOALS),repro)),)

@@ -33,9 +33,7 @@ def preset(name: str | None, data: str | None) -> None:
         raise ValueError("name a preset, a data file with --data, or both")
     path = None
     if data:
-        from pisces.sources import sharding
-
-        sharding.reader_of(Path(data))
+        require_readable(Path(data))
         path = str(Path(data).resolve())
 
     if name:
@@ -45,6 +43,17 @@ def preset(name: str | None, data: str | None) -> None:
 
     data_path = load_params().data.path
     print(f"wrote {PARAMS}, whose data.path is {data_path}; see git diff {PARAMS}")
+
+
+def require_readable(data: Path) -> None:
+    """Raises ValueError or OSError unless it is a data file, or a folder of labelled recordings."""
+    from pisces.acquisition import labelled
+    from pisces.sources import sharding
+
+    if data.is_dir():
+        labelled.labelled(data)
+    else:
+        sharding.reader_of(data)
 
 
 def apply_preset(name: str, path: str | None) -> None:
@@ -109,12 +118,18 @@ def check_data(params: Params) -> str:
         check_generated_parts(params)
         return f"{path} is made by the stage synthesize"
 
+    from pisces.acquisition import labelled
     from pisces.data import splitting
     from pisces.sources import sharding
     from pisces.sources.settings import Selection
 
-    frames = sharding.selected_frames(params.data.to(Selection))
-    with sharding.reader_of(path).open(path, params.data.class_order) as source:
+    data, render = params.data.to(Selection), params.render
+    cut = labelled.Cut.of(
+        data.frame_samples, render.sps, render.carrier_offset_std, params.base.seed
+    )
+    reader = labelled.reader_of(data, cut)
+    frames = sharding.selected_frames(data, reader)
+    with reader.open(path, data.class_order) as source:
         check_length(params, source.samples, f"data.path = {path}")
     smallest = min(frames, key=lambda cell: frames[cell])
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
@@ -139,6 +154,9 @@ def forecast() -> None:
     params = load_params()
     if params.data.path == params.synthesize.path:
         print(f"{params.data.path} is made by the stage synthesize")
+        return
+    if Path(params.data.path).is_dir():
+        print(f"the recordings in {params.data.path} are cut into frames by the stage split_hdf5")
         return
 
     from pisces.sources.forecast import forecast as text

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pisces.acquisition import labelled
 from pisces.config.agreement import path_remark
 from pisces.config.io import load_params
 from pisces.core import files
@@ -18,11 +19,13 @@ FINDINGS, SPECTRUM = Path("plots/audit_findings.csv"), Path("plots/audit_spectru
 def main() -> None:
     params = load_params()
     source = Path(params.data.path)
+    sps, offset_std = params.render.sps, params.render.carrier_offset_std
+    cut = labelled.Cut.of(params.data.frame_samples, sps, offset_std, params.base.seed)
     with tracking.stage("split_hdf5", params) as run:
-        expected = Expected(
-            params.render.sps, params.render.carrier_offset_std, params.render.pulse
-        )
-        audit = sharding.split(params.data.to(Selection), OUT, expected)
+        expected = Expected(sps, offset_std, params.render.pulse)
+        data = params.data.to(Selection)
+        reader = labelled.reader_of(data, cut)
+        audit = sharding.split(data, OUT, expected, reader)
 
         files.write_json(METRICS, audit.headline)
         files.write_json(DETAILS, audit.details)

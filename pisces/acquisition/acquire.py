@@ -13,6 +13,8 @@ from pisces.acquisition.symbol_rate import SymbolRate, find_symbol_rate
 from pisces.acquisition.unsampled import acquire_symbols, are_symbols
 from pisces.core.dsp import to_db
 
+OFFSETS = 3.0
+"""Standard deviations of the carrier offset that a receiver expects, which it follows by itself."""
 CHUNK = 2**21
 """Samples that are looked at together: bounds the memory, and the length of a segment."""
 FRAMES_AT_ONCE = 1024

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pisces.acquisition.acquire import acquire
+from pisces.acquisition.acquire import OFFSETS, acquire
 from pisces.acquisition.pulse import response_of
 from pisces.acquisition.segment import Acquired, Segment
 from pisces.core.dsp import to_frames
@@ -18,8 +18,6 @@ from pisces.prediction.frames import Prediction, predict
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
 from pisces.sources.recordings import Recording
 
-OFFSETS = 3.0
-"""Standard deviations of the carrier offset that the model's receiver follows by itself."""
 AT_ONCE = 1024
 """Frames of a list that are read together; the pulse is found from the first so many."""
 MOST_FRAMES = 100_000

@@ -22,6 +22,7 @@ class Selection:
     frames_per_cell: int | None  # the first so many usable ones; None: all
     snr_label: str = "auto"  # auto, or the convention of the labels: see `core.snr_label`
     snr_label_forced: bool = False  # whether that holds against the measured SNR
+    frame_samples: int = 1024  # of frames that are cut from recordings
     own_classes: tuple[str, ...] = ()  # names of classes beyond those of the data sets
     skip_unusable: bool = False  # whether frames that cannot be normalised are left out, or refused
 

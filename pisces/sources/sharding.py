@@ -39,7 +39,12 @@ def reader_of(path: Path) -> Reader:
     return READERS.get(path.suffix) or READERS[format_of(path)]
 
 
-def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> Audit:
+def split(
+    data: Selection,
+    out: Path,
+    expected: Expected = NOTHING_EXPECTED,
+    reader: Reader | None = None,
+) -> Audit:
     """Writes the selected frames of `data.path` as shards and audits them.
 
     A shard holds `iq` float32 (n, samples, 2) and `row` int64 (n,), its frames' rows in the source,
@@ -52,6 +57,7 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
         data: which frames of which file.
         out: where the directory of shards appears, whole or not at all.
         expected: what the params assume of the frames, for the audit.
+        reader: of `data.path`; None for that of its format.
 
     Returns:
         What was found out about the file and its labels.
@@ -63,7 +69,7 @@ def split(data: Selection, out: Path, expected: Expected = NOTHING_EXPECTED) -> 
         OSError: when reading or writing fails.
     """
     path = Path(data.path)
-    reader = reader_of(path)
+    reader = reader or reader_of(path)
     with reader.open(path, data.class_order) as source:
         _require_snr_order(source, data)
         selected = _select(source.rows, data, reader)
@@ -84,10 +90,11 @@ def _bytes_of(
     return frames * (samples * 2 * 4 + 8)
 
 
-def selected_frames(data: Selection) -> dict[Cell, int]:
+def selected_frames(data: Selection, reader: Reader | None = None) -> dict[Cell, int]:
     """How many frames of each selected cell `data.path` has by its labels, before any split.
 
-    Of a pickle all is read, of an HDF5 file the labels and what the class order is judged on.
+    Of a pickle all is read, of an HDF5 file the labels and what the class order is judged on. The
+    `reader` is as of `split`.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -95,7 +102,7 @@ def selected_frames(data: Selection) -> dict[Cell, int]:
             class order.
     """
     path = Path(data.path)
-    reader = reader_of(path)
+    reader = reader or reader_of(path)
     with reader.open(path, data.class_order) as source:
         _require_snr_order(source, data)
         selected = _select(source.rows, data, reader)
@@ -103,7 +110,14 @@ def selected_frames(data: Selection) -> dict[Cell, int]:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's first MiB and its size: tells files apart without reading 20 GB."""
+    """SHA-256 of a file's first MiB and its size: tells files apart without reading 20 GB.
+
+    Of a folder, that of its files' names and fingerprints.
+    """
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.is_file())
+        listed = [f"{one.relative_to(path)} {fingerprint(one)}" for one in files]
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
     size = str(path.stat().st_size).encode()
     with path.open("rb") as file:
         return hashlib.sha256(file.read(2**20) + size).hexdigest()

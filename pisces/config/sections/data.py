@@ -64,7 +64,10 @@ class Data(Section):
 
     path: Annotated[Text, AfterValidator(as_it_stands)]
     """HDF5 file in the layout of RML2018.01A, or pickle in that of RML2016.10a and RML2016.10b; its
-    content tells, not its name. Give your own file by its absolute path."""
+    content tells, not its name. Or a folder of labelled recordings. Give an absolute path."""
+    frame_samples: Annotated[int, Field(ge=64, le=65536, multiple_of=8), Unit("samples a frame")]
+    """Length of the frames that are cut from recordings, at `render.sps` samples a symbol; those of
+    a data set have their own."""
     class_order: Literal["fixed", "classes_txt"]
     """What the columns of `Y` mean: the right order, or that of the misleading `classes.txt`. A
     pickle names its classes and needs none."""
