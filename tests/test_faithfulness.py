@@ -8,7 +8,7 @@ import torch
 
 from pisces.attribution import faithfulness
 from pisces.core.seeding import generator
-from pisces.inputs.pixels import mask_pixels
+from pisces.inputs.pixels import PixelLists, mask_pixels
 from pisces.pis.base import rank_descending
 
 EPS = float(np.finfo(np.float32).eps)
@@ -32,7 +32,12 @@ class Linear:
 
 def without(weights: np.ndarray, counts: torch.Tensor):
     """Lists of pixels -> logits of a linear model for counts (n, pixels) without them."""
-    return lambda pixels, offsets: Linear(weights)(mask_pixels(counts, pixels, offsets))
+
+    def predict(pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
+        lists = PixelLists.on_device(range(len(counts)), pixels, offsets, counts.device)
+        return Linear(weights)(mask_pixels(counts, lists))
+
+    return predict
 
 
 def ones(n: int) -> torch.Tensor:

@@ -23,7 +23,8 @@ from pisces.inputs.waveform import IqStore, WaveformProber
 from pisces.pis import score as scores
 from pisces.pis import summary, tables
 from pisces.pis.masks import KINDS, Mask, build
-from pisces.pis.score import Outcome, impact, measure
+from pisces.pis.outcome import Outcome, impact
+from pisces.pis.score import measure
 from pisces.pis.settings import MaskSettings
 from pisces.pis.store import PerturbationPlan
 from pisces.pis.summary import published

@@ -92,9 +92,9 @@ class Probe(Protocol):
     """Points in each pixel of all views, float32 (n, pixels)."""
 
     def without(
-        self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
+        self, frames: Sequence[int] | np.ndarray, pixels: np.ndarray, offsets: np.ndarray
     ) -> torch.Tensor:
-        """Model inputs of frames with some pixels masked.
+        """Model inputs of frames with some pixels masked, made without waiting for the device.
 
         Args:
             frames: numbers of frames in the probe, 0 the first; one may come several times.

@@ -27,7 +27,7 @@ from pisces.inputs.base import (
     rows_of,
     to_device,
 )
-from pisces.inputs.pixels import empty_pixels, symmetries
+from pisces.inputs.pixels import PixelLists, mask_pixels, symmetries
 from pisces.inputs.receiver.pulse import difference_of_pulses_db
 from pisces.inputs.rendering import bins_of, read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
@@ -244,13 +244,14 @@ class DrawingProbe(Probe):
         self._images = self.images.contiguous() if is_pixel_by_pixel else None
 
     def without(
-        self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
+        self, frames: Sequence[int] | np.ndarray, pixels: np.ndarray, offsets: np.ndarray
     ) -> torch.Tensor:
+        lists = PixelLists.on_device(frames, pixels, offsets, self.counts.device)
         if self._images is not None:
             # Drawn once; what is emptied afterwards is the same image.
-            images = empty_pixels(self._images[frames], pixels, offsets)
+            images = mask_pixels(self._images, lists)
         else:
-            images = self.drawing(empty_pixels(self.counts[frames], pixels, offsets))
+            images = self.drawing(mask_pixels(self.counts, lists))
         return images.contiguous(memory_format=torch.channels_last)
 
     @property
@@ -272,7 +273,7 @@ class DrawingProber(Prober):
         self.store: BinStore = store
 
     def probe(self, index: np.ndarray, device: torch.device) -> DrawingProbe:
-        bins = torch.from_numpy(self.store.bins(index)).to(device)
+        bins = self.store.prepare(self.store.gather(index), device)
         return DrawingProbe(self.drawing, bins)
 
 

@@ -3,71 +3,81 @@
 And where pixels go when their frame is turned or mirrored.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 
+from pisces.inputs.base import to_device
 
-def listed(pixels: np.ndarray, offsets: np.ndarray, size: int) -> torch.Tensor:
-    """Lists of pixels as a table of all pixels: is a pixel in the list of a frame?
+
+class PixelLists(NamedTuple):
+    """A list of pixels for each of n frames, on a device."""
+
+    frames: torch.Tensor
+    """The frame of each list, int32 (n,)."""
+    owners: torch.Tensor
+    """The number of the list that each pixel is in, int64 (total,)."""
+    pixels: torch.Tensor
+    """Pixel numbers, one list after the other, int32 (total,)."""
+
+    @classmethod
+    def on_device(
+        cls,
+        frames: Sequence[int] | np.ndarray,
+        pixels: np.ndarray,
+        offsets: np.ndarray,
+        device: torch.device,
+    ) -> Self:
+        """Lists in a single transfer, for which a CUDA device is not waited for.
+
+        Args:
+            frames: the frame of each list, (n,).
+            pixels: numbers of all lists, one list after the other, (total,).
+            offsets: int (n + 1,), where each list begins and ends in `pixels`.
+            device: where they go.
+
+        Returns:
+            The lists.
+        """
+        parts = (frames, np.diff(offsets), pixels)
+        packed = np.concatenate(parts, dtype=np.int32, casting="same_kind")
+        on_device = to_device(packed, device)
+        of_lists, lengths, numbers = on_device.split([len(frames), len(frames), len(pixels)])
+
+        # Without the size, the device would be asked for it.
+        owners = torch.repeat_interleave(lengths, output_size=len(pixels))
+        return cls(of_lists, owners.long(), numbers)
+
+    def places(self, size: int) -> torch.Tensor:
+        """Where the pixels stand in a table (n, size) that is laid out flat, int64 (total,)."""
+        return self.owners * size + self.pixels
+
+    def table(self, size: int) -> torch.Tensor:
+        """Which of `size` pixels are in each list, bool (n, size)."""
+        shape = len(self.frames), size
+        table = torch.zeros(shape, dtype=torch.bool, device=self.pixels.device)
+        table.view(-1).index_fill_(0, self.places(size), True)
+        return table
+
+
+def mask_pixels(values: torch.Tensor, lists: PixelLists) -> torch.Tensor:
+    """Copies of frames with the listed pixels emptied.
 
     Args:
-        pixels: numbers 0..size - 1 of all lists, one list after the other, (total,).
-        offsets: int (n + 1,), where the list of each frame begins and ends in `pixels`.
-        size: pixels of a frame, those of all views.
+        values: of each pixel of all views, (frames, ...) with all pixels of a frame in `...`, on
+            the device of the lists.
+        lists: n of them, each of one of the frames.
 
     Returns:
-        bool (n, size), on the CPU.
+        Values (n, ...), 0 in the listed pixels.
     """
-    table = torch.zeros(len(offsets) - 1, size, dtype=torch.bool)
-    table.view(-1).index_fill_(0, flat_places(pixels, offsets, size), True)
-    return table
-
-
-def flat_places(pixels: np.ndarray, offsets: np.ndarray, size: int) -> torch.Tensor:
-    """Where the listed pixels stand in a table (n, size) that is laid out flat.
-
-    Args:
-        pixels: as in `listed`.
-        offsets: as in `listed`.
-        size: pixels of a frame, those of all views.
-
-    Returns:
-        int64 (total,), on the CPU.
-    """
-    frame = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # of each entry of `pixels`
-    return torch.from_numpy(frame * size + pixels.astype(np.int64))
-
-
-def mask_pixels(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
-    """A copy of counts with the listed pixels emptied.
-
-    Args:
-        counts: points in each pixel of all views, float32 (n, pixels).
-        pixels: numbers of the pixels to empty, all lists one after the other, as in `listed`.
-        offsets: int (n + 1,), the bounds of the lists, as in `listed`.
-
-    Returns:
-        Counts (n, pixels), 0 in the listed pixels, on the device of `counts`.
-    """
-    return empty_pixels(counts.clone(), pixels, offsets)
-
-
-def empty_pixels(values: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
-    """Sets the listed pixels to 0, in place.
-
-    Args:
-        values: of each pixel of all views, contiguous (n, ...) with all pixels of a frame in `...`.
-        pixels: as in `listed`.
-        offsets: as in `listed`.
-
-    Returns:
-        The values.
-    """
-    places = flat_places(pixels, offsets, size=values.flatten(1).shape[1])
-    values.view(-1).index_fill_(0, places.to(values.device), 0)
-    return values
+    masked = values.index_select(0, lists.frames)
+    flat = masked.view(-1)
+    flat.index_fill_(0, lists.places(size=values[0].numel()), 0)
+    return masked
 
 
 @cache

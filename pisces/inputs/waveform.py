@@ -27,7 +27,7 @@ from pisces.inputs.base import (
 )
 from pisces.inputs.binning import count_points, rms
 from pisces.inputs.drawing import BinStore
-from pisces.inputs.pixels import listed
+from pisces.inputs.pixels import PixelLists
 from pisces.inputs.rendering import read_settings
 from pisces.inputs.settings import DrawSettings, RenderSettings
 
@@ -188,17 +188,21 @@ class WaveformProbe(Probe):
         self.counts = count_points(bins, self.size)
 
     def without(
-        self, frames: Sequence[int], pixels: np.ndarray, offsets: np.ndarray
+        self, frames: Sequence[int] | np.ndarray, pixels: np.ndarray, offsets: np.ndarray
     ) -> torch.Tensor:
+        lists = PixelLists.on_device(frames, pixels, offsets, self.frames.device)
         # One number more than pixels: that of points beyond the extent, which is in no list.
-        masked = listed(pixels, offsets, self.size + 1).to(self.frames.device)
-        visible = ~masked.gather(1, self.pixels[frames])  # (n, pixels + 1) -> (n, pairs)
+        masked = lists.table(self.size + 1)
+        of_pairs = self.pixels.index_select(0, lists.frames)  # (n, pairs)
+        visible = ~masked.gather(1, of_pairs)  # (n, pixels + 1) -> (n, pairs)
 
         # A sample is kept where all the points that it is behind are visible: the product is 1.
-        kept = gains(visible.float(), self.samples[frames], self.frames.shape[2]) > 0
+        samples = self.samples.index_select(0, lists.frames)
+        whole = self.frames.index_select(0, lists.frames)
+        kept = gains(visible.float(), samples, whole.shape[2]) > 0
         if self.order is None:
-            return self.frames[frames] * kept[:, None]
-        return resample(self.frames[frames], kept, self.order[frames])
+            return whole * kept[:, None]
+        return resample(whole, kept, self.order.index_select(0, lists.frames))
 
     @property
     def images(self) -> torch.Tensor:
@@ -224,8 +228,8 @@ class WaveformProber(Prober):
         self.note = f"model of raw IQ: samples behind the pixels taken are {FILLS[fill]}"
 
     def probe(self, index: np.ndarray, device: torch.device) -> WaveformProbe:
-        bins = torch.from_numpy(self.constellations.bins(index)).to(device)
-        frames = torch.from_numpy(self.store.gather(index)).to(device)
+        bins = self.constellations.prepare(self.constellations.gather(index), device)
+        frames = to_device(self.store.gather(index), device)
         return WaveformProbe(frames, bins, self.constellations.render, self._order(index, device))
 
     def _order(self, index: np.ndarray, device: torch.device) -> torch.Tensor | None:
@@ -236,7 +240,7 @@ class WaveformProber(Prober):
         for frame in index:
             rng = generator(self.seed, "resample", *self.constellations.identity(frame))
             orders.append(rng.permutation(self.store.samples))
-        return torch.from_numpy(np.stack(orders)).to(device)
+        return to_device(np.stack(orders), device)
 
 
 def normalise(frames: torch.Tensor) -> torch.Tensor:

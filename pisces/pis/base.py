@@ -90,9 +90,9 @@ class Family(NamedTuple):
 
     names: Callable[[MaskSettings, int], Sequence[str]]
     """Settings, and pixels along each side of the images -> what the masks are called."""
-    takes: Callable[[Frame, Sequence[Mask]], list[np.ndarray]]
+    takes: Callable[[Frame, Sequence[Mask]], Sequence[np.ndarray] | np.ndarray]
     """A frame that is not dark, and masks of the family -> which lit pixels each of them takes,
-    bool (lit,). What a mask takes must not depend on the others."""
+    bool (lit,) one after the other. What a mask takes must not depend on the others."""
     levels: Callable[[MaskSettings], Sequence[float | None]] = one_without_level
     """Settings -> how much the masks take, in percent."""
 
@@ -110,3 +110,17 @@ def inverse(permutation: np.ndarray) -> np.ndarray:
     ranks = np.empty_like(permutation)
     ranks[permutation] = np.arange(len(permutation))
     return ranks
+
+
+def below(sizes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Beginnings of orders: what is ranked below each size.
+
+    Args:
+        sizes: how much each beginning holds, (masks,).
+        ranks: of each element in one order for all, (n,), or in one for each, (masks, n).
+
+    Returns:
+        bool (masks, n).
+    """
+    # Numbers of 32 bits are compared ten times as fast as those of 64.
+    return ranks.astype(np.int32) < sizes.astype(np.int32)[:, None]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pisces.pis.base import Family, Frame, Mask, rank_descending
+from pisces.pis.base import Family, Frame, Mask, below, rank_descending
 from pisces.pis.settings import MaskSettings
 
 
@@ -34,14 +34,18 @@ def exact_size(lit: int, level_percent: float) -> int:
     return int(np.floor(level_percent * lit / 100 + 0.5))
 
 
-def _exact(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+def _exact(frame: Frame, masks: Sequence[Mask]) -> np.ndarray:
     brightest_first = rank_descending(frame.mass, frame.tie)
     ranks = {
         "top": brightest_first,
         "bottom": len(frame.lit) - 1 - brightest_first,
         "random": frame.random,
     }
-    return [ranks[mask.name] < exact_size(len(frame.lit), mask.level) for mask in masks]
+    size_of = {level: exact_size(len(frame.lit), level) for level in {mask.level for mask in masks}}
+
+    # Counted at each level, not for each mask: most masks share one.
+    sizes = np.array([size_of[mask.level] for mask in masks])
+    return below(sizes, np.stack([ranks[mask.name] for mask in masks]))
 
 
 EXACT = Family(_names, _exact, _exact_levels)
@@ -54,26 +58,27 @@ def _percentile_levels(settings: MaskSettings) -> Sequence[float]:
     return settings.levels_percent
 
 
-def percentile(ordered: np.ndarray, level: float) -> float:
-    """The level-th percentile of values in rising order, interpolated linearly."""
+def percentiles(ordered: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Percentiles (levels,) of values in rising order, interpolated linearly."""
     # Rounded: an error in the last digit would miss a level that falls on a value, and its tie.
-    position = round(level * (len(ordered) - 1) / 100, 9)
-    return float(np.interp(position, np.arange(len(ordered)), ordered))
+    positions = [round(level * (len(ordered) - 1) / 100, 9) for level in levels]
+    return np.interp(positions, np.arange(len(ordered)), ordered)
 
 
 def _percentile(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
-    rising = np.sort(frame.mass)
+    levels = [100 - mask.level if mask.name == "top" else mask.level for mask in masks]
+    thresholds = percentiles(np.sort(frame.mass), levels)
 
-    def taken_by(mask: Mask) -> np.ndarray:
+    def taken_by(mask: Mask, threshold: float) -> np.ndarray:
         match mask.name:
             case "top":
-                return frame.mass >= percentile(rising, 100 - mask.level)
+                return frame.mass >= threshold
             case "bottom":
-                return frame.mass <= percentile(rising, mask.level)
+                return frame.mass <= threshold
             case _:
                 return frame.random_of_all < exact_size(len(frame.counts), mask.level)
 
-    return [taken_by(mask) for mask in masks]
+    return [taken_by(*one) for one in zip(masks, thresholds, strict=True)]
 
 
 PERCENTILE = Family(_names, _percentile, _percentile_levels)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pisces.pis import brightness, clusters, regions
-from pisces.pis.base import Family, Frame, Mask, inverse
+from pisces.pis.base import Family, Frame, Mask, below, inverse
 from pisces.pis.settings import MaskSettings
 
 FAMILIES: dict[str, Family] = {
@@ -136,29 +136,57 @@ def take(
     >>> print(f"{of_all:.2f} of all, {of_lit} of the lit pixels, {of_mass} of the points")
     0.22 of all, 0.4 of the lit pixels, 0.625 of the points
     """
-    (view,) = {mask.view for mask in masks}
-    frame = Frame(counts, settings, seed, (*identity, view))
-    if len(frame.lit) == 0:
-        nothing = np.zeros((len(KINDS), len(masks), 0), bool)
-        shares = np.zeros((len(KINDS), len(masks), len(FRACTIONS)))
-        return Taken(tuple(masks), frame.lit, nothing, shares)
-
-    taken = _taken(frame, masks)
-    rng = frame.generator("control")
-    rank = rng.permutation(len(frame.lit))
-    drawn = controls(taken, frame.mass, rank, rng.random())
-
-    chosen = np.stack([taken, drawn.by_count, drawn.by_mass])
-    return Taken(tuple(masks), frame.lit, chosen, _fractions(frame, drawn, masks))
+    return MasksOfView(masks, settings, seed).take(counts, identity)
 
 
-def _taken(frame: Frame, masks: Sequence[Mask]) -> np.ndarray:
-    """Which lit pixels each mask takes, bool (masks, lit), family by family."""
-    taken = np.empty((len(masks), len(frame.lit)), bool)
-    for rule in dict.fromkeys(mask.rule for mask in masks):
-        places = [i for i, mask in enumerate(masks) if mask.rule == rule]
-        taken[places] = family(rule).takes(frame, [masks[i] for i in places])
-    return taken
+class MasksOfView:
+    """Masks of one view, sorted by family once and then taken from many frames; see `take`."""
+
+    def __init__(self, masks: Sequence[Mask], settings: MaskSettings, seed: int) -> None:
+        self.masks, self.settings, self.seed = tuple(masks), settings, seed
+        (self.view,) = {mask.view for mask in masks}
+
+        self._of_family: list[tuple[Family, np.ndarray, list[Mask]]] = []  # with their places
+        for rule in dict.fromkeys(mask.rule for mask in masks):
+            places = [i for i, mask in enumerate(masks) if mask.rule == rule]
+            self._of_family.append((family(rule), np.array(places), [masks[i] for i in places]))
+
+        # Of all masks, these alone take dark pixels, too.
+        drawn_from_all = ("percentile", "random")
+        self._level_of_all = {
+            i: mask.level
+            for i, mask in enumerate(masks)
+            if (mask.rule, mask.name) == drawn_from_all
+        }
+
+    def take(self, counts: np.ndarray, identity: tuple[str, int, int]) -> Taken:
+        """What the masks and their controls take from the frame of these counts (pixels,)."""
+        frame = Frame(counts, self.settings, self.seed, (*identity, self.view))
+        if len(frame.lit) == 0:
+            nothing = np.zeros((len(KINDS), len(self.masks), 0), bool)
+            shares = np.zeros((len(KINDS), len(self.masks), len(FRACTIONS)))
+            return Taken(self.masks, frame.lit, nothing, shares)
+
+        taken = np.empty((len(self.masks), len(frame.lit)), bool)
+        for of_rule, places, masks in self._of_family:
+            taken[places] = of_rule.takes(frame, masks)
+        rng = frame.generator("control")
+        rank = rng.permutation(len(frame.lit))
+        drawn = controls(taken, frame.mass, rank, rng.random())
+
+        chosen = np.stack([taken, drawn.by_count, drawn.by_mass])
+        return Taken(self.masks, frame.lit, chosen, self._fractions(frame, drawn))
+
+    def _fractions(self, frame: Frame, drawn: "Controls") -> np.ndarray:
+        """Shares of all pixels, of lit pixels and of mass, (kinds, masks, fractions)."""
+        pixels = len(frame.counts)
+        of_all = drawn.pixels / pixels
+        for i, level in self._level_of_all.items():
+            of_all[0, i] = brightness.exact_size(pixels, level) / pixels
+
+        of_lit = drawn.pixels / len(frame.lit)
+        of_mass = drawn.mass / frame.mass.sum()
+        return np.stack([of_all, of_lit, of_mass], axis=2)
 
 
 class Controls(NamedTuple):
@@ -172,19 +200,6 @@ class Controls(NamedTuple):
     """Lit pixels of masks and controls, int (kinds, masks), in the order of `KINDS`."""
     mass: np.ndarray
     """Points in them, int (kinds, masks)."""
-
-
-def _fractions(frame: Frame, drawn: Controls, masks: Sequence[Mask]) -> np.ndarray:
-    """Shares of all pixels, of lit pixels and of mass, (kinds, masks, fractions)."""
-    of_all = drawn.pixels / len(frame.counts)
-    # Of all masks, this one alone takes dark pixels, too.
-    for i, mask in enumerate(masks):
-        if (mask.rule, mask.name) == ("percentile", "random"):
-            of_all[0, i] = brightness.exact_size(len(frame.counts), mask.level) / len(frame.counts)
-
-    of_lit = drawn.pixels / len(frame.lit)
-    of_mass = drawn.mass / frame.mass.sum()
-    return np.stack([of_all, of_lit, of_mass], axis=2)
 
 
 def controls(taken: np.ndarray, mass: np.ndarray, rank: np.ndarray, uniform: float) -> Controls:
@@ -214,8 +229,8 @@ def controls(taken: np.ndarray, mass: np.ndarray, rank: np.ndarray, uniform: flo
     end = np.where(last_is_taken, enough, before)
     count = np.count_nonzero(taken, axis=1)
     return Controls(
-        by_count=rank < count[:, None],
-        by_mass=rank < end[:, None],
+        by_count=below(count, rank),
+        by_mass=below(end, rank),
         pixels=np.stack([count, count, end]),
         mass=np.stack([wanted, held[count], held[end]]),
     )

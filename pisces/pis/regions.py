@@ -5,6 +5,7 @@ rows, bottom to top; pixel number = row * size + column.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -114,16 +115,21 @@ def _window_names(settings: MaskSettings, size: int) -> list[str]:
     return [f"{row}-{column}" for row, column in product(starts, starts)]
 
 
-def _windows(frame: Frame, masks: Sequence[Mask]) -> list[np.ndarray]:
+def _windows(frame: Frame, masks: Sequence[Mask]) -> np.ndarray:
     side = length_in_pixels(frame.settings.window, frame.size)
-    rows, columns = np.divmod(frame.lit, frame.size)
-    taken = []
-    for mask in masks:
-        first_row, first_column = map(int, mask.name.split("-"))
-        in_rows = (rows >= first_row) & (rows < first_row + side)
-        in_columns = (columns >= first_column) & (columns < first_column + side)
-        taken.append(in_rows & in_columns)
-    return taken
+    rows, columns = np.divmod(frame.lit, frame.size)  # (lit,)
+    first_rows, first_columns = _window_corners(tuple(mask.name for mask in masks))  # (masks, 1)
+
+    in_rows = (rows >= first_rows) & (rows < first_rows + side)
+    in_columns = (columns >= first_columns) & (columns < first_columns + side)
+    return in_rows & in_columns
+
+
+@cache
+def _window_corners(names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """First row and first column of the windows of these names, int (names, 1) each."""
+    corners = np.array([name.split("-") for name in names], int)
+    return corners[:, :1], corners[:, 1:]
 
 
 WINDOW = Family(_window_names, _windows)

@@ -1,116 +1,25 @@
-"""The Perturbation Impact Score: accuracy lost for each fraction of the picture that is taken away.
+"""Measures the Perturbation Impact Score: predictions of frames with pixels taken away.
 
-PIS = (accuracy before - accuracy after) / fraction (Siddiqui, Wang and Ramachandran 2025), for
-modulation, SNR and joint accuracy. The fraction is the realised one, of the lit pixels, averaged
-over the frames; the published rule of dividing by the nominal level is kept beside it. A score is
-read against its control: the same number of lit pixels, or the same mass, taken at random.
-
-Here predictions are made and compared with the truth; `pisces.pis.tables` makes tables of them.
+Here predictions are made and compared with the truth, see `pisces.pis.outcome`; `pisces.pis.tables`
+makes tables of them.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from pisces.core.files import write_npz
 from pisces.core.progress import progress
 from pisces.core.tasks import TASKS
 from pisces.evaluation.inference import predict
-from pisces.inputs.base import Probe, Prober
+from pisces.inputs.base import Probe, Prober, to_device
 from pisces.inputs.drawing import BinStore
-from pisces.pis.masks import FRACTIONS, KINDS, Mask, Taken
+from pisces.pis.masks import FRACTIONS, KINDS, Taken
+from pisces.pis.outcome import Outcome
 from pisces.pis.store import PerturbationPlan, first_pixel
 
 BATCH = 256  # frames
-
-
-def impact(accuracy_drop: float | np.ndarray, fraction: float | np.ndarray) -> np.ndarray:
-    """PIS of accuracy drops, -1..1, and fractions, 0..1; NaN where nothing was taken.
-
-    >>> print(f"{impact(0.5125660 - 0.3950382, 0.01):.2f}")  # as published: top 1 %, joint
-    11.75
-    """
-    return divide_or_nan(accuracy_drop, fraction)
-
-
-def divide_or_nan(numerator: float | np.ndarray, denominator: float | np.ndarray) -> np.ndarray:
-    """The quotient, NaN where the denominator is not above 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = np.divide(numerator, denominator)
-    return np.where(np.greater(denominator, 0), quotient, np.nan)[()]
-
-
-class Outcome:
-    """Whether a model was right about the same n frames before and after each perturbation.
-
-    Attributes:
-        masks: what was taken.
-        baseline: task -> bool (n,), before anything is taken.
-        correct: kind of `KINDS` -> task -> bool (masks, n).
-        fraction: kind -> float32 (masks, 3, n), shares taken of each frame as in `FRACTIONS`.
-
-    It takes 45 bytes a mask and frame: three kinds of three predictions of a byte and three
-    fractions of four.
-    """
-
-    def __init__(self, masks: list[Mask], n: int):
-        self.masks = masks
-        self.baseline = {task: np.zeros(n, bool) for task in TASKS}
-        self.correct = {kind: self._wrong(n) for kind in KINDS}
-        self.fraction = {
-            kind: np.zeros((len(masks), len(FRACTIONS), n), np.float32) for kind in KINDS
-        }
-
-    def _wrong(self, n: int) -> dict[str, np.ndarray]:
-        return {task: np.zeros((len(self.masks), n), bool) for task in TASKS}
-
-    def of(self, frames: np.ndarray) -> "Outcome":
-        """The outcome of a subset of frames, bool (n,), as a copy."""
-        part = Outcome(self.masks, 0)
-        part.baseline = {task: right[frames] for task, right in self.baseline.items()}
-        for kind in KINDS:
-            of_kind = self.correct[kind]
-            part.correct[kind] = {task: right[:, frames] for task, right in of_kind.items()}
-            part.fraction[kind] = self.fraction[kind][:, :, frames]
-        return part
-
-    def only(self, chosen: Callable[[Mask], bool]) -> "Outcome":
-        """The outcome of some of the masks, as a copy of theirs."""
-        places = [i for i, mask in enumerate(self.masks) if chosen(mask)]
-        part = Outcome([self.masks[i] for i in places], 0)
-        part.baseline = self.baseline
-        for kind in KINDS:
-            of_kind = self.correct[kind]
-            part.correct[kind] = {task: right[places] for task, right in of_kind.items()}
-            part.fraction[kind] = self.fraction[kind][places]
-        return part
-
-    def accuracy(self) -> dict[str, float]:
-        """Of each task before anything is taken."""
-        return {task: float(right.mean()) for task, right in self.baseline.items()}
-
-    def write(self, path: Path, frame: np.ndarray, note: str) -> None:
-        """Writes whether each prediction was right, for one's own analysis.
-
-        Args:
-            path: an npz file with `frame` (n, 3), `masks` (names), `<task>_baseline` bool (n,),
-                `<task>_<kind>` bool (masks, n), `fraction_<kind>` float32 (masks, 3, n) and
-                `note` (str).
-            frame: index of the frames, (n, 3).
-            note: what happens to the samples behind masked pixels, for captions; may be empty.
-        """
-        arrays = {"frame": frame, "masks": np.array([mask.key for mask in self.masks])}
-        for task in TASKS:
-            arrays[f"{task}_baseline"] = self.baseline[task]
-        for kind in KINDS:
-            for task in TASKS:
-                arrays[f"{task}_{kind}"] = self.correct[kind][task]
-        for kind in KINDS:
-            arrays[f"fraction_{kind}"] = self.fraction[kind]
-        write_npz(path, arrays | {"note": np.array(note)})
 
 
 def measure(
@@ -179,7 +88,7 @@ def measure(
     >>> folder.cleanup()
     """
     model = model.to(device).to(memory_format=torch.channels_last)
-    snrs_db = torch.tensor(data.true_snrs_db, dtype=torch.float32, device=device)
+    snrs_db = np.array(data.true_snrs_db, np.float32)
     outcome = Outcome(list(plan.masks), len(plan.frame))
 
     chunks = list(plan.chunks(BATCH))
@@ -188,88 +97,120 @@ def measure(
         probe = prober.probe(index, device)
         predictions = MaskedPredictions(model, probe, index[:, :2], snrs_db[index[:, 1]])
 
-        whole = [predictions.add(i, np.empty(0, np.int64)) for i in range(len(index))]
-        masked, fraction = _add_masks(predictions, whole, data, plan, start)
-        _fill(outcome, start, stop, predictions.right(), whole, masked, fraction)
+        # First the frames as they are: prediction i is that of frame i.
+        nothing = np.empty(0, np.int32)
+        predictions.add(np.arange(len(index)), np.zeros(len(index), np.int32), nothing)
+        masked, fraction = _add_masks(predictions, data, plan, start, stop)
+        _fill(outcome, start, predictions.right(), masked, fraction)
     return outcome
 
 
 def _add_masks(
-    predictions: "MaskedPredictions",
-    whole: list[int],
-    data: BinStore,
-    plan: PerturbationPlan,
-    start: int,
+    predictions: "MaskedPredictions", data: BinStore, plan: PerturbationPlan, start: int, stop: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Adds the predictions of n frames, from `start` on, for all masks and controls.
+    """Adds the predictions of some frames for all masks and controls.
 
     Args:
-        predictions: of these frames.
-        whole: numbers of their predictions with no pixel masked, (n,).
+        predictions: of these frames, of which those of the whole frames come first.
         data: their constellations.
         plan: frames and masks.
         start: number of the first frame in the plan.
+        stop: number after the last.
 
     Returns:
         Numbers of the predictions, int (n, kinds, masks), and the shares that are taken, float32
         (n, kinds, masks, fractions).
     """
-    n = len(whole)
-    masked = np.empty((n, len(KINDS), len(plan.masks)), int)
+    masked = np.empty((stop - start, len(KINDS), len(plan.masks)), int)
     fraction = np.empty((*masked.shape, len(FRACTIONS)), np.float32)
     for view in plan.views:
         places = [i for i, mask in enumerate(plan.masks) if mask.view == view]
         masks = [plan.masks[i] for i in places]
         first = first_pixel(data.render, view)
-        for i, taken in enumerate(plan.taken(data, start, start + n, masks)):
-            masked[i][:, places] = _add_frame(predictions, i, whole[i], taken, first)
-            fraction[i][:, places] = taken.fraction
+        for frame, taken in enumerate(plan.taken(data, start, stop, masks)):
+            masked[frame][:, places] = _add_frame(predictions, frame, taken, first)
+            fraction[frame][:, places] = taken.fraction
     return masked, fraction
 
 
 def _add_frame(
-    predictions: "MaskedPredictions", frame: int, whole: int, taken: Taken, first: int
+    predictions: "MaskedPredictions", frame: int, taken: Taken, first_pixel: int
 ) -> np.ndarray:
     """Adds the predictions of one frame for all masks of one view and their controls.
 
     The same pixels are predicted once: ties make percentile masks coincide, and masks of equal
-    size share their control. What takes none has the prediction `whole`, of the whole frame.
+    size share their control. What takes none has the prediction of the whole frame.
 
     Returns:
         Numbers of the predictions, int (kinds, masks).
     """
-    number_of: dict[bytes, int] = {bytes(len(taken.lit)): whole}
-    numbers = []
-    for chosen in np.concatenate(list(taken.chosen)):  # (kinds * masks, lit)
-        key = chosen.tobytes()
+    kinds_and_masks = taken.chosen.shape[:2]
+    lit = len(taken.lit)
+    if lit == 0:
+        return np.full(kinds_and_masks, frame)
+
+    lists = taken.chosen.reshape(-1, lit)  # bool (kinds * masks, lit)
+    nothing = _keys(np.zeros((1, lit), bool))[0]
+    number_of = {nothing: frame}
+    numbers: list[int] = []
+    new: list[int] = []
+    for i, key in enumerate(_keys(lists)):
         if key not in number_of:
-            number_of[key] = predictions.add(frame, first + taken.lit[chosen])
+            number_of[key] = predictions.asked + len(new)
+            new.append(i)
         numbers.append(number_of[key])
-    return np.reshape(numbers, taken.chosen.shape[:2])
+
+    lengths, pixels = _listed(lists[new], first_pixel + taken.lit)
+    predictions.add(np.full(len(new), frame), lengths, pixels)
+    return np.reshape(numbers, kinds_and_masks)
+
+
+def _keys(lists: np.ndarray) -> list[bytes]:
+    """Of each list, bool (lists, lit), bytes that are equal where lists are."""
+    packed = np.packbits(lists, axis=1)
+    of_lists = packed.view(f"V{packed.shape[1]}")[:, 0]
+    return of_lists.tolist()
+
+
+def _listed(lists: np.ndarray, lit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels that lists hold, one list after the other.
+
+    Args:
+        lists: which lit pixels each of them holds, bool (lists, lit).
+        lit: numbers of the lit pixels, (lit,).
+
+    Returns:
+        Pixels of each list, (lists,), and their numbers, int32 (total,).
+    """
+    # Several times as fast as a boolean index, which guesses at each pixel.
+    places = np.flatnonzero(lists)
+    pixels = np.tile(lit.astype(np.int32), len(lists))[places]
+
+    ends = np.arange(len(lists) + 1) * len(lit)
+    lengths = np.diff(np.searchsorted(places, ends))
+    return lengths, pixels
 
 
 def _fill(
     outcome: Outcome,
     start: int,
-    stop: int,
     right: dict[str, np.ndarray],
-    whole: list[int],
     masked: np.ndarray,
     fraction: np.ndarray,
 ) -> None:
-    """Writes into the outcome what was found out about the frames `start` to `stop`.
+    """Writes into the outcome what was found out about n frames.
 
     Args:
         outcome: of all frames of the plan.
         start: number of the first frame.
-        stop: number after the last.
-        right: task -> whether each prediction is right, bool (predictions,).
-        whole: number of each frame's prediction with no pixel masked.
-        masked: numbers of the others, int (stop - start, kinds, masks).
-        fraction: shares taken, (stop - start, kinds, masks, fractions).
+        right: task -> whether each prediction is right, bool (predictions,); the first n are those
+            of the frames as they are.
+        masked: numbers of the others, int (n, kinds, masks).
+        fraction: shares taken, (n, kinds, masks, fractions).
     """
+    stop = start + len(masked)
     for task in TASKS:
-        outcome.baseline[task][start:stop] = right[task][whole]
+        outcome.baseline[task][start:stop] = right[task][: len(masked)]
     for k, kind in enumerate(KINDS):
         numbers = masked[:, k].T  # (masks, frames)
         shares = fraction[:, k].transpose(1, 2, 0)  # (masks, fractions, frames)
@@ -278,37 +219,72 @@ def _fill(
             outcome.correct[kind][task][:, start:stop] = right[task][numbers]
 
 
+class Lists(NamedTuple):
+    """Pixels to be masked: one list after the other, each of one frame."""
+
+    frames: np.ndarray
+    """The frame of each list, int (lists,)."""
+    lengths: np.ndarray
+    """Pixels of each list, int (lists,)."""
+    pixels: np.ndarray
+    """Their numbers, int32 (sum of the lengths,)."""
+
+
 class MaskedPredictions:
-    """Whether a model is right about frames with pixels masked, predicted in full batches."""
+    """Whether a model is right about frames with pixels masked, predicted in full batches.
 
-    def __init__(self, model: nn.Module, probe: Probe, targets: np.ndarray, snr_db: torch.Tensor):
-        """Takes a probe of n frames, their classes `targets` (n, 2) and their SNRs (n,)."""
-        self.model, self.probe, self.targets, self.snr_db = model, probe, targets, snr_db
-        self._waiting: list[tuple[int, np.ndarray]] = []
-        self._right: list[np.ndarray] = []  # of each batch, bool (predictions, 2)
+    What it predicts stays on the device until `right` fetches all of it at once.
 
-    def add(self, frame: int, pixels: np.ndarray) -> int:
-        """Asks for a prediction of one of the frames; returns its number, a place in `right`."""
-        number = BATCH * len(self._right) + len(self._waiting)
-        self._waiting.append((frame, pixels))
-        if len(self._waiting) == BATCH:
-            self._predict()
-        return number
+    Args:
+        model: what predicts.
+        probe: of n frames.
+        targets: their classes, int (n, 2).
+        snrs_db: their true SNRs in dB, float32 (n,).
+    """
+
+    def __init__(
+        self, model: nn.Module, probe: Probe, targets: np.ndarray, snrs_db: np.ndarray
+    ) -> None:
+        self.model, self.probe, self.targets, self.snrs_db = model, probe, targets, snrs_db
+        self.asked = 0
+        """Predictions so far: the number of the next one."""
+        self._waiting: list[Lists] = []
+        self._predicted: list[torch.Tensor] = []  # of each batch, classes int64 (lists, 2)
+        self._frames: list[np.ndarray] = []  # of each batch, int (lists,)
+
+    def add(self, frames: np.ndarray, lengths: np.ndarray, pixels: np.ndarray) -> None:
+        """Asks for a prediction for each list; see `Lists`. They are numbered from `asked` on."""
+        self._waiting.append(Lists(frames, lengths, pixels))
+        self.asked += len(frames)
+        if sum(len(lists.frames) for lists in self._waiting) >= BATCH:
+            self._predict(fewest=BATCH)
 
     def right(self) -> dict[str, np.ndarray]:
         """Task -> whether each prediction is right, bool (predictions,)."""
-        if self._waiting:
-            self._predict()
-        modulation, snr = np.concatenate(self._right).T
+        self._predict(fewest=1)
+        predicted = torch.cat(self._predicted).cpu().numpy()  # which waits for the device
+        truth = self.targets[np.concatenate(self._frames)]
+        modulation, snr = (predicted == truth).T
         return {"modulation": modulation, "snr": snr, "joint": modulation & snr}
 
-    def _predict(self) -> None:
-        frames = [frame for frame, _ in self._waiting]
-        lists = [pixels for _, pixels in self._waiting]
-        offsets = np.cumsum([0, *map(len, lists)])
-        inputs = self.probe.without(frames, np.concatenate(lists), offsets)
+    def _predict(self, fewest: int) -> None:
+        """Predicts what waits, a batch at a time, as long as `fewest` lists wait."""
+        frames, lengths, pixels = (
+            np.concatenate(column) for column in zip(*self._waiting, strict=True)
+        )
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        start = 0
+        while len(frames) - start >= fewest:
+            stop = min(start + BATCH, len(frames))
+            first, last = offsets[start], offsets[stop]
+            of_batch = offsets[start : stop + 1] - first
+            self._predict_batch(frames[start:stop], pixels[first:last], of_batch)
+            start = stop
+        self._waiting = [Lists(frames[start:], lengths[start:], pixels[offsets[start] :])]
 
-        logits = predict(self.model, inputs, self.snr_db[frames])
-        predicted = torch.stack([of_head.argmax(1) for of_head in logits], 1)
-        self._right.append(predicted.cpu().numpy() == self.targets[frames])
-        self._waiting = []
+    def _predict_batch(self, frames: np.ndarray, pixels: np.ndarray, offsets: np.ndarray) -> None:
+        """Predicts one batch; the arguments are those of `Probe.without`."""
+        inputs = self.probe.without(frames, pixels, offsets)
+        logits = predict(self.model, inputs, to_device(self.snrs_db[frames], inputs.device))
+        self._predicted.append(torch.stack([of_head.argmax(1) for of_head in logits], 1))
+        self._frames.append(frames)

@@ -22,7 +22,7 @@ from pisces.core.settings import from_json, to_json
 from pisces.inputs.binning import OUTSIDE, count_points
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.settings import RenderSettings
-from pisces.pis.masks import Mask, Taken, build, take
+from pisces.pis.masks import Mask, MasksOfView, Taken, build
 from pisces.pis.settings import MaskSettings
 
 CHUNK = 512  # frames
@@ -78,8 +78,9 @@ class PerturbationPlan:
         self._check(data)
         index = self.frame[start:stop]
         counts = count_view(data, index, masks[0].view)
+        of_view = MasksOfView(masks, self.settings, self.seed)
         for frame, points in zip(index, counts, strict=True):
-            yield take(points, masks, self.settings, self.seed, data.identity(frame))
+            yield of_view.take(points, data.identity(frame))
 
     def pixels(
         self, data: BinStore, start: int, stop: int, masks: Sequence[Mask]

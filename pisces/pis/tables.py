@@ -11,7 +11,7 @@ from pisces.core.seeding import generator
 from pisces.core.tasks import TASKS
 from pisces.inputs.drawing import BinStore
 from pisces.pis.masks import FRACTIONS, KINDS, Mask
-from pisces.pis.score import Outcome, divide_or_nan, impact
+from pisces.pis.outcome import Outcome, divide_or_nan, impact
 
 LABELS = ("view", "rule", "mask", "level_percent", "task")
 COLUMNS = (

@@ -10,7 +10,7 @@ from pisces.core import shards
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.inputs.drawing import Drawing, DrawingProbe
-from pisces.inputs.pixels import mask_pixels
+from pisces.inputs.pixels import PixelLists, mask_pixels
 from pisces.inputs.waveform import Waveform, WaveformProbe
 from tests.conftest import RENDER, SAMPLES, SIZE, draw
 
@@ -22,10 +22,16 @@ def shuffled(index):
     return generator(1, "test inference").permutation(index)[:60]
 
 
+def masked_by(counts: torch.Tensor, pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
+    """Every frame of the counts (n, pixels) without its list of pixels."""
+    lists = PixelLists.on_device(range(len(counts)), pixels, offsets, counts.device)
+    return mask_pixels(counts, lists)
+
+
 def test_masking_empties_only_the_listed_pixels():
     counts = torch.arange(1.0, 13).view(3, 4)
     before = counts.clone()
-    masked = mask_pixels(counts, np.array([3, 0, 2], np.uint16), np.array([0, 1, 1, 3]))
+    masked = masked_by(counts, np.array([3, 0, 2], np.uint16), np.array([0, 1, 1, 3]))
     assert masked.tolist() == [[1, 2, 3, 0], [5, 6, 7, 8], [0, 10, 0, 12]]
     assert torch.equal(counts, before)
 
@@ -39,12 +45,30 @@ def test_masked_pixels_are_those_of_a_loop():
     for row, pixels in zip(expected, lists, strict=True):
         row[pixels] = 0
     offsets = np.concatenate([[0], np.cumsum([len(pixels) for pixels in lists])])
-    assert torch.equal(mask_pixels(counts, np.concatenate(lists), offsets), expected)
+    assert torch.equal(masked_by(counts, np.concatenate(lists), offsets), expected)
 
 
 def test_masking_nothing_changes_nothing():
     counts = torch.ones(2, 16)
-    assert torch.equal(mask_pixels(counts, np.empty(0, np.uint16), np.zeros(3, np.int64)), counts)
+    assert torch.equal(masked_by(counts, np.empty(0, np.uint16), np.zeros(3, np.int64)), counts)
+
+
+def test_a_frame_may_have_several_lists_or_none():
+    counts = torch.arange(1.0, 13).view(3, 4)
+    lists = PixelLists.on_device([2, 0, 2], np.array([1, 3, 0]), np.array([0, 2, 2, 3]), CPU)
+    assert mask_pixels(counts, lists).tolist() == [[9, 0, 11, 0], [1, 2, 3, 4], [0, 10, 11, 12]]
+    in_lists = [[False, True, False, True], [False] * 4, [True, False, False, False]]
+    assert lists.table(4).tolist() == in_lists
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64])
+def test_lists_reach_a_device_that_cannot_be_asked_for_their_lengths(dtype):
+    """The device `meta` has shapes and no values: whatever waits for a value fails there."""
+    meta = torch.device("meta")
+    pixels, offsets = np.array([3, 0, 2], dtype), np.array([0, 1, 1, 3])
+    lists = PixelLists.on_device(np.array([0, 1, 1]), pixels, offsets, meta)
+    assert mask_pixels(torch.ones(2, 4, device=meta), lists).shape == (3, 4)
+    assert lists.table(4).shape == (3, 4)
 
 
 NOTHING_MASKED = (np.empty(0, np.int64), np.zeros(4, np.int64))
