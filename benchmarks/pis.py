@@ -135,18 +135,19 @@ def predict(model: nn.Module, images: torch.Tensor) -> None:
         model(batch.contiguous(memory_format=torch.channels_last))[0].argmax(1).cpu()
 
 
-def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
+def time_all(root: Path, frames_per_cell: int, repeats: int, model_name: str = "resnet18") -> None:
     """Prints the times of the score beside bare inference and beside PNG files.
 
     Args:
         root: Folder for frames and files.
         frames_per_cell: How many frames of each modulation and SNR.
         repeats: Rounds of which the median counts.
+        model_name: Architecture that predicts.
     """
     data, device = make(root, frames_per_cell, SIZE), inference.device()
     chosen, few = plan_of(data, EVERYTHING), plan_of(data, FIFTEEN)
     model = models.build(
-        Architecture("resnet18", "plain", "standard"), (1, SIZE, SIZE), *CLASSES
+        Architecture(model_name, "plain", "standard"), (1, SIZE, SIZE), *CLASSES
     ).eval()
     model = model.to(device, memory_format=torch.channels_last)
     images = DRAWING(
@@ -170,7 +171,7 @@ def time_all(root: Path, frames_per_cell: int, repeats: int) -> None:
     passes = (lists + 1) * frames
     print(
         f"{len(chosen.masks)} masks, with their controls {lists} lists, of {frames} frames "
-        f"of {SIZE} px, resnet18 on {device}"
+        f"of {SIZE} px, {model_name} on {device}"
     )
     print(
         f"pis {seconds['pis']:.2f} s, {passes} bare passes {seconds['bare']:.2f} s: "
@@ -240,10 +241,11 @@ def main() -> None:
         help="frames a cell for the memory, and four times as many",
     )
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="resnet18", help="what predicts in the first part")
     arguments = parser.parse_args()
     print(machine_and_date())
     with tempfile.TemporaryDirectory() as temporary:
-        time_all(Path(temporary), arguments.frames, arguments.repeats)
+        time_all(Path(temporary), arguments.frames, arguments.repeats, arguments.model)
     with tempfile.TemporaryDirectory() as temporary:
         time_masks(Path(temporary), arguments.mask_frames)
     for frames in (arguments.memory_frames, 4 * arguments.memory_frames):

@@ -184,7 +184,7 @@ def rates(
     reader = Trainer(fabric, data, config, seed=1)
     taker = Trainer(fabric, data._replace(input=Ready(data.input.shape)), config, seed=1)
 
-    loader, order = frames_of_epoch(data, config, 1, 1, fabric.device)
+    loader, order = frames_of_epoch(data, config, 1, 1, reader.stored)
 
     def read() -> Iterator[Batch]:
         return batches(loader, order, batch_size)

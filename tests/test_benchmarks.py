@@ -16,10 +16,12 @@ from benchmarks import (
     ablation,
     echoes,
     experiments,
+    order,
     pages,
     pis,
     precision,
     rendering,
+    rise,
     robustness,
     splitting_memory,
     stability,
@@ -51,6 +53,17 @@ def call(monkeypatch, capsys):
         return capsys.readouterr().out
 
     return call
+
+
+def test_order(call):
+    found = call(order, "--frames", "2", "--size", "16", "--repeats", "1")
+    assert "times as fast as sorting all of them" in found
+
+
+def test_rise(call, monkeypatch):
+    monkeypatch.setattr(rise, "RISE", replace(rise.RISE, masks=4))
+    found = call(rise, "--frames", "1", "--size", "16", "--repeats", "1")
+    assert "one pass for both heads" in found
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import torch
 from pisces import models
 from pisces.attribution.head import Head
 from pisces.attribution.methods import METHODS, attribute, build
+from pisces.data.datasets import ResidentFrames, StoredFrames, batches, frames_in_reach
 from pisces.inputs import binning, views
 from pisces.inputs.base import Input
 from pisces.inputs.drawing import Drawing, DrawingProber
@@ -193,6 +194,17 @@ def test_augmentations_run_on_the_gpu(data, iq_data, index, tmp_path):
     assert np.isfinite([row["train_loss"] for row in history]).all()
 
 
+def test_frames_are_kept_on_the_gpu(data, index):
+    kept = frames_in_reach(data, index, CUDA)
+    assert isinstance(kept, ResidentFrames)
+    on_gpu, on_cpu = (
+        next(batches(loader, index[::-7], 20)) for loader in (kept, StoredFrames(data, CPU))
+    )
+    for one, other in zip(on_gpu, on_cpu, strict=True):
+        assert one.device.type == "cuda"
+        assert torch.equal(one.cpu(), other)
+
+
 # Explanations
 
 
@@ -241,3 +253,16 @@ def test_pis_counts_the_same_frames_as_right(data, index):
         # An untrained model is undecided about many a frame, and float32 decides some of these.
         differ = on_cpu.correct[kind]["joint"] != on_gpu.correct[kind]["joint"]
         assert differ.mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["pixel_set", "cldnn"])
+def test_masking_does_not_wait_for_the_gpu(name, data, iq_data, index):
+    probe = prober_of(name, data, iq_data).probe(index[:4], CUDA)
+    lit = probe.counts.argmax(1).cpu().numpy()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        masked = probe.without(np.arange(4), lit, np.arange(5))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    whole = probe.without(np.arange(4), lit[:0], np.zeros(5, int))
+    assert (masked != whole).flatten(1).any(1).all()

@@ -9,7 +9,14 @@ import torch
 from pisces.core import shards
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
-from pisces.data.datasets import Batch, StoredFrames, batches
+from pisces.data import datasets
+from pisces.data.datasets import (
+    Batch,
+    ResidentFrames,
+    StoredFrames,
+    batches,
+    frames_in_reach,
+)
 from pisces.inputs import binning, kind_of, rendering
 from pisces.inputs.base import check_same_frames
 from pisces.inputs.binning import OUTSIDE
@@ -63,6 +70,7 @@ def test_bins_are_a_copy(data, shuffled):
 def test_identity_is_the_row_in_the_source_file(data, index):
     assert data.identity(np.array([1, 2, 7])) == ("QPSK", 20, 5000 + 3 * 7)
     assert len({data.identity(frame) for frame in index}) == len(index) == 9 * FRAMES
+    assert data.identities(index) == [data.identity(frame) for frame in index]
 
 
 def test_frames_are_those_that_were_rendered(data, iq_shards, shuffled):
@@ -100,6 +108,31 @@ def test_batches_cover_the_index_in_order_whatever_their_size(data, shuffled, ba
     assert (bins.dtype, modulation.dtype, snr.dtype) == (torch.int32, torch.int64, torch.int64)
     assert np.array_equal(bins, data.bins(shuffled))
     assert np.array_equal(torch.stack([modulation, snr], 1), shuffled[:, :2])
+
+
+@pytest.mark.parametrize("kind", ["data", "iq_data"])
+def test_frames_that_lie_on_the_device_make_the_same_batches(kind, request, shuffled, monkeypatch):
+    store = request.getfixturevalue(kind)
+    monkeypatch.setattr(datasets, "READ_AT_ONCE", 7)
+    streamed = StoredFrames(store, CPU)
+    resident = ResidentFrames(streamed, shuffled)
+
+    asked = np.concatenate([shuffled[::-3], shuffled[:5]])  # some twice, in another order
+    steps = zip(batches(streamed, asked, 8), batches(resident, asked, 8), strict=True)
+    for one, other in steps:
+        assert all(map(torch.equal, one, other))
+
+
+def test_frames_move_to_a_device_that_has_room_for_them(data, shuffled, monkeypatch):
+    whole = 50 * data.bins(shuffled[:1]).nbytes
+    share = datasets.RESIDENT_SHARE
+    for free, kind in ((whole / share, ResidentFrames), (whole / share - 1, StoredFrames)):
+        monkeypatch.setattr(datasets, "free_memory", lambda _, free=free: free)
+        assert type(frames_in_reach(data, shuffled, CPU)) is kind
+
+
+def test_frames_stay_in_the_shards_of_a_cpu(data, shuffled):
+    assert type(frames_in_reach(data, shuffled, CPU)) is StoredFrames
 
 
 def modulation_snr(batch: Batch) -> np.ndarray:

@@ -64,9 +64,19 @@ def sparse(rng: np.random.Generator, *shape: int) -> torch.Tensor:
 
 def test_order_by_hand():
     scores = np.array([[1.0, 5, 5, 9, -2], [0, 0, 0, 0, 0]])
-    counts = np.array([[1, 2, 1, 0, 3], [1, 1, 0, 1, 1]])
+    counts = np.array([[1, 2, 1, 0, 3], [1, 1, 0, 1, 0]])
     ties = np.array([[0.1, 0.9, 0.2, 0.3, 0.4], [0.9, 0.1, 0.0, 0.5, 0.3]])
-    assert faithfulness.order(scores, counts, ties).tolist() == [[2, 1, 0, 4, 3], [1, 4, 3, 0, 2]]
+    assert faithfulness.order(scores, counts, ties).tolist() == [[2, 1, 0, 4], [1, 3, 0, -1]]
+
+
+def test_frames_without_a_lit_pixel_have_no_order():
+    nothing = np.zeros((2, 5))
+    assert faithfulness.order(nothing, nothing, nothing).shape == (2, 0)
+    none = torch.zeros(2, 5)
+    empty = np.empty((2, 0), np.int64)
+    found = faithfulness.curves(without(np.ones(5), none), none, empty, (50, 100), ones(2))
+    for curve in found.values():
+        assert np.array_equal(curve, np.full((2, 3), 0.5))
 
 
 def test_order_by_brightness_begins_with_the_masks_of_pis(rng):
@@ -97,7 +107,7 @@ def test_curves_of_a_linear_model(rng):
         (1, 2, 3, -1),
         (2, 0, 0, 1),
     ):  # half of 3 is rounded up
-        terms = (counts * weights)[frame, order[frame]]
+        terms = (counts * weights)[frame, order[frame, :lit]]
         assert curves["deletion"][frame] == pytest.approx(
             sigmoid(sign * np.array([terms.sum(), terms[half:].sum(), 0])), abs=8 * EPS
         )
@@ -116,16 +126,16 @@ def test_true_ranking_has_the_least_deletion_and_the_largest_insertion_of_all():
     its reverse worst, and no other ties."""
     counts, weights = np.array([2, 1, 0, 3, 1, 2]), np.array([0.4, -1.1, 9.0, 0.7, 0.3, -0.2])
     levels = (20, 40, 60, 80, 100)
-    orders = np.array([[*one, 2] for one in permutations((0, 1, 3, 4, 5))])
+    orders = np.array(list(permutations((0, 1, 3, 4, 5))))
     given = torch.from_numpy(np.tile(counts, (120, 1))).float()
     curves = faithfulness.curves(without(weights, given), given, orders, levels, ones(120))
     best = faithfulness.order((counts * weights)[None], counts[None], np.zeros((1, 6)))[0]
-    worst = [*best[4::-1], 2]
+    worst = best[::-1].tolist()
     for name, sign in (("deletion", 1), ("insertion", -1)):
         ranked = orders[np.argsort(sign * faithfulness.area(curves[name], levels))]
         assert ranked[0].tolist() == best.tolist()
         assert ranked[-1].tolist() == worst
-    assert best.tolist() == [3, 0, 4, 5, 1, 2]
+    assert best.tolist() == [3, 0, 4, 5, 1]
 
 
 def test_area_of_straight_lines():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pisces.core.seeding import bits, generator
+from pisces.core.seeding import RowBits, bits, generator
 
 NAME = (1, "noise", "QPSK", -4, 17)
 
@@ -74,3 +74,11 @@ def test_bits_hang_on_every_part_of_the_name_and_are_even():
 
     ones = np.unpackbits(found.view(np.uint8)).reshape(4000, 64).sum(0, dtype=int)
     assert (abs(ones - 2000) < 158).all()
+
+
+def test_bits_of_rows_are_those_of_the_whole_name():
+    """With NumPy's integers in the name, and of any names that Python may spell otherwise."""
+    for identity in ((), ("QPSK",), ("Bob's", np.int64(-4)), ('"', "\\", 0)):
+        of_rows = RowBits(np.int64(3), "symmetry", *identity)
+        for row in (0, 7, 123_456_789, 7):
+            assert of_rows(row) == bits(3, "symmetry", *identity, row)

@@ -88,7 +88,7 @@ def examples(
         of_frames = measured.measures[task, method.name]["deletion"]  # (n, levels + 1)
         curves[method.name] = np.stack([of_frames[rows].mean(0) for rows in same_modulation])
 
-    identities = [explained.data.identity(frame) for frame in index[shown]]
+    identities = explained.data.identities(index[shown])
     return Examples(
         images=place.as_images(np.log1p(counts)),
         taken={f"Top {SHOWN_PERCENT:g} %": place.as_images(brightest)},

@@ -152,7 +152,7 @@ def predict_batch(explained: ExplainedModel, index: np.ndarray) -> PredictedBatc
     for task, of_head in zip(HEADS, logits, strict=True):
         predicted[task] = of_head.argmax(1).clone()  # (n, classes) -> (n,)
 
-    identities = [explained.data.identity(frame) for frame in index]
+    identities = explained.data.identities(index)
     rngs = explained.generators("attribute tie", identities)
     pixels = frames.probe.counts.shape[1]
     ties = np.stack([rng.random(pixels) for rng in rngs])

@@ -33,7 +33,7 @@ Explain = Callable[[torch.Tensor, torch.Tensor, Context], torch.Tensor]
 
 
 def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """Pixel numbers by falling score, the lit pixels first and the dark ones last.
+    """The lit pixels of each frame by falling score.
 
     Where the scores are the counts themselves, the first k pixels are the exact mask `top` of that
     size, as PIS has it.
@@ -44,14 +44,17 @@ def order(scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> np.ndarra
         ties: random numbers (n, pixels) that order equal scores, the smaller first.
 
     Returns:
-        int64 (n, pixels); the dark pixels of a frame by their numbers.
+        Pixel numbers, int64 (n, lit pixels of the frame that has the most); a frame of fewer ends
+        in -1.
     """
-    ordered = np.empty(counts.shape, np.int64)
-    for row, score, count, tie in zip(ordered, scores, counts, ties, strict=True):
-        # Few pixels are lit, and only these need to be sorted.
-        lit, dark = np.flatnonzero(count), np.flatnonzero(count == 0)
-        by_score = np.lexsort((tie[lit], -score[lit]))  # the last key is the first to sort by
-        row[: len(lit)], row[len(lit) :] = lit[by_score], dark
+    lit = counts != 0
+    n_lit = np.count_nonzero(lit, axis=1)
+    ordered = np.full((len(counts), n_lit.max(initial=0)), -1)
+    for row, is_lit, score, tie in zip(ordered, lit, scores, ties, strict=True):
+        # One pixel in 50 or less is lit, and only these are sorted.
+        pixels = np.flatnonzero(is_lit)
+        by_score = np.lexsort((tie[pixels], -score[pixels]))  # the last key is the first to sort by
+        row[: len(pixels)] = pixels[by_score]
     return ordered
 
 
@@ -74,7 +77,7 @@ def curves(
     Args:
         predict_masked: what the model predicts without some pixels.
         counts: points in each pixel of all views, (n, pixels).
-        order: pixel numbers (n, pixels); dark pixels must come last.
+        order: pixel numbers of each frame, its lit pixels first, as `order` gives them.
         levels_percent: rising; level 0 is put before them.
         targets: classes (n,) whose softmax probability is taken.
 

@@ -21,6 +21,29 @@ def bits(seed: int, purpose: str, *identity: str | int) -> int:
     return int.from_bytes(_digest(seed, purpose, identity, size=8), "little")
 
 
+class RowBits:
+    """`bits` of many rows, in a third of its time: what they have in common is hashed once.
+
+    Args:
+        seed: root of every random choice.
+        purpose: what is drawn.
+        identity: what it is drawn for, without the row.
+
+    >>> RowBits(1, "symmetry", "QPSK", -4)(17) == bits(1, "symmetry", "QPSK", -4, 17)
+    True
+    """
+
+    def __init__(self, seed: int, purpose: str, *identity: str | int) -> None:
+        in_common = _spelt(seed, purpose, identity).removesuffix(")")
+        self._begun = hashlib.blake2b(f"{in_common}, ".encode(), digest_size=8)
+
+    def __call__(self, row: int) -> int:
+        """The number of a row, which is the last part of the identity."""
+        hashed = self._begun.copy()
+        hashed.update(b"%d)" % row)
+        return int.from_bytes(hashed.digest(), "little")
+
+
 def generator(seed: int, purpose: str, *identity: str | int) -> np.random.Generator:
     """A fresh generator for one purpose and one thing.
 
@@ -41,7 +64,11 @@ def generator(seed: int, purpose: str, *identity: str | int) -> np.random.Genera
 
 
 def _digest(seed: int, purpose: str, identity: tuple[str | int, ...], size: int) -> bytes:
+    name = _spelt(seed, purpose, identity)
+    return hashlib.blake2b(name.encode(), digest_size=size).digest()
+
+
+def _spelt(seed: int, purpose: str, identity: tuple[str | int, ...]) -> str:
     # As Python's own types: NumPy's integers and strings are spelt differently.
     plain = tuple(str(part) if isinstance(part, str) else int(part) for part in identity)
-    name = repr((int(seed), purpose, *plain)).encode()
-    return hashlib.blake2b(name, digest_size=size).digest()
+    return repr((int(seed), purpose, *plain))

@@ -64,8 +64,15 @@ class FrameStore(ABC):
 
         One row (3,) of an index -> modulation, SNR in dB, row in the source file.
         """
-        m, s, row = frame
-        return self.modulations[m], self.snrs_db[s], int(self._rows[m][s][row])
+        (identity,) = self.identities(np.asarray(frame)[None])
+        return identity
+
+    def identities(self, index: np.ndarray) -> list[tuple[str, int, int]]:
+        """As `identity`, of all frames of an index (n, 3)."""
+        return [
+            (self.modulations[m], self.snrs_db[s], int(self._rows[m][s][row]))
+            for m, s, row in index.tolist()
+        ]
 
     @property
     @abstractmethod

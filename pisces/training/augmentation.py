@@ -336,7 +336,7 @@ class Augmented:
         self.sps = sps
 
     def gather(self, index: np.ndarray) -> Gathered:
-        identities = [self.store.identity(frame) for frame in index]
+        identities = self.store.identities(index)
         snr_label = self.store.snr_label
         draws = draw(self.settings, self.seed, self.epoch, identities, self.snrs_db, snr_label)
         impairments = self._draw_impairments(identities)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pisces.core.seeding import generator
-from pisces.data.datasets import Loader, StoredFrames
+from pisces.data.datasets import Loader, ResidentFrames, StoredFrames, frames_in_reach
 from pisces.inputs.base import IQ_SHARDS, FrameStore, Input, check_same_frames
 from pisces.inputs.waveform import IqStore
 from pisces.models.cldnn import Settings
@@ -65,8 +65,18 @@ def steps_of_epoch(frames: int, batch_size: int, processes: int) -> int:
     return full_batches + 1 if last_counts else full_batches
 
 
+def stored_frames(data: TrainingData, device: torch.device) -> StoredFrames | ResidentFrames:
+    """Makes batches on a device of the frames of both parts, as they are stored."""
+    both = np.concatenate([data.parts["train"], data.parts["validation"]])
+    return frames_in_reach(data.store, both, device)
+
+
 def frames_of_epoch(
-    data: TrainingData, config: TrainingSettings, seed: int, epoch: int, device: torch.device
+    data: TrainingData,
+    config: TrainingSettings,
+    seed: int,
+    epoch: int,
+    stored: StoredFrames | ResidentFrames,
 ) -> tuple[Loader, np.ndarray]:
     """The training frames of one epoch, shuffled, and varied where augmentation asks for it.
 
@@ -77,7 +87,7 @@ def frames_of_epoch(
         config: curriculum, balance of the SNRs and batch size.
         seed: root of every random choice.
         epoch: counted from 1.
-        device: where batches are made.
+        stored: makes batches of the frames as they are stored.
 
     Returns:
         What makes batches of frames, and an index (n, 3) of as many as there are training frames.
@@ -92,7 +102,8 @@ def frames_of_epoch(
         order = curriculum.balanced(order, config.snr_balance, rng)
     order = np.resize(order, index.shape)  # which repeats frames until there are enough
 
-    loader: Loader = StoredFrames(store, device)
+    loader: Loader = stored
+    device = stored.device
     if data.augmentation.changes_frames:
         assert data.frames is not None, "augmentation needs the IQ frames"
         snrs_db = np.array(store.snrs_db)[admitted].tolist()

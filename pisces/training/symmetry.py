@@ -6,6 +6,7 @@ constellation, so nothing is rendered anew.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,10 +42,16 @@ def draw(seed: int, epoch: int, identities: Sequence[tuple[str, int, int]]) -> S
     """
     quarter_turns = np.zeros(len(identities), np.int64)
     mirrored = np.zeros(len(identities), bool)
-    for i, identity in enumerate(identities):
-        mirror, quarter_turns[i] = divmod(seeding.bits(seed, "symmetry", epoch, *identity) % 8, 4)
-        mirrored[i] = mirror and identity[0] not in SINGLE_SIDEBAND
+    for i, (modulation, snr_db, row) in enumerate(identities):
+        drawn = _bits_of_cell(seed, epoch, modulation, snr_db)(row)
+        mirror, quarter_turns[i] = divmod(drawn % 8, 4)
+        mirrored[i] = mirror and modulation not in SINGLE_SIDEBAND
     return SymmetryDraws(quarter_turns, mirrored)
+
+
+@lru_cache(maxsize=2048)  # more than the cells of any data set
+def _bits_of_cell(seed: int, epoch: int, modulation: str, snr_db: int) -> seeding.RowBits:
+    return seeding.RowBits(seed, "symmetry", epoch, modulation, snr_db)
 
 
 class Symmetric:
@@ -72,7 +79,7 @@ class Symmetric:
         self.seed, self.epoch, self.device = seed, epoch, device
 
     def gather(self, index: np.ndarray) -> tuple[Any, SymmetryDraws]:
-        identities = [self.store.identity(frame) for frame in index]
+        identities = self.store.identities(index)
         return self.loader.gather(index), draw(self.seed, self.epoch, identities)
 
     def prepare(self, gathered: tuple[Any, SymmetryDraws]) -> Batch:

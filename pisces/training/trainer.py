@@ -19,10 +19,15 @@ from pisces import models
 from pisces.core.seeding import generator
 from pisces.core.snr_label import true_snr_db
 from pisces.core.tasks import HEADS
-from pisces.data.datasets import Batch, StoredFrames, batches
+from pisces.data.datasets import Batch, batches
 from pisces.models.classifier import Classifier
 from pisces.training import checkpoints, components, guards
-from pisces.training.frames import TrainingData, frames_of_epoch, steps_of_epoch
+from pisces.training.frames import (
+    TrainingData,
+    frames_of_epoch,
+    steps_of_epoch,
+    stored_frames,
+)
 from pisces.training.guards import Diverged, MicroBatches, SkippedSteps
 from pisces.training.history import Epoch, Tally, best_epoch, monitored
 from pisces.training.objective import LossValues
@@ -89,6 +94,7 @@ class Trainer:
         frames = len(data.parts["train"])
         self.steps = steps_of_epoch(frames, config.batch_size, fabric.world_size)
         self.snrs_db = torch.tensor(data.store.snrs_db, dtype=torch.float32, device=fabric.device)
+        self.stored = stored_frames(data, fabric.device)
 
         model = components.build_model(config, data, seed, fabric)
         self.objective = components.objective_of(config, data, model, fabric.device)
@@ -138,7 +144,7 @@ class Trainer:
         if not frames:
             return
         order = generator(self.seed, "calibrate").permutation(self.data.parts["train"])[:frames]
-        steps = batches(self._stored_frames(), order, self.micro_batches.size)
+        steps = batches(self.stored, order, self.micro_batches.size)
         self.objective.calibrate(self.model.module, steps)
 
     # An epoch
@@ -168,8 +174,7 @@ class Trainer:
     def _training_steps(self) -> tuple[Iterable[Batch], int]:
         """The batches of the epoch under way, as a progress bar, and their number of frames."""
         fabric, number, batch_size = self.fabric, self.number, self.config.batch_size
-        device = fabric.device
-        loader, order = frames_of_epoch(self.data, self.config, self.seed, number, device)
+        loader, order = frames_of_epoch(self.data, self.config, self.seed, number, self.stored)
         order = order[: self.steps * batch_size]
         share = (fabric.global_rank, fabric.world_size)
         bar = tqdm(
@@ -184,10 +189,7 @@ class Trainer:
     def _validation_steps(self) -> Iterable[Batch]:
         rank, processes = self.fabric.global_rank, self.fabric.world_size
         own = self.data.parts["validation"][rank::processes]
-        return batches(self._stored_frames(), own, self.micro_batches.size)
-
-    def _stored_frames(self) -> StoredFrames:
-        return StoredFrames(self.data.store, self.fabric.device)
+        return batches(self.stored, own, self.micro_batches.size)
 
     # Training
 

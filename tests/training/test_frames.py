@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from pisces.data.datasets import Loader, batches
+from pisces.data.datasets import Loader, StoredFrames, batches
 from pisces.training.augmentation import Augmentation
 from pisces.training.frames import TrainingData, frames_of_epoch, steps_of_epoch
 from tests.training.tiny import CPU, configure
 
 
 def epoch(data: TrainingData, number: int, **settings) -> tuple[Loader, np.ndarray]:
-    return frames_of_epoch(data, configure(**settings), 1, number, CPU)
+    return frames_of_epoch(data, configure(**settings), 1, number, StoredFrames(data.store, CPU))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ def test_symmetry_comes_on_top_of_what_else_is_varied(received):
     batches = []
     for settings in (Augmentation(noise_db=20.0), Augmentation(noise_db=20.0, symmetry=True)):
         varied = received._replace(augmentation=settings)
-        loader, order = frames_of_epoch(varied, config, 1, 1, CPU)
+        stored = StoredFrames(varied.store, CPU)
+        loader, order = frames_of_epoch(varied, config, 1, 1, stored)
         batches.append(loader.prepare(loader.gather(order)))
     plain, moved = batches
     assert torch.equal(plain.snr, moved.snr)

@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 
+from pisces.data import datasets
 from pisces.data.datasets import StoredFrames, batches
 from pisces.models import modelfile
 from pisces.training import checkpoints, components, weighting
@@ -30,6 +31,20 @@ from tests.training.tiny import (
     interrupt,
     make_trainer,
 )
+
+
+@pytest.mark.usefixtures("tiny")
+def test_frames_on_the_device_train_the_same_model(training_data, tmp_path, monkeypatch):
+    from_shards = fit(training_data, tmp_path / "shards.pt")
+    monkeypatch.setattr(datasets, "free_memory", lambda _: 2**30)
+    opened = []
+    resident = datasets.ResidentFrames
+    monkeypatch.setattr(
+        datasets, "ResidentFrames", lambda *given: opened.append(given) or resident(*given)
+    )
+    on_device = fit(training_data, tmp_path / "device.pt")
+    assert len(opened) == 1
+    assert_same(from_shards, on_device)
 
 
 def test_resnet18_memorises_a_handful_of_easy_frames(training_data, tmp_path):
