@@ -48,6 +48,7 @@ def measure(
     by a pixel of two points or more:
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from pisces.core import shards
     >>> from pisces.core.settings import to_json
     >>> from pisces.inputs.drawing import Drawing, DrawingProber
