@@ -66,6 +66,8 @@ def _card() -> Iterator[Case]:
     }
     for what, text in texts.items():
         yield from of_file(CARD, "evaluate", **{what: damage.written(text)})
+    twice = damage.replaced("{", '{"snr_head": "regression",')
+    yield from of_file(CARD, "evaluate", a_key_twice=twice)
     other = {"modulations": ["QPSK", "BPSK", "16QAM"]}
     yield from of_file(CARD, "evaluate", "the model knows", other_classes=damage.keys(other))
 
@@ -113,6 +115,9 @@ def _predictions() -> Iterator[Case]:
         of_other_SNRs=damage.array_is("snrs_db", [-6, 10, 28]),
         of_fewer_frames=damage.array_is("snr_pred_db", lambda values: values[:-1]),
         labels_of_other_frames=damage.array_is("modulation_true", lambda names: names[::-1]),
+        predictions_of_other_frames=damage.array_is("modulation_pred", lambda names: names[::-1]),
+        SNRs_of_other_frames=damage.array_is("snr_pred_db", lambda labels: labels[::-1]),
+        a_frame_twice=damage.array_is("frame", damage.first_again),
         estimates_that_are_NaN=damage.array_is("snr_estimate_db", lambda values: values * np.nan),
         of_objects=damage.array_is("frame", np.array([None, {}], object)),
     )
@@ -122,6 +127,10 @@ def _predictions() -> Iterator[Case]:
         truncated=damage.truncated,
         without_note=damage.without_array("note"),
         without_modulation_true=damage.without_array("modulation_true"),
+        names_reversed=damage.array_is("modulations", lambda names: names[::-1]),
+        SNRs_reversed=damage.array_is("snrs_db", lambda labels: labels[::-1]),
+        labels_of_other_frames=damage.array_is("modulation_true", lambda names: names[::-1]),
+        predictions_of_other_frames=damage.array_is("modulation_pred", lambda names: names[::-1]),
     )
 
 
@@ -154,6 +163,8 @@ def _plan() -> Iterator[Case]:
         row_of_no_frame=row_of_no_frame,
         frames_of_another_shape=damage.dataset_is("frame", lambda index: index[:, 0]),
         no_frames=damage.dataset_is("frame", lambda index: index[:0]),
+        frames_reversed=damage.dataset_is("frame", lambda index: index[::-1]),
+        a_frame_twice=damage.dataset_is("frame", damage.first_again),
         frames_that_are_a_group=damage.hdf5(_group_in_place_of_frames),
     )
     yield from of_file(

@@ -71,9 +71,12 @@ def apply_preset(name: str, path: str | None) -> None:
         kept = unused_name(PARAMS.with_name(f"{PARAMS.name}.unreadable"))
         os.replace(PARAMS, kept)
         print(f"{unreadable}; it is kept as {kept}")
-    else:
-        print_edits(presets.edits(current, becoming))
+        presets.write(becoming)
+        return
+
+    edits = presets.edits(current, becoming)
     presets.write(becoming)
+    print_edits(edits)
 
 
 def unused_name(path: Path) -> Path:
@@ -87,7 +90,7 @@ def unused_name(path: Path) -> Path:
 
 
 def print_edits(edits: list[Edit]) -> None:
-    """Names what is about to be replaced, so that nothing is lost unseen."""
+    """Names what has been replaced, so that nothing is lost unseen."""
     if edits:
         print(f"these edits of {PARAMS} are replaced:")
     for edit in edits:

@@ -2,8 +2,9 @@
 
 import os
 import sys
+import tempfile
 
-from pisces.run import dvc_process, signals
+from pisces.run import console, dvc_process, signals
 
 # Threads that wait for work by spinning slow a shared machine many times over; sleeping costs a few
 # percent when it is idle.
@@ -18,3 +19,5 @@ os.environ["MPLBACKEND"] = "agg"
 if sys.argv[0] == "-m":
     signals.catch()
     dvc_process.end_with_dvc()
+    # torch asks for it while it is imported.
+    console.run(tempfile.gettempdir)

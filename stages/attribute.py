@@ -43,12 +43,14 @@ def main() -> None:
     print(f"explained on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("attribute", params) as run:
         found = compare.explain(explained, chosen, settings, index, parts["train"], plan, level)
-        files.write_npz(EXAMPLES, found.example_arrays(prober.note))
-        for path in files.write_tables(PLOTS, found.tables):
-            run.artifact(path)
-
         headline = compare.headline(found.measures)
-        files.write_json(METRICS, headline)
+        with files.together():
+            files.write_npz(EXAMPLES, found.example_arrays(prober.note))
+            tables = files.write_tables(PLOTS, found.tables)
+            files.write_json(METRICS, headline)
+
+        for path in tables:
+            run.artifact(path)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
     print(f"{len(chosen)} rankings of {len(index)} frames measured in {PLOTS}/attribution.csv")

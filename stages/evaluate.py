@@ -28,15 +28,16 @@ def main() -> None:
     with tracking.stage("evaluate", params) as run:
         test = splitting.read_splits(SPLITS, data.sizes)["test"]
         predictions = inference.predict_frames(trained, data, test)
-        files.write_npz(OUT, predictions)
-
         summary = metrics.summary(predictions)
-        files.write_json(METRICS, summary)
+        tables = metrics.tables(predictions, trained.modulations, trained.snrs_db)
+        with files.together():
+            files.write_npz(OUT, predictions)
+            files.write_json(METRICS, summary)
+            written = files.write_tables(TABLES, tables)
+
         run.metrics(summary)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-
-        tables = metrics.tables(predictions, trained.modulations, trained.snrs_db)
-        for path in files.write_tables(TABLES, tables):
+        for path in written:
             run.artifact(path)
 
     print(f"evaluated on {hardware.in_words(inference.device())}")

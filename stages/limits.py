@@ -31,20 +31,20 @@ def main() -> None:
             blind_frames=params.limits.blind_frames,
             seed=params.base.seed,
         )
-        for name, table in tables.items():
-            path = TABLES / f"{name}.csv"
-            files.write_csv(path, table)
-            run.artifact(path)
-
         headline = limits.headline(tables)
-        files.write_json(METRICS, headline)
+        with files.together():
+            written = files.write_tables(TABLES, tables)
+            files.write_json(METRICS, headline)
+
+        for path in written:
+            run.artifact(path)
         run.metrics(headline)
 
     gaps = [f"{task} {headline[task]['gap_points']:.1f}" for task in ("modulation", "snr")]
     blind = f"modulation {headline['modulation']['blind_gap']:.1f} below the blind reference"
     print(
         f"points below the ceiling, mean over the SNRs: {', '.join(gaps)}; {blind}; "
-        f"wrote {METRICS} and {', '.join(f'{TABLES}/{name}.csv' for name in tables)}"
+        f"wrote {METRICS} and {', '.join(map(str, written))}"
     )
 
 

@@ -25,8 +25,9 @@ def main() -> None:
     plan = store.PerturbationPlan(index, tuple(chosen), settings, params.base.seed, data.render)
 
     with tracking.stage("perturb", params) as run:
-        plan.write(OUT)
-        files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
+        with files.together():
+            plan.write(OUT)
+            files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
         dark = store.dark_frames(data, plan)
         run.metrics({"frames": len(index), "dark_frames": dark, "masks": len(chosen)})
     print(

@@ -26,14 +26,16 @@ def main() -> None:
     print(f"measured on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("pis", params) as run:
         outcome = score.measure(trained.model, prober, data, plan, inference.device())
-        outcome.write(OUT, plan.frame, prober.note)
+        of_outcome = outcome, plan.frame, data
+        found = tables.every_table(*of_outcome, levels, params.pis.resamples, seed)
+        headline = summary.headline(found["pis"], levels)
+        with files.together():
+            outcome.write(OUT, plan.frame, prober.note)
+            written = files.write_tables(PLOTS, found)
+            files.write_json(METRICS, headline)
 
-        written = tables.every_table(outcome, plan.frame, data, levels, params.pis.resamples, seed)
-        for path in files.write_tables(PLOTS, written):
+        for path in written:
             run.artifact(path)
-
-        headline = summary.headline(written["pis"], levels)
-        files.write_json(METRICS, headline)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
     print(

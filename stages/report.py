@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
+from pisces.core import files
 from pisces.report import needed, pictures, style
 from pisces.run import guard, tracking
 
@@ -32,9 +33,12 @@ def main() -> None:
     params = load_params()
     with tracking.stage(STAGES[part], params) as run:
         figures = draw(part)
-        for name, figure in figures.items():
-            path = PLOTS / f"{name}.png"
-            style.save(figure, path)
+        paths = [PLOTS / f"{name}.png" for name in figures]
+        with files.together():
+            for figure, path in zip(figures.values(), paths, strict=True):
+                style.save(figure, path)
+
+        for path in paths:
             run.artifact(path)
     print(f"drew {len(figures)} pictures in {PLOTS}/")
 

@@ -25,13 +25,13 @@ def main() -> None:
         expected = Expected(sps, offset_std, params.render.pulse)
         data = params.data.to(Selection)
         reader = labelled.reader_of(data, cut)
-        audit = sharding.split(data, OUT, expected, reader)
-
-        files.write_json(METRICS, audit.headline)
-        files.write_json(DETAILS, audit.details)
-        files.write_csv(TABLE, audit.table)
-        files.write_csv(FINDINGS, audit.findings)
-        files.write_csv(SPECTRUM, audit.spectrum)
+        with files.together():
+            audit = sharding.split(data, OUT, expected, reader)
+            files.write_json(METRICS, audit.headline)
+            files.write_json(DETAILS, audit.details)
+            files.write_csv(TABLE, audit.table)
+            files.write_csv(FINDINGS, audit.findings)
+            files.write_csv(SPECTRUM, audit.spectrum)
 
         run.dataset("source", sharding.fingerprint(source), source.name)
         run.metrics(audit.headline)

@@ -16,8 +16,9 @@ def main() -> None:
     with tracking.stage("stratify", params) as run:
         parts = splitting.split(CONSTELLATIONS, params.stratify.shares, params.base.seed)
         counts = splitting.verify(parts) | {"unused": splitting.unused(CONSTELLATIONS, parts)}
-        splitting.write_splits(OUT, parts)
-        files.write_json(COUNTS, counts)
+        with files.together():
+            splitting.write_splits(OUT, parts)
+            files.write_json(COUNTS, counts)
         run.dataset("splits", str(counts["sha256"]), str(OUT))
 
     frames = " + ".join(f"{counts[part]} {part}" for part in splitting.PARTS)

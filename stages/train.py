@@ -45,11 +45,13 @@ def main() -> None:
         model, rows = trainer.fit(data, config, seed, folder / "last.pt", fabric, report)
         if not fabric.is_global_zero:
             return
-        modelfile.save(OUT, components.trained_model(model, config, data))
-        files.write_json(METRICS, history.headline(rows, config.stop_metric))
-        files.write_json(RUN, devices.describe(fabric) | history.record(rows, config.stop_metric))
-        files.write_csv(HISTORY, history.training_table(rows))
-        files.write_csv(NOISE, history.noise_table(rows))
+        record = devices.describe(fabric) | history.record(rows, config.stop_metric)
+        with files.together():
+            modelfile.save(OUT, components.trained_model(model, config, data))
+            files.write_json(METRICS, history.headline(rows, config.stop_metric))
+            files.write_json(RUN, record)
+            files.write_csv(HISTORY, history.training_table(rows))
+            files.write_csv(NOISE, history.noise_table(rows))
         run.model(OUT / modelfile.WEIGHTS, OUT / modelfile.CARD)
         run.artifact(HISTORY)
     print(f"trained {config.model} for {len(rows)} epochs and wrote it to {OUT}")

@@ -1,5 +1,8 @@
 """Every bad input of docs/results/reliability.md is answered in one line that names it."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from benchmarks import bad_inputs
 from benchmarks.bad_inputs import CASES, Answer
 from benchmarks.damage import Case, missing
+from tests.pipeline import STAGES, outputs
 
 ROOT = Path(__file__).parents[1]
 CASE = Case("models/model.json", "missing", missing, ("evaluate",), "models/model.json")
@@ -24,6 +28,31 @@ def test_a_bad_input_is_one_line_that_names_it(case, workspace, tmp_path):
     assert bad_inputs.is_helpful(case, answer), answer
     debris = [path for path in (tmp_path / "copy").rglob(".*") if path.name != ".ckpt"]
     assert [path for path in debris if ".ckpt" not in path.parts] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_outputs_of_a_stage_appear_together_or_not_at_all(stage, workspace, tmp_path, monkeypatch):
+    """All are taken away first, and the last one of a new run does not get its name."""
+    root = shutil.copytree(workspace, tmp_path / "copy")
+    made = {root / name for name in outputs(stage)}
+    for path in made:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    replace = os.replace
+
+    def replace_but_the_last(source, target):
+        target = Path(target).absolute()
+        if target in made and all(path.exists() for path in made - {target}):
+            raise PermissionError(errno.EACCES, "no", str(source), None, str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_but_the_last)
+    monkeypatch.chdir(root)
+    command = stage.replace("report_data", "report data").split()
+    answer = bad_inputs.run(["report", "results"] if stage == "report" else command)
+    assert answer.status == 1
+    assert [path for path in made if path.exists()] == []
+    assert any(str(path.relative_to(root)) in answer.lines[-1] for path in made)
 
 
 @pytest.mark.parametrize(

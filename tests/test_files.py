@@ -158,6 +158,90 @@ def test_staged_keeps_the_old_directory_when_nothing_was_made(tmp_path):
     assert kept.read_text() == "x"
 
 
+# Several outputs
+
+
+def test_outputs_appear_together(tmp_path):
+    file, folder, new = tmp_path / "file", tmp_path / "folder", tmp_path / "deep" / "new"
+    file.write_text("old")
+    make_folder(folder, a="old")
+    with files.together():
+        files.write_bytes(file, b"new")
+        with files.staged(folder) as temporary:
+            make_folder(temporary, b="new")
+        files.write_bytes(new, b"new")
+        assert file.read_text() == "old"
+        assert contents(folder) == {"a": "old"}
+        assert not new.exists()
+
+    assert file.read_text() == new.read_text() == "new"
+    assert contents(folder) == {"b": "new"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "file", "folder"]
+
+
+def test_a_failure_after_some_outputs_leaves_all_as_they_were(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("old")
+    with pytest.raises(ValueError, match="not JSON"), files.together():  # noqa: PT012
+        files.write_bytes(file, b"new")
+        files.write_bytes(tmp_path / "new", b"new")
+        files.write_json(tmp_path / "json", {"accuracy": float("nan")})
+    assert contents(tmp_path) == {"file": "old"}
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("stop", [PermissionError(errno.EACCES, "no"), KeyboardInterrupt()])
+def test_a_name_that_cannot_be_given_takes_back_the_others(tmp_path, monkeypatch, links, stop):
+    """The last of four outputs: a file and a folder that were there, and two new ones."""
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("old")
+    make_folder(folder, a="old")
+    replace = os.replace
+
+    def replace_but_the_last(source, target):
+        if Path(target).name == "last" and Path(source).name == "last":
+            raise stop
+        replace(source, target)
+
+    def no_link(*_, **__):
+        raise OSError(errno.EPERM, "no links on this disk")
+
+    monkeypatch.setattr(os, "replace", replace_but_the_last)
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    with pytest.raises(type(stop)), files.together():  # noqa: PT012
+        files.write_bytes(file, b"new")
+        with files.staged(folder) as temporary:
+            make_folder(temporary, b="new")
+        files.write_bytes(tmp_path / "new", b"new")
+        files.write_bytes(tmp_path / "last", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert file.read_text() == "old"
+    assert contents(folder) == {"a": "old"}
+
+
+def test_what_is_written_after_outputs_together_appears_at_once(tmp_path):
+    with files.together():
+        pass
+    files.write_bytes(tmp_path / "file", b"new")
+    assert contents(tmp_path) == {"file": "new"}
+
+
+def test_together_within_together_is_one(tmp_path):
+    with files.together():
+        with files.together():
+            files.write_bytes(tmp_path / "inner", b"new")
+        assert not (tmp_path / "inner").exists()
+    assert contents(tmp_path) == {"inner": "new"}
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"input": {"kind": "iq", "kind": "constellation"}}')
+    with pytest.raises(ValueError, match=r'a\.json is not JSON: the key "kind" stands twice'):
+        files.read_json(path)
+
+
 # Killed, and what is cleared
 
 
@@ -310,7 +394,7 @@ def write_figure():
     )
     last = done.stderr.splitlines()[-1]
     assert last.startswith("OSError: could not write out")
-    assert "larger than allowed here; make room and run again" in last
+    assert "larger than allowed here; raise that limit with ulimit -f unlimited" in last
     assert "(needed: " in last
     assert "ulimit -f: 512 bytes)" in last
     assert list(tmp_path.iterdir()) == []

@@ -243,3 +243,24 @@ def test_passes_are_in_bf16_where_training_would_be_and_repeat_to_the_bit(
     # bfloat16 has 8 binary digits; the errors of 20 layers add up.
     tolerance = 20 * 2**-8 * whole.abs().max().item() if expected is torch.bfloat16 else 0
     torch.testing.assert_close(logits.float(), whole, rtol=0, atol=tolerance)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_what_a_gpu_trained_in_16_bits_a_cpu_predicts_in_32(trained):
+    lower = trained._replace(model=copy.deepcopy(trained.model))
+    inference.choose_precision(lower, "16-mixed")
+    images = torch.zeros(1, *DRAWING.shape)
+    assert predict(lower.model, images, torch.zeros(1))[0].dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(0, SAMPLES, 2), (0, 1, 2), (3, 1, 2), (3, 0, 2), (0, 0, 2)])
+@pytest.mark.parametrize("views", [("raw",), ("noise",), ("differential",), RENDER.views, None])
+def test_frames_that_hold_nothing_are_refused(trained, shape, views):
+    """Of images of any views, and of the frames themselves."""
+    if views is None:
+        one = iq_model(Settings())
+    else:
+        one = trained._replace(input=Drawing(replace(RENDER, views=views), draw("histogram")))
+    with pytest.raises(ValueError, match=r"hold nothing .* one frame or more.* of 2 samples"):
+        predict_iq(one, torch.ones(shape))

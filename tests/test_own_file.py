@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pisces.config.agreement import path_remark
-from pisces.run import console
+from pisces.run import guard, output_folders, restore
 from tests.pipeline import (
     ROOT,
     Shell,
@@ -66,19 +66,29 @@ def test_a_data_folder_that_is_a_link_is_told_before_the_work(scratch, shell, tm
     assert list((tmp_path / "disk").iterdir()) == []
 
 
-def test_a_link_is_no_concern_of_stages_that_dvc_does_not_run(tmp_path, monkeypatch, capsys):
-    link_data(tmp_path, tmp_path / "disk")
+@pytest.mark.parametrize("folder", output_folders.SHARED)
+def test_a_stage_by_hand_does_not_write_through_a_link(tmp_path, monkeypatch, capsys, folder):
+    disk = tmp_path / "disk"
+    disk.mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    console.run(lambda: print("done"))
-    assert capsys.readouterr().out == "done\n"
+    Path(folder).parent.mkdir(exist_ok=True)
+    Path(folder).symlink_to(disk)
 
-    monkeypatch.setenv("DVC_STAGE", "split_hdf5")
     with pytest.raises(SystemExit):
-        console.run(lambda: print("done"))
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "error: data is a link to" in printed.err
+        guard.run("split_hdf5", lambda: (disk / "out").touch())
+    said = capsys.readouterr().err
+    for part in (f"error: {folder} is a link to", "dvc cache dir --local", "own_file.md"):
+        assert part in said
+    assert said.count("\n") == 1
+    assert list(disk.iterdir()) == []
+
+
+def test_the_way_back_does_not_lead_through_a_link(tmp_path, monkeypatch):
+    link_data(tmp_path, tmp_path / "disk")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"data is a link to .*dvc cache dir --local.*own_file"):
+        restore.restore()
 
 
 # Before anything is installed

@@ -22,6 +22,7 @@ from tests.conftest import PERTURB, RENDER, SIZE, raw_only, save_bins
 
 VIEWS = ("differential", "raw")  # of four, in another order than in the data
 BOTH = tuple(masks.build(VIEWS, PERTURB, SIZE))
+SETTINGS = replace(PERTURB, views=VIEWS)
 MASKS = 9 + 3 + 4 + 2 + 4  # of a view
 
 Lists = dict[tuple[Mask, str], list[int]]
@@ -29,12 +30,13 @@ Lists = dict[tuple[Mask, str], list[int]]
 
 @pytest.fixture(scope="module")
 def chosen_index(index):
-    return generator(1, "test index").permutation(index)[:30]
+    some = generator(1, "test index").permutation(len(index))[:30]
+    return index[np.sort(some)]
 
 
 @pytest.fixture(scope="module")
 def plan(data, chosen_index) -> PerturbationPlan:
-    return PerturbationPlan(chosen_index, BOTH, PERTURB, 1, data.render)
+    return PerturbationPlan(chosen_index, BOTH, SETTINGS, 1, data.render)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_the_plan_is_what_masks_take_of_the_counts(data, chosen_index, planned):
 def test_round_trip(data, plan, planned, tmp_path):
     plan.write(tmp_path / "p.h5")
     read = read_plan(tmp_path / "p.h5", data)
-    assert (read.masks, read.settings, read.seed, read.render) == ((BOTH, PERTURB, 1, data.render))
+    assert (read.masks, read.settings, read.seed, read.render) == ((BOTH, SETTINGS, 1, data.render))
     assert np.array_equal(read.frame, plan.frame)
     assert frames_of(read, data) == planned
 
@@ -199,6 +201,24 @@ def test_no_plan(data, tmp_path):
         read_plan(tmp_path / "p.h5", data)
     (tmp_path / "p.h5").write_text("no HDF5")
     with pytest.raises(ValueError, match=r"p\.h5 .*dvc repro --force perturb"):
+        read_plan(tmp_path / "p.h5", data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda plan: {"frame": plan.frame[::-1]}, "do not stand in their order"),
+        (lambda plan: {"frame": plan.frame[[0, 0, 1]]}, "each once"),
+        (lambda plan: {"masks": plan.masks[::-1]}, "another order of them"),
+        (lambda plan: {"masks": plan.masks[:-1]}, f"make {2 * MASKS} masks, and it holds"),
+        (lambda _: {"masks": ()}, "it holds 0"),
+    ],
+)
+def test_a_plan_of_other_frames_or_masks_than_its_stage_makes(
+    data, plan, tmp_path, changes, message
+):
+    replace(plan, **changes(plan)).write(tmp_path / "p.h5")
+    with pytest.raises(ValueError, match=rf"p\.h5 .*{message}.*dvc repro --force perturb"):
         read_plan(tmp_path / "p.h5", data)
 
 

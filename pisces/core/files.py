@@ -5,27 +5,53 @@ import hashlib
 import io
 import json
 import os
-import resource
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pisces.core import work
-from pisces.core.texts import readable_size
+from pisces.core.write_errors import Failure
 
 if TYPE_CHECKING:
     import pandas
 
-REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file is larger than allowed here",
-}
-"""Error of the system -> why a file could not be written."""
+
+class _Together:
+    """Outputs that appear together, and the folders in which they wait for that."""
+
+    def __init__(self) -> None:
+        self.outputs: list[work.Output] = []
+        self.folders = ExitStack()
+
+
+_together: ContextVar[_Together | None] = ContextVar("_together", default=None)
+"""What `together` was entered for, if it was."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Within it nothing that is `staged` appears; at its end all of it does, or nothing.
+
+    Nothing appears when the body raises. When one output cannot get its name, those that have got
+    theirs are taken back. Only a process that is killed between two renamings leaves a part.
+    """
+    if _together.get() is not None:
+        yield  # the outer one names all of them
+        return
+
+    batch = _Together()
+    token = _together.set(batch)
+    try:
+        with batch.folders:
+            yield
+            work.name(batch.outputs)
+    finally:
+        _together.reset(token)
 
 
 @contextmanager
@@ -36,70 +62,47 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
     and the temporary is removed; of a process that is killed, the next one removes it.
 
     Args:
-        target: what shall appear.
+        target: what shall appear: at once, or within `together` with all others.
         size: in bytes, where it is known before; it is refused when the disk has less.
 
     Yields:
         The temporary path, on the same disk; see `pisces.core.work`.
 
     Raises:
-        OSError: with a message that names `target`, what was needed and what was free, when the
-            disk is full or cannot be written.
+        OSError: with a message that names `target`: what was needed and what was free when the
+            disk is full, and what to do when nothing can be written there.
     """
     needed, free = size, 0
+    place = target.parent
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with work.folder(work.place_of(target), target.name) as folder:
+        place.mkdir(parents=True, exist_ok=True)
+        place = work.place_of(target)
+        with ExitStack() as until_named:
+            folder = until_named.enter_context(work.folder(place, target.name))
             free = shutil.disk_usage(folder).free
             if size is not None and size > free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-            temporary = folder / target.name
+            output = work.Output(folder, target)
             try:
-                yield temporary
-                _flush(temporary)
+                yield output.new
+                _flush(output.new)
             except Exception:
-                needed = size or _size(temporary)
+                needed = size or _size(output.new)
                 raise
 
-            if target.is_dir() and temporary.exists():
-                # Removing it in place could be cut short.
-                os.replace(target, folder / f"{target.name}.old")
-            os.replace(temporary, target)
-        _flush_folder(target.parent)
+            batch = _together.get()
+            if batch is None:
+                work.name([output])
+            else:
+                batch.outputs.append(output)
+                batch.folders.push(until_named.pop_all())
     except Exception as error:  # h5py, torch and safetensors have errors of their own for this
-        reason = _why_not_written(error)
-        if reason is None:
+        failure = Failure(target, place, needed or 0, is_known=bool(size), free=free)
+        in_words = failure.in_words(error)
+        if in_words is None:
             raise
-        needs = f"needed: {'' if size else 'more than '}{readable_size(needed or 0)}"
-        raise OSError(
-            f"could not write {target}: {reason}; make room and run again, "
-            f"nothing half-written was left ({needs}, {_room(reason, free)})"
-        ) from error
-
-
-def _why_not_written(error: Exception) -> str | None:
-    """Why there was no more room, one of `REASONS`; None for an error that says something else."""
-    text = str(error)
-    for code, reason in REASONS.items():
-        # HDF5 reports a failed write without an errno, only in its text.
-        is_named = os.strerror(code) in text or f"errno = {code}," in text
-        if is_named or getattr(error, "errno", None) == code:
-            return reason
-
-    # torch has written less than it wanted to, and does not say why.
-    if "inline_container" in text:
-        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        return REASONS[errno.ENOSPC if limit == resource.RLIM_INFINITY else errno.EFBIG]
-    return None
-
-
-def _room(reason: str, free: int) -> str:
-    """What there was room for: bytes that were free on the disk, or the limit of a file."""
-    if reason != REASONS[errno.EFBIG]:
-        return f"free: {readable_size(free)}"
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    return f"ulimit -f: {readable_size(limit)}"
+        raise in_words from error
 
 
 def _size(path: Path) -> int:
@@ -112,20 +115,10 @@ def _flush(path: Path) -> None:
     """Returns when a file, or all that is in a folder, would outlive a power cut."""
     for part in (path, *path.rglob("*")):
         if part.is_dir():
-            _flush_folder(part)
+            work.flush_folder(part)
             continue
         with part.open("rb") as file:
             os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    """The same for the names in a folder, where its file system can do that."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -144,14 +137,25 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds.
 
     Raises:
-        ValueError: naming the file, when it is not JSON.
+        ValueError: naming the file, when it is not JSON, or a key stands twice in one object.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content: dict[str, Any] = json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise ValueError(f"{path} is not JSON: it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
+    return content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError names a key that stands in it twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {json.dumps(twice)} stands twice")
     return content
 
 

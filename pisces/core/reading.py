@@ -133,6 +133,12 @@ def _check_lines(path: Path, stage: str, text: str, lines: list[list[str]]) -> N
         raise damaged(path, stage, "its last line is cut off")
 
 
+def check_rising(index: np.ndarray) -> None:
+    """Raises ValueError, with a clause, unless an index (n, 3) names each frame once, in order."""
+    if not np.array_equal(index, np.unique(index, axis=0)):
+        raise ValueError("its frames do not stand in their order, each once")
+
+
 def check_index(index: np.ndarray, sizes: np.ndarray) -> None:
     """Raises ValueError, with a clause, unless an index names frames that there are.
 

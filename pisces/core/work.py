@@ -5,12 +5,14 @@ the next process that writes can tell and remove what nobody owns any more.
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -21,6 +23,24 @@ LOCK = "lock"
 NEW = "new-"
 SECONDS_TO_LOCK = 60.0
 """Age from which a folder that has no lock yet will never have one."""
+
+
+class Output(NamedTuple):
+    """What has been written and does not have its name yet."""
+
+    folder: Path
+    """Where it waits, on the disk of its target."""
+    target: Path
+
+    @property
+    def new(self) -> Path:
+        """What was written."""
+        return self.folder / self.target.name
+
+    @property
+    def old(self) -> Path:
+        """What had the name before."""
+        return self.folder / f"{self.target.name}.old"
 
 
 def place_of(target: Path) -> Path:
@@ -79,6 +99,56 @@ def tidy(place: Path) -> None:
             if lock.take():
                 lock.release()
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def name(outputs: Sequence[Output]) -> None:
+    """Gives all outputs the names of their targets, or none of them."""
+    begun: list[Output] = []
+    try:
+        for output in outputs:
+            begun.append(output)
+            # A file that is alone is replaced in one step.
+            if len(outputs) > 1 or output.target.is_dir():
+                _set_aside(output)
+            os.replace(output.new, output.target)
+    except BaseException:
+        for output in reversed(begun):
+            _take_back(output)
+        raise
+
+    for parent in dict.fromkeys(output.target.parent for output in outputs):
+        flush_folder(parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Returns when the names in a folder would outlive a power cut, where its disk can do that."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _set_aside(output: Output) -> None:
+    """Keeps what has the name of an output now, if anything has it."""
+    if output.target.is_dir():
+        # Removing it in place could be cut short.
+        os.replace(output.target, output.old)
+    elif os.path.lexists(output.target):
+        try:
+            os.link(output.target, output.old, follow_symlinks=False)
+        except OSError:  # a disk on which a file has one name only
+            os.replace(output.target, output.old)
+
+
+def _take_back(output: Output) -> None:
+    """Undoes what `name` has done of an output."""
+    has_its_name = not output.new.exists()
+    if has_its_name:
+        os.replace(output.target, output.new)
+    if os.path.lexists(output.old):
+        os.replace(output.old, output.target)
 
 
 def _make(place: Path, name: str) -> tuple[Path, LockFile]:

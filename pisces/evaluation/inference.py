@@ -18,6 +18,8 @@ from pisces.models.modelfile import TrainedModel
 from pisces.models.precision import Resolved
 
 BATCH = 256
+LEAST_SAMPLES = 2
+"""Of a frame: one alone is the same for every signal once its power is divided out."""
 
 BYPASSED = "tested with the denoiser bypassed"
 """`note` on predictions of a model whose denoiser is out of the way."""
@@ -47,11 +49,13 @@ def bypass_denoiser(trained: TrainedModel) -> None:
 def choose_precision(trained: TrainedModel, asked: Literal["auto"] | Resolved) -> None:
     """Lets a model on a CPU predict in bfloat16 where it would be trained in that, too.
 
+    Where it was trained in 16-mixed, as only a GPU can, a CPU predicts in 32-true.
+
     Args:
         trained: the model.
         asked: `train.precision`.
     """
-    if device().type == "cpu":
+    if device().type == "cpu" and asked != "16-mixed":
         resolved = precision.resolve(asked, "cpu", trained.architecture.model)
         trained.model.predicts_in_bf16 = resolved == "bf16-mixed"
 
@@ -89,8 +93,8 @@ def predict_iq(trained: TrainedModel, frames: torch.Tensor) -> tuple[torch.Tenso
         frames: float32 (n, samples, 2), I then Q, of any power, on the device of the model.
 
     Raises:
-        ValueError: for frames that the model cannot take, and for a model conditioned on the true
-            SNR, which needs labels.
+        ValueError: for no frame, frames of fewer than two samples, or any others that the model
+            cannot take, and for a model conditioned on the true SNR, which needs labels.
 
     >>> import torch
     >>> from pisces import models
@@ -105,6 +109,11 @@ def predict_iq(trained: TrainedModel, frames: torch.Tensor) -> tuple[torch.Tenso
     >>> names = [trained.modulations[m] for m in modulation.argmax(1)]
     >>> probability = modulation.softmax(1)  # of each modulation
     """
+    if frames.dim() == 3 and (len(frames) == 0 or frames.shape[1] < LEAST_SAMPLES):
+        raise ValueError(
+            f"frames of shape {tuple(frames.shape)} hold nothing to be recognised: give one frame "
+            f"or more, (n, samples, 2), of {LEAST_SAMPLES} samples or more"
+        )
     stored = trained.input.encode(frames)
     with torch.inference_mode():
         return trained.model(trained.input.tensors(stored))

@@ -57,6 +57,23 @@ class _Frames(NamedTuple):
     ask: Ask
 
 
+class _Series(NamedTuple):
+    """What the frames are, and what a model and the references take them for."""
+
+    true: dict[str, np.ndarray]
+    """Task -> (n,), of `snr` the labels in dB."""
+    predicted: dict[str, dict[str, np.ndarray]]
+    """Task -> series -> (n,)."""
+    estimates: dict[str, np.ndarray]
+    """Series -> SNR (n,), on the scale of the labels but numbers rather than labels."""
+    measured: dict[str, np.ndarray]
+    """Series -> which frames it is measured on, bool (n,), where not on all."""
+
+    def is_right(self, task: str) -> dict[str, np.ndarray]:
+        """Series -> whether it is right about each frame, bool (n,)."""
+        return {name: found == self.true[task] for name, found in self.predicted[task].items()}
+
+
 def measure(
     root: Path,
     predictions: Mapping[str, np.ndarray],
@@ -85,32 +102,19 @@ def measure(
     """
     frames = _frames_of(root, predictions, render.sps)
     reception = reception_of(root, frames.modulations, frames.snrs_db, render)
-    by_cumulants, estimates = references.predict_frames(root, predictions, reception.receiver)
-    by_likelihood = blind.predict_frames(
-        root, predictions, reception.receiver, reception.after_equalizer, blind_frames
-    )
+    series = _series_of(root, predictions, reception, blind_frames)
 
-    true = {"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]}
-    predicted = {
-        "modulation": {
-            "blind": by_likelihood,
-            "model": predictions["modulation_pred"],
-            "cumulants": by_cumulants,
-        },
-        "snr": _snr_labels(predictions, estimates),
-    }
-    measured = {"blind": by_likelihood != blind.NOT_MEASURED}
-    classes = {"modulation": len(frames.modulations), "snr": len(frames.snrs_db)}
     ceilings = _ceilings(frames, reception, trials, seed)
-    table = accuracy_table(true, predicted, ceilings, classes, measured)
+    classes = {"modulation": len(frames.modulations), "snr": len(frames.snrs_db)}
+    table = accuracy_table(series.true, series.predicted, ceilings, classes, series.measured)
 
-    right = {name: found == true["modulation"] for name, found in predicted["modulation"].items()}
-    below = points_below_blind(right, measured["blind"], true["snr"])
+    right, at = series.is_right("modulation"), series.measured["blind"]
+    below = points_below_blind(right, at, series.true["snr"])
     summary = ceiling_summary(table).merge(below, how="left", on=["task", "series", "band"])
 
     floor = bounds.snr_bounds(**frames._asdict())
-    estimates = {"model": predictions["snr_estimate_db"]} | estimates
-    errors = snr_errors(true["snr"], predicted["snr"], estimates, floor, frames.snr_label)
+    labels = series.predicted["snr"]
+    errors = snr_errors(series.true["snr"], labels, series.estimates, floor, frames.snr_label)
     return {
         "ceiling": table,
         "ceiling_summary": summary,
@@ -303,6 +307,44 @@ def _frames_of(root: Path, predictions: Mapping[str, np.ndarray], sps: int) -> _
     return _Frames(modulations, snrs_db, samples, sps, shards.snr_label(root), shards.ask(root))
 
 
+def _series_of(
+    root: Path,
+    predictions: Mapping[str, np.ndarray],
+    reception: Reception,
+    blind_frames: int | None,
+) -> _Series:
+    """The model beside the references, which predict the same frames.
+
+    Args:
+        root: IQ shards that hold the frames.
+        predictions: of the model.
+        reception: how the references receive symbols.
+        blind_frames: as of `measure`.
+
+    Returns:
+        What each takes the frames for.
+    """
+    by_cumulants, estimates = references.predict_frames(root, predictions, reception.receiver)
+    by_likelihood = blind.predict_frames(
+        root, predictions, reception.receiver, reception.after_equalizer, blind_frames
+    )
+
+    labels = {"model": predictions["snr_pred_db"]}
+    for name, estimate in estimates.items():
+        labels[name] = _nearest(estimate, predictions["snrs_db"])
+    of_modulation = {
+        "blind": by_likelihood,
+        "model": predictions["modulation_pred"],
+        "cumulants": by_cumulants,
+    }
+    return _Series(
+        true={"modulation": predictions["modulation_true"], "snr": predictions["snr_true_db"]},
+        predicted={"modulation": of_modulation, "snr": labels},
+        estimates={"model": predictions["snr_estimate_db"]} | estimates,
+        measured={"blind": by_likelihood != blind.NOT_MEASURED},
+    )
+
+
 def _ceilings(
     frames: _Frames, reception: Reception, trials: int, seed: int
 ) -> dict[str, dict[str, pd.DataFrame]]:
@@ -324,16 +366,6 @@ def _ceilings(
         },
         "snr": {"ceiling": of_snr},
     }
-
-
-def _snr_labels(
-    predictions: Mapping[str, np.ndarray], estimates: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Series -> predicted SNR labels (n,), of the model and of the references' estimates."""
-    labels = {"model": predictions["snr_pred_db"]}
-    for name, estimate in estimates.items():
-        labels[name] = _nearest(estimate, predictions["snrs_db"])
-    return labels
 
 
 def _by_snr(right: np.ndarray, snr_db: np.ndarray) -> pd.DataFrame:

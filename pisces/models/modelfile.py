@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from pisces import models
-from pisces.core.files import read_json, sha256, staged, write_json
+from pisces.core.files import read_json, sha256, staged, together, write_json
 from pisces.core.reading import require
 from pisces.core.settings import from_json
 from pisces.core.snr_label import SnrLabel
@@ -56,15 +56,16 @@ class _Card:
 
 
 def save(folder: Path, trained: TrainedModel) -> None:
-    """Writes weights and card of a model into `folder`."""
+    """Writes weights and card of a model into `folder`: both, or neither."""
     weights = trained.model.state_dict()
     # Contiguous, so that the memory format of the device does not reach the file.
     portable = {key: value.contiguous().cpu() for key, value in weights.items()}
     size = sum(tensor.nbytes for tensor in portable.values())
-    with staged(folder / WEIGHTS, size) as temporary:
-        safetensors.torch.save_file(portable, temporary)
-
-    write_json(folder / CARD, _card(trained, sha256(folder / WEIGHTS)))
+    with together():
+        with staged(folder / WEIGHTS, size) as temporary:
+            safetensors.torch.save_file(portable, temporary)
+            digest = sha256(temporary)
+        write_json(folder / CARD, _card(trained, digest))
 
 
 def load(folder: Path) -> TrainedModel:

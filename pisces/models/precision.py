@@ -36,7 +36,15 @@ def resolve(precision: Literal["auto"] | Resolved, accelerator: str, model: str)
     Returns:
         Of `auto`, bf16-mixed on CUDA and where processor and model gain by it, else 32-true. Any
         other as it is.
+
+    Raises:
+        ValueError: for 16-mixed on a CPU, which has no arithmetic of it.
     """
+    if precision == "16-mixed" and accelerator == "cpu":
+        raise ValueError(
+            "train.precision = 16-mixed needs a GPU, and this is a CPU, where bf16 would silently "
+            "take its place; set it to auto, 32-true or bf16-mixed"
+        )
     if precision != "auto":
         return precision
     gains_on_cpu = accelerator == "cpu" and model in FASTER_IN_BF16 and cpu_has_bf16()

@@ -17,7 +17,7 @@ import torch
 
 from pisces.core.files import write_bytes
 from pisces.core.progress import progress
-from pisces.core.reading import check_index, damaged, require
+from pisces.core.reading import check_index, check_rising, damaged, require
 from pisces.core.settings import from_json, to_json
 from pisces.inputs.binning import OUTSIDE, count_points
 from pisces.inputs.drawing import BinStore
@@ -153,6 +153,7 @@ def read_plan(path: Path, data: BinStore) -> PerturbationPlan:
         raise damaged(path, "perturb", f"it is for other constellations than {data.root}")
     try:
         check_index(plan.frame, data.sizes)
+        check_rising(plan.frame)
         _check_masks(plan)
     except ValueError as error:
         raise damaged(path, "perturb", str(error)) from None
@@ -185,12 +186,16 @@ def _text(stored: Any) -> str:
 
 
 def _check_masks(plan: PerturbationPlan) -> None:
-    """Raises ValueError unless there are masks, all of them such as the settings make."""
-    if not plan.masks:
-        raise ValueError("it holds no mask")
+    """Raises ValueError unless the masks are those that the settings make, in their order."""
     of_settings = build(plan.settings.views or plan.render.views, plan.settings, plan.render.size)
-    for mask in sorted(set(plan.masks) - set(of_settings), key=plan.masks.index):
-        raise ValueError(f"its settings make no mask {list(mask)}")
+    for mask in plan.masks:
+        if mask not in of_settings:
+            raise ValueError(f"its settings make no mask {list(mask)}")
+    if plan.masks != tuple(of_settings):
+        raise ValueError(
+            f"its settings make {len(of_settings)} masks, and it holds {len(plan.masks)} or "
+            "another order of them"
+        )
 
 
 def dark_frames(data: BinStore, plan: PerturbationPlan) -> int:

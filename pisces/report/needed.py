@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pisces.core import predictions
 from pisces.core.reading import Columns, damaged, read_csv, read_npz
 from pisces.core.tasks import HEADS, TASKS
 
@@ -76,11 +77,7 @@ EXAMPLES = (
 
 ARRAYS = {
     "predictions": Arrays(
-        "evaluate",
-        (
-            *("modulation_true", "modulation_pred", "snr_true_db", "snr_pred_db"),
-            *("modulations", "snrs_db", "snr_source", "note"),
-        ),
+        "evaluate", (*predictions.PER_FRAME, *predictions.CLASSES, "snr_source", "note")
     ),
     "perturbations_sheet": Arrays("perturb", ("images", "names", "taken", "titles")),
     "pis": Arrays("pis", ("note", *(f"{task}_baseline" for task in TASKS))),
@@ -106,6 +103,13 @@ def tables(folder: Path, needed: dict[str, Table]) -> dict[str, pd.DataFrame]:
 
 def arrays(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     """Reads all of `ARRAYS` by name; errors as `core.reading.read_npz`."""
-    return {
-        name: read_npz(folder / f"{name}.npz", one.stage, one.names) for name, one in ARRAYS.items()
-    }
+    found = {}
+    for name, one in ARRAYS.items():
+        path = folder / f"{name}.npz"
+        found[name] = read_npz(path, one.stage, one.names)
+        if name == "predictions":
+            try:
+                predictions.check(found[name])
+            except ValueError as error:
+                raise damaged(path, one.stage, str(error)) from None
+    return found

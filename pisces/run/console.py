@@ -1,6 +1,7 @@
 """How a stage or a command ends for a person: well, or with one line without a traceback."""
 
 import contextlib
+import errno
 import os
 import select
 import sys
@@ -8,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from pisces.run import output_folders, signals
+from pisces.core.write_errors import RAISE_LIMIT, has_size_limit, size_limit
+from pisces.run import signals
 
 SECONDS_FOR_THE_FIRST = 5
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -18,7 +20,7 @@ CLOSED_PIPE = 141
 """Exit status of a program whose reader, such as `head`, has gone: 128 + SIGPIPE."""
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], object]) -> None:
     """Runs a stage; a mistake of the user's ends it with one line and exit status 1.
 
     `ValueError` and `OSError` carry messages written for users. Set PISCES_DEBUG=1 to see where one
@@ -27,7 +29,6 @@ def run(main: Callable[[], None]) -> None:
     is missing on its node. A signal that asks it to end is one line, too; see `signals`.
     """
     try:
-        output_folders.require_no_link()
         with signals.raised():
             main()
         sys.stdout.flush()
@@ -37,19 +38,44 @@ def run(main: Callable[[], None]) -> None:
         if not _reader_is_gone():
             _fail(error)
         sys.exit(CLOSED_PIPE)
-    except PermissionError as error:
+    except OSError as error:
         _fail(_with_remedy(error))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         _fail(error)
 
 
-def _with_remedy(error: PermissionError) -> PermissionError:
-    """The error in words, where it is the system's own."""
-    if error.filename is None:
+def _with_remedy(error: OSError) -> OSError:
+    """The error in words, where it is the system's own and there is something to be done."""
+    # Of a renaming, the name that it was for.
+    path = error.filename2 or error.filename
+    if path is None:
+        return _of_temporary_files(error)
+    if isinstance(error, PermissionError):
+        return PermissionError(
+            f"there is no permission to read or write {path}: ask its owner, or give it to "
+            "yourself with chmod u+rwX"
+        )
+    if error.errno == errno.EROFS:
+        return OSError(
+            f"{path} cannot be written, since its disk can only be read: mount it for writing, "
+            "or work in a copy elsewhere"
+        )
+    return error
+
+
+def _of_temporary_files(error: OSError) -> OSError:
+    """The error in words, where it is Python's for having found no folder for temporary files."""
+    if error.errno != errno.ENOENT or "temporary directory" not in str(error):
         return error
-    return PermissionError(
-        f"there is no permission to read or write {error.filename}: ask its owner, or give it to "
-        "yourself with chmod u+rwX"
+    if has_size_limit():
+        return OSError(
+            f"ulimit -f allows files of at most {size_limit()}, so not even a temporary file can "
+            f"be written: {RAISE_LIMIT}, and run again"
+        )
+    tried = str(error).partition("found in ")[2]
+    return OSError(
+        f"no folder for temporary files can be written ({tried}): make room in one of them, or "
+        "set TMPDIR to a folder that can be written"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pisces.core import work
 from pisces.core.locks import LockFile
-from pisces.run import console
+from pisces.run import console, output_folders
 
 MEMORY = {
     "synthesize": ("synthesize.frames_per_cell", "synthesize.samples"),
@@ -41,12 +41,13 @@ def run(stage: str, main: Callable[[], None]) -> None:
 def only_run(stage: str) -> Iterator[None]:
     """Waits until no other run of this stage writes here, and then holds others off.
 
-    Of several processes the first does this for all.
+    Of several processes the first does this for all, and looks at the folders of the outputs.
     """
     if not console.is_first_process():
         yield
         return
 
+    output_folders.require(stage)
     place = Path(work.WORK)
     place.mkdir(exist_ok=True)
 

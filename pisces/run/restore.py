@@ -4,6 +4,8 @@ import logging
 import subprocess
 from typing import NamedTuple
 
+from pisces.run import output_folders
+
 RECORDS = ("params.yaml", "dvc.lock", "metrics", "plots")
 """What git holds of a run."""
 
@@ -26,9 +28,10 @@ def restore() -> Restored:
     next `dvc repro`. One that is replaced must be in the cache, or else DVC refuses.
 
     Raises:
-        ValueError: outside a git repository with a commit, or when an output that would be
-            replaced is not in the cache.
+        ValueError: outside a git repository with a commit, where a folder of outputs is a link, or
+            when an output that would be replaced is not in the cache.
     """
+    output_folders.require_no_link()
     records = _git("ls-tree", "-r", "--name-only", "HEAD", "--", *RECORDS)
     if not records:
         raise ValueError(f"the last commit holds none of {', '.join(RECORDS)}")

@@ -192,3 +192,9 @@ def test_auto_takes_bf16_on_a_cpu_where_processor_and_model_gain(
     fabric = start({}, "cpu", asked, model)
     assert fabric.strategy.precision.precision == expected
     assert devices.describe(fabric)["precision"] == expected
+
+
+def test_16_bits_on_a_cpu_are_refused_with_what_there_is(start):
+    message = "train.precision = 16-mixed needs a GPU.* auto, 32-true or bf16-mixed"
+    with pytest.raises(ValueError, match=message):
+        start({}, "cpu", "16-mixed")

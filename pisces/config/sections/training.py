@@ -182,8 +182,8 @@ class Train(Section):
     """Device; auto: the best there is."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     """auto: bf16-mixed on CUDA, and on a CPU with AVX512-BF16 or AMX for image models other than
-    pixel_set, which gains nothing; else 32-true. In `pis` and `attribute` it holds for passes
-    without gradient, on a CPU."""
+    pixel_set, which gains nothing; else 32-true. 16-mixed needs a GPU. In `pis` and `attribute` it
+    holds for passes without gradient, on a CPU, where 16-mixed counts as 32-true."""
     compile: bool
     """Whether torch.compile makes the model faster, after some minutes."""
 
