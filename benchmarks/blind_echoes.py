@@ -70,9 +70,9 @@ def lost_an_echo(world: World) -> np.ndarray:
     """Whether the receiver has removed an echo from each frame, bool (n,)."""
     iq = torch.from_numpy(world.iq)
     by_pulse = replace(world.receiver, equalizer="pulse")
-    points = (views.symbols_of(iq, one).points for one in (world.receiver, by_pulse))
-    with_echo, without = points
-    return (with_echo != without).any(1).numpy()
+    received = views.symbols_of(iq, world.receiver).points
+    received_for_pulse = views.symbols_of(iq, by_pulse).points
+    return (received != received_for_pulse).any(1).numpy()
 
 
 def errors(world: World, at: np.ndarray, receiver: RenderSettings, less_db: float = 0) -> int:
@@ -86,18 +86,17 @@ def row(name: str, label: int, world: World) -> dict[str, str]:
     """Of the table."""
     removed = lost_an_echo(world)
     by_pulse = replace(world.receiver, equalizer="pulse")
+    told_less = {
+        f"errors of these, {less} dB less": str(errors(world, removed, world.receiver, less))
+        for less in LESS_DB
+    }
     return {
         "frames": name,
         "SNR": f"{label} dB",
         "n": str(len(world.true)),
         "errors of others": str(errors(world, ~removed, world.receiver)),
         "echo removed": str(int(removed.sum())),
-        **{
-            f"errors of these{f', {less} dB less' if less else ''}": str(
-                errors(world, removed, world.receiver, less)
-            )
-            for less in LESS_DB
-        },
+        **told_less,
         "for the pulse alone": str(errors(world, removed, by_pulse)),
     }
 
