@@ -119,9 +119,10 @@ def _signals(iq: np.ndarray, start: int, detections: list[Detection], goal: Goal
         found = _found(iq[one.start : one.start + one.count], start + one.start, one, goal)
         is_strong = found.band.snr >= LEAST_SNR
         symbols = len(found.iq) * found.rate.rate
-        if not is_strong and symbols < goal.samples / goal.sps:
+        is_sure = found.rate.confidence >= SURE
+        if symbols < goal.samples / goal.sps and not (is_strong and is_sure):
             continue
-        if found.rate.confidence >= SURE or (is_strong and not one.steady):
+        if is_sure or (is_strong and not one.steady):
             signals.append(found)
         elif is_strong:
             perhaps.append(found)
@@ -189,6 +190,6 @@ def _frames_of(found: Found, recording: Readable, goal: Goal) -> Acquired:
         bandwidth_hz=found.band.occupied * rate_hz,
         symbol_rate_hz=found.rate.rate * rate_hz,
         symbol_rate_confidence=found.rate.confidence,
-        snr_db=float(to_db(np.float64(found.band.snr))),
+        snr_db=float(to_db(np.array(found.band.snr))),
     )
     return Acquired(segment, made.frames, found.start + made.starts)

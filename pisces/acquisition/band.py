@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import binary_dilation, median_filter
 from scipy.signal import welch
 
 SHARPNESS = 64
@@ -12,8 +12,10 @@ MOST_BINS = 2**14
 """Of a spectrum."""
 MARGIN = 0.25
 """Of the band that was detected, by which it is looked at beyond its edges."""
-LINE_BINS, LINE = 9, 5.0
+LINE_BINS, LINE = 13, 5.0
 """Bins whose median a line exceeds, and by how much at least."""
+LEAKING_BINS = 5
+"""Over which it spreads."""
 TRIMMED = 0.01
 """Of the power, at either edge of the occupied band, that counts as beyond it."""
 
@@ -74,7 +76,8 @@ def measure_band(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> 
 
     # A carrier's line says nothing about the band of what it carries.
     around = median_filter(excess, LINE_BINS, mode="nearest")
-    excess = np.where(excess > LINE * around, around, excess) if around.any() else excess
+    is_line = binary_dilation((excess > LINE * around) & (around > 0), np.ones(LEAKING_BINS))
+    excess = np.where(is_line, around, excess)
 
     # Ripples of the noise add up over a wide margin; what is under a hundredth of the peak is cut.
     excess = np.where(excess > 0.02 * np.quantile(excess, 0.98), excess, 0)

@@ -1,7 +1,7 @@
 """A signal in a band -> frames with the carrier in the middle and so many samples a symbol."""
 
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,8 @@ NEAR_CENTER = 0.02
 """Of a symbol rate, by which the middle of a band may be off the carrier."""
 
 
-class Made(NamedTuple):
+@dataclass(frozen=True)
+class Made:
     """Frames of one signal."""
 
     frames: np.ndarray

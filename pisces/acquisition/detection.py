@@ -1,6 +1,6 @@
 """Where in a recording a signal is: energy over a noise floor that follows the recording."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage, stats
@@ -41,7 +41,8 @@ Box = tuple[slice, slice]
 """Cells of time and bins of frequency."""
 
 
-class Detection(NamedTuple):
+@dataclass(frozen=True)
+class Detection:
     """A box in time and frequency in which there is a signal."""
 
     start: int
@@ -143,8 +144,8 @@ def detect(iq: np.ndarray) -> list[Detection]:
     boxes = _boxes(smooth / (gain * floor))
     found = []
     for box in boxes:
-        louder = float(gain[box[0]].mean())
-        found.append(_detection(box, louder * floor, len(iq), steady=False))
+        of_box = float(gain[box[0]].mean()) * floor
+        found.append(_detection(box, of_box, len(iq), steady=False))
 
     level = np.full(bins, _level(floor))
     whole = slice(0, len(powers))

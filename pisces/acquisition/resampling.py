@@ -6,8 +6,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import firwin, resample_poly
 
-MOST_DENOMINATOR = 1000
-"""Of the ratio of rates. It is then right to 1e-6 of itself at least, where it is near 1."""
+DENOMINATORS = (10, 100, 1_000, 10_000)
+"""Of a ratio of rates, at most: the first that is near enough is taken."""
+NEAR = 1e-5
+"""Relative error of a ratio that is near enough."""
 REACH = 24
 """Periods of the slower rate that the filter reaches to either side."""
 KAISER_BETA = 8.0
@@ -15,15 +17,24 @@ KAISER_BETA = 8.0
 STOPPED_DB = 80
 
 
-def nearest_ratio(ratio: float) -> Fraction:
+def nearest_ratio(ratio: float, near: float = NEAR) -> Fraction:
     """A fraction of small numbers near a ratio of rates, above 0.
 
-    Its error is below 1 / (`MOST_DENOMINATOR` * its denominator), of the ratio or of its inverse,
-    whichever is below 1 (Hardy and Wright, An Introduction to the Theory of Numbers, theorem 36).
+    With denominators up to N the error is below 1 / N over the denominator (Hardy and Wright, An
+    Introduction to the Theory of Numbers, theorem 36): it is at most 1e-4 of a ratio or its
+    inverse, whichever is above 1.
+
+    Args:
+        ratio: of two rates, above 0.
+        near: relative error from which on no larger numbers are tried.
     """
     if ratio < 1:
-        return 1 / nearest_ratio(1 / ratio)
-    return Fraction(ratio).limit_denominator(MOST_DENOMINATOR)
+        return 1 / nearest_ratio(1 / ratio, near)
+    for most in DENOMINATORS:
+        fraction = Fraction(ratio).limit_denominator(most)
+        if abs(float(fraction) / ratio - 1) < near:
+            break
+    return fraction
 
 
 def resample(iq: np.ndarray, ratio: Fraction) -> np.ndarray:

@@ -18,16 +18,18 @@ RANGE = (0.6, 2.2)
 """Of symbol rates that are looked for, over the equivalent bandwidth of the signal."""
 OVERSAMPLED = 4
 """Samples a symbol, about, that lines are looked for in."""
-NEIGHBOURS = 129
-"""Bins whose median is the floor about a line."""
+ABOUT = 0.02
+"""Relative error of that number."""
+NEIGHBOURS, FEW_NEIGHBOURS = 129, 17
+"""Bins whose median is the floor about a line; where there are few, it is an eighth of them."""
 FLAT = 0.8
 """Of the equivalent bandwidth, to either side of the centre, that is made flat."""
 PARTS = (1, 8, 24)
 """Into which a signal is split, for clocks that jump."""
 EMPTY = 1e-9
 """Of the highest power, below which a spectrum counts as empty."""
-LEAST_SAMPLES = 64
-"""In which a line can be looked for."""
+LEAST_SAMPLES, LEAST_PART = 64, 384
+"""In which a line can be looked for, and of a part of them."""
 STEPS = (0.5, 0.1, 0.02, 0.004)
 """Bins between the frequencies tried about a line, coarse to fine."""
 ZERO_PADDING = 2
@@ -61,7 +63,7 @@ def find_symbol_rate(iq: np.ndarray, center: float, bandwidth: float) -> SymbolR
         Rate and confidence; all 0 where there are too few samples.
     """
     rows = np.atleast_2d(iq)
-    ratio = nearest_ratio(OVERSAMPLED * bandwidth)
+    ratio = nearest_ratio(OVERSAMPLED * bandwidth, ABOUT)
     slow = np.stack([resample(shift_frequency(row, -center), ratio) for row in rows])
     if slow.shape[1] < LEAST_SAMPLES:
         return SymbolRate(0.0, 0.0, 0.0)
@@ -71,7 +73,7 @@ def find_symbol_rate(iq: np.ndarray, center: float, bandwidth: float) -> SymbolR
     for product, limits in products(slow, width):
         for parts in PARTS:
             samples = product.shape[1] // parts
-            if samples >= LEAST_SAMPLES:
+            if samples >= (LEAST_SAMPLES if parts == 1 else LEAST_PART):
                 split = product[:, : samples * parts].reshape(-1, samples)
                 lines.append(strongest_line(split, limits))
     if len(slow) == 1:
@@ -152,6 +154,7 @@ def strongest_line(product: np.ndarray, limits: tuple[float, float]) -> Line:
     bins = ZERO_PADDING * samples
     centred = product - product.mean(1, keepdims=True)
     power = np.mean(np.abs(np.fft.fft(centred, bins)) ** 2, axis=0)
+    least = EMPTY * power.max()
     first = max(int(limits[0] * bins), 2 * ZERO_PADDING)
     last = min(int(limits[1] * bins) + 1, bins // 2)
 
@@ -160,20 +163,23 @@ def strongest_line(product: np.ndarray, limits: tuple[float, float]) -> Line:
         numbers = sign * np.arange(first, last)
         if not len(numbers):
             continue
-        relative = _over_surroundings(power, rows)[numbers]
+        half = int(np.clip(bins // 8, FEW_NEIGHBOURS, NEIGHBOURS)) // 2
+        wider = sign * np.arange(first - half, last + half) % bins
+        around = median_filter(power[wider], 2 * half + 1, mode="nearest")[half:-half]
+        relative = _over_surroundings(power[numbers], around, rows, least)
         at = int(relative.argmax())
         if relative[at] > best.strength:
-            rate = abs(refined(centred, numbers[at] / bins))
+            rate = abs(refined(centred, float(numbers[at]) / bins))
             log_chance = _log_chance(relative[at], rows, len(numbers))
             best = Line(rate, float(relative[at]), log_chance)
     return best
 
 
-def _over_surroundings(power: np.ndarray, rows: int) -> np.ndarray:
+def _over_surroundings(
+    power: np.ndarray, median: np.ndarray, rows: int, least: float
+) -> np.ndarray:
     """Power (bins,) over the mean around each bin, which the median tells of sums of `rows`."""
-    size = min(NEIGHBOURS, len(power))
-    around = median_filter(power, size, mode="wrap") / (gamma.median(rows) / rows)
-    return power / np.maximum(around, EMPTY * power.max())
+    return power / np.maximum(median / (gamma.median(rows) / rows), least)
 
 
 def _log_chance(strength: float, rows: int, bins: int) -> float:
@@ -231,7 +237,9 @@ def staggered_lines(iq: np.ndarray, limits: tuple[float, float]) -> Line:
     square = iq * iq
     bins = ZERO_PADDING * len(square)
     spectrum = np.fft.fftshift(np.fft.fft(square, bins))  # -1/2 cycles a sample first
-    relative = _over_surroundings(np.abs(spectrum) ** 2, 1)
+    power = np.abs(spectrum) ** 2
+    around = median_filter(power, NEIGHBOURS, mode="wrap")
+    relative = _over_surroundings(power, around, 1, EMPTY * power.max())
     first = int(relative.argmax())
     apart = np.abs(np.arange(bins) - first) / bins
     is_candidate = (apart > 2 * limits[0]) & (apart < 2 * limits[1])
