@@ -19,6 +19,7 @@ MAY_USE = {
     "core": "",
     "sources": "core",
     "inputs": "core",
+    "acquisition": "core sources inputs",
     "data": "core inputs",
     "models": "core inputs data",
     "training": "core inputs data models",

@@ -24,6 +24,10 @@ NEIGHBOURS, FEW_NEIGHBOURS = 129, 17
 """Bins whose median is the floor about a line; where there are few, it is an eighth of them."""
 FLAT = 0.8
 """Of the equivalent bandwidth, to either side of the centre, that is made flat."""
+NARROW = 1.4
+"""The highest symbol rate that is looked for in what was made flat, over the bandwidth."""
+LEAST_FALL = 0.05
+"""Of a spectrum, over its middle, that is allowed for."""
 PARTS = (1, 8, 24)
 """Into which a signal is split, for clocks that jump."""
 EMPTY = 1e-9
@@ -70,12 +74,12 @@ def find_symbol_rate(iq: np.ndarray, center: float, bandwidth: float) -> SymbolR
     width = bandwidth / float(ratio)  # cycles a sample of `slow`
 
     lines = []
-    for product, limits in products(slow, width):
+    for product, limits, extent in products(slow, width):
         for parts in PARTS:
             samples = product.shape[1] // parts
             if samples >= (LEAST_SAMPLES if parts == 1 else LEAST_PART):
                 split = product[:, : samples * parts].reshape(-1, samples)
-                lines.append(strongest_line(split, limits))
+                lines.append(strongest_line(split, limits, extent))
     if len(slow) == 1:
         both = (slow[0], flattened(slow, width)[0])
         lines += [staggered_lines(one, _limits(width)) for one in both]
@@ -103,7 +107,18 @@ def _limits(width: float, most: float = RANGE[1]) -> tuple[float, float]:
     return RANGE[0] * width, min(most * width, 0.5)
 
 
-def products(iq: np.ndarray, width: float) -> list[tuple[np.ndarray, tuple[float, float]]]:
+class Product(NamedTuple):
+    """A product of a signal with itself."""
+
+    values: np.ndarray
+    """(n, samples), complex or real."""
+    limits: tuple[float, float]
+    """Cycles a sample between which it may have a line."""
+    extent: float
+    """Cycles a sample at which its spectrum has fallen to 0, along a straight line; or infinite."""
+
+
+def products(iq: np.ndarray, width: float) -> list[Product]:
     """Products of a signal with itself whose mean repeats with the symbols.
 
     |x|^2 as it is, |x|^2 with the edges of the band raised, which carry the line of a pulse of
@@ -112,15 +127,16 @@ def products(iq: np.ndarray, width: float) -> list[tuple[np.ndarray, tuple[float
     Args:
         iq: complex (n, samples), centred.
         width: equivalent bandwidth, cycles a sample.
-
-    Returns:
-        Each (n, about samples), complex or real, and between which frequencies it may have a line.
     """
     delay = max(1, round(0.5 / width))
     power, of_flat = (one.real**2 + one.imag**2 for one in (iq, flattened(iq, width)))
     delayed = iq[:, delay:] * iq[:, :-delay].conj()
-    limits = _limits(width)
-    return [(power, limits), (of_flat, _limits(width, 2 * FLAT)), (delayed, limits)]
+    limits, extent = _limits(width), 2 * FLAT * width
+    return [
+        Product(power, limits, np.inf),
+        Product(of_flat, _limits(width, NARROW), extent),
+        Product(delayed, limits, np.inf),
+    ]
 
 
 def flattened(iq: np.ndarray, width: float) -> np.ndarray:
@@ -142,13 +158,16 @@ def flattened(iq: np.ndarray, width: float) -> np.ndarray:
     return np.fft.ifft(np.where(inside, spectrum / np.sqrt(np.maximum(smooth, least)), 0))
 
 
-def strongest_line(product: np.ndarray, limits: tuple[float, float]) -> Line:
+def strongest_line(
+    product: np.ndarray, limits: tuple[float, float], extent: float = np.inf
+) -> Line:
     """The strongest line of a product between two frequencies.
 
     Args:
         product: (n, samples), real or complex; then lines at either sign count. The powers of the
             rows are added up.
         limits: cycles a sample, above 0.
+        extent: of the product's spectrum, as of `Product`.
     """
     rows, samples = product.shape
     bins = ZERO_PADDING * samples
@@ -164,9 +183,10 @@ def strongest_line(product: np.ndarray, limits: tuple[float, float]) -> Line:
         if not len(numbers):
             continue
         half = int(np.clip(bins // 8, FEW_NEIGHBOURS, NEIGHBOURS)) // 2
-        wider = sign * np.arange(first - half, last + half) % bins
-        around = median_filter(power[wider], 2 * half + 1, mode="nearest")[half:-half]
-        relative = _over_surroundings(power[numbers], around, rows, least)
+        wider = sign * np.arange(first - half, last + half)
+        fall = np.maximum(1 - np.abs(wider) / bins / extent, LEAST_FALL)
+        around = median_filter(power[wider] / fall, 2 * half + 1, mode="nearest") * fall
+        relative = _over_surroundings(power[numbers], around[half:-half], rows, least)
         at = int(relative.argmax())
         if relative[at] > best.strength:
             rate = abs(refined(centred, float(numbers[at]) / bins))
