@@ -156,7 +156,7 @@ def _annotated(recording: Readable, annotation: Annotated, goal: Goal) -> Iterat
         box = Detection(0, len(iq), max(low, -0.5), min(high, 0.5), floor, steady=False)
         found = _found(iq, start, box, goal)
         if found.band.snr > 0:
-            yield _frames_of(found, recording, goal)
+            yield _frames_of(found, recording, goal, whole=True)
 
 
 def _frame_by_frame(recording: Readable, length: int, goal: Goal) -> Iterator[Acquired]:
@@ -176,13 +176,13 @@ def _frame_by_frame(recording: Readable, length: int, goal: Goal) -> Iterator[Ac
             own = measure_band(row, -0.5, 0.5, detection.level_of(row))
             shared = band._replace(snr=own.snr, noise=own.noise)
             found = Found(start + number * length, row, shared, rate)
-            yield _frames_of(found, recording, goal)
+            yield _frames_of(found, recording, goal, whole=True)
 
 
-def _frames_of(found: Found, recording: Readable, goal: Goal) -> Acquired:
+def _frames_of(found: Found, recording: Readable, goal: Goal, *, whole: bool = False) -> Acquired:
     """A signal as frames."""
     rate_hz = recording.sample_rate_hz or 1.0
-    made = baseband.frames_of(found.iq, found.start, found.band, found.rate.rate, goal)
+    made = baseband.frames_of(found.iq, found.start, found.band, found.rate.rate, goal, whole=whole)
     segment = Segment(
         start=found.start + made.start,
         count=made.count,

@@ -10,6 +10,8 @@ SHARPNESS = 64
 """Bins of a spectrum across the band that was detected, about."""
 MOST_BINS = 2**14
 """Of a spectrum."""
+LEAST_RESOLVED = 12
+"""Bins that a band fills, or else it is looked at once more with more bins."""
 MARGIN = 0.25
 """Of the band that was detected, by which it is looked at beyond its edges."""
 LINE_BINS, LINE = 13, 5.0
@@ -62,8 +64,19 @@ def measure_band(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> 
     Returns:
         What is found; a signal that does not stand out has the band as it was detected, and SNR 0.
     """
+    band, bins = _measured(iq, low, high, floor)
+    most = min(MOST_BINS, len(iq) // 2)
+    if band.occupied * bins < LEAST_RESOLVED and 2 * bins <= most:
+        half = band.occupied
+        return measure_band(iq, band.center - half, band.center + half, floor)
+    return band
+
+
+def _measured(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> tuple[Band, int]:
+    """As `measure_band`, at one resolution, and the bins of the whole band at which it was."""
     margin = MARGIN * (high - low)
     rates, density = spectrum_of(iq, high - low)
+    bins = len(rates)
     floor_rates = np.arange(len(floor)) / len(floor) - 0.5
     noise = np.interp(rates, floor_rates, floor)
     inside = (rates >= low - margin) & (rates <= high + margin)
@@ -72,7 +85,7 @@ def measure_band(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> 
     excess = np.maximum(density - noise, 0)
     step = rates[1] - rates[0] if len(rates) > 1 else high - low
     if not excess.any():
-        return Band((low + high) / 2, high - low, high - low, 0.0, float(noise.mean()))
+        return Band((low + high) / 2, high - low, high - low, 0.0, float(noise.mean())), bins
 
     # A carrier's line says nothing about the band of what it carries.
     around = median_filter(excess, LINE_BINS, mode="nearest")
@@ -88,4 +101,4 @@ def measure_band(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> 
     equivalent = float(step * excess.sum() ** 2 / np.square(excess).sum())
     snr = float(excess[within].sum() / noise[within].sum())
     center = float((rates[first] + rates[last]) / 2)
-    return Band(center, occupied, equivalent, snr, float(noise[within].mean()))
+    return Band(center, occupied, equivalent, snr, float(noise[within].mean())), bins

@@ -38,7 +38,9 @@ class Made:
     """Of the carrier, in the mean, cycles a sample of the recording."""
 
 
-def frames_of(iq: np.ndarray, start: int, band: Band, rate: float, goal: Goal) -> Made:
+def frames_of(
+    iq: np.ndarray, start: int, band: Band, rate: float, goal: Goal, *, whole: bool = False
+) -> Made:
     """Frames of a signal.
 
     Args:
@@ -47,29 +49,30 @@ def frames_of(iq: np.ndarray, start: int, band: Band, rate: float, goal: Goal) -
         band: of the signal.
         rate: symbols a sample.
         goal: what frames are to be.
+        whole: whether the signal is known to last over all samples. Those that are already as they
+            are to be then stay as they are.
     """
     ratio = ratio_of(rate, goal)
-    occupied = band.occupied / rate
+    noise = band.noise * float(ratio)
 
     def at_center(center: float) -> np.ndarray:
         slow = resample(shift_frequency(iq, -center), ratio)
         rng = seeding.generator(0, "acquire", start)
-        return with_white_noise(slow, occupied, band.noise * float(ratio), goal.sps, rng=rng)
+        return with_white_noise(slow, band.occupied / rate, noise, goal.sps, rng=rng)
 
-    centred = at_center(band.center)
-    lasting = without_ends(centred, band.noise * float(ratio), goal.sps)
-    track = carrier_track(centred, goal.sps)
-    beyond = band.center / float(ratio) + (0.0 if track is None else track)
-    is_near = abs(band.center) < NEAR_CENTER * rate
-    if is_near and np.max(np.abs(beyond)) <= goal.max_offset:
-        centred, track, center = at_center(0.0), None, 0.0
+    made, center = at_center(band.center), band.center
+    lasting = slice(0, len(made)) if whole else without_ends(made, noise, goal.sps)
+    track = carrier_track(made, goal.sps)
+
+    of_carrier = band.center / float(ratio) + (0.0 if track is None else track)
+    within_reach = np.max(np.abs(of_carrier)) <= goal.max_offset
+    if abs(band.center) < NEAR_CENTER * rate and (within_reach or (whole and track is None)):
+        made, center = iq if whole and ratio == 1 else at_center(0.0), 0.0
     elif track is not None:
-        centred = coarse_carrier.turn_back(centred, track)
-        center = band.center + float(track.mean()) * float(ratio)
-    else:
-        center = band.center
+        made = coarse_carrier.turn_back(made, track)
+        center += float(track.mean()) * float(ratio)
 
-    frames, starts = cut(centred[lasting], goal.samples)
+    frames, starts = cut(made[lasting], goal.samples)
     first, last = (round(one / float(ratio)) for one in (lasting.start, lasting.stop))
     at = first + np.round(starts / float(ratio)).astype(np.int64)
     return Made(frames, at, first, min(last, len(iq)) - first, center)

@@ -11,7 +11,7 @@ from pisces.inputs.receiver.spectrum import band_rates, noise_power, power_of, t
 
 ORDERS = (1, 2, 4, 8, 12, 16, 20, 32)
 """Powers whose lines are looked for: those of the view `symbol`, a carrier's and that of BPSK."""
-BLOCKS = (64, 128, 256)
+BLOCKS = (64, 256)
 """Symbols of a block; the next one begins half as many later."""
 REACH = 0.08
 """Of a symbol rate, that the carrier is looked for to either side of the middle of the band."""
@@ -45,7 +45,8 @@ Response = Callable[[np.ndarray], np.ndarray]
 def follow_carrier(iq: np.ndarray, response: Response, sps: int) -> np.ndarray | None:
     """The carrier's offset over a signal.
 
-    Short blocks follow a carrier that drifts; long ones see the weak lines of one that does not.
+    Short blocks follow a carrier that drifts. Long ones then see what is left of it more exactly,
+    and the weak lines of one that does not drift.
 
     Args:
         iq: complex64 (samples,), the carrier near 0.
@@ -55,21 +56,30 @@ def follow_carrier(iq: np.ndarray, response: Response, sps: int) -> np.ndarray |
     Returns:
         Cycles a sample at every sample, float64 (samples,); None where no line stands out.
     """
+    found = None
     for symbols in BLOCKS:
-        blocks = blocks_of(iq, symbols * sps)
-        if not len(blocks):
-            continue
-        step = 1 / (SHARE_OF_LINE * max(ORDERS) * symbols)
-        offsets = np.arange(-round(REACH / step), round(REACH / step) + 1) * step
-        score = lines_of(blocks, response(np.abs(band_rates(symbols).numpy())), offsets, sps)
-        if score is None:
-            continue
-        score -= 0.5 * (offsets / PRIOR_STD) ** 2
+        left = iq if found is None else turn_back(iq, found)
+        track = _track(left, response, sps, symbols)
+        if track is not None:
+            found = track if found is None else found + track
+    return found
 
-        way = likeliest_way(score, step / (DRIFT * symbols / 2))
-        middles = (np.arange(len(way)) + 1) * sps * symbols / 2
-        return smooth_track(middles, peak_of(score, way, offsets) / sps, len(iq))
-    return None
+
+def _track(iq: np.ndarray, response: Response, sps: int, symbols: int) -> np.ndarray | None:
+    """As `follow_carrier`, by blocks of so many symbols."""
+    blocks = blocks_of(iq, symbols * sps)
+    if not len(blocks):
+        return None
+    step = 1 / (SHARE_OF_LINE * max(ORDERS) * symbols)
+    offsets = np.arange(-round(REACH / step), round(REACH / step) + 1) * step
+    score = lines_of(blocks, response(np.abs(band_rates(symbols).numpy())), offsets, sps)
+    if score is None:
+        return None
+    score -= 0.5 * (offsets / PRIOR_STD) ** 2
+
+    way = likeliest_way(score, step / (DRIFT * symbols / 2))
+    middles = (np.arange(len(way)) + 1) * sps * symbols / 2
+    return smooth_track(middles, peak_of(score, way, offsets) / sps, len(iq))
 
 
 def lines_of(
