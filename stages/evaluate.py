@@ -7,7 +7,10 @@ from pisces.core import files, hardware
 from pisces.core.tasks import TASKS
 from pisces.data import splitting
 from pisces.evaluation import inference, metrics
+from pisces.inputs.base import IQ_SHARDS, check_same_frames
+from pisces.inputs.waveform import IqStore
 from pisces.models import modelfile
+from pisces.prediction import checks, evidence
 from pisces.run import guard, tracking
 
 DATA, SPLITS, MODEL = Path("data"), Path("data/splits.npz"), Path("models")
@@ -28,8 +31,13 @@ def main() -> None:
     with tracking.stage("evaluate", params) as run:
         test = splitting.read_splits(SPLITS, data.sizes)["test"]
         predictions = inference.predict_frames(trained, data, test)
-        summary = metrics.summary(predictions)
+        iq = IqStore(DATA / IQ_SHARDS)
+        check_same_frames(data, iq)
+        found = evidence.collect(trained, data, iq, test)
+
+        summary = metrics.summary(predictions) | checks.summary(trained, found, test)
         tables = metrics.tables(predictions, trained.modulations, trained.snrs_db)
+        tables["reliability"] = checks.reliability(trained, found, test)
         with files.together():
             files.write_npz(OUT, predictions)
             files.write_json(METRICS, summary)
@@ -40,6 +48,8 @@ def main() -> None:
         for path in written:
             run.artifact(path)
 
+    if trained.calibration is None:
+        print("the model has no calibration: its probabilities are those of the heads as trained")
     print(f"evaluated on {hardware.in_words(inference.device())}")
     accuracies = [f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in TASKS]
     frames = len(predictions["frame"])

@@ -9,6 +9,7 @@ from pisces.inputs import kind_of
 from pisces.inputs.settings import DrawSettings
 from pisces.models import modelfile
 from pisces.models.cldnn import Settings
+from pisces.prediction import fit
 from pisces.run import guard, tracking
 from pisces.training import checkpoints, components, devices, frames, history, trainer
 from pisces.training.augmentation import Augmentation
@@ -45,9 +46,12 @@ def main() -> None:
         model, rows = trainer.fit(data, config, seed, folder / "last.pt", fabric, report)
         if not fabric.is_global_zero:
             return
+        trained = components.trained_model(model, config, data)
+        behind = iq or frames.frames_behind(store, DATA)
+        calibrated = fit.calibrated(trained, store, behind, parts)
         record = devices.describe(fabric) | history.record(rows, config.stop_metric)
         with files.together():
-            modelfile.save(OUT, components.trained_model(model, config, data))
+            modelfile.save(OUT, calibrated)
             files.write_json(METRICS, history.headline(rows, config.stop_metric))
             files.write_json(RUN, record)
             files.write_csv(HISTORY, history.training_table(rows))

@@ -258,7 +258,8 @@ def test_the_ends_without_signal_are_cut_off():
 
     lasting = without_ends(iq, 0.1, 8)
 
-    assert abs(lasting.start - 700) < 64 and abs(lasting.stop - len(iq) + 900) < 64
+    assert abs(lasting.start - 700) < 64
+    assert abs(lasting.stop - len(iq) + 900) < 64
 
 
 @pytest.mark.parametrize(

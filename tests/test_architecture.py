@@ -24,6 +24,7 @@ MAY_USE = {
     "models": "core inputs data",
     "training": "core inputs data models",
     "evaluation": "core inputs data models",
+    "prediction": "core inputs data models evaluation",
     "pis": "core inputs data models training evaluation",
     "attribution": "core inputs data models training evaluation pis",
     "report": "core inputs",

@@ -90,6 +90,9 @@ def tables() -> dict[str, pd.DataFrame]:
         [per_class.assign(task="modulation"), per_class.assign(task="snr", label=["-10", "20"])]
     )
     estimate = pd.DataFrame({"snr_db": SNRS_DB, "frames": 2, "mean_db": SNRS_DB})
+    bins = product(("modulation", "snr"), ("as trained", "calibrated"), (0.2, 0.9))
+    reliability = pd.DataFrame(bins, columns=["task", "probabilities", "confidence"])
+    reliability = reliability.assign(accuracy=0.5, frames=4)
     ceiling = pd.DataFrame(product(SNRS_DB, ("modulation", "snr"), ("ceiling", "model")))
     ceiling.columns = pd.Index(["snr_db", "task", "series"])
 
@@ -111,6 +114,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "accuracy_by_snr": intervals(by_snr, *TASKS),
         "per_class": of_both,
         "snr_estimate": estimate.assign(low_db=SNRS_DB, high_db=SNRS_DB),
+        "reliability": intervals(reliability, "accuracy"),
         "ceiling": intervals(ceiling.assign(accuracy=0.5, n=4), "accuracy"),
         "pis": intervals(pis, "pis"),
         "pis_by_cell": cells,
@@ -135,7 +139,7 @@ def test_a_note_stands_on_the_pictures_of_its_stage_and_on_no_other(drawn):
         for note in NOTES.values()
     }
     tested = {"accuracy_by_snr", "per_class", "snr_estimate", "ceiling"}
-    tested |= {"confusion_modulation", "confusion_snr"}
+    tested |= {"confusion_modulation", "confusion_snr", "reliability"}
     assert list(with_note.values()) == [
         tested,
         {"pis", "pis_regions", "degradation", "pis_heatmap"},

@@ -127,7 +127,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Writes sorted, indented JSON; NaN and infinity, which are not JSON, raise ValueError."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_bytes(path, text.encode())

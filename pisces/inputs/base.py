@@ -18,7 +18,7 @@ import torch
 from pisces.core import shards
 from pisces.core.shards import Cell
 from pisces.core.snr_label import true_snr_db
-from pisces.inputs.settings import DrawSettings
+from pisces.inputs.settings import DrawSettings, RenderSettings
 
 CONSTELLATIONS, IQ_SHARDS = "constellations", "split_hdf5"
 """Folders of constellation shards and of IQ shards, below the root of a data set."""
@@ -73,6 +73,11 @@ class FrameStore(ABC):
             (self.modulations[m], self.snrs_db[s], int(self._rows[m][s][row]))
             for m, s, row in index.tolist()
         ]
+
+    @property
+    def receiver(self) -> RenderSettings | None:
+        """How symbols and noise of these frames are found; None where no view shows both."""
+        return None
 
     @property
     @abstractmethod
@@ -201,6 +206,11 @@ class Input(Protocol):
         `response` is the amplitude response of the pulse at `receiver.pulse.RATES`.
         """
         return self
+
+    @property
+    def receiver(self) -> RenderSettings | None:
+        """As `FrameStore.receiver`, of the frames that the model was trained on."""
+        return None
 
     def remarks(self, store: FrameStore) -> list[str]:  # noqa: ARG002
         """In what frames that a model can take differ from those that it was trained on."""

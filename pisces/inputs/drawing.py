@@ -52,6 +52,10 @@ class BinStore(FrameStore):
         self._bins = [self._every_cell(bins_of(view)) for view in self.render.views]
 
     @property
+    def receiver(self) -> RenderSettings | None:
+        return _receiver(self.render)
+
+    @property
     def properties(self) -> dict[str, Any]:
         return _named(self.render)
 
@@ -69,6 +73,11 @@ class BinStore(FrameStore):
     def bins(self, index: np.ndarray) -> np.ndarray:
         """The stored form of the frames of an index (n, 3), int32 (n, points)."""
         return self.prepare(self.gather(index), torch.device("cpu")).numpy()
+
+
+def _receiver(render: RenderSettings) -> RenderSettings | None:
+    """The settings, where views show symbols and noise."""
+    return render if {"symbol", "noise"} <= set(render.views) else None
 
 
 def _named(render: RenderSettings) -> dict[str, Any]:
@@ -133,6 +142,10 @@ class Drawing(Input):
     @property
     def symbol_samples(self) -> int | None:
         return self.render.sps
+
+    @property
+    def receiver(self) -> RenderSettings | None:
+        return _receiver(self.render)
 
     @property
     def requirements(self) -> dict[str, Any]:

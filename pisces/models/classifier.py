@@ -42,6 +42,19 @@ class Classifier(nn.Module):
         """Whether predictions are conditioned on the true SNR, which `forward` then takes too."""
         return False
 
+    @property
+    def has_features(self) -> bool:
+        """Whether `features` and `heads` exist, which together are the model."""
+        return False
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What both heads predict from, (n, features); only for a model that `has_features`."""
+        raise NotImplementedError(f"{type(self).__name__} has no features that both heads share")
+
+    def heads(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Modulation logits and SNR scores of features, as of the model itself."""
+        raise NotImplementedError(f"{type(self).__name__} has no features that both heads share")
+
     def estimate(self, frames: torch.Tensor) -> torch.Tensor:
         """Estimated eta (n,), see `denoiser`; only for a model that `has_noise_estimate`."""
         raise NotImplementedError(f"{type(self).__name__} has no estimate of the noise")

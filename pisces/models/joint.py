@@ -29,7 +29,19 @@ class JointModel(Classifier):
         self.modulation_head = modulation_head
         self.snr_head = snr_head
 
+    @property
+    def has_features(self) -> bool:
+        return True
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the backbone makes of inputs: (n, features)."""
+        features: torch.Tensor = self.backbone(inputs)
+        return features
+
+    def heads(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        modulation, snr = self.branches(features)
+        return self.modulation_head(modulation), self.snr_head(snr)
+
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Modulation logits (n, modulations) and SNR scores (n, SNRs)."""
-        modulation, snr = self.branches(self.backbone(inputs))
-        return self.modulation_head(modulation), self.snr_head(snr)
+        return self.heads(self.features(inputs))

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from pisces.core.version import VERSION
 from pisces.inputs import INPUTS, kind_of
 from pisces.inputs.base import FrameStore, Input
 from pisces.models import Architecture
+from pisces.models.calibration import Calibration
 from pisces.models.classifier import Classifier
 from pisces.models.cldnn import Settings
 from pisces.models.pretrained import not_finite
@@ -38,6 +39,7 @@ class TrainedModel(NamedTuple):
     modulations: tuple[str, ...]
     snrs_db: tuple[int, ...]
     snr_label: SnrLabel = "power"  # what `snrs_db`, which are labels, mean
+    calibration: Calibration | None = None  # how far it can be trusted; see `pisces.prediction`
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class _Card:
     snrs_db: tuple[int, ...]
     input: dict[str, Any]
     weights_sha256: str
-    snr_label: SnrLabel = "power"  # which cards made before it existed do not name
+    # Neither is named by cards made before it existed.
+    snr_label: SnrLabel = "power"
+    calibration: Calibration | None = None
 
 
 def save(folder: Path, trained: TrainedModel) -> None:
@@ -165,6 +169,7 @@ def _card(trained: TrainedModel, weights_sha256: str) -> dict[str, Any]:
         "snrs_db": trained.snrs_db,
         "snr_label": trained.snr_label,
         "input": trained.input.card(),
+        "calibration": trained.calibration and asdict(trained.calibration),
         "weights_sha256": weights_sha256,
         "versions": versions,
     }
@@ -178,6 +183,8 @@ def _read_card(path: Path) -> _Card:
     known = {one.name for one in fields(_Card)}
     card = from_json(_Card, json.dumps({key: content[key] for key in content if key in known}))
     _check_classes(card)
+    if card.calibration:
+        card.calibration.check(len(card.modulations), len(card.snrs_db))
 
     # The defaults of settings are for who makes a model; which one was made must be said.
     unsaid = [key for key in Settings._fields if card.cldnn and key not in content["cldnn"]]
@@ -216,4 +223,6 @@ def _from_card(card: _Card) -> TrainedModel:
     except RuntimeError as error:
         raise ValueError(f"no {card.model} can be built from it: {error}") from None
     classes = card.modulations, card.snrs_db
-    return TrainedModel(model.eval(), architecture, seen, *classes, card.snr_label)
+    return TrainedModel(
+        model.eval(), architecture, seen, *classes, card.snr_label, card.calibration
+    )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,8 @@ class Request(NamedTuple):
     """Whether signals are where the annotations say, and nowhere else."""
 
 
-class _Place(NamedTuple):
+@dataclass(frozen=True)
+class _Place:
     """Where a signal is; the fields are those of `SegmentPrediction`."""
 
     start: int
@@ -176,11 +178,12 @@ def _frame_by_frame(recording: Recording, trained: TrainedModel) -> Iterator[Sho
 
 
 def _joined(place: _Place, frames: int, said: _Said) -> SegmentPrediction:
-    return SegmentPrediction(frames=frames, **place._asdict(), **said._asdict())
+    return SegmentPrediction(frames=frames, **vars(place), **said._asdict())
 
 
 def _rows(said: Prediction, rows: slice) -> Prediction:
-    return Prediction(*(None if one is None else one[rows] for one in said))
+    some = {name: None if one is None else one[rows] for name, one in said._asdict().items()}
+    return said._replace(**some)
 
 
 def _place_of(segment: Segment, recording: Recording) -> _Place:

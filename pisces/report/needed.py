@@ -54,6 +54,9 @@ TABLES = {
     "accuracy_by_snr": Table("evaluate", (), ("snr_db", "frames", *OF_TASKS)),
     "per_class": Table("evaluate", ("task", "label"), ("precision", "recall", "f1", "frames")),
     "snr_estimate": Table("evaluate", (), ("snr_db", "mean_db", "low_db", "high_db")),
+    "reliability": Table(
+        "evaluate", ("task", "probabilities"), ("confidence", "accuracy", *INTERVAL, "frames")
+    ),
     "ceiling": Table("limits", ("task", "series"), ("snr_db", "accuracy", *INTERVAL, "n")),
     "pis": Table("pis", ("view", "rule", "mask", "task"), SCORES),
     "pis_by_cell": Table(

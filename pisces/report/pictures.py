@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pisces.core.snr_label import convention_in
-from pisces.report import accuracy, attribution, data, pis, pis_regions
+from pisces.report import accuracy, attribution, data, pis, pis_regions, reliability
 from pisces.report.style import add_note, snr_axis
 
 Tables = Mapping[str, pd.DataFrame]
@@ -76,6 +76,7 @@ def _of_test(tables: Tables, predictions: Arrays) -> dict[str, Figure]:
         ),
         "per_class": accuracy.per_class(modulation_scores),
         "snr_estimate": accuracy.snr_estimate(tables["snr_estimate"], source, snr_label),
+        "reliability": reliability.diagram(tables["reliability"]),
         "confusion_modulation": accuracy.confusion(
             predictions["modulation_true"],
             predictions["modulation_pred"],
