@@ -182,8 +182,17 @@ def _joined(place: _Place, frames: int, said: _Said) -> SegmentPrediction:
 
 
 def _rows(said: Prediction, rows: slice) -> Prediction:
-    some = {name: None if one is None else one[rows] for name, one in said._asdict().items()}
-    return said._replace(**some)
+    def some(of_all: np.ndarray | None) -> np.ndarray | None:
+        return None if of_all is None else of_all[rows]
+
+    return Prediction(
+        modulation_prob=said.modulation_prob[rows],
+        snr_prob=said.snr_prob[rows],
+        snr_db=said.snr_db[rows],
+        snr_interval_db=some(said.snr_interval_db),
+        novelty=some(said.novelty),
+        known=some(said.known),
+    )
 
 
 def _place_of(segment: Segment, recording: Recording) -> _Place:
