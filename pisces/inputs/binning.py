@@ -11,34 +11,21 @@ Pixel number = row * size + column. Several views count on: the v-th, from 0, be
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 
 from pisces.inputs import views
+from pisces.inputs.receiver.spectrum import Observed
 from pisces.inputs.settings import RenderSettings
 
 OUTSIDE = 65535
 """Pixel number of a point beyond the extent: such points are dropped, never piled on the border."""
+BLOCK = 128
+"""Frames whose samples a processor is done with before it takes the next ones.
 
-
-class Workspace(NamedTuple):
-    """Buffers of `bin_points` for up to n frames.
-
-    Allocating them for every chunk of frames can cost several times the arithmetic.
-    """
-
-    offset: torch.Tensor
-    pixels: torch.Tensor
-    outside: torch.Tensor
-    bins: torch.Tensor
-
-    @classmethod
-    def for_points(cls, points: torch.Tensor) -> Self:
-        """For points (n, points, 2) float32."""
-        pixels = torch.empty(points.shape[:2], device=points.device)
-        bins = torch.empty_like(pixels, dtype=torch.uint16)
-        return cls(torch.empty_like(points), pixels, torch.empty_like(pixels), bins)
+Of 1 024 samples they are a megabyte, and stay near it.
+"""
 
 
 class Binned(NamedTuple):
@@ -51,15 +38,12 @@ class Binned(NamedTuple):
     is beyond its reach; None where that view is not made."""
 
 
-def bin_frames(
-    frames: torch.Tensor, render: RenderSettings, workspace: Workspace | None = None
-) -> dict[str, torch.Tensor]:
+def bin_frames(frames: torch.Tensor, render: RenderSettings) -> dict[str, torch.Tensor]:
     """The pixel of every point of every view.
 
     Args:
         frames: float32 (n, samples, 2), I then Q, of any power.
         render: which views, and their pixels.
-        workspace: for at least n frames; the bins of `raw` then lie in it, until its next use.
 
     Returns:
         View -> pixel numbers uint16 (n, points of the view), `OUTSIDE` where a point is beyond the
@@ -68,34 +52,59 @@ def bin_frames(
     Raises:
         ValueError: as `rms`, and where a view cannot be made of frames of this length.
     """
-    return bin_and_measure(frames, render, workspace).bins
+    return bin_and_measure(frames, render).bins
 
 
-def bin_and_measure(
-    frames: torch.Tensor, render: RenderSettings, workspace: Workspace | None = None
-) -> Binned:
+def bin_and_measure(frames: torch.Tensor, render: RenderSettings) -> Binned:
     """As `bin_frames`, with the carrier offset that was found on the way."""
     level = rms(frames)
-    # Over the RMS, so that powers stay within float32; `raw` by itself is spared the copy.
-    only_raw = set(render.views) == {"raw"}
-    unit = frames if only_raw else frames / level[:, None, None]
+    rows = BLOCK if frames.device.type == "cpu" else len(frames)
+    if set(render.views) == {"raw"}:
+        # The level goes into the scale, which spares a copy of the frames.
+        scales = (_pixels_per_unit("raw", render) / level).split(rows)
+        blocks = zip(frames.split(rows), scales, strict=True)
+        return Binned({"raw": torch.cat([bin_points(*one, render.size) for one in blocks])}, None)
 
-    bins: dict[str, torch.Tensor] = {}
-    carrier_offset = None
-    for view in render.views:
-        pixels_per_unit = render.size / 2 / getattr(render.extent, view)
-        if view == "raw":
-            # The scale and the level in one multiplication.
-            bins[view] = bin_points(frames, pixels_per_unit / level, render.size, workspace)
-            continue
-        if view == "symbol":
-            received = views.symbols_of(torch.view_as_complex(unit), render)
-            points = received.points
-            carrier_offset = received.carrier_offset[:, 0].masked_fill(received.beyond, math.nan)
-        else:
-            points = views.points_of(view, torch.view_as_complex(unit), render)
-        bins[view] = bin_points(torch.view_as_real(points), pixels_per_unit, render.size)
-    return Binned(bins, carrier_offset)
+    # Over the RMS, so that powers stay within float32.
+    iq = torch.view_as_complex(frames / level[:, None, None])
+    seen = [_see(views.Frames(block), render) for block in iq.split(rows)]
+    bins = {view: torch.cat([block.bins[view] for block in seen]) for view in seen[0].bins}
+    if "symbol" not in render.views:
+        return Binned(bins, None)
+
+    by_field = zip(*(block.observed for block in seen), strict=True)
+    observed = Observed(*(torch.cat(field) for field in by_field))
+    received = views.symbols_from(observed, iq, render)
+    bins["symbol"] = _bin("symbol", received.points, render)
+    carrier_offset = received.carrier_offset[:, 0].masked_fill(received.beyond, math.nan)
+    return Binned({view: bins[view] for view in render.views}, carrier_offset)
+
+
+class _Seen(NamedTuple):
+    """What is made of the samples of some frames."""
+
+    bins: dict[str, torch.Tensor]
+    """Of every view but `symbol`, as in `Binned`."""
+    observed: Observed | tuple[()]
+    """What `symbol` is made from; nothing where it is not made."""
+
+
+def _see(frames: views.Frames, render: RenderSettings) -> _Seen:
+    """All that is done with the samples of frames over their RMS."""
+    others: list[str] = [view for view in render.views if view != "symbol"]
+    bins = {view: _bin(view, views.VIEWS[view].points(frames, render), render) for view in others}
+    if "symbol" not in render.views:
+        return _Seen(bins, ())
+    return _Seen(bins, views.observed_of(frames, render))
+
+
+def _bin(view: str, points: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    """The bins of the points of a view, complex64 (n, points)."""
+    return bin_points(torch.view_as_real(points), _pixels_per_unit(view, render), render.size)
+
+
+def _pixels_per_unit(view: str, render: RenderSettings) -> float:
+    return render.size / 2 / getattr(render.extent, view)
 
 
 def rms(frames: torch.Tensor) -> torch.Tensor:
@@ -130,7 +139,6 @@ def bin_points(
     points: torch.Tensor,
     pixels_per_unit: float | torch.Tensor,
     size: int,
-    workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """The pixel of every point, on an image whose centre is the origin.
 
@@ -139,26 +147,23 @@ def bin_points(
         pixels_per_unit: one for all frames, or one a frame, (n,).
         size: pixels along each side, even: the origin lies between four pixels, so a turn of the
             frame by 90 degrees turns the image by exactly 90 degrees.
-        workspace: for at least n frames; the result then lies in it.
 
     Returns:
         Pixel numbers uint16 (n, points), `OUTSIDE` for points outside.
     """
     half = size // 2
-    buffers = workspace or Workspace.for_points(points)
-    offset, pixels, outside, bins = (buffer[: len(points)] for buffer in buffers)
     if isinstance(pixels_per_unit, torch.Tensor):
         pixels_per_unit = pixels_per_unit[:, None, None]
 
     # From the centre: -half..half-1 within the extent, the next number for all that is outside.
-    torch.mul(points, pixels_per_unit, out=offset).floor_().clamp_(-half - 1, half)
+    offset = (points * pixels_per_unit).floor_().clamp_(-half - 1, half)
     column, row_up = offset.unbind(-1)
-    torch.add(column, row_up, alpha=-size, out=pixels).add_((half - 1) * size + half)
+    pixels = torch.add(column, row_up, alpha=-size).add_((half - 1) * size + half)
 
     # Symmetric between pixels: half - 0.5 at the outermost one of either side.
     offset.add_(0.5).abs_().gt_(half)
-    torch.add(column, row_up, out=outside)
-    return bins.copy_(pixels.add_(outside, alpha=2 * OUTSIDE).clamp_(max=OUTSIDE))
+    outside = column + row_up
+    return pixels.add_(outside, alpha=2 * OUTSIDE).clamp_(max=OUTSIDE).to(torch.uint16)
 
 
 def join_views(bins: Sequence[torch.Tensor], size: int) -> torch.Tensor:

@@ -4,6 +4,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,11 @@ from pisces.core.modulations import LINEAR
 from pisces.core.progress import progress
 from pisces.core.settings import from_json, to_json
 from pisces.core.shards import Cell
-from pisces.inputs.binning import Workspace, bin_and_measure
+from pisces.inputs.binning import bin_and_measure, bin_frames
 from pisces.inputs.receiver.pulse import estimate_response
 from pisces.inputs.settings import RenderSettings
 
-CHUNK = 256  # frames; 2 MiB of IQ, so that all steps on a chunk stay near the processor
+CHUNK = 512  # frames; more of them hardly save time, and take memory that is new to the process
 CARRIER_OFFSET = "carrier_offset"
 """Dataset of a constellation shard; see `render`."""
 PULSE_FRAMES = 1024
@@ -96,13 +97,12 @@ def with_response(source: Path, settings: RenderSettings) -> RenderSettings:
 
 
 class _Buffers(threading.local):
-    """Memory that a thread uses for all its chunks.
+    """Memory that a thread reads all its chunks into.
 
-    Memory that is new to the process costs more time than the arithmetic in it.
+    Memory that is new to the process costs more time than the reading.
     """
 
     frames: torch.Tensor
-    workspace: Workspace
 
 
 _buffers = _Buffers()
@@ -112,7 +112,6 @@ def _prepare(samples: int) -> None:
     """Sets up a thread of the pool, for frames of so many samples."""
     torch.set_num_threads(1)
     _buffers.frames = torch.empty(CHUNK, samples, 2)
-    _buffers.workspace = Workspace.for_points(_buffers.frames)
 
 
 def _render_cell(cell: Cell, source: Path, target: Path, settings: RenderSettings) -> Rendered:
@@ -120,12 +119,10 @@ def _render_cell(cell: Cell, source: Path, target: Path, settings: RenderSetting
     path = cell.path(source)
     iq, row = shards.array(path, "iq"), shards.array(path, "row")
 
-    # Any frame shows how many points each view has.
-    example = bin_and_measure(torch.ones(1, *iq.shape[1:]), settings)
     layout: dict[str, tuple[tuple[int, ...], Any]] = {"row": (row.shape, np.int64)}
-    for view, bins in example.bins.items():
-        layout[bins_of(view)] = ((len(iq), bins.shape[1]), np.uint16)
-    if example.carrier_offset is not None:
+    for view, points in _points_of_views(iq.shape[1], settings).items():
+        layout[bins_of(view)] = ((len(iq), points), np.uint16)
+    if "symbol" in settings.views:
         layout[CARRIER_OFFSET] = ((len(iq),), np.float32)
     attributes = shards.attributes(path) | {"render": to_json(settings)}
     shard = shards.create(cell.path(target), layout, attributes)
@@ -135,7 +132,7 @@ def _render_cell(cell: Cell, source: Path, target: Path, settings: RenderSetting
     for start in range(0, len(iq), CHUNK):
         chunk = _buffers.frames[: len(iq) - start]
         shards.read(iq, start, chunk.numpy())
-        binned = bin_and_measure(chunk, settings, _buffers.workspace)
+        binned = bin_and_measure(chunk, settings)
 
         by_dataset = {bins_of(view): of_view.numpy() for view, of_view in binned.bins.items()}
         if binned.carrier_offset is not None:
@@ -145,6 +142,13 @@ def _render_cell(cell: Cell, source: Path, target: Path, settings: RenderSetting
 
     linear = cell.modulation in LINEAR
     return Rendered(len(iq), len(iq) if linear else 0, beyond if linear else 0)
+
+
+@cache
+def _points_of_views(samples: int, settings: RenderSettings) -> dict[str, int]:
+    """How many points each view has of frames of so many samples, as any frame shows."""
+    example = bin_frames(torch.ones(1, samples, 2), settings)
+    return {view: bins.shape[1] for view, bins in example.items()}
 
 
 def bins_of(view: str) -> str:

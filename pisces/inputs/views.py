@@ -9,17 +9,17 @@ A further view is two functions in `VIEWS`, a name in `inputs.settings.ViewName`
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import signal
 
-from pisces.inputs.receiver.chain import Symbols, is_short, receive
+from pisces.inputs.receiver.chain import Symbols, is_short, receive, receive_observed
 from pisces.inputs.receiver.long import EDGE
-from pisces.inputs.receiver.pulse import responses_of
-from pisces.inputs.receiver.spectrum import power_of
+from pisces.inputs.receiver.pulse import fixed_response, likeliest_response, responses_of
+from pisces.inputs.receiver.spectrum import Observed, observe, power_of, scaled
 from pisces.inputs.settings import RenderSettings
 
 FLOOR_DB = -70.0
@@ -43,14 +43,29 @@ TINIEST = 1e-37
 """As `TINY`, of the power of one point."""
 
 
+class Frames:
+    """Frames, and the spectrum that several views of them share."""
+
+    def __init__(self, iq: torch.Tensor):
+        self.iq = iq
+        """Complex64 (n, samples)."""
+
+    @cached_property
+    def spectrum(self) -> torch.Tensor:
+        """Complex64 (n, samples), 0 cycles a sample first."""
+        return torch.fft.fft(self.iq)
+
+
 class View(NamedTuple):
     """How a view is made; either function raises ValueError for frames that are too short."""
 
-    points: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
-    """Frames over their RMS, complex64 (n, samples) -> points, complex64 (n, points)."""
+    points: Callable[[Frames, RenderSettings], torch.Tensor]
+    """Frames over their RMS -> points, complex64 (n, points)."""
     samples: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
-    """The same frames -> numbers of the samples that each point stands for, int64 (n, points,
-    samples a point), or (points, samples a point) where they are those of every frame."""
+    """The same frames, complex64 (n, samples) -> numbers of the samples that each point stands for.
+
+    They are int64 (n, points, samples a point), or (points, samples a point) where they are those
+    of every frame."""
     turns: bool = True
     """Whether a frame turned by 90 degrees has its points turned alike; else they stay where they
     are. Of a conjugated frame every view has the conjugated points."""
@@ -70,7 +85,7 @@ def points_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tens
     Raises:
         ValueError: where the view cannot be made of frames of this length.
     """
-    return VIEWS[view].points(iq, render)
+    return VIEWS[view].points(Frames(iq), render)
 
 
 def samples_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -98,16 +113,16 @@ def _every_sample(iq: torch.Tensor) -> torch.Tensor:
     return torch.arange(iq.shape[1], device=iq.device)
 
 
-def _raw_points(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
-    return iq
+def _raw_points(frames: Frames, _render: RenderSettings) -> torch.Tensor:
+    return frames.iq
 
 
 def _raw_samples(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
     return _every_sample(iq)[:, None]
 
 
-def _symbol_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
-    return symbols_of(iq, render).points
+def _symbol_points(frames: Frames, render: RenderSettings) -> torch.Tensor:
+    return symbols_of(frames.iq, render).points
 
 
 def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -121,8 +136,8 @@ def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     return starts[..., None] + torch.arange(render.sps, device=iq.device)
 
 
-def _noise_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
-    return noise(iq, render.sps)
+def _noise_points(frames: Frames, render: RenderSettings) -> torch.Tensor:
+    return _noise_of(frames, render.sps)
 
 
 def _noise_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -130,8 +145,8 @@ def _noise_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     return _every_sample(iq)[reach:-reach, None]
 
 
-def _differential_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
-    return differential(iq, render.delay)
+def _differential_points(frames: Frames, render: RenderSettings) -> torch.Tensor:
+    return differential(frames.iq, render.delay)
 
 
 def _differential_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -182,20 +197,57 @@ def symbols_of(iq: torch.Tensor, render: RenderSettings) -> Symbols:
     >>> bool(symbols.abs().std() < 0.1)  # QPSK: four points on one circle
     True
     """
-    samples, sps = iq.shape[1], render.sps
+    _check_symbols(iq.shape[1], render.sps)
+    return receive(
+        iq,
+        responses_of(iq, render),
+        sps=render.sps,
+        carrier_offset_std=render.carrier_offset_std,
+        blind=render.equalizer == "blind",
+    )
+
+
+def observed_of(frames: Frames, render: RenderSettings) -> Observed:
+    """What `symbols_from` goes by, of frames over their RMS.
+
+    Raises:
+        ValueError: as `symbols_of`.
+    """
+    _check_symbols(frames.iq.shape[1], render.sps)
+    return observe(frames.iq, frames.spectrum, render.sps)
+
+
+def symbols_from(observed: Observed, iq: torch.Tensor, render: RenderSettings) -> Symbols:
+    """As `symbols_of`, of frames that were observed.
+
+    Args:
+        observed: as of `observed_of`.
+        iq: the frames over their RMS, complex64 (n, samples).
+        render: as of `symbols_of`.
+
+    Returns:
+        As `symbols_of`.
+    """
+    if render.pulse == "chosen":
+        response = likeliest_response(observed, render.sps)
+    else:
+        response = fixed_response(iq.shape[1] // render.sps, render).to(iq.device)
+    return receive_observed(
+        observed,
+        iq,
+        response,
+        sps=render.sps,
+        carrier_offset_std=render.carrier_offset_std,
+        blind=render.equalizer == "blind",
+    )
+
+
+def _check_symbols(samples: int, sps: int) -> None:
     if samples % sps or samples // sps <= 2 * EDGE:
         raise ValueError(
             f"frames of {samples} samples are not a whole number, above {2 * EDGE}, of symbols of "
             f"render.sps = {sps} samples; correct it, or leave symbol out of render.views"
         )
-    response = responses_of(iq, render)
-    return receive(
-        iq,
-        response,
-        sps=sps,
-        carrier_offset_std=render.carrier_offset_std,
-        blind=render.equalizer == "blind",
-    )
 
 
 def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
@@ -211,28 +263,37 @@ def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
         ValueError: when the signal's band is (nearly) the whole band, or the frames are shorter
         than the filter.
     """
+    return _noise_of(Frames(iq), sps)
+
+
+def _noise_of(frames: Frames, sps: int) -> torch.Tensor:
+    """As `noise`."""
     if sps < 3:
         raise ValueError(
             f"render.sps = {sps} leaves no band without signal; noise needs 3 or more: "
             "leave it out of render.views"
         )
-    taps = _high_pass(sps)
-    if iq.shape[1] < len(taps):
+    samples, taps = frames.iq.shape[1], _high_pass(sps)
+    if samples < len(taps):
         raise ValueError(
-            f"frames of {iq.shape[1]} samples are shorter than the {len(taps)} taps that noise "
+            f"frames of {samples} samples are shorter than the {len(taps)} taps that noise "
             f"needs at render.sps = {sps}; leave it out of render.views"
         )
-    spectrum = torch.fft.fft(iq)
-    filtered = torch.fft.ifft(spectrum * _high_pass_response(sps, iq.shape[1], iq.device))
-    outside = filtered[:, len(taps) - 1 :]  # the circular filter wraps around before
+    response = _high_pass_response(sps, samples, frames.iq.device)
+    filtered = torch.fft.ifft(scaled(frames.spectrum, response))
+    reach = len(taps) // 2
+    outside = filtered[:, reach : samples - reach]  # the circular filter wraps around beside it
     power = power_of(outside)
-    density = power.mean(1, keepdim=True) / float(np.square(taps).sum())
 
-    reference = _rms(iq).square() * float(np.square(taps).sum())
-    gain_db = _floor_gain_db(spectrum, density, sps) - 10 * reference.log10()
-    radius = (10 * power.log10() + (gain_db - FLOOR_DB)).clamp_min(0)
+    energy = float(np.square(taps).sum())
+    density = power.mean(1, keepdim=True) / energy
+    gain_db = _floor_gain_db(frames.spectrum, density, sps)
+    gain_db = gain_db - 20 * (energy**0.5 * _rms(frames.iq)).log10()
+
     # Of each point the direction; the least number keeps a point at the centre from 0 / 0.
-    return outside * (radius * power.clamp_min(TINIEST).rsqrt())
+    to_unit = power.clamp_min(TINIEST).rsqrt_()
+    radius = power.log10_().mul_(10).add_(gain_db - FLOOR_DB).clamp_min_(0)
+    return outside * radius.mul_(to_unit)
 
 
 def _floor_gain_db(spectrum: torch.Tensor, outer: torch.Tensor, sps: int) -> torch.Tensor:
@@ -253,23 +314,30 @@ def _floor_gain_db(spectrum: torch.Tensor, outer: torch.Tensor, sps: int) -> tor
     if highest - lowest + 1 < LEAST_BINS:
         return torch.zeros_like(outer)
 
-    above = _windowed(spectrum, lowest, highest)
-    below = _windowed(spectrum, samples - highest, samples - lowest)
-    near = torch.cat([above, below], 1)
+    # Above the signal and below it: the highest bins of a spectrum are the negative frequencies.
+    reach = len(STEEP) // 2
+    above = spectrum[:, lowest - reach : highest + reach + 1]
+    below = spectrum[:, samples - highest - reach : samples - lowest + reach + 1]
+    near = torch.cat([above, below]) @ _steep(highest - lowest + 1, spectrum.device)
+    of_above, of_below = power_of(near).mean(1, keepdim=True).chunk(2)
     energy = samples * sum(weight**2 for weight in STEEP)
-    inner = power_of(near).mean(1, keepdim=True) / energy
+    inner = (of_above + of_below) / (2 * energy)
     gain_db = 10 * torch.log10(inner.clamp_min(TINY) / outer.clamp_min(TINY))
     return gain_db.where(gain_db > LOWPASSED_DB, 0)
 
 
-def _windowed(spectrum: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    """Bins `first` to `last` of the spectrum (n, samples) of frames times a window of `STEEP`.
+@cache
+def _steep(bins: int, device: torch.device) -> torch.Tensor:
+    """What makes of a spectrum that of frames times the window of `STEEP`.
 
-    A sum of cosines over a frame is, in the spectrum, a sum of bins beside each other.
+    A sum of cosines over a frame is, in the spectrum, a sum of bins beside each other: complex64
+    (bins + 6, bins), for the bins that have three beside them on either side.
     """
-    reach = len(STEEP) // 2
-    beside = spectrum[:, first - reach : last + 1 + reach].unfold(1, len(STEEP), 1)
-    return beside @ torch.tensor(STEEP, dtype=spectrum.dtype, device=spectrum.device)
+    rows = np.arange(bins)
+    matrix = np.zeros((bins + len(STEEP) - 1, bins), np.complex64)
+    for shift, weight in enumerate(STEEP):
+        matrix[rows + shift, rows] = weight
+    return torch.from_numpy(matrix).to(device)
 
 
 @cache
@@ -286,8 +354,11 @@ def _high_pass(sps: int) -> np.ndarray:
 
 @cache
 def _high_pass_response(sps: int, samples: int, device: torch.device) -> torch.Tensor:
-    """Spectrum of the taps, complex64 (samples,)."""
-    return torch.fft.fft(torch.from_numpy(_high_pass(sps)).to(device), samples)
+    """Spectrum of the taps about their middle, which is real, as `scaled` takes it."""
+    taps = _high_pass(sps)
+    from_middle = np.roll(np.pad(taps.astype(float), (0, samples - len(taps))), -(len(taps) // 2))
+    response = torch.from_numpy(np.fft.fft(from_middle).real).float()
+    return response.repeat_interleave(2).to(device)
 
 
 def differential(iq: torch.Tensor, delay: int) -> torch.Tensor:
@@ -309,5 +380,5 @@ def differential(iq: torch.Tensor, delay: int) -> torch.Tensor:
 
 def _rms(points: torch.Tensor) -> torch.Tensor:
     """Root mean square of each row, (n, 1); 1 where all is zero."""
-    power = power_of(points).mean(1, keepdim=True)
-    return torch.where(power > 0, power, 1).sqrt()
+    norm = torch.linalg.vector_norm(torch.view_as_real(points).flatten(1), dim=1, keepdim=True)
+    return torch.where(norm > 0, norm / points.shape[1] ** 0.5, 1)

@@ -5,9 +5,8 @@ from functools import cache
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional
 
-from pisces.inputs.receiver.spectrum import power_of
+from pisces.inputs.receiver.spectrum import phasor, power_of
 
 ORDERS = (4, 8, 12, 16, 20, 32)
 """Powers whose lines are looked for: 4 of QAM, 8 and up of PSK, 12 to 32 of the rings of APSK."""
@@ -25,15 +24,13 @@ BEYOND = 10.0
 """How much more evidence (nats) must lie outside the search range for a frame to be marked."""
 
 
-class _Lines(NamedTuple):
-    """Lines at M times some offsets from 0 up; those of negative offsets are their mirror image."""
+class _Grid(NamedTuple):
+    """How the bins of one order's spectrum tell the offsets that are tried."""
 
-    cosines: torch.Tensor
-    """At the second half of the symbols, float32 (half, offsets of M)."""
-    sines: torch.Tensor
-    """As the cosines."""
+    bins: torch.Tensor
+    """Those within the search range, from the lowest frequency up: int64 (bins,)."""
     refine: torch.Tensor
-    """To `_Search.offsets`, by straight lines: float32 (offsets of M, offsets)."""
+    """From these bins to `_Search.offsets`, by cubic convolution: float32 (bins, offsets)."""
 
 
 class _Search(NamedTuple):
@@ -41,7 +38,7 @@ class _Search(NamedTuple):
 
     offsets: torch.Tensor
     """Cycles a symbol, float32 (offsets,)."""
-    lines: dict[int, _Lines]
+    grids: dict[int, _Grid]
     """Of each order."""
     log_prior: torch.Tensor
     """Of `offsets`, up to a constant: float32 (offsets,)."""
@@ -73,17 +70,26 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
     Returns:
         The offsets, within `REACH` standard deviations, and which frames lie beyond.
     """
-    search = _search(points.shape[1], offset_std, points.device)
+    symbols = points.shape[1]
+    search = _search(symbols, offset_std, points.device)
     power = power_of(points)
     phasors = _phasor_powers(points, power)
-    weights = _weights(power)
+    outermost = _outermost(power)
 
-    evidence = torch.zeros_like(search.log_prior).expand(len(points), -1)  # (n, offsets)
-    for order, lines in search.lines.items():
-        above, below = _line_power(phasors[order], weights, lines)
-        evidence = evidence + above @ lines.refine + (below @ lines.refine).flip(1)
-    found = _peak(INDEPENDENT * evidence + search.log_prior, search.offsets)
-    return Carrier(found, _is_beyond(phasors, weights, REACH * offset_std))
+    evidence = search.log_prior.expand(len(points), -1)  # (n, offsets)
+    beyond = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    # Symbols and as many zeros, so that no line falls between two bins.
+    weighted = points.new_zeros(len(points), 2, 2 * symbols)
+    for order, grid in search.grids.items():
+        weighted[:, 0, :symbols] = phasors[order]
+        torch.mul(phasors[order], outermost, out=weighted[:, 1, :symbols])
+        spectrum = torch.fft.fft(weighted, norm="ortho")
+
+        near = _line_power(spectrum.index_select(2, grid.bins))
+        evidence = torch.addmm(evidence, near, grid.refine, alpha=INDEPENDENT)
+        if order in WITNESSES:
+            beyond |= _is_beyond(_line_power(spectrum), order * REACH * offset_std)
+    return Carrier(_peak(evidence, search.offsets), beyond)
 
 
 def turn_back(points: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
@@ -96,8 +102,9 @@ def turn_back(points: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     Returns:
         complex64 (n, symbols).
     """
-    turns = -offset * _centred(points.shape[1]).to(points.device)
-    return points * torch.polar(torch.ones_like(turns), 2 * math.pi * turns)
+    symbols = points.shape[1]
+    from_middle = torch.arange(symbols, device=points.device) - (symbols - 1) / 2
+    return points * phasor(-offset * from_middle)
 
 
 def canonical_phase(points: torch.Tensor) -> torch.Tensor:
@@ -115,45 +122,34 @@ def canonical_phase(points: torch.Tensor) -> torch.Tensor:
     square = points * points
     fourth = (square * square).sum(1, keepdim=True)
     phase = (-fourth).angle() / 4  # odd: a conjugated frame gets the conjugated symbols
-    return points * torch.polar(torch.ones_like(phase), -phase)
+    return points * phasor(-phase / (2 * math.pi))
 
 
 @cache
 def _search(symbols: int, offset_std: float, device: torch.device) -> _Search:
     """Offsets half a line's width of the highest order apart; lower orders have wider lines."""
-    highest = max(ORDERS)
-    reach = REACH * offset_std
-    steps = max(1, math.ceil(2 * highest * symbols * reach))
-    offsets = torch.linspace(-reach, reach, 2 * steps + 1)
+    bins = 2 * symbols
+    finest = max(ORDERS) * bins
+    steps = max(1, math.floor(finest * REACH * offset_std))
+    offsets = torch.arange(-steps, steps + 1) / finest
 
-    half = slice(symbols // 2, None)
-    middle = 1 - 0.5 * (_centred(symbols)[half, None] == 0)  # a symbol that is its own image
-    lines = {}
+    grids = {}
     for order in ORDERS:
-        count = max(3, math.ceil(len(offsets) * order / highest))
-        from_zero = slice(count // 2, None)
-        tried = torch.linspace(-reach, reach, count)[from_zero]
-        angles = 2 * math.pi * order * _centred(symbols)[half, None] * tried
-
-        refine = _straight_lines(count, len(offsets))[from_zero]
-        if count % 2:
-            refine[0] /= 2  # offset 0 is above and below
-        of_order = _Lines(middle * angles.cos(), angles.sin(), refine)
-        lines[order] = _Lines(*(one.to(device) for one in of_order))
+        last = math.ceil(steps * order * bins / finest) + 1  # one more than the outermost offset's
+        numbers = torch.arange(-last, last + 1)
+        refine = _cubic(order * bins * offsets - numbers[:, None])
+        grids[order] = _Grid((numbers % bins).to(device), refine.to(device))
 
     log_prior = _log_prior(offsets, offset_std)
-    return _Search(offsets.to(device), lines, log_prior.to(device))
+    return _Search(offsets.to(device), grids, log_prior.to(device))
 
 
-def _straight_lines(coarse: int, fine: int) -> torch.Tensor:
-    """Matrix (coarse, fine) of linear interpolation between grids over the same range."""
-    itself = torch.eye(coarse)[None]
-    return functional.interpolate(itself, fine, mode="linear", align_corners=True)[0]
-
-
-def _centred(symbols: int) -> torch.Tensor:
-    """Numbers of symbols, counted from the middle of the frame."""
-    return torch.arange(symbols) - (symbols - 1) / 2
+def _cubic(away: torch.Tensor) -> torch.Tensor:
+    """Weights of values so many steps away in their cubic convolution (Keys, IEEE Trans. ASSP 29
+    (1981) 1153): straight lines would lower a line between two bins."""
+    x = away.abs()
+    nearer, farther = (1.5 * x - 2.5) * x * x + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2
+    return torch.where(x < 1, nearer, torch.where(x < 2, farther, 0))
 
 
 def _phasor_powers(points: torch.Tensor, power: torch.Tensor) -> dict[int, torch.Tensor]:
@@ -166,43 +162,29 @@ def _phasor_powers(points: torch.Tensor, power: torch.Tensor) -> dict[int, torch
     return powers
 
 
-def _weights(power: torch.Tensor) -> torch.Tensor:
-    """Two weights of points of some power: all alike, and the outermost almost alone.
+def _outermost(power: torch.Tensor) -> torch.Tensor:
+    """Weights that leave the outermost points of some power almost alone: complex64 (n, symbols).
 
     The corners of a large square QAM share one phase (mod 90 degrees), which the many points within
-    hide.
-
-    Returns:
-        float32 (2, n, symbols); the squares of both add up to 1 over a frame.
+    hide. The squares of the weights have a mean of 1, as if all points weighed alike.
     """
     relative = power / power.amax(1, keepdim=True).clamp_min(TINY)
-    weights = torch.stack([torch.ones_like(power), relative.square().square()])
-    energy = weights.square().sum(2, keepdim=True)
-    return weights / (2 * energy).clamp_min(TINY).sqrt()
+    weights = relative.square().square()
+    energy = weights.square().mean(1, keepdim=True)
+    return torch.complex(weights * energy.clamp_min(TINY).rsqrt(), torch.zeros_like(weights))
 
 
-def _line_power(
-    phasors: torch.Tensor, weights: torch.Tensor, lines: _Lines
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Power of lines in phasors (n, symbols), both weights together.
+def _line_power(spectrum: torch.Tensor) -> torch.Tensor:
+    """Power of lines, with all points alike and with the outermost together.
 
-    Its mean is 1 where there is no line. About the middle of the frame, where the symbols are
-    counted from, a line has an even real and an odd imaginary part: half of the products do.
+    Args:
+        spectrum: of both, orthonormal, complex64 (n, 2, bins).
 
     Returns:
-        (n, offsets of M) each, of the offsets that are tried, and of these with a minus.
+        float32 (n, bins), with a mean of 1 where there is no line.
     """
-    parts = torch.stack(
-        [phasors.real * weights, phasors.imag * weights]
-    )  # (2, weights, n, symbols)
-    half = len(lines.cosines)
-    later, earlier = parts[..., -half:], parts[..., :half].flip(3)
-    even_re, even_im = (later + earlier) @ lines.cosines
-    odd_re, odd_im = (later - earlier) @ lines.sines
-
-    above = (even_re + odd_im).square() + (even_im - odd_re).square()
-    below = (even_re - odd_im).square() + (even_im + odd_re).square()
-    return above.sum(0), below.sum(0)
+    power = power_of(spectrum)
+    return power[:, 0] + power[:, 1]
 
 
 def _log_prior(offsets: torch.Tensor, offset_std: float) -> torch.Tensor:
@@ -222,23 +204,19 @@ def _peak(score: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     return offsets[best] + shift * (offsets[1] - offsets[0])
 
 
-def _is_beyond(
-    phasors: dict[int, torch.Tensor], weights: torch.Tensor, reach: float
-) -> torch.Tensor:
+def _is_beyond(power: torch.Tensor, reach: float) -> torch.Tensor:
     """Whether a line is stronger outside the search range than any within: bool (n,).
 
-    Those of `WITNESSES` are looked at, over all offsets that they can tell apart: the M-th power
-    takes one of 1 / M of the symbol rate for none. `reach` is in cycles a symbol.
+    Args:
+        power: of the lines of an order over all frequencies that it can tell apart, from 0 up,
+            float32 (n, bins). The M-th power takes an offset of 1 / M of the symbol rate for none.
+        reach: of the search, in cycles a symbol times the order.
     """
-    beyond = torch.zeros(weights.shape[1], dtype=torch.bool, device=weights.device)
-    for order in WITNESSES:
-        bins = 2 * weights.shape[2]
-        power = power_of(torch.fft.fft(phasors[order] * weights, bins)).sum(0)
-        last = math.floor(order * reach * bins + 1)  # bin within the range
-        if 2 * last + 1 >= bins:
-            continue
+    bins = power.shape[1]
+    last = math.floor(reach * bins + 1)  # bin within the range
+    if 2 * last + 1 >= bins:
+        return torch.zeros(len(power), dtype=torch.bool, device=power.device)
 
-        outside = power[:, last + 1 : bins - last]
-        within = torch.cat([power[:, : last + 1], power[:, bins - last :]], 1)
-        beyond |= outside.amax(1) > within.amax(1) + BEYOND
-    return beyond
+    outside = power[:, last + 1 : bins - last].amax(1)
+    above, below = power[:, : last + 1].amax(1), power[:, bins - last :].amax(1)
+    return outside > torch.maximum(above, below) + BEYOND

@@ -6,7 +6,7 @@ import torch
 
 from pisces.inputs.receiver import carrier, long, short
 from pisces.inputs.receiver.equalizer import Equalized
-from pisces.inputs.receiver.spectrum import noise_power, power_of, tapered_spectrum
+from pisces.inputs.receiver.spectrum import Observed, observe, power_of
 
 LEAST_SNR = 0.05
 """Linear; a frame in which less signal is found counts as one of this SNR."""
@@ -52,18 +52,46 @@ def receive(
     """
     # Over the RMS, for powers of powers to stay within float32.
     iq = iq * power_of(iq).mean(1, keepdim=True).rsqrt()
-    symbols = iq.shape[1] // sps
+    return receive_observed(
+        observe(iq, torch.fft.fft(iq), sps),
+        iq,
+        response,
+        sps=sps,
+        carrier_offset_std=carrier_offset_std,
+        blind=blind,
+    )
 
-    tapered = tapered_spectrum(iq)
-    noise = noise_power(tapered, symbols)
+
+def receive_observed(
+    observed: Observed,
+    iq: torch.Tensor,
+    response: torch.Tensor,
+    *,
+    sps: int,
+    carrier_offset_std: float,
+    blind: bool,
+) -> Symbols:
+    """As `receive`, of frames over their RMS whose spectra are known.
+
+    Args:
+        observed: their spectra and noise.
+        iq: the frames, complex64 (n, samples); those of long ones are not looked at.
+        response: as of `receive`.
+        sps: as of `receive`.
+        carrier_offset_std: as of `receive`.
+        blind: as of `receive`.
+
+    Returns:
+        As `receive`.
+    """
+    noise = observed.noise
     signal = torch.maximum(1 - noise, LEAST_SNR * noise)
 
     if is_short(iq.shape[1], sps):
         equalized, timing = short.receive_short(iq, response, signal=signal, noise=noise, sps=sps)
     else:
-        equalized, timing = long.receive_long(
-            iq, tapered, response, signal=signal, noise=noise, sps=sps, blind=blind
-        )
+        frames = long.LongFrames(observed, response, signal, sps)
+        equalized, timing = long.receive_long(frames, blind=blind)
 
     points = _unit_signal(equalized)
     offset, beyond = carrier.find_carrier(points, carrier_offset_std * sps)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from pisces.core.pulses import rrc_response
-from pisces.inputs.receiver.spectrum import band_rates, power_of
+from pisces.inputs.receiver.spectrum import band_rates, phasor, power_of
 
 DELAYS = tuple(0.25 * step for step in range(1, 11))
 """Of the echoes that are tried, in symbols."""
@@ -99,8 +99,7 @@ def channel_response(echo: Echo, rates: torch.Tensor) -> torch.Tensor:
         complex (..., ...bins).
     """
     delay, amplitude, turns = (one.reshape(*one.shape, *rates.dim() * [1]) for one in echo)
-    angle = 2 * math.pi * (turns - rates * delay)
-    return 1 + torch.polar(amplitude.expand_as(angle).contiguous(), angle)
+    return 1 + amplitude * phasor(turns - rates * delay)
 
 
 def remove_echo(
@@ -160,6 +159,8 @@ def find_echo(
     reached = torch.bucketize(10 * spectra.es_n0.log10(), torch.tensor(LEVELS_DB, device=device))
     for number, level_db in enumerate(LEVELS_DB, 1):
         rows = (reached == number).nonzero()[:, 0]
+        if not len(rows):
+            continue
         look = _look_closely if closely else _look_quickly
         evidence[rows], best_pulse[rows], best[rows] = look(
             _of_rows(spectra, rows), keys, level_db, device
@@ -246,10 +247,8 @@ def _responses(axes: Echo, rates: torch.Tensor) -> torch.Tensor:
 
     Far fewer phasors are made than there are echoes: complex (n, 27, 2, groups).
     """
-    turns = -rates * axes.delay[..., None, None]
-    late = torch.polar(torch.ones_like(turns), 2 * math.pi * turns)  # (n, 3, 2, groups)
-    angle = 2 * math.pi * axes.turns[:, None].expand(-1, 3, -1)
-    tap = torch.polar(axes.amplitude[..., None].expand_as(angle).contiguous(), angle)  # (n, 3, 3)
+    late = phasor(-rates * axes.delay[..., None, None])  # (n, 3, 2, groups)
+    tap = axes.amplitude[..., None] * phasor(axes.turns[:, None])  # (n, 3, 3)
     return (1 + late[:, :, None] * tap.flatten(1)[:, None, :, None, None]).flatten(1, 2)
 
 

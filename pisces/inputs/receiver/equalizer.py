@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from pisces.inputs.receiver.spectrum import band_rates
+from pisces.inputs.receiver.spectrum import phasor
 from pisces.inputs.receiver.timing import Timing
 
 STEP = 0.1
@@ -49,26 +49,53 @@ def equalize(
     Returns:
         The symbols, and the power of what disturbs them.
     """
-    symbols = band.shape[1] // 2
-    turns = timing * band_rates(symbols).to(band.device)
-    ramp = torch.polar(torch.ones_like(turns), 2 * torch.pi * turns)
+    taps, disturbance = _taps(response, signal=signal, noise=noise, sps=sps)
+    return Equalized(_points_at(timing, band * response, taps), disturbance)
 
-    lower, upper = (band * response * ramp).split(symbols, 1)
-    fold_lower, fold_upper = response.square().split(symbols, 1)
-    matched, fold = lower + upper, fold_lower + fold_upper  # (n, symbols)
+
+def _taps(
+    response: torch.Tensor, *, signal: torch.Tensor, noise: torch.Tensor, sps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The equaliser's response at the frequencies of the symbols, (n, symbols), and what it leaves.
+
+    Arguments are as of `equalize`; the disturbance is as in `Equalized`.
+    """
+    fold_lower, fold_upper = response.square().chunk(2, 1)
+    fold = fold_lower + fold_upper  # (n, symbols)
 
     mean_fold = fold.mean(1, keepdim=True)
     symbol_power = signal / mean_fold
     loading = noise / (sps * symbol_power) + LEAST_LOADING * mean_fold
     equalizer = 1 / (fold + loading)
-    points = torch.fft.ifft(matched * equalizer) / sps
 
     # Of each frequency of the symbols, what comes out; the mean is what a symbol leaves in its own
     # point, the variance what it leaves in all others.
     passed = fold * equalizer
-    of_others = symbol_power * passed.var(1, correction=0, keepdim=True)
+    of_others = symbol_power * (passed - passed.mean(1, keepdim=True)).square().mean(
+        1, keepdim=True
+    )
     of_noise = noise / sps * (passed * equalizer).mean(1, keepdim=True)
-    return Equalized(points, of_others + of_noise)
+    return equalizer / sps, of_others + of_noise
+
+
+def _points_at(timing: torch.Tensor, matched: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
+    """Equalised symbols at some instants.
+
+    Args:
+        timing: symbols, float32 (..., n, 1).
+        matched: the band through the matched filter, complex (n, 2 * symbols).
+        taps: as of `_taps`, float32 (n, symbols).
+
+    Returns:
+        Complex (..., n, symbols).
+    """
+    lower, upper = matched.chunk(2, -1)
+    symbols = upper.shape[-1]
+    rates = torch.arange(symbols, device=timing.device) / symbols
+
+    # The halves are one symbol rate apart, where the ramp is the same times one factor.
+    fold = upper + lower * phasor(-timing)
+    return torch.fft.ifft(fold * phasor(timing * rates) * taps)
 
 
 def equalize_drifting(
@@ -84,25 +111,18 @@ def equalize_drifting(
 
     There a parabola is laid through each symbol at its timing, and `STEP` before and after it.
     """
-    equalized = equalize(band, response, found.timing, signal=signal, noise=noise, sps=sps)
+    matched = band * response
+    taps, disturbance = _taps(response, signal=signal, noise=noise, sps=sps)
+    points = _points_at(found.timing, matched, taps)
+
     rows = found.drift[:, 0].nonzero()[:, 0]
-    if not len(rows):
-        return equalized
+    if len(rows):
+        shifts = STEP * torch.tensor([-1.0, 1.0], device=band.device)[:, None, None]
+        early, late = _points_at(found.timing[rows] + shifts, matched[rows], taps[rows])
 
-    def points_at(shift: float) -> torch.Tensor:
-        return equalize(
-            band[rows],
-            response.expand(len(band), -1)[rows],
-            found.timing[rows] + shift,
-            signal=signal[rows],
-            noise=noise[rows],
-            sps=sps,
-        ).points
-
-    early, middle, late = points_at(-STEP), equalized.points[rows], points_at(STEP)
-    symbols = middle.shape[1]
-    place = (torch.arange(symbols, device=band.device) + 0.5) / symbols - 0.5
-    steps = found.drift[rows] * place / STEP  # (rows, symbols), from the timing of the frame
-    bent = steps.square() * (late - 2 * middle + early)
-    equalized.points[rows] = middle + (steps * (late - early) + bent) / 2
-    return equalized
+        symbols = points.shape[1]
+        place = (torch.arange(symbols, device=band.device) + 0.5) / symbols - 0.5
+        steps = found.drift[rows] * place / STEP  # (rows, symbols), from the timing of the frame
+        bent = steps.square() * (late - 2 * points[rows] + early)
+        points[rows] += (steps * (late - early) + bent) / 2
+    return Equalized(points, disturbance)

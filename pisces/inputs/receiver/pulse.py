@@ -56,20 +56,23 @@ def estimate_response(iq: np.ndarray, sps: int) -> tuple[float, ...]:
     Raises:
         ValueError: where every frame has a carrier line, or no frame stands out of the noise.
     """
+    samples = iq.shape[1]
     power = np.mean(np.abs(iq) ** 2, axis=1)
-    lines = np.abs(np.fft.fft(iq)) ** 2 / iq.shape[1] ** 2
+    padded = np.abs(np.fft.fft(iq, 2 * samples)) ** 2  # as many zeros as samples behind these
+    lines = padded[:, ::2] / samples**2
     usable = lines.max(1) < CARRIER_LINE * power
     if not usable.any():
         raise ValueError(
             f"the pulse cannot be found from {len(iq)} frames that all have a carrier line; "
             "set render.pulse to rrc or rml2018"
         )
-    unit = iq[usable] / np.sqrt(power[usable, None])
-    lags, correlation = _autocorrelation(unit, LAGS * sps)
-    correlation[0] -= noise_power(unit).mean()
+    padded = np.mean(padded[usable] / power[usable, None], 0)
+    lags, correlation = _autocorrelation(padded, LAGS * sps)
+    correlation[0] -= np.mean(noise_power(iq[usable]) / power[usable])
 
     # The floor is the median of half the bins of every frame, over ln 2.
-    floor_error = 1 / (np.log(2) * np.sqrt(unit.size / 2))
+    size = usable.sum() * samples
+    floor_error = 1 / (np.log(2) * np.sqrt(size / 2))
     if correlation[0] < STANDS_OUT * floor_error:
         raise ValueError(
             f"the pulse cannot be found from {len(iq)} frames: no signal stands out of the noise; "
@@ -78,7 +81,7 @@ def estimate_response(iq: np.ndarray, sps: int) -> tuple[float, ...]:
     found = _density(correlation, lags / sps)
     named, blurred = _named_pulses(lags / sps)
     misses = np.sum((blurred - found) ** 2, 1) / np.sum(blurred**2, 1)
-    error = (len(lags) - 1) / unit.size  # of a density, over itself and squared
+    error = (len(lags) - 1) / size  # of a density, over itself and squared
 
     nearest = misses.argmin()
     density = named[nearest] if misses[nearest] < MISFIT * error else found
@@ -114,14 +117,14 @@ def _named_pulses(lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return fine[:, ::finer], _density(correlation, lags)
 
 
-def _autocorrelation(iq: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lags 0 to `most` in samples, and the mean real autocorrelation there, unbiased."""
-    samples = iq.shape[1]
-    most = min(most, samples // 2)
-    padded = np.abs(np.fft.fft(iq, 2 * samples)) ** 2
-    sums = np.fft.ifft(padded).real[:, : most + 1].mean(0)
-    lags = np.arange(most + 1)
-    return lags, sums / (samples - lags)
+def _autocorrelation(padded: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lags 0 to `most` in samples, and the real autocorrelation there, unbiased.
+
+    `padded` are squared magnitudes of the spectrum of samples and as many zeros, (2 * samples,).
+    """
+    samples = len(padded) // 2
+    lags = np.arange(min(most, samples // 2) + 1)
+    return lags, np.fft.ifft(padded).real[: len(lags)] / (samples - lags)
 
 
 def responses_of(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -140,9 +143,18 @@ def responses_of(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     """
     if render.pulse == "chosen":
         return choose_response(iq, render.sps)
-    rates = band_rates(iq.shape[1] // render.sps).numpy().astype(float)
-    response = _response_at(np.abs(rates), render)
-    return torch.from_numpy(response).float()[None].to(iq.device)
+    return fixed_response(iq.shape[1] // render.sps, render).to(iq.device)
+
+
+@cache
+def fixed_response(symbols: int, render: RenderSettings) -> torch.Tensor:
+    """Of a pulse that is one for all frames of so many symbols, float32 (1, 2 * symbols).
+
+    Raises:
+        ValueError: for an estimated pulse that has not been estimated, and for one that is chosen.
+    """
+    rates = band_rates(symbols).numpy().astype(float)
+    return torch.from_numpy(_response_at(np.abs(rates), render)).float()[None]
 
 
 def _response_at(rates: np.ndarray, render: RenderSettings) -> np.ndarray:
@@ -173,19 +185,24 @@ def choose_response(iq: torch.Tensor, sps: int) -> torch.Tensor:
     Returns:
         float32 (n, 2 * symbols) at `spectrum.band_rates`.
     """
-    symbols = iq.shape[1] // sps
-    bank = _bank(symbols).to(iq.device)  # (pulses, 2 * symbols)
+    level = spectrum.power_of(iq).mean(1, keepdim=True).sqrt()
+    unit = iq / level
+    return likeliest_response(spectrum.observe(unit, torch.fft.fft(unit), sps), sps)
 
-    tapered = spectrum.tapered_spectrum(iq)
-    power = spectrum.power_of(iq).mean(1, keepdim=True)
-    noise = spectrum.noise_power(tapered, symbols)
-    signal = torch.maximum(power - noise, LEAST_SHARE * power)
+
+def likeliest_response(observed: spectrum.Observed, sps: int) -> torch.Tensor:
+    """As `choose_response`, of frames over their RMS whose spectra are known."""
+    symbols = observed.band.shape[1] // 2
+    bank = _bank(symbols).to(observed.band.device)  # (pulses, 2 * symbols)
+
+    noise = observed.noise
+    signal = torch.maximum(1 - noise, torch.full_like(noise, LEAST_SHARE))
     floor = torch.maximum(noise, LEAKAGE * signal)
 
     # White noise fills sps symbol rates, the signal two of them.
     density = sps / 2 * bank.square() / bank.square().mean(1, keepdim=True)
     expected = signal[..., None] * density + floor[..., None]  # (n, pulses, bins)
-    periodogram = spectrum.power_of(spectrum.occupied_band(tapered, symbols))
+    periodogram = spectrum.power_of(observed.tapered)
     misfit = expected.log() + periodogram[:, None] / expected
 
     about_carrier = slice(symbols - LEFT_OUT, symbols + LEFT_OUT + 1)

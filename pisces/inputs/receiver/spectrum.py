@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +12,44 @@ TAPERED = 0.25
 """Share of a frame over which its ends rise and fall: a Tukey window."""
 
 
+class Observed(NamedTuple):
+    """What the receiver goes by, of n frames over their RMS."""
+
+    band: torch.Tensor
+    """Spectrum as of `occupied_band`, complex64 (n, 2 * symbols)."""
+    tapered: torch.Tensor
+    """The same of frames whose ends fall to zero, complex64 (n, 2 * symbols)."""
+    noise: torch.Tensor
+    """Power of white noise over the whole band, float32 (n, 1)."""
+
+
+def observe(iq: torch.Tensor, spectrum: torch.Tensor, sps: int) -> Observed:
+    """The bands of frames, and their noise.
+
+    Args:
+        iq: frames over their RMS, complex64 (n, samples).
+        spectrum: of these, complex64 (n, samples), 0 cycles a sample first.
+        sps: samples a symbol; a frame holds a whole number of symbols.
+
+    Returns:
+        What the receiver goes by.
+    """
+    symbols = iq.shape[1] // sps
+    tapered = tapered_spectrum(iq)
+    noise = noise_power(tapered, symbols)
+    return Observed(occupied_band(spectrum, symbols), occupied_band(tapered, symbols), noise)
+
+
 def power_of(z: torch.Tensor) -> torch.Tensor:
     """|z|^2 of complex numbers of any shape: several times as fast as by `abs`."""
     squares = torch.view_as_real(z).square()
     return squares[..., 0] + squares[..., 1]
+
+
+def phasor(turns: torch.Tensor) -> torch.Tensor:
+    """exp(2 pi j turns), of real numbers of any shape: several times as fast as `torch.polar`."""
+    angle = 2 * math.pi * turns
+    return torch.complex(angle.cos(), angle.sin())
 
 
 def tapered_spectrum(iq: torch.Tensor) -> torch.Tensor:
@@ -29,8 +64,29 @@ def tapered_spectrum(iq: torch.Tensor) -> torch.Tensor:
     Returns:
         complex64 (n, samples), 0 cycles a sample first.
     """
-    window = tukey_window(iq.shape[1], iq.device)
-    return torch.fft.fft(iq * (window / window.square().sum().sqrt()))
+    return torch.fft.fft(scaled(iq, _unit_window(iq.shape[1], iq.device)))
+
+
+def scaled(z: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Complex numbers (n, bins) times real factors, one of each bin.
+
+    Args:
+        z: complex64 (n, bins).
+        factors: each of them twice, float32 (2 * bins,): as real numbers this is several times as
+            fast.
+
+    Returns:
+        complex64 (n, bins).
+    """
+    parts = torch.view_as_real(z).flatten(1) * factors
+    return torch.view_as_complex(parts.unflatten(1, (-1, 2)))
+
+
+@cache
+def _unit_window(length: int, device: torch.device) -> torch.Tensor:
+    """The Tukey window that keeps the power of white noise, for `scaled`."""
+    window = tukey_window(length, device)
+    return (window / window.square().sum().sqrt()).repeat_interleave(2)
 
 
 @cache

@@ -71,7 +71,7 @@ def beats_of(band: torch.Tensor, response: torch.Tensor) -> Beats:
     mirrored_upper, mirrored_lower = response.chunk(2, 1)
     above = torch.fft.ifft(upper * mirrored_upper)  # (n, symbols)
     below = torch.fft.ifft(lower * mirrored_lower)
-    return Beats(above * below.conj(), above.square(), below.square())
+    return Beats(above * below.conj(), above * above, below * below)
 
 
 def timing_of(band: torch.Tensor, response: torch.Tensor) -> Timing:
