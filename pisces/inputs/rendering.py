@@ -23,6 +23,12 @@ from pisces.inputs.receiver.pulse import estimate_response
 from pisces.inputs.settings import RenderSettings
 
 CHUNK = 512  # frames; more of them hardly save time, and take memory that is new to the process
+KEPT = 30 << 20
+"""Bytes of a block that a thread asks for and frees before its first chunk.
+
+Of memory that is freed later, glibc then keeps twice as much (its limit is 32 MiB) instead of
+handing it back to the system, which would clear it anew for every chunk.
+"""
 CARRIER_OFFSET = "carrier_offset"
 """Dataset of a constellation shard; see `render`."""
 PULSE_FRAMES = 1024
@@ -111,6 +117,7 @@ _buffers = _Buffers()
 def _prepare(samples: int) -> None:
     """Sets up a thread of the pool, for frames of so many samples."""
     torch.set_num_threads(1)
+    torch.empty(KEPT, dtype=torch.uint8)  # never written, so it costs nothing
     _buffers.frames = torch.empty(CHUNK, samples, 2)
 
 

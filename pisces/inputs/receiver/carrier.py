@@ -24,6 +24,10 @@ BEYOND = 10.0
 """How much more evidence (nats) must lie outside the search range for a frame to be marked."""
 
 
+BLOCK = 128
+"""Frames that a processor searches at a time, so that their spectra stay near it."""
+
+
 class _Grid(NamedTuple):
     """How the bins of one order's spectrum tell the offsets that are tried."""
 
@@ -70,6 +74,13 @@ def find_carrier(points: torch.Tensor, offset_std: float) -> Carrier:
     Returns:
         The offsets, within `REACH` standard deviations, and which frames lie beyond.
     """
+    rows = BLOCK if points.device.type == "cpu" else max(1, len(points))
+    found = [_find(block, offset_std) for block in points.split(rows)]
+    return Carrier(*(torch.cat(field) for field in zip(*found, strict=True)))
+
+
+def _find(points: torch.Tensor, offset_std: float) -> Carrier:
+    """As `find_carrier`."""
     symbols = points.shape[1]
     search = _search(symbols, offset_std, points.device)
     power = power_of(points)

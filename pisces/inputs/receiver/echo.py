@@ -1,7 +1,7 @@
 """The echo of a frame's channel, blind, by how it shapes the spectrum of the frame."""
 
 import math
-from functools import cache
+from functools import cache, reduce
 from typing import NamedTuple
 
 import torch
@@ -149,7 +149,8 @@ def find_echo(
     Returns:
         The likeliest echo.
     """
-    pulses = torch.cat([response.unique(dim=0), _rrc_bank(band.shape[1] // 2).to(band.device)])
+    own = response if len(response) == 1 else response.unique(dim=0)
+    pulses = torch.cat([own, _rrc_bank(band.shape[1] // 2).to(band.device)])
     keys = tuple(tuple(pulse.tolist()) for pulse in pulses)
     spectra = _spectra_of(band, noise)
     n, device = len(band), band.device
@@ -260,8 +261,8 @@ def _spectra_of(band: torch.Tensor, noise: torch.Tensor) -> _Spectra:
     """What find_echo compares of the band (n, 2 * symbols)."""
     symbols = band.shape[1] // 2
     lower, upper = (_group(half) for half in band.split(symbols, 1))  # (n, groups, of each)
-    power = torch.stack([power_of(lower), power_of(upper)], 1).sum(3)
-    cross = (upper * lower.conj()).sum(2)
+    power = torch.stack([_sum_in_groups(power_of(half)) for half in (lower, upper)], 1)
+    cross = _sum_in_groups(upper * lower.conj())
 
     counts = _counts(symbols, noise)
     both = (power.sum(1) * (counts > 0)).sum(1, keepdim=True) / counts.sum()
@@ -275,6 +276,11 @@ def _group(bins: torch.Tensor) -> torch.Tensor:
     of_each = max(1, bins.shape[-1] // GROUPS)
     groups = bins.shape[-1] // of_each
     return bins[..., : groups * of_each].unflatten(-1, (groups, of_each))
+
+
+def _sum_in_groups(grouped: torch.Tensor) -> torch.Tensor:
+    """(..., groups, symbols of each) -> (..., groups): of so few, far faster than by `sum`."""
+    return reduce(torch.add, grouped.unbind(-1))
 
 
 def _grouped_rates(symbols: int, response: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
