@@ -92,7 +92,13 @@ class _Seen(NamedTuple):
 def _see(frames: views.Frames, render: RenderSettings) -> _Seen:
     """All that is done with the samples of frames over their RMS."""
     others: list[str] = [view for view in render.views if view != "symbol"]
-    bins = {view: _bin(view, views.VIEWS[view].points(frames, render), render) for view in others}
+    bins = {}
+    for view in others:
+        if view == "noise":  # of the spectrum that `symbol` needs too
+            points = views.noise_of(frames, render.sps)
+        else:
+            points = views.points_of(view, frames.iq, render)
+        bins[view] = _bin(view, points, render)
     if "symbol" not in render.views:
         return _Seen(bins, ())
     return _Seen(bins, views.observed_of(frames, render))

@@ -59,10 +59,10 @@ class Frames:
 class View(NamedTuple):
     """How a view is made; either function raises ValueError for frames that are too short."""
 
-    points: Callable[[Frames, RenderSettings], torch.Tensor]
-    """Frames over their RMS -> points, complex64 (n, points)."""
+    points: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
+    """Frames over their RMS, complex64 (n, samples) -> points, complex64 (n, points)."""
     samples: Callable[[torch.Tensor, RenderSettings], torch.Tensor]
-    """The same frames, complex64 (n, samples) -> numbers of the samples that each point stands for.
+    """The same frames -> numbers of the samples that each point stands for.
 
     They are int64 (n, points, samples a point), or (points, samples a point) where they are those
     of every frame."""
@@ -85,7 +85,7 @@ def points_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tens
     Raises:
         ValueError: where the view cannot be made of frames of this length.
     """
-    return VIEWS[view].points(Frames(iq), render)
+    return VIEWS[view].points(iq, render)
 
 
 def samples_of(view: str, iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -113,16 +113,16 @@ def _every_sample(iq: torch.Tensor) -> torch.Tensor:
     return torch.arange(iq.shape[1], device=iq.device)
 
 
-def _raw_points(frames: Frames, _render: RenderSettings) -> torch.Tensor:
-    return frames.iq
+def _raw_points(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
+    return iq
 
 
 def _raw_samples(iq: torch.Tensor, _render: RenderSettings) -> torch.Tensor:
     return _every_sample(iq)[:, None]
 
 
-def _symbol_points(frames: Frames, render: RenderSettings) -> torch.Tensor:
-    return symbols_of(frames.iq, render).points
+def _symbol_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    return symbols_of(iq, render).points
 
 
 def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -136,8 +136,8 @@ def _symbol_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     return starts[..., None] + torch.arange(render.sps, device=iq.device)
 
 
-def _noise_points(frames: Frames, render: RenderSettings) -> torch.Tensor:
-    return _noise_of(frames, render.sps)
+def _noise_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    return noise(iq, render.sps)
 
 
 def _noise_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -145,8 +145,8 @@ def _noise_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
     return _every_sample(iq)[reach:-reach, None]
 
 
-def _differential_points(frames: Frames, render: RenderSettings) -> torch.Tensor:
-    return differential(frames.iq, render.delay)
+def _differential_points(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
+    return differential(iq, render.delay)
 
 
 def _differential_samples(iq: torch.Tensor, render: RenderSettings) -> torch.Tensor:
@@ -263,10 +263,10 @@ def noise(iq: torch.Tensor, sps: int) -> torch.Tensor:
         ValueError: when the signal's band is (nearly) the whole band, or the frames are shorter
         than the filter.
     """
-    return _noise_of(Frames(iq), sps)
+    return noise_of(Frames(iq), sps)
 
 
-def _noise_of(frames: Frames, sps: int) -> torch.Tensor:
+def noise_of(frames: Frames, sps: int) -> torch.Tensor:
     """As `noise`."""
     if sps < 3:
         raise ValueError(

@@ -304,8 +304,7 @@ def test_offsets_of_psk_are_found_to_their_bound(modulation):
     """20 dB over the whole band are 29 a symbol.
 
     Cramer and Rao: var f >= 6 / ((2 pi)^2 SNR N (N^2 - 1)). Phases alone lose nothing at high SNR.
-    Straight lines between the offsets of each order err by up to a sixteenth of a step of
-    1 / (2 * 32 * 120), 0.8 of the bound.
+    Interpolation between the bins of each order adds less than the bound itself.
     """
     std = STD * SPS
     true = std * generator(1, "test offsets").normal(size=(400, 1))
