@@ -1,13 +1,11 @@
 """Commands beside the pipeline: `python -m pisces --help`."""
 
 import argparse
-import math
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pisces.commands import recordings
 from pisces.config import presets
 from pisces.config.agreement import path_remark, selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
@@ -17,13 +15,6 @@ from pisces.core import yaml
 from pisces.core.files import staged, write_csv
 from pisces.run import console
 
-if TYPE_CHECKING:
-    from pisces.prediction.files import Show
-    from pisces.prediction.recordings import Shown
-    from pisces.sources.recordings import Recording
-
-MOST_PICTURES = 50
-"""Of the signals of a recording, that `predict --explain` draws."""
 PUBLISHED = Path("plots/published.csv")
 
 
@@ -270,76 +261,6 @@ def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> N
     print(f"wrote {written} images to {target}")
 
 
-def predict(
-    recordings: list[str],
-    model: Path | None,
-    datatype: str | None,
-    sample_rate: float | None,
-    symbol_rate: float | None,
-    annotated: bool,
-    explain: bool,
-    out: Path,
-) -> None:
-    """Says which modulation each signal of recordings is, at which SNR, and whether it is known.
-
-    Args:
-        recordings: files, or - for the standard input.
-        model: folder of a model; None: that of the last training here, else the one shipped.
-        datatype: of raw samples.
-        sample_rate: in hertz; it goes before what a file says.
-        symbol_rate: in hertz; None: as annotated, or found.
-        annotated: whether signals are where the annotations say, and nowhere else.
-        explain: whether to draw what each answer hangs on.
-        out: folder of what is written.
-    """
-    from pisces.models import modelfile, shipped
-    from pisces.prediction import files
-    from pisces.prediction.recordings import Request
-
-    if symbol_rate is not None and not (math.isfinite(symbol_rate) and symbol_rate > 0):
-        raise ValueError(f"--symbol-rate {symbol_rate:g} must be a number of hertz above 0")
-    folder = model or shipped.folder()
-    trained = modelfile.load(folder)
-    print(f"model: {folder}", file=sys.stderr)
-
-    source = files.Source(datatype, sample_rate, Request(symbol_rate, annotated))
-    show = _explained_in(out) if explain else None
-    complaints = files.predict_files(recordings, trained, source, out, show)
-    if len(complaints) < len(recordings):
-        print(f"wrote {out}/{files.PREDICTIONS} and more beside it")
-    if complaints:
-        raise ValueError(f"{len(complaints)} of {len(recordings)} recordings were not predicted")
-
-
-def _explained_in(out: Path) -> "Show":
-    """What draws each prediction of a recording into a folder, up to `MOST_PICTURES` of them."""
-    from pisces.pis.signal import explain
-    from pisces.report import signal as pictures
-    from pisces.report import style
-
-    def show(recording: "Recording", number: int, shown: "Shown") -> None:
-        if number >= MOST_PICTURES:
-            return
-        prediction, model = shown.prediction, shown.model
-        found = explain(model, shown.frames, prediction.modulation)
-        start, end = prediction.start, prediction.start + prediction.count
-        picture = pictures.Signal(
-            title=f"{recording.name}, samples {start} to {end}: {prediction.modulation}",
-            views=model.input.pictures[0],
-            images=found.images,
-            view=found.region.view,
-            region=found.region.name,
-            pixels=found.region.pixels,
-            share=found.share,
-            modulations=model.modulations,
-            whole=found.whole,
-            without=found.without,
-        )
-        style.save(pictures.signal(picture), out / f"{Path(recording.name).stem}_{number}.png")
-
-    return show
-
-
 def sync() -> None:
     """Imports metrics/*.json into MLflow, which a stage from DVC's run cache did not log."""
     from pisces.run import tracking
@@ -383,27 +304,8 @@ def parser() -> argparse.ArgumentParser:
     few = "the first so many of each (modulation, SNR); default: all"
     exporting.add_argument("--frames-per-cell", type=int, help=few)
 
-    _add_predict(commands)
+    recordings.add_predict(commands)
     return top
-
-
-def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    predicting = commands.add_parser("predict", help=_first_line(predict.__doc__))
-    predicting.add_argument(
-        "recordings", nargs="+", help="SigMF, WAV, FLAC, .npy, .mat, raw IQ, RadioML; - is stdin"
-    )
-    predicting.add_argument(
-        "--model", type=Path, help="folder of a model; default: models, else the one shipped"
-    )
-    predicting.add_argument("--datatype", help="of raw samples, such as cf32, ci16, ci8 or cu8")
-    predicting.add_argument("--sample-rate", type=float, help="in hertz")
-    predicting.add_argument("--symbol-rate", type=float, help="in hertz; default: found")
-    where = "signals are where the annotations of the file say, and nowhere else"
-    predicting.add_argument("--annotated", action="store_true", help=where)
-    hangs = "draw what each answer hangs on, and what is said without it"
-    predicting.add_argument("--explain", action="store_true", help=hangs)
-    out = Path("predictions")
-    predicting.add_argument("--out", type=Path, default=out, help=f"default: {out}")
 
 
 def _first_line(docstring: str | None) -> str:
@@ -413,7 +315,8 @@ def _first_line(docstring: str | None) -> str:
 def main() -> None:
     """Runs the command that the command line names."""
     arguments = vars(parser().parse_args())
-    command = globals()[arguments.pop("command").replace("-", "_")]
+    name = arguments.pop("command").replace("-", "_")
+    command = arguments.pop("function", None) or globals()[name]
     command(**arguments)
 
 

@@ -82,7 +82,12 @@ def reader_of(data: Selection, cut: Cut) -> Reader:
 
 
 @contextmanager
-def _open(data: Selection, cut: Cut, path: Path, class_order: str) -> Iterator[Source]:  # noqa: ARG001
+def _open(
+    data: Selection,
+    cut: Cut,
+    path: Path,
+    class_order: str,  # noqa: ARG001
+) -> Iterator[Source]:
     """The frames of a folder, which are kept in a file for as long as the source is open."""
     wanted = [one for one in labelled(path) if one.label in data.modulations]
     with work.folder(work.place_of(path), path.name) as scratch:
