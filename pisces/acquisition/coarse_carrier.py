@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from scipy.interpolate import make_smoothing_spline
 
-from pisces.inputs.receiver.long import EDGE, receive_long
-from pisces.inputs.receiver.spectrum import band_rates, noise_power, power_of, tapered_spectrum
+from pisces.inputs.receiver.chain import LEAST_SNR
+from pisces.inputs.receiver.long import EDGE, LongFrames, receive_long
+from pisces.inputs.receiver.spectrum import band_rates, observe, power_of
 
 ORDERS = (1, 2, 4, 8, 12, 16, 20, 32)
 """Powers whose lines are looked for: those of the view `symbol`, a carrier's and that of BPSK."""
@@ -135,13 +136,10 @@ def symbols_of(frames: np.ndarray, response: np.ndarray, sps: int) -> np.ndarray
     iq = torch.from_numpy(np.array(frames, np.complex64))
     level = power_of(iq).mean(1, keepdim=True)
     iq = iq * level.clamp_min(TINY).rsqrt()
-    tapered = tapered_spectrum(iq)
-    noise = noise_power(tapered, iq.shape[1] // sps)
-    signal = torch.maximum(1 - noise, 0.05 * noise)
+    observed = observe(iq, torch.fft.fft(iq), sps)
+    signal = torch.maximum(1 - observed.noise, LEAST_SNR * observed.noise)
     pulse = torch.from_numpy(np.asarray(response, np.float32))[None]
-    equalized, _ = receive_long(
-        iq, tapered, pulse, signal=signal, noise=noise, sps=sps, blind=False
-    )
+    equalized, _ = receive_long(LongFrames(observed, pulse, signal, sps), blind=False)
     return equalized.points.numpy()
 
 
