@@ -5,7 +5,7 @@
 The manifest is a list of recordings in its own folder: `file`, `modulation`, `kind` (audio, iq or
 symbols), `active` (stretches [start, count] that hold the signal), and where they are known
 `symbol_rate_measured_baud` and `carrier_hz`. Annotations of the files are not looked at. A segment
-counts as on the signal where half of it lies in `active`, or it covers one of those stretches whole.
+counts as on the signal where half of it lies in `active`, or it covers one of those stretches.
 """
 
 import argparse
