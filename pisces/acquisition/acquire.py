@@ -94,6 +94,7 @@ def _blindly(recording: Readable, goal: Goal) -> Iterator[Acquired]:
             yield from acquire_symbols(recording, goal)
             return
 
+        iq = detection.without_leakage(iq)
         detections = detection.detect(iq)
         ends_here = end == recording.count
         going_on = [

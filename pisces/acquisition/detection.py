@@ -220,6 +220,22 @@ def _union(one: slice, other: slice) -> slice:
     return slice(min(one.start, other.start), max(one.stop, other.stop))
 
 
+def without_leakage(iq: np.ndarray) -> np.ndarray:
+    """Samples without the line at frequency 0 that a receiver's own oscillator leaves.
+
+    It has one phase all the time, so that it is the median over short means; a signal whose carrier
+    is there has its own phase, or is not there for most of the time.
+
+    Args:
+        iq: complex64 (samples,).
+    """
+    cells = len(iq) // BINS
+    if cells < LEAST_CELLS:
+        return iq
+    means = iq[: cells * BINS].reshape(cells, BINS).mean(1)
+    return iq - np.complex64(np.median(means.real) + 1j * np.median(means.imag))
+
+
 def level_of(iq: np.ndarray) -> np.ndarray:
     """Noise in `FEW_BINS` bins, all alike, where a signal is never off: see `Detection.floor`."""
     if len(iq) < FEW_BINS:

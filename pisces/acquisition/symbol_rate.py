@@ -6,6 +6,7 @@ Commun. 35 (1987) 584). A product's spectrum then has a line at the symbol rate 
 """
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,7 @@ def find_symbol_rate(iq: np.ndarray, center: float, bandwidth: float) -> SymbolR
     if len(slow) == 1:
         both = (slow[0], flattened(slow, width)[0])
         lines += [staggered_lines(one, _limits(width)) for one in both]
+        lines.append(beat_of_staggered(both[1], width))
 
     best = min(lines, key=lambda line: line.log_chance)
     chance = min(1.0, len(lines) * math.exp(min(best.log_chance, 0)))
@@ -274,3 +276,23 @@ def staggered_lines(iq: np.ndarray, limits: tuple[float, float]) -> Line:
     rates = [refined(square[None], one / bins - 0.5) for one in (first, second)]
     distance = abs(rates[0] - rates[1])
     return Line(distance / 2, strength, _log_chance(strength, 1, int(is_candidate.sum())))
+
+
+def beat_of_staggered(iq: np.ndarray, width: float) -> Line:
+    """The symbol rate of staggered I and Q whose carrier drifts, by the beat of their two lines.
+
+    The two lines of x^2 drift together, so that |x^2|^2 has a line at their distance, twice the
+    symbol rate.
+
+    Args:
+        iq: complex (samples,), centred and flat over its band.
+        width: equivalent bandwidth, cycles a sample.
+
+    Returns:
+        Half the frequency of the line.
+    """
+    twice_as_fast = resample(iq.astype(np.complex64), Fraction(2))
+    power = twice_as_fast.real**2 + twice_as_fast.imag**2
+    # Half the frequency at twice the rate is the number that it has at the old one.
+    low, high = _limits(width, NARROW)
+    return strongest_line(np.square(power)[None], (low, min(high, 0.5)))
