@@ -272,3 +272,35 @@ def test_frames_follow_each_other_and_the_last_ends_with_the_signal(length, star
 
     assert found.tolist() == starts
     assert [int(frame[0].real) for frame in frames] == starts
+
+
+@pytest.mark.parametrize("chunk", [2**16, 2**17])
+def test_a_long_recording_is_read_in_pieces_and_a_burst_across_two_is_one(monkeypatch, chunk):
+    monkeypatch.setattr("pisces.acquisition.acquire.CHUNK", chunk)
+    signal = modulated("QPSK", 4_000, 8.0, rng=rng("pieces"))
+    before = 2**17 - 16_000
+    iq = burst(signal, 15, before=before, after=2**17, rng=rng("pieces noise"))
+    recording = InMemory(iq, 1.0)
+    asked = []
+
+    class Watched(InMemory):
+        @property
+        def read(self):
+            return lambda start, count: asked.append(count) or recording.read(start, count)
+
+    (found,) = acquire(Watched(iq, 1.0), **GOAL)
+
+    assert max(asked) <= chunk
+    assert abs(found.segment.start - before) < 256
+    assert abs(found.segment.count - len(signal)) < 512
+
+
+def test_the_line_of_a_receivers_oscillator_does_not_hide_a_signal():
+    signal = shifted(modulated("QPSK", 1_000, 10.0, rng=rng("leak")), 0.02)
+    iq = burst(signal, 10, before=30_000, after=30_000, rng=rng("leak noise")) + (0.7 - 0.4j)
+
+    (found,) = acquire(InMemory(iq, 1.0), **GOAL)
+
+    assert abs(found.segment.start - 30_000) < 320
+    assert found.segment.symbol_rate_hz * 10 == pytest.approx(1, abs=4e-4)
+    assert error_db(symbols_of(found.frames[1:-1]), "QPSK") < -15
