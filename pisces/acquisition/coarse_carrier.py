@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy import fft
 from scipy.interpolate import make_smoothing_spline
 
 from pisces.inputs.receiver.chain import LEAST_SNR
@@ -100,22 +101,25 @@ def lines_of(
     Returns:
         (n, offsets), or None where no power has a line.
     """
-    parts = []
-    for first in range(0, len(blocks), AT_ONCE):
-        points = symbols_of(blocks[first : first + AT_ONCE], response, sps)
-        parts.append(line_powers(points, offsets))
-    powers = np.concatenate(parts, axis=1)  # (lines, n, offsets)
+    starts = range(0, len(blocks), AT_ONCE)
+
+    def powers(start: int) -> np.ndarray:
+        points = symbols_of(blocks[start : start + AT_ONCE], response, sps)
+        return line_powers(points, offsets)  # (lines, AT_ONCE, offsets)
+
+    # Twice, since all of them do not fit into memory.
+    highest = np.concatenate([powers(start).max(2) for start in starts], axis=1)  # (lines, n)
 
     # The highest of so many independent exponentials, and how far it spreads (Gumbel's law).
     symbols = blocks.shape[1] // sps - 2 * EDGE
-    orders = np.repeat(ORDERS, len(powers) // len(ORDERS))
+    orders = np.repeat(ORDERS, len(highest) // len(ORDERS))
     independent = np.maximum(2 * REACH * np.minimum(orders, 0.5 / REACH) * symbols, 2)
     expected = np.log(BETWEEN_BINS * independent) + np.euler_gamma
     error = np.pi / np.sqrt(6 * len(blocks))
-    has_line = powers.max(2).mean(1) > expected + STANDS_OUT * error
+    has_line = highest.mean(1) > expected + STANDS_OUT * error
     if not has_line.any():
         return None
-    return INDEPENDENT * powers[has_line].sum(0)
+    return INDEPENDENT * np.concatenate([powers(start)[has_line].sum(0) for start in starts])
 
 
 def blocks_of(iq: np.ndarray, samples: int) -> np.ndarray:
@@ -164,7 +168,7 @@ def line_powers(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     for order in ORDERS:
         at = np.round(order * offsets * bins).astype(int) % bins
         for weight in amplitude_weights(np.abs(points) ** 2):
-            spectrum = np.fft.fft(phasors**order * weight, bins)
+            spectrum = fft.fft(phasors**order * weight.astype(np.float32), bins)
             powers.append((spectrum.real**2 + spectrum.imag**2)[:, at].astype(np.float32))
     return np.stack(powers)
 
@@ -196,20 +200,20 @@ def likeliest_way(score: np.ndarray, slowness: float) -> np.ndarray:
     moves = np.arange(-MOST_STEPS, MOST_STEPS + 1)
     cost = np.abs(moves) * slowness
     best = score[0]
-    came_from = np.empty(score.shape, np.int64)
+    moved = np.empty(score.shape, np.int8)  # which of `moves` led here
     for number, of_block in enumerate(score):
         if number == 0:
             continue
         padded = np.pad(best, MOST_STEPS, constant_values=-np.inf)
         ways = np.lib.stride_tricks.sliding_window_view(padded, len(moves)) - cost
         move = ways.argmax(1)
-        came_from[number] = np.arange(len(best)) + moves[move]
+        moved[number] = move
         best = of_block + ways[np.arange(len(best)), move]
 
     way = np.empty(len(score), np.int64)
     way[-1] = best.argmax()
     for number in range(len(score) - 1, 0, -1):
-        way[number - 1] = came_from[number, way[number]]
+        way[number - 1] = way[number] + moves[moved[number, way[number]]]
     return way
 
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, stats
-from scipy.signal import ShortTimeFFT
+from scipy import fft, ndimage, stats
 from scipy.signal.windows import hann
 
 BINS, FEW_BINS = 256, 64
@@ -69,11 +68,10 @@ def cell_powers(iq: np.ndarray, bins: int) -> np.ndarray:
         the mean p in every bin.
     """
     window = hann(bins, sym=False)
-    window /= np.sqrt(np.sum(window**2))
-    transform = ShortTimeFFT(window, bins // 2, 1.0, fft_mode="centered")
-    last = (len(iq) - bins // 2) // (bins // 2)
-    spectra = transform.stft(iq, p0=1, p1=max(2, last + 1))  # (bins, spectra)
-    powers = (spectra.real**2 + spectra.imag**2).astype(np.float32).T
+    window = (window / np.sqrt(np.sum(window**2))).astype(np.float32)
+    pieces = np.lib.stride_tricks.sliding_window_view(iq.astype(np.complex64), bins)
+    spectra = fft.fftshift(fft.fft(pieces[:: bins // 2] * window), axes=1)
+    powers = spectra.real**2 + spectra.imag**2  # (spectra, bins)
 
     cells = max(1, len(powers) // SPECTRA)
     whole = powers[: cells * SPECTRA]

@@ -9,8 +9,8 @@ from pisces.core.pulses import rrc_response
 from pisces.inputs.receiver.pulse import RATES, choose_response, estimate_response
 from pisces.inputs.settings import RenderSettings
 
-FEW, MOST = 32, 256
-"""Frames from which a pulse can be found, and that take part in the choice of a known one."""
+FEW, MOST = 32, 1024
+"""Frames from which on a pulse can be found, and of which it is found."""
 ROLLOFF = 0.35
 """Of the root-raised cosine that is taken where none can be found."""
 
@@ -28,12 +28,13 @@ def response_of(frames: np.ndarray, sps: int) -> tuple[float, ...]:
     """
     if not len(frames):
         return tuple(rrc_response(RATES, ROLLOFF).tolist())
+    frames = frames[:: -(-len(frames) // MOST)]
     if len(frames) >= FEW:
         try:
             return estimate_response(frames, sps)
         except ValueError:
             pass
-    chosen = choose_response(torch.from_numpy(np.array(frames[:MOST], np.complex64)), sps)
+    chosen = choose_response(torch.from_numpy(np.array(frames, np.complex64)), sps)
     pulses, votes = chosen.unique(dim=0, return_counts=True)
     response = pulses[votes.argmax()].numpy()  # at -1 to 1 symbol rates
     middle = len(response) // 2

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from scipy import fft
 from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.stats import gamma
 
@@ -152,12 +153,14 @@ def flattened(iq: np.ndarray, width: float) -> np.ndarray:
         complex (n, samples).
     """
     samples = iq.shape[1]
-    spectrum = np.fft.fft(iq)
-    inside = np.abs(np.fft.fftfreq(samples)) < FLAT * width
+    bins = fft.next_fast_len(samples)
+    spectrum = fft.fft(iq, bins)
+    inside = np.abs(fft.fftfreq(bins)) < FLAT * width
     density = np.mean(np.abs(spectrum) ** 2, axis=0)
-    smooth = uniform_filter1d(density, max(3, int(width * samples / 32)), mode="wrap")
+    smooth = uniform_filter1d(density, max(3, int(width * bins / 32)), mode="wrap")
     least = 0.01 * smooth.max()
-    return np.fft.ifft(np.where(inside, spectrum / np.sqrt(np.maximum(smooth, least)), 0))
+    flat = np.where(inside, spectrum / np.sqrt(np.maximum(smooth, least)), 0)
+    return fft.ifft(flat)[:, :samples]
 
 
 def strongest_line(
@@ -172,9 +175,9 @@ def strongest_line(
         extent: of the product's spectrum, as of `Product`.
     """
     rows, samples = product.shape
-    bins = ZERO_PADDING * samples
+    bins = fft.next_fast_len(ZERO_PADDING * samples)
     centred = product - product.mean(1, keepdims=True)
-    power = np.mean(np.abs(np.fft.fft(centred, bins)) ** 2, axis=0)
+    power = np.mean(np.abs(fft.fft(centred, bins)) ** 2, axis=0)
     least = EMPTY * power.max()
     first = max(int(limits[0] * bins), 2 * ZERO_PADDING)
     last = min(int(limits[1] * bins) + 1, bins // 2)
@@ -257,8 +260,8 @@ def staggered_lines(iq: np.ndarray, limits: tuple[float, float]) -> Line:
         Half the distance of the lines, and the strength of the weaker one.
     """
     square = iq * iq
-    bins = ZERO_PADDING * len(square)
-    spectrum = np.fft.fftshift(np.fft.fft(square, bins))  # -1/2 cycles a sample first
+    bins = fft.next_fast_len(ZERO_PADDING * len(square))
+    spectrum = fft.fftshift(fft.fft(square, bins))  # -1/2 cycles a sample first
     power = np.abs(spectrum) ** 2
     around = median_filter(power, NEIGHBOURS, mode="wrap")
     relative = _over_surroundings(power, around, 1, EMPTY * power.max())
