@@ -15,7 +15,7 @@ from pisces.core.dsp import to_db
 
 OFFSETS = 3.0
 """Standard deviations of the carrier offset that a receiver expects, which it follows by itself."""
-CHUNK = 2**21
+CHUNK = 2**20
 """Samples that are looked at together: bounds the memory, and the length of a segment."""
 FRAMES_AT_ONCE = 1024
 """Of a list of frames, that are looked at together."""
@@ -68,8 +68,10 @@ def acquire(
     Yields:
         Segments in about the order of time, with their frames.
     """
-    told = symbol_rate_hz and symbol_rate_hz / (recording.sample_rate_hz or 1.0)
-    if told is None and recording.samples_per_symbol:
+    told = None
+    if symbol_rate_hz is not None:
+        told = symbol_rate_hz / (recording.sample_rate_hz or 1.0)
+    elif recording.samples_per_symbol:
         told = 1 / recording.samples_per_symbol
     goal = Goal(samples, sps, told, max_offset)
 
@@ -90,7 +92,7 @@ def _blindly(recording: Readable, goal: Goal) -> Iterator[Acquired]:
     while start < recording.count:
         iq = recording.read(start, min(CHUNK, recording.count - start))
         end = start + len(iq)
-        if end == recording.count and start == 0 and goal.symbol_rate is None and are_symbols(iq):
+        if start == 0 and goal.symbol_rate is None and are_symbols(iq):
             yield from acquire_symbols(recording, goal)
             return
 

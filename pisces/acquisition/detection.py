@@ -22,7 +22,7 @@ STOPBAND = 1e-3
 """Of the loudest bins' floor, below which none counts: filters and silence leave no noise."""
 WIDE_CELLS = 33
 """Up to which something that fills the whole band counts as a burst, else as louder noise."""
-HIGH, LOW = 10 ** (0.5), 10 ** (0.25)
+HIGH, LOW = 10**0.5, 10**0.25
 """Over the floor: what a signal reaches somewhere, and what it is followed down to."""
 LEAST_CELLS = 6
 """Of time and frequency together, that a signal fills at least."""
@@ -32,9 +32,8 @@ TAIL = 0.35
 """Of a signal's width, below which it is taken to have ended."""
 LOUDER, RIVAL = 2.0, 0.04
 """Times the floor of a band, and share of the time, from which on something louder counts."""
-STEADY = 10 ** (0.35)
+STEADY = 10**0.35
 """Times its own floor, up to which a signal that is never off may be in the mean."""
-
 
 Box = tuple[slice, slice]
 """Cells of time and bins of frequency."""
