@@ -44,7 +44,7 @@ def drawn_classes(scores: torch.Tensor, name: str) -> torch.Tensor:
     return torch.from_numpy((probabilities.cumsum(1) < draws).sum(1))
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("factor", [0.7, 1.0, 3.0])
 def test_the_temperature_of_scores_that_are_too_sure_is_how_much_they_are(factor):
     scores = torch.from_numpy(rng("scores").normal(size=(20_000, 5)) * 2)
     classes = drawn_classes(scores, "classes")
@@ -301,7 +301,7 @@ def test_the_headlines_and_the_table_are_of_the_same_frames(calibrated, data, iq
     found = evidence.collect(calibrated, data, iq_data, parts["test"])
     headlines = checks.summary(calibrated, found, parts["test"])["calibration"]
     assert set(headlines) == {
-        *("modulation_ece", "snr_ece", "modulation_ece_as_trained", "snr_ece_as_trained"),
+        *("modulation_ece", "snr_ece"),
         *("snr_coverage", "snr_interval_db", "false_alarms"),
     }
     table = checks.reliability(calibrated, found, parts["test"])

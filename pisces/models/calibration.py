@@ -66,6 +66,8 @@ class SignalNovelty:
     """(modulations, SNRs, statistics)."""
     precisions: Array
     """Of each block of statistics, zero between blocks: (SNRs, statistics, statistics)."""
+    relevant: Array
+    """1 where a statistic counts for a named modulation, else 0: (modulations, statistics)."""
     levels: Array
     """Mean and standard deviation of the distance of each block: (blocks, 2, SNRs)."""
     weakest: tuple[float, float]
@@ -135,6 +137,7 @@ def _check_novelty(novelty: Novelty, modulations: int, snrs: int) -> None:
         shapes = {
             "means": (modulations, snrs, *statistics),
             "precisions": (snrs, *statistics, *statistics),
+            "relevant": (modulations, *statistics),
             "levels": (*blocks, 2, snrs),
         }
         _check_shapes(of_signal, shapes, "signal")

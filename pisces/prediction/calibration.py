@@ -9,8 +9,8 @@ from pisces.core import stats
 
 BINS = 15
 """Of the confidence, evenly over 0 to 1."""
-LEAST, MOST = 0.05, 20.0
-"""Temperatures that are searched."""
+LEAST, MOST = 0.5, 20.0
+"""Temperatures that are searched: where no frame is wrong, the likeliest would be 0."""
 HALVINGS = 60
 """Of the search: far beyond the digits of a temperature."""
 TINY = 1e-30

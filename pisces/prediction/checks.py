@@ -26,21 +26,18 @@ def summary(trained: TrainedModel, evidence: Evidence, index: np.ndarray) -> dic
         index: of the same frames, int64 (n, 3).
 
     Returns:
-        - `<head>_ece`: expected calibration error, 0..1, and `<head>_ece_as_trained`, without the
-          temperature.
+        - `<head>_ece`: expected calibration error, 0..1, of the probabilities of the card.
         - `snr_coverage`: share of frames whose interval holds the true SNR, and `snr_interval_db`,
           the mean width of the interval.
         - `false_alarms`: share of frames that count as unknown.
 
         What the card knows nothing of is left out.
     """
-    found: dict[str, Any] = {}
-    for name, prediction in _by_probabilities(trained, evidence).items():
-        ending = "" if name == CALIBRATED else "_as_trained"
-        for head, (confidence, right) in _confidence(prediction, index).items():
-            found[f"{head}_ece{ending}"] = expected_calibration_error(confidence, right)
-
     prediction = of_evidence(trained, evidence)
+    found: dict[str, Any] = {}
+    for head, (confidence, right) in _confidence(prediction, index).items():
+        found[f"{head}_ece"] = expected_calibration_error(confidence, right)
+
     if prediction.snr_interval_db is not None:
         low, high = prediction.snr_interval_db.T
         labels = np.array(trained.snrs_db)[index[:, 1]]

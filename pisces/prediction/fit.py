@@ -13,7 +13,7 @@ from pisces.models.calibration import (
     SignalNovelty,
 )
 from pisces.models.modelfile import TrainedModel
-from pisces.prediction import conformal, novelty
+from pisces.prediction import conformal, novelty, signals
 from pisces.prediction.calibration import fit_temperature
 from pisces.prediction.evidence import Evidence, collect
 from pisces.prediction.signals import BLOCKS, TOLERANCES
@@ -72,7 +72,7 @@ def calibrate(
 
     learnt = first_of_each_cell(parts["train"], MOST_OF_CELL)
     evidence = collect(trained, store, iq, learnt)
-    return _with_novelty(calibration, (evidence, learnt), (held_out, index))
+    return _with_novelty(calibration, trained.modulations, (evidence, learnt), (held_out, index))
 
 
 def calibrated(
@@ -94,6 +94,7 @@ def first_of_each_cell(index: np.ndarray, most: int) -> np.ndarray:
 
 def _with_novelty(
     calibration: Calibration,
+    modulations: tuple[str, ...],
     learnt: tuple[Evidence, np.ndarray],
     held_out: tuple[Evidence, np.ndarray],
 ) -> Calibration:
@@ -101,6 +102,7 @@ def _with_novelty(
 
     Args:
         calibration: without.
+        modulations: that the model knows.
         learnt: evidence and index of training frames, which have features.
         held_out: of validation frames.
 
@@ -124,7 +126,7 @@ def _with_novelty(
     distance = novelty.feature_novelty(evidence.features, *logits, with_thresholds(found))
     levels = _levels(distance[:, None].numpy(), evidence.snr_logits, LEAST_STD)[0]
     features = FeatureNovelty(found.mean, found.projection, found.centroids, Array.of(levels))
-    signal = _signal(learnt, held_out) if evidence.signals else None
+    signal = _signal(modulations, learnt, held_out) if evidence.signals else None
 
     known = with_thresholds(features, signal)
     share = 1 - novelty.FALSE_ALARMS
@@ -167,9 +169,11 @@ def _features(learnt: tuple[Evidence, np.ndarray]) -> FeatureNovelty:
 
 
 def _signal(
-    learnt: tuple[Evidence, np.ndarray], held_out: tuple[Evidence, np.ndarray]
+    modulations: tuple[str, ...],
+    learnt: tuple[Evidence, np.ndarray],
+    held_out: tuple[Evidence, np.ndarray],
 ) -> SignalNovelty:
-    """What known frames look like; see `_with_novelty`."""
+    """What known frames of modulations look like; see `_with_novelty`."""
     evidence, index = learnt
     assert evidence.signals is not None
     statistics = evidence.signals.statistics.double().numpy()
@@ -181,7 +185,8 @@ def _signal(
     evidence, index = held_out
     assert evidence.signals is not None
     logits = evidence.modulation_logits, evidence.snr_logits
-    tensors = torch.from_numpy(means).float(), torch.from_numpy(precisions).float()
+    relevant = signals.relevant(modulations)
+    tensors = [torch.from_numpy(one).float() for one in (means, precisions, relevant)]
     distances = novelty.block_distances(evidence.signals.statistics, *logits, *tensors)
 
     strength, snr_db = (one.double().numpy() for one in evidence.signals[1:])
@@ -190,6 +195,7 @@ def _signal(
     return SignalNovelty(
         Array.of(means),
         Array.of(precisions),
+        Array.of(relevant),
         Array.of(_levels(distances.numpy(), evidence.snr_logits, LEAST_SCATTER)),
         (float(weakest.mean()), float(max(weakest.std(), LEAST_STD))),
         float(highest.mean()),

@@ -81,6 +81,7 @@ def signal_novelty(
         snr_logits,
         _tensor(known.means, snr_logits),
         _tensor(known.precisions, snr_logits),
+        _tensor(known.relevant, snr_logits),
     )
     levels = _tensor(known.levels, snr_logits)  # (blocks, 2, SNRs)
     columns = [
@@ -126,6 +127,7 @@ def block_distances(
     snr_logits: torch.Tensor,
     means: torch.Tensor,
     precisions: torch.Tensor,
+    relevant: torch.Tensor,
 ) -> torch.Tensor:
     """Mahalanobis distances of the blocks of statistics from those of the named class.
 
@@ -136,13 +138,15 @@ def block_distances(
             frame may lie between two SNRs, (n, SNRs).
         means: (modulations, SNRs, statistics).
         precisions: (SNRs, statistics, statistics).
+        relevant: (modulations, statistics), 1 or 0.
 
     Returns:
         (n, blocks).
     """
-    of_class = means[modulation_logits.argmax(1)]  # (n, SNRs, statistics)
+    named = modulation_logits.argmax(1)
+    of_class = means[named]  # (n, SNRs, statistics)
     expected = (snr_logits.softmax(1)[..., None] * of_class).sum(1)
-    difference = statistics - expected
+    difference = (statistics - expected) * relevant[named]
     weighted = (precisions[snr_logits.argmax(1)] @ difference[..., None])[..., 0]
     widths = [len(names) for names in BLOCKS.values()]
     squares = [part.sum(1) for part in (difference * weighted).split(widths, 1)]

@@ -4,10 +4,13 @@ Four questions that need no model: is the band filled as the pulse fills it, do 
 depend on each other, do symbols lie as those of the named modulation, and how strong is the signal?
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
+from pisces.core.modulations import TWINS
 from pisces.inputs import views
 from pisces.inputs.receiver.pulse import responses_of
 from pisces.inputs.receiver.spectrum import (
@@ -26,10 +29,28 @@ MOMENTS = (
     *("fourth", "sixth", "mean", "mean_square", "mean_fourth", "mean_eighth"),
     *(f"amplitude_{quantile}" for quantile in QUANTILES),
 )
-BLOCKS = {"spectrum": SPECTRUM, "neighbours": NEIGHBOURS, "moments": MOMENTS}
+SPACINGS = {
+    "16QAM": (2 / 5) ** 0.5,
+    "32QAM": (1 / 5) ** 0.5,
+    "64QAM": (2 / 21) ** 0.5,
+    "128QAM": (2 / 41) ** 0.5,
+    "256QAM": (2 / 85) ** 0.5,
+}
+"""Between neighbouring points of unit power, along either axis."""
+POWERS = {"16PSK": 16, "32PSK": 32}
+"""That take all points of a constellation to one."""
+GRID = (*SPACINGS, *POWERS)
+LEVELS = torch.linspace(0.92, 1.08, 9)
+"""Of the symbols, over that of the receiver, that a grid is tried at."""
+BLOCKS = {"spectrum": SPECTRUM, "neighbours": NEIGHBOURS, "moments": MOMENTS, "grid": GRID}
 """Name of each block -> names of its statistics, in the order of the columns."""
 
-TOLERANCES = {"spectrum": (0.05, 0.01, 0.1), "neighbours": (0.01,) * 4, "moments": (0.001,) * 11}
+TOLERANCES = {
+    "spectrum": (0.05, 0.01, 0.1),
+    "neighbours": (0.01,) * 4,
+    "moments": (0.001,) * 11,
+    "grid": (0.003,) * 7,
+}
 """Variance that each statistic is granted beyond its scatter, for what another radio does to a
 known signal: of the spectrum a ripple of about 1 dB and a tilt of some more."""
 
@@ -48,6 +69,19 @@ LEAST_SNR = 0.01
 TINY = 1e-6
 MOST_STRENGTH = 10.0
 """Linear; beyond, nobody doubts that there is a signal."""
+
+
+def relevant(modulations: Sequence[str]) -> np.ndarray:
+    """Which statistics count for each named modulation: 1 or 0, float64 (modulations, statistics).
+
+    The grids of the others are not looked at: of a few points they are far too fine.
+    """
+    names = [name for block in BLOCKS.values() for name in block]
+    rows = []
+    for modulation in modulations:
+        own = TWINS.get(modulation, modulation)
+        rows.append([float(name not in GRID or name == own) for name in names])
+    return np.array(rows)
 
 
 class Signals(NamedTuple):
@@ -79,7 +113,7 @@ def measure(frames: torch.Tensor, render: RenderSettings) -> Signals:
     points = views.symbols_of(iq, render).points
 
     shape, strength = _spectrum(iq, render)
-    statistics = torch.cat([shape, _neighbours(points), _moments(points)], 1)
+    statistics = torch.cat([shape, _neighbours(points), _moments(points), _grid(points)], 1)
     noise_db = views.noise(iq, render.sps).abs().mean(1) + views.FLOOR_DB + EXPONENTIAL_DB
     snr = (10 ** (-noise_db / 10) - 1).clamp_min(LEAST_SNR)  # the frame is signal and noise
     return Signals(statistics, strength, 10 * snr.log10())
@@ -147,3 +181,21 @@ def _moments(points: torch.Tensor) -> torch.Tensor:
     levels = torch.tensor(QUANTILES, device=points.device)
     quantiles = torch.quantile(unit.abs(), levels, dim=1)  # (quantiles, n)
     return torch.cat([torch.stack(columns, 1), quantiles.T], 1)
+
+
+def _grid(points: torch.Tensor) -> torch.Tensor:
+    """How well symbols (n, symbols) of unit power lie on the grid of each of `GRID`: (n, 7).
+
+    1 where all lie on it, about 0 where they have nothing to do with it. Points of a QAM are odd
+    multiples of half its spacing, of which the cosine of a turn a spacing is -1.
+    """
+    axes = torch.view_as_real(points).flatten(1)  # (n, 2 * symbols)
+    columns = []
+    for spacing in SPACINGS.values():
+        turns = axes[:, None] * (2 * torch.pi / spacing * LEVELS.to(axes)[:, None])
+        columns.append(-turns.cos().mean(2).amin(1))  # (n, LEVELS, 2 * symbols) -> (n,)
+    phase = points.angle()
+    for power in POWERS.values():
+        turned = torch.polar(torch.ones_like(phase), power * phase)
+        columns.append(turned.mean(1).abs())
+    return torch.stack(columns, 1)
