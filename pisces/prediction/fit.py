@@ -179,13 +179,18 @@ def _signal(
     statistics = evidence.signals.statistics.double().numpy()
     shape = evidence.modulation_logits.shape[1], evidence.snr_logits.shape[1]
     means = cell_means(statistics, index, shape)
-    within = statistics - means[index[:, 0], index[:, 1]]
-    precisions = np.stack([_precision(within[index[:, 1] == s], within) for s in range(shape[1])])
+    relevant = signals.relevant(modulations)
+    counts = relevant[index[:, 0]]  # (n, statistics)
+    within = counts * (statistics - means[index[:, 0], index[:, 1]])
+    precisions = np.tile(_precision(within, counts), (shape[1], 1, 1))
+    for s in range(shape[1]):
+        at = index[:, 1] == s
+        if at.sum() >= LEAST_FRAMES:
+            precisions[s] = _precision(within[at], counts[at])
 
     evidence, index = held_out
     assert evidence.signals is not None
     logits = evidence.modulation_logits, evidence.snr_logits
-    relevant = signals.relevant(modulations)
     tensors = [torch.from_numpy(one).float() for one in (means, precisions, relevant)]
     distances = novelty.block_distances(evidence.signals.statistics, *logits, *tensors)
 
@@ -202,23 +207,23 @@ def _signal(
     )
 
 
-def _precision(within: np.ndarray, of_all: np.ndarray) -> np.ndarray:
+def _precision(within: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Inverse covariance of each block of statistics, with what radios are granted.
 
     Args:
-        within: statistics less the mean of their class, of one SNR, (n, statistics).
-        of_all: the same of all SNRs, for one without enough frames.
+        within: statistics less the mean of their class, 0 where they do not count, of the frames of
+            an SNR, (n, statistics).
+        counts: 1 where they do, else 0, of the same shape.
 
     Returns:
         (statistics, statistics), zero between blocks.
     """
-    if len(within) < LEAST_FRAMES:
-        within = of_all
     precision = np.zeros((within.shape[1], within.shape[1]))
     first = 0
     for name, statistics in BLOCKS.items():
         block = slice(first, first + len(statistics))
-        covariance = within[:, block].T @ within[:, block] / len(within)
+        own, frames = within[:, block], counts[:, block]
+        covariance = own.T @ own / np.maximum(frames.T @ frames, 1)
         granted = SIGNAL_SHRINKAGE * np.diag(covariance) + np.array(TOLERANCES[name])
         precision[block, block] = np.linalg.inv(covariance + np.diag(granted))
         first = block.stop

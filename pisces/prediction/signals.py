@@ -40,6 +40,8 @@ SPACINGS = {
 POWERS = {"16PSK": 16, "32PSK": 32}
 """That take all points of a constellation to one."""
 GRID = (*SPACINGS, *POWERS)
+RINGED = ("8PSK", "16PSK", "32PSK")
+"""Whose phases alone tell one from another."""
 LEVELS = torch.linspace(0.92, 1.08, 9)
 """Of the symbols, over that of the receiver, that a grid is tried at."""
 BLOCKS = {"spectrum": SPECTRUM, "neighbours": NEIGHBOURS, "moments": MOMENTS, "grid": GRID}
@@ -74,14 +76,20 @@ MOST_STRENGTH = 10.0
 def relevant(modulations: Sequence[str]) -> np.ndarray:
     """Which statistics count for each named modulation: 1 or 0, float64 (modulations, statistics).
 
-    The grids of the others are not looked at: of a few points they are far too fine.
+    Grids are far too fine for the few points of ASK, BPSK and QPSK, and those of QAM turn with the
+    phase of a PSK, which is open.
     """
-    names = [name for block in BLOCKS.values() for name in block]
     rows = []
     for modulation in modulations:
-        own = TWINS.get(modulation, modulation)
-        rows.append([float(name not in GRID or name == own) for name in names])
-    return np.array(rows)
+        name = TWINS.get(modulation, modulation)
+        own: Sequence[str] = ()
+        if name in RINGED:
+            own = tuple(POWERS)
+        elif "QAM" in name or "APSK" in name:
+            own = tuple(SPACINGS)
+        every = [one for block in BLOCKS.values() for one in block]
+        rows.append([one not in GRID or one in own for one in every])
+    return np.array(rows, float)
 
 
 class Signals(NamedTuple):
