@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import recordings
+from pisces.commands import deployment, recordings
 from pisces.config import presets
 from pisces.config.agreement import path_remark, selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
@@ -305,6 +305,8 @@ def parser() -> argparse.ArgumentParser:
     exporting.add_argument("--frames-per-cell", type=int, help=few)
 
     recordings.add_predict(commands)
+    deployment.add_export_model(commands)
+    deployment.add_register_model(commands)
     return top
 
 

@@ -25,12 +25,15 @@ MAY_USE = {
     "training": "core inputs data models",
     "evaluation": "core inputs data models",
     "prediction": "core sources inputs acquisition data models evaluation",
+    "deploy": "core sources inputs data models evaluation prediction",
     "pis": "core inputs data models training evaluation",
     "attribution": "core inputs data models training evaluation pis",
     "report": "core inputs",
     "config": "core",
     "run": "core config",
-    "commands": "core sources inputs acquisition data models evaluation prediction pis report run",
+    "commands": (
+        "core sources inputs acquisition data models evaluation prediction deploy pis report run"
+    ),
 }
 """Package -> those that it may import from, beside itself."""
 

@@ -4,11 +4,13 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock
@@ -19,10 +21,12 @@ from pisces.run import execution
 from pisces.run.execution import Execution
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-EXPERIMENT = "pisces"
+EXPERIMENT, REGISTERED = "pisces", "pisces-model"
 SQLITE, SQLITE_DRIVER = "sqlite:///", "sqlite+pysqlite:///"
 MODEL_STAGES = ("train", "evaluate", "limits", "perturb", "pis", "attribute", "report")
 LOCK_SECONDS = 60
@@ -141,6 +145,68 @@ def log_dataset(session: Session, name: str, digest: str, source: str) -> None:
     origin = json.dumps({"uri": source, "digest": digest})
     dataset = Dataset(name, digest[:DIGEST_CHARACTERS], "local", origin)
     session.client.log_inputs(session.run_id, [DatasetInput(dataset)])
+
+
+def register(
+    files: Sequence[Path],
+    loader: str,
+    digest: str,
+    example: "np.ndarray",
+    answer: "pandas.DataFrame",
+) -> tuple[str, str]:
+    """Logs a model as MLflow's flavour `pyfunc` and registers it as `REGISTERED`.
+
+    It goes to the run that trained it, if there is one, and else to a run of its own. The alias
+    `latest`, which MLflow reserves, is that of the last one registered.
+
+    Args:
+        files: weights and card.
+        loader: module whose `_load_pyfunc` takes their folder; the package of it goes along.
+        digest: SHA-256 of the weights in hex, by which a run is found.
+        example: what may be posted, float32 (n, samples, 2).
+        answer: what the model says to that.
+
+    Returns:
+        Address in the registry, and version.
+    """
+    client_class = _quiet_client()
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.models.signature import infer_signature
+    from mlflow.types import Schema, TensorSpec
+
+    frames = TensorSpec(example.dtype, (-1, -1, 2), name=None)
+    signature = ModelSignature(Schema([frames]), infer_signature(example, answer).outputs)
+    with _lock():
+        client = client_class(_uri())
+        run = _run_of_model(client, digest)
+    mlflow.set_tracking_uri(_uri())
+    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run):
+        for file in files:
+            shutil.copy(file, folder)
+        logged = mlflow.pyfunc.log_model(
+            name="served",
+            loader_module=loader,
+            data_path=folder,
+            code_paths=[str(Path(__file__).parents[1])],
+            signature=signature,
+            input_example=example,
+            # The server takes the environment that it is started in; see docs/guide/deploy.md.
+            pip_requirements=[],
+            registered_model_name=REGISTERED,
+        )
+    return f"models:/{REGISTERED}/latest", str(logged.registered_model_version)
+
+
+def _run_of_model(client: "MlflowClient", digest: str) -> str:
+    """Id of the last run that logged these weights, or of a new one."""
+    experiment_id = _experiment_id(client)
+    query = f"tags.`model.sha256` = '{digest}'"
+    found = client.search_runs([experiment_id], query, max_results=1)
+    if found:
+        return str(found[0].info.run_id)
+    run = client.create_run(experiment_id, tags={"model.sha256": digest}, run_name="registered")
+    return str(run.info.run_id)
 
 
 def ui_command() -> list[str]:

@@ -15,11 +15,11 @@ file `mlflow.db` beside `dvc.yaml`; a relative one is relative to the repository
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pisces.config.io import load_params
 from pisces.config.presets import leaves
@@ -29,6 +29,10 @@ from pisces.core.texts import in_one_line
 from pisces.run import console, execution, mlflow_store
 from pisces.run.execution import Execution
 from pisces.run.mlflow_store import UI_VARIABLES, Session
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
 
 __all__ = ["UI_VARIABLES", "Run", "stage", "sync", "ui_command"]
 
@@ -159,6 +163,32 @@ def sync(metrics_dir: Path) -> int:
 def ui_command() -> list[str]:
     """See `mlflow_store.ui_command`."""
     return mlflow_store.ui_command()
+
+
+def register(
+    files: Sequence[Path],
+    loader: str,
+    digest: str,
+    example: "np.ndarray",
+    answer: "pandas.DataFrame",
+) -> tuple[str, str]:
+    """See `mlflow_store.register`.
+
+    Raises:
+        ValueError: when tracking is off.
+        OSError: when MLflow fails.
+    """
+    if not _is_on():
+        raise ValueError(
+            "PISCES_TRACKING=off, so there is nothing to register a model in; "
+            "unset it or set it to on"
+        )
+    try:
+        return mlflow_store.register(files, loader, digest, example, answer)
+    except Exception as error:
+        raise OSError(
+            f"MLflow failed with {_one_line(error)}; check MLFLOW_TRACKING_URI"
+        ) from error
 
 
 def _read_numbers(metrics_dir: Path) -> dict[str, dict[str, float]]:

@@ -1,0 +1,1 @@
+"""A model where radios are: one graph from raw frames to predictions, for any runtime."""
