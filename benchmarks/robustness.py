@@ -30,12 +30,11 @@ from pisces.data.datasets import StoredFrames, batches
 from pisces.inputs.base import CONSTELLATIONS
 from pisces.models import modelfile
 from pisces.models.modelfile import TrainedModel
+from pisces.prediction.calibration import expected_calibration_error
 
 PRESET = "physical"
 HIGH_DB = 12
 """From which label on frames count as clean of noise."""
-BINS = 15
-"""Of the confidence, in the expected calibration error."""
 UNUSED = 1
 """Frames of each cell for the test part of a split, which cannot be empty."""
 NOISY_DB, TOP_DB = 20, 30
@@ -125,17 +124,6 @@ def predict(trained: TrainedModel, root: Path) -> Predictions:
     return Predictions(label_db, snr_db, right, confidence)
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error, 0..1: mean |accuracy - confidence| over bins of confidence.
-
-    Guo et al., "On calibration of modern neural networks", ICML 2017. Of few frames it is too high,
-    since bins of few frames are off by chance.
-    """
-    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bin_of, right - confidence, BINS)
-    return float(np.abs(gaps).sum() / len(right))
-
-
 def percent(right: np.ndarray) -> str:
     """Share in percent with its Wilson interval."""
     low, high = stats.wilson(int(right.sum()), len(right))
@@ -156,7 +144,7 @@ def row(title: str, found: Predictions) -> dict[str, str]:
     cells = [percent(right) for right in found.right.values()]
     cells += [percent(right[high]) for right in found.right.values()]
     for task, confidence in found.confidence.items():
-        error = calibration_error(confidence, found.right[task])
+        error = expected_calibration_error(confidence, found.right[task])
         cells.append(f"{100 * confidence.mean():.1f} / {100 * error:.1f}")
     return dict(zip(COLUMNS, [title, *cells], strict=True))
 
