@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pisces.prediction.files import Show
+    from pisces.prediction.outputs import Outputs
     from pisces.prediction.recordings import Shown
     from pisces.sources.recordings import Recording
 
@@ -61,25 +62,41 @@ def predict(
     """
     from pisces.models import modelfile, shipped
     from pisces.prediction import files
+    from pisces.prediction.outputs import Outputs
     from pisces.prediction.recordings import Request
+    from pisces.run import output_folders
 
     if symbol_rate is not None and not (math.isfinite(symbol_rate) and symbol_rate > 0):
         raise ValueError(f"--symbol-rate {symbol_rate:g} must be a number of hertz above 0")
+    output_folders.require_writable(out)
     folder = model or shipped.folder()
     trained = modelfile.load(folder)
+    if explain and not trained.input.pictures[0]:
+        raise ValueError(
+            f"the model in {folder} is given raw frames, without pictures of which something could "
+            "be masked: leave --explain out, or take one of train.input = constellation"
+        )
     print(f"model: {folder}", file=sys.stderr)
+    if trained.calibration is None:
+        print(
+            "this model is not calibrated: probabilities are as trained, intervals of the SNR and "
+            "what is known are left open",
+            file=sys.stderr,
+        )
 
+    outputs = Outputs(out)
     source = files.Source(datatype, sample_rate, Request(symbol_rate, annotated))
-    show = _explained_in(out) if explain else None
-    complaints = files.predict_files(recordings, trained, source, out, show)
-    if len(complaints) < len(recordings):
-        print(f"wrote {out}/{files.PREDICTIONS} and more beside it")
+    show = _explained(outputs) if explain else None
+    predicted, complaints = files.predict_files(recordings, trained, source, outputs, show)
+    if predicted:
+        print(f"wrote {outputs.predictions} and more beside it")
     if complaints:
-        raise ValueError(f"{len(complaints)} of {len(recordings)} recordings were not predicted")
+        failed = len(complaints)
+        raise ValueError(f"{failed} of {predicted + failed} recordings were not predicted")
 
 
-def _explained_in(out: Path) -> "Show":
-    """What draws each prediction of a recording into a folder, up to `MOST_PICTURES` of them."""
+def _explained(outputs: "Outputs") -> "Show":
+    """What draws each prediction of a recording, up to `MOST_PICTURES` of them."""
     from pisces.pis.signal import explain
     from pisces.report import signal as pictures
     from pisces.report import style
@@ -102,6 +119,7 @@ def _explained_in(out: Path) -> "Show":
             whole=found.whole,
             without=found.without,
         )
-        style.save(pictures.signal(picture), out / f"{Path(recording.name).stem}_{number}.png")
+        path = outputs.picture(recording, number)
+        style.save(pictures.signal(picture), path, pictures.DOTS_PER_INCH)
 
     return show

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -35,3 +36,34 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
             last = time.monotonic()
             print(f"{what}: {done}{of_total}", file=sys.stderr, flush=True)
         yield item
+
+
+@contextmanager
+def meter(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """As `progress`, for work whose steps are of unequal length.
+
+    Args:
+        what: is done, for the reader of the bar.
+        total: all that there is to do, in any unit.
+
+    Yields:
+        A function that is told how much of `total` is done.
+    """
+    if sys.stderr.isatty():
+        with tqdm(desc=what, total=total, leave=False, unit_scale=True) as bar:
+
+            def advance(done: int) -> None:
+                bar.update(done - bar.n)
+
+            yield advance
+        return
+
+    last = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{what}: {100 * done / total:.0f} %", file=sys.stderr, flush=True)
+
+    yield tell

@@ -1,8 +1,9 @@
 """A recording -> what a model says of each signal in it."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +11,15 @@ import torch
 
 from pisces.acquisition.acquire import OFFSETS, acquire
 from pisces.acquisition.pulse import response_of
-from pisces.acquisition.segment import Acquired, Segment
+from pisces.acquisition.segment import Segment
 from pisces.core.dsp import to_frames
-from pisces.core.progress import progress
+from pisces.core.progress import meter
 from pisces.models.modelfile import TrainedModel
 from pisces.prediction import segments
 from pisces.prediction.frames import Prediction, predict
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
-from pisces.sources.recordings import Recording
+from pisces.sources.recordings import Annotation, Recording
+from pisces.sources.recordings.samples import Read
 
 AT_ONCE = 1024
 """Frames of a list that are read together; the pulse is found from the first so many."""
@@ -46,28 +48,15 @@ class Request(NamedTuple):
     """Whether signals are where the annotations say, and nowhere else."""
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a signal is; the fields are those of `SegmentPrediction`."""
 
     start: int
-    count: int
+    count: int  # type: ignore[assignment]  # it hides a method of tuples
     symbol_rate_hz: float | None = None
     symbol_rate_confidence: float | None = None
     centre_hz: float | None = None
     bandwidth_hz: float | None = None
-
-
-class _Said(NamedTuple):
-    """What is said of a signal; the fields are those of `SegmentPrediction`."""
-
-    modulation: str
-    probability: float
-    alternatives: tuple[segments.Alternative, ...]
-    snr_db: float
-    snr_interval_db: tuple[float | None, float | None] | None
-    known: bool | None
-    novelty: float | None
 
 
 def check_usable(trained: TrainedModel) -> tuple[int, int]:
@@ -96,7 +85,7 @@ def predict_recording(
     """What a model says of each signal of a recording, in about the order of time.
 
     Args:
-        recording: of any length; at most some MB of it are in memory.
+        recording: of any length; at most some hundred MB of it are in memory.
         trained: the model, on the CPU.
         request: what is known of the recording.
 
@@ -107,21 +96,20 @@ def predict_recording(
         ValueError: for a model or a recording that cannot be predicted.
     """
     samples, sps = check_usable(trained)
-    if recording.frame_length == samples and not request.symbol_rate_hz:
-        yield from _frame_by_frame(recording, trained)
-        return
+    symbols = samples // sps
+    _check_request(recording, request, symbols)
+    are_frames = recording.frame_length == samples and request.symbol_rate_hz is None
 
-    found = acquire(
-        recording,
-        samples=samples,
-        sps=sps,
-        symbol_rate_hz=request.symbol_rate_hz,
-        max_offset=OFFSETS * _offset_std(trained),
-        annotated=request.annotated,
-    )
-    for acquired in progress(found, f"signals of {recording.name}"):
-        if len(acquired.frames):
-            yield _of_signal(recording, acquired, trained)
+    found = False
+    with meter(f"samples of {recording.name}", recording.count) as tell:
+        watch = _Watch(recording.read, tell)
+        watched = replace(recording, read=watch.read, annotations=_long_enough(recording, symbols))
+        some = _frame_by_frame if are_frames else partial(_signal_by_signal, request=request)
+        for shown in some(watched, trained):
+            found = True
+            yield shown
+    if not found:
+        _check_emptiness(recording, watch, samples, sps)
 
 
 def joined(recording: Recording, shown: Iterable[SegmentPrediction]) -> RecordingPrediction:
@@ -130,23 +118,110 @@ def joined(recording: Recording, shown: Iterable[SegmentPrediction]) -> Recordin
     rate_hz = recording.sample_rate_hz
     seconds = recording.count / rate_hz if rate_hz else None
     summary = segments.summary(predictions, seconds)
-    return RecordingPrediction(recording.name, predictions, summary, rate_hz)
+    path = str(recording.path)
+    return RecordingPrediction(recording.name, path, predictions, summary, rate_hz)
 
 
-def _offset_std(trained: TrainedModel) -> float:
-    """Cycles a sample, that the receiver of the model expects."""
-    receiver = trained.input.receiver
-    return receiver.carrier_offset_std if receiver else 0.0
+def _check_request(recording: Recording, request: Request, symbols: int) -> None:
+    """Raises ValueError where a recording cannot hold a frame, or what is asked for.
+
+    Args:
+        recording: to be predicted.
+        request: what a user says of it.
+        symbols: of a frame.
+    """
+    count, rate_hz = recording.count, recording.sample_rate_hz or 1.0
+    symbols_a_sample = (request.symbol_rate_hz or rate_hz) / rate_hz
+    if symbols_a_sample > 1:
+        of = f"its sample rate of {rate_hz:g} Hz" if recording.sample_rate_hz else "a sample rate"
+        raise ValueError(
+            f"--symbol-rate {request.symbol_rate_hz:g} is above {of} in {recording.name}: give the "
+            "symbols a second, or the right --sample-rate"
+        )
+    if count * symbols_a_sample < symbols:
+        at = f" of {1 / symbols_a_sample:g} samples" if request.symbol_rate_hz else ""
+        raise ValueError(
+            f"{recording.name} holds {count} samples, too few for the {symbols} symbols{at} that "
+            "a frame of the model has: give a longer recording"
+        )
+    if request.annotated and not _long_enough(recording, symbols):
+        raise ValueError(
+            f"{recording.name} has no annotations of {symbols} samples or more, where --annotated "
+            "would look for signals: leave --annotated out, and they are found"
+        )
 
 
-def _of_signal(recording: Recording, acquired: Acquired, trained: TrainedModel) -> Shown:
-    """The prediction of one signal, read by its own pulse."""
-    _, sps = check_usable(trained)
-    own = trained._replace(input=trained.input.received_by(response_of(acquired.frames, sps)))
-    frames = torch.from_numpy(to_frames(acquired.frames))
-    said = _pooled(predict(own, frames), trained)
-    place = _place_of(acquired.segment, recording)
-    return Shown(_joined(place, len(frames), said), frames, own)
+def _long_enough(recording: Recording, symbols: int) -> tuple[Annotation, ...]:
+    """The annotations that can hold the symbols of a frame, at one sample each at least."""
+    return tuple(one for one in recording.annotations if one.count >= symbols)
+
+
+class _Watch:
+    """Reads a recording, and keeps an eye on what is read."""
+
+    def __init__(self, read: Read, tell: Callable[[int], None]) -> None:
+        self._read = read
+        self._tell = tell
+        self._first: complex | None = None
+        self._differs = False
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether samples were read, and all of them are the same."""
+        return self._first is not None and not self._differs
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        self._tell(start)  # what came before has been dealt with
+        iq = self._read(start, count)
+        if self._first is None and len(iq):
+            self._first = iq[0]
+        self._differs = self._differs or bool((iq != self._first).any())
+        return iq
+
+
+def _check_emptiness(recording: Recording, watch: _Watch, samples: int, sps: int) -> None:
+    """Raises ValueError where there is a reason why nothing was found.
+
+    Args:
+        recording: in which there is no signal.
+        watch: through which it was read.
+        samples: of a frame of the model.
+        sps: samples a symbol of it.
+    """
+    if watch.is_constant:
+        raise ValueError(
+            f"{recording.name} is silent, all of its samples are the same: look at what recorded "
+            "it, and at --datatype where it holds raw samples"
+        )
+    length = recording.frame_length or recording.count
+    if length < samples:
+        what = "frames" if recording.frame_length else "a length"
+        raise ValueError(
+            f"{recording.name} has {what} of {length} samples, in which there is no signal of "
+            f"{samples // sps} symbols, as the model needs them: record for longer"
+        )
+
+
+def _signal_by_signal(
+    recording: Recording, trained: TrainedModel, request: Request
+) -> Iterator[Shown]:
+    """The signals that are found in a recording, each read by its own pulse."""
+    samples, sps = check_usable(trained)
+    found = acquire(
+        recording,
+        samples=samples,
+        sps=sps,
+        symbol_rate_hz=request.symbol_rate_hz,
+        max_offset=OFFSETS * _offset_std(trained),
+        annotated=request.annotated,
+    )
+    for acquired in found:
+        if not len(acquired.frames):
+            continue
+        own = _reading(trained, acquired.frames)
+        frames = torch.from_numpy(to_frames(acquired.frames))
+        place = _place_of(acquired.segment, recording)
+        yield Shown(_segment(place, predict(own, frames), trained), frames, own)
 
 
 def _frame_by_frame(recording: Recording, trained: TrainedModel) -> Iterator[Shown]:
@@ -165,34 +240,28 @@ def _frame_by_frame(recording: Recording, trained: TrainedModel) -> Iterator[Sho
         )
 
     own = None
-    for first in progress(range(0, count, AT_ONCE), f"frames of {recording.name}"):
+    for first in range(0, count, AT_ONCE):
         few = min(AT_ONCE, count - first)
         iq = recording.read(first * samples, few * samples).reshape(few, samples)
-        own = own or trained._replace(input=trained.input.received_by(response_of(iq, sps)))
+        own = own or _reading(trained, iq)
         frames = torch.from_numpy(to_frames(iq))
-        said = predict(own, frames)
+        predictions = predict(own, frames)
         for row in range(few):
-            only = slice(row, row + 1)
             place = _Place((first + row) * samples, samples)
-            yield Shown(_joined(place, 1, _pooled(_rows(said, only), trained)), frames[only], own)
+            one = _segment(place, _row(predictions, row), trained)
+            yield Shown(one, frames[row : row + 1], own)
 
 
-def _joined(place: _Place, frames: int, said: _Said) -> SegmentPrediction:
-    return SegmentPrediction(frames=frames, **vars(place), **said._asdict())
+def _reading(trained: TrainedModel, iq: np.ndarray) -> TrainedModel:
+    """The model as it reads frames complex64 (n, samples): by the pulse that they show."""
+    _, sps = check_usable(trained)
+    return trained._replace(input=trained.input.received_by(response_of(iq, sps)))
 
 
-def _rows(said: Prediction, rows: slice) -> Prediction:
-    def some(of_all: np.ndarray | None) -> np.ndarray | None:
-        return None if of_all is None else of_all[rows]
-
-    return Prediction(
-        modulation_prob=said.modulation_prob[rows],
-        snr_prob=said.snr_prob[rows],
-        snr_db=said.snr_db[rows],
-        snr_interval_db=some(said.snr_interval_db),
-        novelty=some(said.novelty),
-        known=some(said.known),
-    )
+def _offset_std(trained: TrainedModel) -> float:
+    """Cycles a sample, that the receiver of the model expects."""
+    receiver = trained.input.receiver
+    return receiver.carrier_offset_std if receiver else 0.0
 
 
 def _place_of(segment: Segment, recording: Recording) -> _Place:
@@ -200,40 +269,58 @@ def _place_of(segment: Segment, recording: Recording) -> _Place:
     if recording.sample_rate_hz is None:
         return _Place(segment.start, segment.count)
     return _Place(
-        segment.start,
-        segment.count,
-        segment.symbol_rate_hz,
-        segment.symbol_rate_confidence,
-        recording.center_hz + segment.center_hz,
-        segment.bandwidth_hz,
+        start=segment.start,
+        count=segment.count,
+        symbol_rate_hz=segment.symbol_rate_hz,
+        symbol_rate_confidence=segment.symbol_rate_confidence,
+        centre_hz=recording.center_hz + segment.center_hz,
+        bandwidth_hz=segment.bandwidth_hz,
     )
 
 
-def _pooled(said: Prediction, trained: TrainedModel) -> _Said:
+def _row(predictions: Prediction, row: int) -> Prediction:
+    """The prediction of one frame of several."""
+    return Prediction._make(None if of is None else of[row : row + 1] for of in predictions)
+
+
+def _segment(place: _Place, frames: Prediction, trained: TrainedModel) -> SegmentPrediction:
     """What the frames of a signal say together: medians, and for the modulation `segments.pooled`.
 
     Novelty counts in thresholds, so that a signal is known up to 1.
     """
-    probability = segments.pooled(np.log(np.maximum(said.modulation_prob, TINY)))
-    named = segments.likeliest(probability, trained.modulations)
+    probability = segments.pooled(np.log(np.maximum(frames.modulation_prob, TINY)))
+    modulation, likeliest, alternatives = segments.likeliest(probability, trained.modulations)
+    novelty = _novelty(frames, trained)
+    return SegmentPrediction(
+        start=place.start,
+        count=place.count,
+        frames=len(frames.modulation_prob),
+        modulation=modulation,
+        probability=likeliest,
+        alternatives=alternatives,
+        snr_db=float(np.median(frames.snr_db)),
+        snr_interval_db=_interval_db(frames),
+        symbol_rate_hz=place.symbol_rate_hz,
+        symbol_rate_confidence=place.symbol_rate_confidence,
+        centre_hz=place.centre_hz,
+        bandwidth_hz=place.bandwidth_hz,
+        known=None if novelty is None else novelty <= 1,
+        novelty=novelty,
+    )
 
-    interval_db = None
-    if said.snr_interval_db is not None:
-        low, high = (_finite(end) for end in np.median(said.snr_interval_db, 0))
-        interval_db = low, high
-    snr_db = float(np.median(said.snr_db))
-    threshold = _threshold(trained)
-    if said.novelty is None or threshold is None:
-        return _Said(*named, snr_db, interval_db, None, None)
-    novelty = float(np.median(said.novelty)) / threshold
-    return _Said(*named, snr_db, interval_db, novelty <= 1, novelty)
+
+def _interval_db(frames: Prediction) -> tuple[float | None, float | None] | None:
+    """The median of both ends, None where an end is open."""
+    if frames.snr_interval_db is None:
+        return None
+    low, high = np.median(frames.snr_interval_db, 0).tolist()
+    return low if math.isfinite(low) else None, high if math.isfinite(high) else None
 
 
-def _finite(end: np.floating) -> float | None:
-    return float(end) if math.isfinite(end) else None
-
-
-def _threshold(trained: TrainedModel) -> float | None:
-    """Of the novelty of a frame; None where the card has none."""
+def _novelty(frames: Prediction, trained: TrainedModel) -> float | None:
+    """The median in thresholds; None where the card has none."""
     calibration = trained.calibration
-    return calibration.novelty.threshold if calibration and calibration.novelty else None
+    threshold = calibration.novelty.threshold if calibration and calibration.novelty else None
+    if frames.novelty is None or threshold is None:
+        return None
+    return float(np.median(frames.novelty)) / threshold

@@ -54,7 +54,9 @@ class RecordingPrediction:
     """What a model says of a recording."""
 
     recording: str
-    """Name of the file."""
+    """Name of the file, and in brackets which capture or channel of it."""
+    path: str
+    """As it was given."""
     segments: tuple[SegmentPrediction, ...]
     summary: str
     sample_rate_hz: float | None
@@ -62,7 +64,8 @@ class RecordingPrediction:
     def content(self) -> dict[str, Any]:
         """As in `predictions.json`."""
         segments = [asdict(segment) for segment in self.segments]
-        return {"recording": self.recording, "segments": segments, "summary": self.summary}
+        named = {"recording": self.recording, "path": self.path}
+        return named | {"segments": segments, "summary": self.summary}
 
 
 def likeliest(
@@ -112,7 +115,7 @@ def summary(segments: Sequence[SegmentPrediction], seconds: float | None) -> str
     """
     lasting = "" if seconds is None else f" in {seconds:.3g} s"
     if not segments:
-        return f"no signal found{lasting}"
+        return f"no modulated signal found{lasting}"
 
     unknown = sum(segment.known is False for segment in segments)
     named = Counter(one.modulation for one in segments if one.known is not False)

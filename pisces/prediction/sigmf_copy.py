@@ -11,10 +11,13 @@ from pisces.core.modulations import FAMILIES
 from pisces.core.version import VERSION
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
 
-EXTENSIONS = {"signal": "1.0.0", "pisces": VERSION}
+NAMESPACE = "pisces"
+EXTENSIONS = {"signal": "1.0.0", NAMESPACE: VERSION}
 DIGITAL_CLASSES = {"ASK": "ask", "PSK": "psk", "APSK": "apsk", "QAM": "qam"}
 """Family of modulations -> `mod_class` of `signal:detail`."""
-GENERATOR = f"pisces {VERSION}"
+NAMELESS_ORDERS = {"BPSK": 2, "OOK": 2, "QPSK": 4, "OQPSK": 4}
+"""Of modulations whose name has no number."""
+GENERATOR = f"{NAMESPACE} {VERSION}"
 
 
 def annotated(
@@ -36,6 +39,16 @@ def annotated(
     annotations = [*result.get("annotations", []), *named]
     result["annotations"] = sorted(annotations, key=lambda one: one["core:sample_start"])
     return result
+
+
+def without_ours(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata without what an earlier prediction added, which a new one replaces."""
+    annotations = [
+        one
+        for one in metadata.get("annotations", [])
+        if not any(key.startswith(f"{NAMESPACE}:") for key in one)
+    ]
+    return metadata | {"annotations": annotations}
 
 
 def _declare(of_file: dict[str, Any]) -> None:
@@ -71,7 +84,9 @@ def _annotation(segment: SegmentPrediction, first_sample: int) -> dict[str, Any]
         "known": segment.known,
         "novelty": segment.novelty,
     }
-    return annotation | {f"pisces:{key}": value for key, value in said.items() if value is not None}
+    return annotation | {
+        f"{NAMESPACE}:{key}": value for key, value in said.items() if value is not None
+    }
 
 
 def _detail(modulation: str) -> dict[str, Any]:
@@ -80,7 +95,6 @@ def _detail(modulation: str) -> dict[str, Any]:
     mod_class = DIGITAL_CLASSES.get(families[0]) if families else None
     if mod_class is None:
         return {}
-    order = "".join(filter(str.isdigit, modulation)) or {"BPSK": "2", "OOK": "2"}.get(
-        modulation, "4"
-    )
-    return {"type": "digital", "mod_class": mod_class, "order": int(order)}
+    digits = "".join(filter(str.isdigit, modulation))
+    order = int(digits) if digits else NAMELESS_ORDERS[modulation]
+    return {"type": "digital", "mod_class": mod_class, "order": order}

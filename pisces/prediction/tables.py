@@ -6,18 +6,37 @@ import pandas as pd
 
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
 
-HEADINGS = ("time", "centre", "band", "symbol rate", "modulation", "SNR (dB)", "known")
-WIDTHS = (21, 10, 9, 11, 34, 20, 5)
+HEADINGS = (
+    *("start s", "length", "centre Hz", "band Hz", "baud"),
+    *("modulation", "or", "SNR dB", "known"),
+)
+MOST_LINES = 200
+"""Segments of a recording on the screen; the CSV has all of them."""
+LONGEST_SECONDS = 1e6
+"""Up to which a start is written to a tenth of a millisecond."""
+LEAST_PROBABILITY = 0.005
+"""Of a runner-up on the screen, from which it is not .00."""
 
 
 def lines(prediction: RecordingPrediction) -> Iterator[str]:
     """The table of a recording, a line a segment, and its summary at the end."""
     yield prediction.recording
-    if prediction.segments:
-        yield _row(HEADINGS)
-    for segment in prediction.segments:
-        yield _row(_cells(segment, prediction.sample_rate_hz))
+    segments = prediction.segments[:MOST_LINES]
+    if segments:
+        cells = [_cells(segment, prediction.sample_rate_hz) for segment in segments]
+        yield from _aligned([HEADINGS, *cells])
+    left_out = len(prediction.segments) - len(segments)
+    if left_out:
+        yield f"  ... and {left_out} more"
     yield f"  {prediction.summary}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield ("  " + " ".join(padded)).rstrip()
 
 
 def frame(predictions: list[RecordingPrediction]) -> pd.DataFrame:
@@ -34,45 +53,66 @@ def frame(predictions: list[RecordingPrediction]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["recording"])
 
 
-def _row(cells: tuple[str, ...]) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True))
-    return ("  " + " ".join(padded)).rstrip()
-
-
 def _cells(segment: SegmentPrediction, sample_rate_hz: float | None) -> tuple[str, ...]:
-    others = ", ".join(
-        f"{one.modulation} {one.probability:.2f}" for one in segment.alternatives[:2]
-    )
+    others = [
+        f"{one.modulation} {_share(one.probability)}"
+        for one in segment.alternatives[:2]
+        if one.probability >= LEAST_PROBABILITY
+    ]
     return (
-        _time(segment, sample_rate_hz),
-        _hertz(segment.centre_hz),
-        _hertz(segment.bandwidth_hz),
-        _hertz(segment.symbol_rate_hz),
-        f"{segment.modulation} {segment.probability:.2f} ({others})",
+        *_time(segment, sample_rate_hz),
+        _hertz(segment.centre_hz, digits=7),
+        _hertz(segment.bandwidth_hz, digits=4),
+        _hertz(segment.symbol_rate_hz, digits=4),
+        f"{segment.modulation} {_share(segment.probability)}",
+        ", ".join(others),
         _snr(segment),
         {True: "yes", False: "no", None: "?"}[segment.known],
     )
 
 
-def _time(segment: SegmentPrediction, sample_rate_hz: float | None) -> str:
-    end = segment.start + segment.count
+def _share(probability: float) -> str:
+    """A probability to two digits, as short as can be: .83, 1.0."""
+    return f"{probability:.2f}".removeprefix("0")[:3]
+
+
+def _time(segment: SegmentPrediction, sample_rate_hz: float | None) -> tuple[str, str]:
+    """Start and length, in seconds or, where the sample rate is unknown, in samples."""
     if sample_rate_hz is None:
-        return f"samples {segment.start}..{end}"
-    return f"{segment.start / sample_rate_hz:.4g} to {end / sample_rate_hz:.4g} s"
+        return f"#{segment.start}", f"{segment.count}"
+    start = segment.start / sample_rate_hz
+    first = f"{start:.4f}" if start < LONGEST_SECONDS else f"{start:.6g}"
+    return first, _seconds(segment.count / sample_rate_hz)
 
 
-def _hertz(value: float | None) -> str:
-    """A frequency to four digits, with the unit that makes it short."""
+def _seconds(value: float) -> str:
+    """A time to three digits, with the unit that makes it short."""
+    for power, unit in ((0, "s"), (-3, "ms"), (-6, "us")):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g} {unit}"
+    return f"{value * 1e9:.3g} ns"
+
+
+def _hertz(value: float | None, digits: int) -> str:
+    """A frequency with the prefix that makes it short."""
     if value is None:
         return "-"
     for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
         if abs(value) >= 10**power:
-            return f"{value / 10**power:.4g} {prefix}Hz"
-    return f"{value:.4g} Hz"
+            return f"{value / 10**power:.{digits}g}{prefix}"
+    return f"{value:.{digits}g}"
 
 
 def _snr(segment: SegmentPrediction) -> str:
+    """The SNR with its interval, of which an end may be open."""
+    value = f"{segment.snr_db:.0f}"
     if segment.snr_interval_db is None:
-        return f"{segment.snr_db:.1f}"
-    low, high = ("" if end is None else f"{end:.0f}" for end in segment.snr_interval_db)
-    return f"{segment.snr_db:.1f} ({low or 'any'} to {high or 'any'})"
+        return value
+    low, high = segment.snr_interval_db
+    if low is None and high is None:
+        return f"{value} (any)"
+    if low is None:
+        return f"{value} (<{high:.0f})"
+    if high is None:
+        return f"{value} (>{low:.0f})"
+    return f"{value} ({low:.0f}..{high:.0f})"

@@ -7,12 +7,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pisces.report.style import CAPTION, caption, draw_constellation, draw_masked
+from pisces.report.style import MASKED, draw_constellation, draw_masked
 
-TILE = 2.3
-"""Side of a constellation, in inches."""
+TILE = 1.15
+"""Side of a constellation in inches: two of them and the bars make a column of 88 mm."""
+NAMES = 0.5
+"""Room for the names of modulations, in inches."""
 BARS = 5
 """Modulations whose probabilities are drawn."""
+SMALL = 6.5
+"""Font size in points, which can be read at the width of a column."""
+DOTS_PER_INCH = 300
+"""Of a picture so small."""
 WITH, WITHOUT = "C0", "C1"
 
 
@@ -39,24 +45,34 @@ class Signal(NamedTuple):
 
 
 def signal(shown: Signal) -> Figure:
-    """The views with the masked region in red, and the probabilities with and without it."""
+    """The views with the masked points in red, and the probabilities with and without them."""
     views = len(shown.views)
-    figure = Figure((TILE * (views + 1), TILE + 0.8))
-    *pictures, bars = figure.subplots(1, views + 1)
+    width = TILE * (views + 1)
+    figure = Figure((width, TILE + 0.75))
+    tiles = {"width_ratios": [TILE] * views + [TILE - NAMES]}
+    *pictures, bars = figure.subplots(1, views + 1, gridspec_kw=tiles)
 
     for axes, view, counts in zip(pictures, shown.views, shown.images, strict=True):
         image = np.log1p(counts)
         draw_constellation(axes, image, image.max())
-        axes.set_title(view, fontsize=CAPTION)
+        axes.set_title(view, fontsize=SMALL, pad=2)
         if view == shown.view:
-            mask = np.zeros(counts.size, bool)
-            mask[shown.pixels] = True
-            draw_masked(axes, mask.reshape(counts.shape))
+            _draw_region(axes, counts, shown.pixels)
 
     _probabilities(bars, shown)
-    masked = f"in red, {shown.region} of {shown.view}: {100 * shown.share:.0f} % of its points"
-    caption(figure, f"{shown.title}\n{masked}, the region that the name needs most")
+    masked = f"red: {shown.region} of {shown.view}, with {100 * shown.share:.0f} % of its points"
+    figure.suptitle(f"{shown.title}\n{masked}", fontsize=SMALL, wrap=True)
     return figure
+
+
+def _draw_region(axes: Axes, counts: np.ndarray, pixels: np.ndarray) -> None:
+    """The lit pixels of a region in red, and its outline."""
+    region = np.isin(np.arange(counts.size), pixels).reshape(counts.shape)
+    draw_masked(axes, region & (counts > 0))
+    padded = np.pad(region, 1)  # so that an outline closes at the border of the image
+    pixel = np.arange(-1, len(counts) + 1)
+    axes.contour(pixel, pixel, padded, [0.5], colors=MASKED.colors, linewidths=0.6)
+    axes.set(xlim=(-0.5, len(counts) - 0.5), ylim=(len(counts) - 0.5, -0.5))
 
 
 def _probabilities(axes: Axes, shown: Signal) -> None:
@@ -64,8 +80,19 @@ def _probabilities(axes: Axes, shown: Signal) -> None:
     likeliest = np.argsort(-np.maximum(shown.whole, shown.without), kind="stable")[:BARS]
     y = np.arange(len(likeliest))
     axes.barh(y - 0.2, shown.whole[likeliest], 0.38, color=WITH, label="as received")
-    axes.barh(y + 0.2, shown.without[likeliest], 0.38, color=WITHOUT, label="without the region")
-    axes.set_yticks(y, [shown.modulations[i] for i in likeliest], fontsize=CAPTION)
-    axes.set(xlim=(0, 1), xlabel="Probability")
+    axes.barh(y + 0.2, shown.without[likeliest], 0.38, color=WITHOUT, label="without the red")
+    axes.set_yticks(y, [shown.modulations[i] for i in likeliest])
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set(xlim=(0, 1), box_aspect=TILE / (TILE - NAMES))
+    axes.set_title("probability", fontsize=SMALL, pad=2)
+    axes.tick_params(labelsize=SMALL, length=2, pad=1.5)
     axes.invert_yaxis()
-    axes.legend(frameon=False, fontsize=CAPTION, loc="lower right")
+    axes.figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower right",
+        ncols=2,
+        frameon=False,
+        fontsize=SMALL,
+        handlelength=1,
+        columnspacing=1,
+    )

@@ -121,10 +121,16 @@ BOOTSTRAP = "95 % bootstrap interval"
 WILSON = "95 % Wilson interval"
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes the picture, whole or not at all, in the format of the ending of `path`."""
+def save(figure: Figure, path: Path, dots_per_inch: float | None = None) -> None:
+    """Writes the picture, whole or not at all, in the format of the ending of `path`.
+
+    Args:
+        figure: what is drawn.
+        path: of the file.
+        dots_per_inch: None for those of all pictures of a page.
+    """
     with staged(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, dpi=dots_per_inch)
 
 
 # Words around the panels

@@ -35,7 +35,7 @@ def require(stage: str) -> None:
     """
     require_no_link()
     for name in (work.WORK, *FOLDERS[stage]):
-        _require_writable(Path(name))
+        require_writable(Path(name))
 
 
 def require_no_link() -> None:
@@ -49,7 +49,7 @@ def require_no_link() -> None:
         )
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Raises OSError unless a file can be made in a folder, or the folder itself be made."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():

@@ -62,7 +62,7 @@ def recordings(
                 samples_per_symbol=description.samples_per_symbol,
                 read=interleaved(data, description.datatype, part, description.channels, channel),
                 metadata=description.content,
-                first_sample=tuning.start,
+                first_sample=description.offset + tuning.start,
             )
             found.append(recording)
     return found
