@@ -104,15 +104,15 @@ def _hertz(value: float | None, digits: int) -> str:
 
 
 def _snr(segment: SegmentPrediction) -> str:
-    """The SNR with its interval, of which an end may be open."""
-    value = f"{segment.snr_db:.0f}"
+    """The SNR with its interval, of which an end may be open, in whole decibels."""
+    value = round(segment.snr_db)
     if segment.snr_interval_db is None:
-        return value
-    low, high = segment.snr_interval_db
+        return f"{value}"
+    low, high = (None if end is None else round(end) for end in segment.snr_interval_db)
     if low is None and high is None:
         return f"{value} (any)"
     if low is None:
-        return f"{value} (<{high:.0f})"
+        return f"{value} (<{high})"
     if high is None:
-        return f"{value} (>{low:.0f})"
-    return f"{value} ({low:.0f}..{high:.0f})"
+        return f"{value} (>{low})"
+    return f"{value} ({low}..{high})"
