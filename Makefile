@@ -51,6 +51,7 @@ endif
 	dvc repro report_data report
 	@dvc checkout --quiet --relink --with-deps report_data report
 	@python -m pisces summary
+	@python -m pisces model-card
 
 PYTEST := python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 

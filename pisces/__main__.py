@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import deployment, recordings
+from pisces.commands import deployment, model_card, recordings
 from pisces.config import presets
 from pisces.config.agreement import path_remark, selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
@@ -16,6 +16,9 @@ from pisces.core.files import staged, write_csv
 from pisces.run import console
 
 PUBLISHED = Path("plots/published.csv")
+DVC = Path("dvc.yaml")
+ANYWHERE = {"predict", "export-model"}
+"""Commands that need no repository."""
 
 
 def preset(name: str | None, data: str | None) -> None:
@@ -307,6 +310,7 @@ def parser() -> argparse.ArgumentParser:
     recordings.add_predict(commands)
     deployment.add_export_model(commands)
     deployment.add_register_model(commands)
+    model_card.add_model_card(commands)
     return top
 
 
@@ -317,9 +321,21 @@ def _first_line(docstring: str | None) -> str:
 def main() -> None:
     """Runs the command that the command line names."""
     arguments = vars(parser().parse_args())
-    name = arguments.pop("command").replace("-", "_")
-    command = arguments.pop("function", None) or globals()[name]
+    name = arguments.pop("command")
+    if name not in ANYWHERE:
+        require_repository(name)
+    command = arguments.pop("function", None) or globals()[name.replace("-", "_")]
     command(**arguments)
+
+
+def require_repository(name: str) -> None:
+    """Raises FileNotFoundError for a command that works on a repository, outside of one."""
+    if not (PARAMS.exists() or presets.PRESETS.exists() or DVC.exists()):
+        anywhere = ", ".join(sorted(ANYWHERE))
+        raise FileNotFoundError(
+            f"{name} works on a repository of pisces, and {Path.cwd()} is none, since it holds no "
+            f"{PARAMS}: run from the root of the repository; what works anywhere: {anywhere}"
+        )
 
 
 def command_line() -> None:

@@ -32,7 +32,8 @@ MAY_USE = {
     "config": "core",
     "run": "core config",
     "commands": (
-        "core sources inputs acquisition data models evaluation prediction deploy pis report run"
+        "core sources inputs acquisition data models evaluation prediction deploy pis report "
+        "config run"
     ),
 }
 """Package -> those that it may import from, beside itself."""

@@ -554,13 +554,15 @@ REPRO = [
     ["dvc", "repro", "report_data", "report"],
     ["dvc", "checkout", "--quiet", "--relink", "--with-deps", "report_data", "report"],
     ["python", "-m", "pisces", "summary"],
+    ["python", "-m", "pisces", "model-card"],
 ]
-"""What `make repro` runs: what is to come, the pipeline, one file for output and cache, results."""
+"""What `make repro` runs: what is to come, the pipeline, one file for output and cache, results,
+and what is known of the model."""
 
 
 def test_make_repro_runs_the_pipeline_and_prints_the_headline():
     commands = make("repro")
-    assert commands[-4:] == [" ".join(words) for words in REPRO]
+    assert commands[-len(REPRO) :] == [" ".join(words) for words in REPRO]
     assert not any("pisces preset" in line for line in commands)
 
 
@@ -571,7 +573,9 @@ def test_make_repro_writes_preset_and_data_first(tmp_path, preset, name):
     if name:
         path.touch()
     given = [f"PRESET={preset}"] * bool(preset) + [f"DATA={path}"] * bool(name)
-    commands = [shlex.split(line, comments=True) for line in make("repro", *given)[-5:]]
+    commands = [
+        shlex.split(line, comments=True) for line in make("repro", *given)[-1 - len(REPRO) :]
+    ]
     words = ["python", "-m", "pisces", "preset"] + [preset] * bool(preset)
     words += ["--data", str(path)] * bool(name)
     expected = [words] if given else []
