@@ -26,8 +26,9 @@ def preset(name: str | None, data: str | None) -> None:
     if not name and not data:
         raise ValueError("name a preset, a data file with --data, or both")
     path = None
+    remark = ""
     if data:
-        require_readable(Path(data))
+        remark = readable(Path(data))
         path = str(Path(data).resolve())
 
     if name:
@@ -37,17 +38,23 @@ def preset(name: str | None, data: str | None) -> None:
 
     data_path = load_params().data.path
     print(f"wrote {PARAMS}, whose data.path is {data_path}; see git diff {PARAMS}")
+    if remark:
+        print(remark)
 
 
-def require_readable(data: Path) -> None:
-    """Raises ValueError or OSError unless it is a data file, or a folder of labelled recordings."""
-    from pisces.acquisition import labelled
+def readable(data: Path) -> str:
+    """What to set for a data file or a folder of labelled recordings, empty where nothing is.
+
+    Raises:
+        ValueError, OSError: when it is neither.
+    """
+    from pisces.acquisition import labels
     from pisces.sources import sharding
 
     if data.is_dir():
-        labelled.labelled(data)
-    else:
-        sharding.reader_of(data)
+        return f"{data} holds recordings; {labels.advice(labels.labelled(data))}"
+    sharding.reader_of(data)
+    return ""
 
 
 def apply_preset(name: str, path: str | None) -> None:
@@ -121,13 +128,9 @@ def check_data(params: Params) -> str:
     from pisces.sources.settings import Selection
 
     data, render = params.data.to(Selection), params.render
-    cut = labelled.Cut.of(
-        data.frame_samples, render.sps, render.carrier_offset_std, params.base.seed
-    )
-    reader = labelled.reader_of(data, cut)
-    frames = sharding.selected_frames(data, reader)
-    with reader.open(path, data.class_order) as source:
-        check_length(params, source.samples, f"data.path = {path}")
+    reader = labelled.reader_of(data, render.sps, render.carrier_offset_std)
+    samples, frames = sharding.selected_frames(data, reader)
+    check_length(params, samples, f"data.path = {path}")
     smallest = min(frames, key=lambda cell: frames[cell])
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
@@ -152,14 +155,18 @@ def forecast() -> None:
     if params.data.path == params.synthesize.path:
         print(f"{params.data.path} is made by the stage synthesize")
         return
-    if Path(params.data.path).is_dir():
-        print(f"the recordings in {params.data.path} are cut into frames by the stage split_hdf5")
-        return
 
-    from pisces.sources.forecast import forecast as text
+    from pisces.acquisition import labels
+    from pisces.sources import forecast as texts
     from pisces.sources.settings import Selection
 
-    print(text(params.data.to(Selection), len(params.render.views)))
+    data, path = params.data.to(Selection), Path(params.data.path)
+    if path.is_dir():
+        chosen = labels.choose(labels.labelled(path), path, data.modulations)
+        counts = [(one.label, one.annotation.count) for one in chosen]
+        print(texts.of_recordings(path, counts, data.frame_samples))
+    else:
+        print(texts.forecast(data, len(params.render.views)))
 
 
 def check_length(params: Params, samples: int, source: str) -> None:
@@ -294,7 +301,8 @@ def parser() -> argparse.ArgumentParser:
     choosing.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     choosing.add_argument(
         "--data",
-        help="the HDF5 file of RML2018.01A, or the pickle of RML2016.10a or RML2016.10b, unpacked",
+        help="the HDF5 file of RML2018.01A, the pickle of RML2016.10a or RML2016.10b, unpacked, or "
+        "a folder of labelled recordings",
     )
 
     comparing = commands.add_parser("published", help=published.__doc__)

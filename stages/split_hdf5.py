@@ -20,11 +20,10 @@ def main() -> None:
     params = load_params()
     source = Path(params.data.path)
     sps, offset_std = params.render.sps, params.render.carrier_offset_std
-    cut = labelled.Cut.of(params.data.frame_samples, sps, offset_std, params.base.seed)
     with tracking.stage("split_hdf5", params) as run:
         expected = Expected(sps, offset_std, params.render.pulse)
         data = params.data.to(Selection)
-        reader = labelled.reader_of(data, cut)
+        reader = labelled.reader_of(data, sps, offset_std)
         with files.together():
             audit = sharding.split(data, OUT, expected, reader)
             files.write_json(METRICS, audit.headline)

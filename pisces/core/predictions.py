@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pisces.core.modulations import NAMES
+from pisces.core.modulations import in_order
 
 PER_FRAME = (
     *("modulation_true", "modulation_pred", "snr_true_db", "snr_pred_db"),
@@ -38,7 +38,7 @@ def check(arrays: Mapping[str, np.ndarray]) -> None:
 def _check_classes(arrays: Mapping[str, np.ndarray]) -> None:
     """Raises ValueError unless the classes are in the one order that columns and indices mean."""
     modulations, snrs_db = (np.ravel(arrays[name]).tolist() for name in CLASSES)
-    if modulations != [name for name in NAMES if name in modulations]:
+    if tuple(modulations) != in_order(modulations):
         raise ValueError(f"its modulations {modulations} are not in the order of the classes")
     if snrs_db != sorted(set(snrs_db)):
         raise ValueError(f"its snrs_db {snrs_db} do not rise")

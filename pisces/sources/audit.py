@@ -121,7 +121,7 @@ class LabelMeaning(NamedTuple):
     """What the SNR labels of a file are taken for, and why."""
 
     snr_label: SnrLabel
-    known_from: Literal["params", "measured", "assumed"]
+    known_from: Literal["source", "params", "measured", "assumed"]
     fit: SnrFit | None  # of the convention; None where it could not be measured
 
 

@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from pisces.core.shards import Cell
+from pisces.core.snr_label import SnrLabel
 from pisces.sources.class_order import OrderFindings
 
 MIN_SAMPLES = 64
@@ -44,6 +45,8 @@ class Source:
     """Where in the file a user finds the frame of a row; None where the row says it."""
     snr_amiss: str = ""
     """How the SNR labels do not follow the measured SNR (`snr_order.what_is_amiss`)."""
+    snr_label: SnrLabel | None = None
+    """What the labels mean, where the source itself has made the frames so; None: to be found."""
 
 
 class Preset(NamedTuple):

@@ -6,15 +6,17 @@ A reader of a further format is a module with a `READER`, a line in `READERS`.
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pisces.core import shards
 from pisces.core.files import staged
 from pisces.core.modulations import in_order
 from pisces.core.shards import Cell
 from pisces.sources import audit, rml2016, rml2018, snr_convention, snr_order
-from pisces.sources.audit import Audit, Kept
+from pisces.sources.audit import Audit, Kept, LabelMeaning
 from pisces.sources.base import UNUSABLE, Reader, Source, require_file, unusable
 from pisces.sources.file_format import format_of
 from pisces.sources.finding import NOTHING_EXPECTED, Expected
@@ -76,10 +78,17 @@ def split(
         with staged(out, _bytes_of(selected, data.frames_per_cell, source.samples)) as root:
             kept = _write_shards(source, selected, data, root)
             table = audit.snr_table(root)
-            meaning = snr_convention.meaning_of(data, table, source.samples)
+            meaning = _meaning(source, data, table)
             signal = audit.examine(root, expected)
             shards.set_attributes(root, {"snr_label": meaning.snr_label, "ask": signal.ask})
     return audit.conclude(source, kept, table, meaning, signal)
+
+
+def _meaning(source: Source, data: Selection, table: pd.DataFrame) -> LabelMeaning:
+    """What the SNR labels mean: as the source made its frames, or else as is found."""
+    if source.snr_label is None:
+        return snr_convention.meaning_of(data, table, source.samples)
+    return LabelMeaning(source.snr_label, "source", audit.fit_snr(table, source.snr_label))
 
 
 def _bytes_of(
@@ -90,7 +99,16 @@ def _bytes_of(
     return frames * (samples * 2 * 4 + 8)
 
 
-def selected_frames(data: Selection, reader: Reader | None = None) -> dict[Cell, int]:
+class Selected(NamedTuple):
+    """What of a file is selected."""
+
+    samples: int
+    """Of a frame."""
+    frames: dict[Cell, int]
+    """Of each cell."""
+
+
+def selected_frames(data: Selection, reader: Reader | None = None) -> Selected:
     """How many frames of each selected cell `data.path` has by its labels, before any split.
 
     Of a pickle all is read, of an HDF5 file the labels and what the class order is judged on. The
@@ -106,7 +124,8 @@ def selected_frames(data: Selection, reader: Reader | None = None) -> dict[Cell,
     with reader.open(path, data.class_order) as source:
         _require_snr_order(source, data)
         selected = _select(source.rows, data, reader)
-    return {cell: len(rows[: data.frames_per_cell]) for cell, rows in selected.items()}
+    frames = {cell: len(rows[: data.frames_per_cell]) for cell, rows in selected.items()}
+    return Selected(source.samples, frames)
 
 
 def fingerprint(path: Path) -> str:
