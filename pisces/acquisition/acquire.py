@@ -156,7 +156,12 @@ def _annotated(recording: Readable, annotation: Annotated, goal: Goal) -> Iterat
     for start in range(annotation.start, end, CHUNK):
         iq = recording.read(start, min(CHUNK, end - start))
         floor = detection.level_of(iq)
-        box = Detection(0, len(iq), max(low, -0.5), min(high, 0.5), floor, steady=False)
+        edges = max(low, -0.5), min(high, 0.5)
+        if edges == (-0.5, 0.5):
+            # Looked at closely, as a signal that is detected: else its symbol rate may be another.
+            rough = measure_band(iq, *edges, floor)
+            edges = rough.center - rough.occupied / 2, rough.center + rough.occupied / 2
+        box = Detection(0, len(iq), *edges, floor, steady=False)
         found = _found(iq, start, box, goal)
         if found.band.snr > 0:
             yield _frames_of(found, recording, goal, whole=True)
