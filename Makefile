@@ -1,4 +1,4 @@
-# make repro [DATA=/path/to/file] [PRESET=rml2018]        run the pipeline and print what came out
+# make repro [DATA=/path/to/file/or/folder] [PRESET=rml2018]        run the pipeline and print what came out
 # make test                                              run the tests that take seconds
 # make test-all                                          run all tests, those of minutes (marked slow) too
 # make ablation [PRESET=rml2016a] [DATA=/path/to/file]   train the noise-aware models and the baselines, and write docs/results/ablation.md

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pisces.commands import deployment, model_card, recordings
 from pisces.config import presets
-from pisces.config.agreement import path_remark, selected_frames_are_generated
+from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
 from pisces.config.presets import Edit
 from pisces.config.schema import Params
@@ -108,7 +108,7 @@ def check() -> None:
     # Only now: a line of success above an error would read as if all were well.
     print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
     print(data)
-    if remark := path_remark(params.data.path):
+    for remark in filter(None, [path_remark(params.data.path), pulse_remark(params)]):
         print(f"warning: {remark}")
     print(f"the presets are valid: {', '.join(presets.names())}")
 

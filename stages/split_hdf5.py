@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pisces.acquisition import labelled
-from pisces.config.agreement import path_remark
+from pisces.config.agreement import path_remark, pulse_remark
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.run import guard, tracking
@@ -36,7 +36,8 @@ def main() -> None:
         run.metrics(audit.headline)
         run.artifact(DETAILS)
 
-    for warning in filter(None, [path_remark(params.data.path), *audit.warnings]):
+    remarks = path_remark(params.data.path), pulse_remark(params)
+    for warning in filter(None, [*remarks, *audit.warnings]):
         print(f"warning: {warning}")
     kept = audit.details["kept"]
     labels = f"SNR labels: {audit.details['snr_label']}, {audit.details['snr_label_known_from']}"

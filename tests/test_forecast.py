@@ -8,7 +8,7 @@ import pytest
 from benchmarks import run_times
 from pisces import __main__
 from pisces.sources import sharding
-from pisces.sources.forecast import forecast
+from pisces.sources.forecast import forecast, of_recordings
 from tests.test_radioml import FRAMES, small, write
 from tests.test_radioml import data as selected
 
@@ -60,6 +60,17 @@ class _Huge:
     def rows(self):
         cells = [(name, snr_db) for name in ("QPSK", "8PSK") for snr_db in (0, 6)]
         return {cell: range(2_555_904 // len(cells)) for cell in cells}
+
+
+def test_a_folder_of_recordings_is_told_by_its_labels(tmp_path):
+    """At the measured 3e5 samples a second, 90 million take 5 minutes."""
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "one").write_bytes(bytes(3_000_000))
+    labelled = [("QPSK", 60_000_000), ("chirp", 15_000_000), ("chirp", 15_000_000)]
+    text = of_recordings(tmp_path, labelled, frame_samples=1024)
+    assert "3.0 MB in 1 files" in text
+    assert "3 labelled stretches of 90,000,000 samples (QPSK 60,000,000, chirp 30,000,000)" in text
+    assert "about 5 min" in text
 
 
 def test_generated_frames_are_announced_as_such(monkeypatch, capsys):

@@ -2,19 +2,28 @@
 
 import json
 import re
+import shlex
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml as yaml_text
 
+from pisces.__main__ import main
 from pisces.acquisition import labelled, labels
+from pisces.acquisition.acquire import acquire
+from pisces.config.io import load_params
+from pisces.core import yaml
 from pisces.core.dsp import measured_snr, to_complex, to_db
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell, array
 from pisces.sources import sharding
+from pisces.sources.recordings import open_recordings
 from pisces.sources.settings import Selection
+from tests.pipeline import ROOT, change_params, overlaid
 
 SPS, SAMPLES, RATE_HZ = 8, 256, 1e6
 BURST, GAP = 6_000, 1_000
@@ -24,10 +33,11 @@ TABLE_HEAD = "file,start,count,label,symbol_rate_hz\n"
 RECEIVED_DB = 20.0
 
 
-def tone_pairs(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """2-FSK of `SPS` samples a symbol at unit power."""
-    bits = rng.choice([-0.5, 0.5], size=samples // SPS + 1)
-    return np.exp(2j * np.pi * np.cumsum(np.repeat(bits, SPS)[:samples]) / SPS)
+def tone_pairs(rng: np.random.Generator, samples: int, sps: float = SPS) -> np.ndarray:
+    """2-FSK at unit power, its tones one symbol rate apart."""
+    bits = rng.choice([-0.5, 0.5], size=int(samples / sps) + 1)
+    frequency = bits[(np.arange(samples) / sps).astype(int)] / sps
+    return np.exp(2j * np.pi * np.cumsum(frequency))
 
 
 def qpsk(rng: np.random.Generator, samples: int) -> np.ndarray:
@@ -150,7 +160,7 @@ def test_each_cell_has_frames_and_no_frame_is_in_two(shards_of):
 
 
 def test_noise_brings_each_frame_to_the_snr_of_its_label(shards_of):
-    """The floor of a frame is the median of half its bins: relative error 1 / (ln 2 sqrt(bins / 2)).
+    """The floor of a frame is the median of half its bins, within 1 / (ln 2 sqrt(bins / 2)) of it.
 
     A taper of a quarter leaves 7 / 8 of the bins independent. Twice measured, before and after, and
     (snr + 1) / snr times as much in the SNR; the mean of n frames is within 4 standard errors, and
@@ -238,7 +248,7 @@ def test_frames_per_cell_are_taken_from_all_recordings(folder, tmp_path):
     assert second - first >= per_class // 2 - 1
 
 
-def test_bytes_are_the_same_in_every_run(folder, shards_of, tmp_path):
+def test_bytes_are_the_same_in_every_run(shards_of, tmp_path):
     data, out = shards_of
     split(data, tmp_path / "iq")
     assert bytes_of(tmp_path / "iq") == bytes_of(out)
@@ -251,6 +261,23 @@ def test_frames_share_no_sample(tmp_path):
     write_pair(tmp_path, "one", iq, [(0, count, "2FSK")])
     data = selection(tmp_path, modulations=("2FSK",), snrs_db=(0,))
     assert split(data, tmp_path / "iq").details["kept"]["frames"] == 3
+
+
+def test_what_is_trained_on_is_cut_as_what_is_detected(tmp_path):
+    """2-FSK has lines at its symbol rate and at twice that: the same must be found both times."""
+    burst, around = 32_000, 8_000
+    rng = np.random.default_rng(3)
+    iq = rng.standard_normal((burst + 2 * around, 2)) @ [1, 1j] / np.sqrt(2)
+    iq[around : around + burst] += 10 * tone_pairs(rng, burst, sps=8.73)
+    path = write_pair(tmp_path, "one", iq.astype("<c8"), [])
+    (recording,) = open_recordings(path)
+    annotation = labels.Annotation(around, burst, "2FSK", None, None, None)
+
+    goal = {"samples": SAMPLES, "sps": SPS, "max_offset": 0.01}
+    (labelled_one,) = acquire(replace(recording, annotations=(annotation,)), annotated=True, **goal)
+    detected, *_ = acquire(recording, **goal)
+    rates = [one.segment.symbol_rate_hz for one in (labelled_one, detected)]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-3)
 
 
 # The table
@@ -282,16 +309,18 @@ def test_a_list_of_frames_is_labelled_by_its_samples(tmp_path):
     half = 16 * SAMPLES
     rate = f",{1 / SPS}"
     write_table(tmp_path, f"frames.npy,0,{half},QPSK{rate}\nframes.npy,{half},{half},2FSK{rate}\n")
-    data = selection(tmp_path, snrs_db=(0,))
-    assert split(data, tmp_path / "iq").details["kept"]["frames"] == 32
-    power = {
-        name: np.abs(to_complex(array(Cell(name, 0).path(tmp_path / "iq"), "iq"))) ** 2
-        for name in SIGNALS
-    }
-    assert all(len(rows) == 16 for rows in power.values())
+    data = selection(tmp_path, snrs_db=(16,))
+    split(data, tmp_path / "iq")
+    # The envelope of FSK is constant, that of QPSK is not.
+    ripple = {}
+    for name in SIGNALS:
+        frames = to_complex(array(Cell(name, 16).path(tmp_path / "iq"), "iq"))
+        assert len(frames) == 16
+        ripple[name] = np.std(np.abs(frames)) / np.mean(np.abs(frames))
+    assert ripple["2FSK"] < 0.6 * ripple["QPSK"]
 
 
-def test_recordings_may_lie_in_folders_below(folder, shards_of, tmp_path):
+def test_recordings_may_lie_in_folders_below(shards_of, tmp_path):
     data, _ = shards_of
     for label in SIGNALS:
         write_pair(
@@ -450,3 +479,92 @@ def test_neighbours_in_frequency_are_not_the_same_samples():
     twice = [found[0], found[1]._replace(annotation=b._replace(low_hz=-1.5e5))]
     with pytest.raises(ValueError, match="overlap"):
         labels.choose(twice, Path("x"), ("a", "b"))
+
+
+# As a user, by the commands of docs/guide/own_data.md
+
+PAGE = ROOT / "docs" / "guide" / "own_data.md"
+COMMAND = re.compile(r"^    ((?:python|cp|dvc) .*)$", re.MULTILINE)
+EDITS = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""What the page says to change in params.yaml."""
+
+
+def say(arguments: list[str], monkeypatch, capsys) -> str:
+    monkeypatch.setattr("sys.argv", ["pisces", *arguments])
+    main()
+    return capsys.readouterr().out
+
+
+def test_the_commands_say_what_to_set_and_what_is_done(folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    monkeypatch.chdir(tmp_path)
+    said = say(["preset", "default", "--data", str(folder)], monkeypatch, capsys)
+    assert "its labels are 2FSK, QPSK" in said
+    with pytest.raises(ValueError, match=r"asks for 4ASK, .*its labels are 2FSK, QPSK"):
+        say(["forecast"], monkeypatch, capsys)
+
+    own = {"own_classes": ["2FSK"], "modulations": ["QPSK", "2FSK"], "snrs_db": [0, 6]}
+    change_params(tmp_path, "data", **own, frame_samples=SAMPLES)
+    said = say(["forecast"], monkeypatch, capsys)
+    assert f"4 labelled stretches of {4 * BURST:,} samples" in said
+    assert f"QPSK {2 * BURST:,}" in said
+
+    change_params(tmp_path, "stratify", train=0.5, validation=0.25, test=0.25)
+    said = say(["check"], monkeypatch, capsys)
+    assert "frames of 4 (modulation, SNR)" in said
+    assert "warning: render.pulse = estimated" in said
+    change_params(tmp_path, "render", pulse="rrc")
+    assert "warning" not in say(["check"], monkeypatch, capsys)
+
+
+def test_only_own_classes_show_no_pulse(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    shutil.copy(ROOT / "presets" / "default.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    names = ["2FSK", "chirp"]
+    own = {"own_classes": names, "modulations": list(names)}
+    change_params(tmp_path, "data", path=str(tmp_path), **own)
+    with pytest.raises(ValueError, match=r"needs a linear modulation, .*set render.pulse to rrc"):
+        load_params()
+    change_params(tmp_path, "render", pulse="rrc")
+    assert load_params().data.modulations == ("2FSK", "chirp")
+
+
+@pytest.mark.slow
+def test_the_page_is_what_happens(copied, shell, tmp_path):
+    """Its commands in their order, on shorter recordings and with the settings of `smoke`."""
+    root = shutil.copytree(copied, tmp_path / "pisces")
+    shell.must(root, "dvc", "repro", "train")  # the finished model that is trained on from
+    shell.must(root, "cp", "-rL", "models", "finished")
+    smoke = yaml.read(ROOT / "presets" / "smoke.yaml")
+
+    commands = COMMAND.findall(PAGE.read_text())
+    assert len(commands) >= 4
+    for command in commands:
+        words = shlex.split(command)
+        if words[1].startswith("examples/"):
+            words += ["--bursts", "3", "--burst", "16000"]
+        if words[:2] == ["cp", "-rL"]:
+            words[2] = "finished"
+        printed = shell.must(root, *words)
+
+        if "preset" in words:
+            (edits,) = (yaml_text.safe_load(text) for text in EDITS.findall(PAGE.read_text()))
+            changes = {name: smoke[name] for name in ("render", "train", "perturb", "pis")}
+            for section, values in overlaid(
+                changes | {"attribute": smoke["attribute"]}, edits
+            ).items():
+                change_params(root, section, **values)
+            change_params(root, "data", frames_per_cell=10)
+        if "check" in words:
+            assert "holds 200 frames of 20 (modulation, SNR)" in printed
+            shell.must(root, "dvc", "repro", "report_data", "report")
+            assert len(list((root / "plots").glob("*.png"))) > 10
+            shell.must(root, "git", "add", "-A")
+            shell.must(root, "git", "commit", "-qm", "own")
+        if "predict" in words:
+            (said,) = json.loads((root.parent / "predictions" / "predictions.json").read_text())
+            named = {one["modulation"] for one in said["segments"]}
+            assert named <= {"QPSK", "8PSK", "2FSK", "chirp"}
+            assert len(said["segments"]) >= 8
+    assert "new outputs: 2FSK, chirp" in printed

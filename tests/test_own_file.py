@@ -126,9 +126,15 @@ def test_make_names_a_folder_that_is_a_link(tmp_path):
 
 
 def test_make_says_which_files_are_accepted(tmp_path):
-    done = make(ROOT, "repro", f"DATA={tmp_path}")
-    for name in ("RML2018.01A", "RML2016.10a", "RML2016.10b", "unpacked"):
+    done = make(ROOT, "repro", f"DATA={tmp_path / 'gone'}")
+    for name in ("RML2018.01A", "RML2016.10a", "RML2016.10b", "unpacked", "folder of labelled"):
         assert name in done.stderr
+
+
+def test_make_takes_a_folder(tmp_path):
+    """Of recordings; what is not one is told by the command that it is given to."""
+    done = make(ROOT, "repro", f"DATA={tmp_path}")
+    assert f"python -m pisces preset  --data '{tmp_path}'" in done.stdout
 
 
 # Paths and clones

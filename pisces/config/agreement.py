@@ -176,6 +176,19 @@ def path_remark(data_path: str) -> str:
     )
 
 
+def pulse_remark(params: "Params") -> str:
+    """What to change where own classes are seen through another pulse once they are predicted."""
+    render, modulations = params.render, params.data.modulations
+    own = [name for name in modulations if name in params.data.own_classes]
+    if not own or "symbol" not in render.views or render.pulse != "estimated":
+        return ""
+    return (
+        "render.pulse = estimated is the pulse of the linear classes, and predict reads each "
+        f"signal by its own, which {', '.join(own)} may not share: set render.pulse to rrc, by "
+        "which both are read alike"
+    )
+
+
 def selected_frames_are_generated(params: "Params") -> None:
     """The generated file must hold what is taken from it.
 
