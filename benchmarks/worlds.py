@@ -34,6 +34,7 @@ from pisces.evaluation import blind, limits
 from pisces.inputs import kind_of, rendering
 from pisces.inputs.base import CONSTELLATIONS, IQ_SHARDS, FrameStore
 from pisces.inputs.settings import DrawSettings, RenderSettings
+from pisces.inputs.waveform import frames_behind
 from pisces.models.modelfile import TrainedModel
 from pisces.sources import rml2018, sharding, synthesis
 from pisces.sources.settings import Selection, SynthesisSettings
@@ -80,7 +81,7 @@ def train(root: Path, params: Params, parts: dict[str, np.ndarray], seed: int) -
     config, augmentation = params.train.to(TrainingSettings), params.augment.to(Augmentation)
     model_input = kind_of(config.input).for_data(root, params.draw.to(DrawSettings))
     store = model_input.open(root)
-    iq = frames.frames_behind(store, root) if augmentation.changes_frames else None
+    iq = frames_behind(store, root) if augmentation.changes_frames else None
     sps = params.render.sps
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, sps=sps)
 

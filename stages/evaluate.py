@@ -7,8 +7,7 @@ from pisces.core import files, hardware
 from pisces.core.tasks import TASKS
 from pisces.data import splitting
 from pisces.evaluation import inference, metrics
-from pisces.inputs.base import IQ_SHARDS, check_same_frames
-from pisces.inputs.waveform import IqStore
+from pisces.inputs.waveform import frames_behind
 from pisces.models import modelfile
 from pisces.prediction import checks, evidence
 from pisces.run import guard, tracking
@@ -31,9 +30,7 @@ def main() -> None:
     with tracking.stage("evaluate", params) as run:
         test = splitting.read_splits(SPLITS, data.sizes)["test"]
         predictions = inference.predict_frames(trained, data, test)
-        iq = IqStore(DATA / IQ_SHARDS)
-        check_same_frames(data, iq)
-        found = evidence.collect(trained, data, iq, test)
+        found = evidence.collect(trained, data, frames_behind(data, DATA), test)
 
         summary = metrics.summary(predictions) | checks.summary(trained, found, test)
         tables = metrics.tables(predictions, trained.modulations, trained.snrs_db)

@@ -7,6 +7,7 @@ from pisces.core import files
 from pisces.data import splitting
 from pisces.inputs import kind_of
 from pisces.inputs.settings import DrawSettings
+from pisces.inputs.waveform import frames_behind
 from pisces.models import modelfile
 from pisces.models.cldnn import Settings
 from pisces.prediction import fit
@@ -28,7 +29,7 @@ def main() -> None:
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
     store = model_input.open(DATA)
     parts = splitting.read_splits(SPLITS, store.sizes)
-    iq = frames.frames_behind(store, DATA) if augmentation.changes_frames else None
+    iq = frames_behind(store, DATA)
     sps, seed = params.render.sps, params.base.seed
     data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
 
@@ -47,8 +48,7 @@ def main() -> None:
         if not fabric.is_global_zero:
             return
         trained = components.trained_model(model, config, data)
-        behind = iq or frames.frames_behind(store, DATA)
-        calibrated = fit.calibrated(trained, store, behind, parts)
+        calibrated = fit.calibrated(trained, store, iq, parts)
         record = devices.describe(fabric) | history.record(rows, config.stop_metric)
         with files.together():
             modelfile.save(OUT, calibrated)

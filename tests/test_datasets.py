@@ -21,8 +21,7 @@ from pisces.inputs import binning, kind_of, rendering
 from pisces.inputs.base import check_same_frames
 from pisces.inputs.binning import OUTSIDE
 from pisces.inputs.drawing import BinStore
-from pisces.inputs.waveform import IqStore
-from pisces.training.frames import frames_behind
+from pisces.inputs.waveform import IqStore, frames_behind
 from tests.conftest import FRAMES, MODULATIONS, POINTS, RENDER, SAMPLES, SIZE, SNRS_DB, draw
 
 CPU = torch.device("cpu")

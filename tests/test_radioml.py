@@ -363,7 +363,7 @@ class TestRefused:
         )
         assert ended.returncode == 1
         assert (
-            f"could not write {out}: the file is larger than allowed here; make room"
+            f"could not write {out}: the file is larger than allowed here; raise that"
             in ended.stderr
         )
         assert len(ended.stderr.splitlines()) == 1

@@ -58,6 +58,17 @@ class IqStore(FrameStore):
         return normalise(frames)
 
 
+def frames_behind(store: FrameStore, data: Path) -> IqStore:
+    """The IQ frames behind `store`, which may be those themselves, of the data set below `data`.
+
+    Raises:
+        ValueError: when they are not those that the constellations were rendered from.
+    """
+    frames = IqStore(data / IQ_SHARDS)
+    check_same_frames(store, frames)
+    return frames
+
+
 def _named(samples: int) -> dict[str, Any]:
     """What model and data must have in common: words for a message -> value."""
     return {"frames of so many samples:": samples}

@@ -7,7 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pisces.report.style import MASKED, draw_constellation, draw_masked
+from pisces.report.style import (
+    MASKED,
+    RECEIVED,
+    WITHOUT_REGION,
+    draw_constellation,
+    draw_masked,
+)
 
 TILE = 1.15
 """Side of a constellation in inches: two of them and the bars make a column of 88 mm."""
@@ -19,7 +25,6 @@ SMALL = 6.5
 """Font size in points, which can be read at the width of a column."""
 DOTS_PER_INCH = 300
 """Of a picture so small."""
-WITH, WITHOUT = "C0", "C1"
 
 
 class Signal(NamedTuple):
@@ -79,8 +84,10 @@ def _probabilities(axes: Axes, shown: Signal) -> None:
     """Bars of the likeliest modulations, with and without the region."""
     likeliest = np.argsort(-np.maximum(shown.whole, shown.without), kind="stable")[:BARS]
     y = np.arange(len(likeliest))
-    axes.barh(y - 0.2, shown.whole[likeliest], 0.38, color=WITH, label="as received")
-    axes.barh(y + 0.2, shown.without[likeliest], 0.38, color=WITHOUT, label="without the red")
+    axes.barh(y - 0.2, shown.whole[likeliest], 0.38, color=RECEIVED, label="as received")
+    axes.barh(
+        y + 0.2, shown.without[likeliest], 0.38, color=WITHOUT_REGION, label="without the red"
+    )
     axes.set_yticks(y, [shown.modulations[i] for i in likeliest])
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set(xlim=(0, 1), box_aspect=TILE / (TILE - NAMES))

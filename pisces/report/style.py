@@ -79,6 +79,9 @@ OWN_FAMILY = "Other"
 """Of classes of one's own."""
 MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate((*FAMILIES, OWN_FAMILY))}
 
+RECEIVED, WITHOUT_REGION = "C0", "C1"
+"""Of predictions of a signal as it is, and with a region of its constellation masked."""
+
 MASKED = ListedColormap(["#ff3b30"])
 """Of masked pixels, over a constellation."""
 

@@ -1,6 +1,5 @@
 """Which frames a training takes: its data as a whole, and those of one epoch in their order."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 
 from pisces.core.seeding import generator
 from pisces.data.datasets import Loader, ResidentFrames, StoredFrames, frames_in_reach
-from pisces.inputs.base import IQ_SHARDS, FrameStore, Input, check_same_frames
+from pisces.inputs.base import FrameStore, Input
 from pisces.inputs.waveform import IqStore
 from pisces.models.cldnn import Settings
 from pisces.training import curriculum
@@ -33,17 +32,6 @@ class TrainingData(NamedTuple):
     """...and how it learns what is noise."""
     sps: int | None = None
     """Samples a symbol, which only `augmentation.impairments` needs."""
-
-
-def frames_behind(store: FrameStore, data: Path) -> IqStore:
-    """The IQ frames behind `store`, which may be those themselves, of the data set below `data`.
-
-    Raises:
-        ValueError: when they are not those that the constellations were rendered from.
-    """
-    frames = IqStore(data / IQ_SHARDS)
-    check_same_frames(store, frames)
-    return frames
 
 
 def steps_of_epoch(frames: int, batch_size: int, processes: int) -> int:

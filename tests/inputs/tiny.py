@@ -24,8 +24,8 @@ def drawing(method: str, render: RenderSettings | None = None) -> Drawing:
 
 
 def seen(*names: str, **changes) -> RenderSettings:
-    """`RENDER` with these views and other changes."""
-    return replace(RENDER, views=names, **changes)
+    """`RENDER` with these views and other changes, for frames of any length."""
+    return replace(RENDER, views=names, samples=0, **changes)
 
 
 def raw_bins(frames: torch.Tensor, size: int = SIZE, extent: float = EXTENT) -> torch.Tensor:
