@@ -8,6 +8,7 @@ import numpy as np
 from pisces.acquisition import coarse_carrier
 from pisces.acquisition.band import Band
 from pisces.acquisition.frames import cut, with_white_noise, without_ends
+from pisces.acquisition.in_band_noise import noise_in_band
 from pisces.acquisition.pulse import response_of
 from pisces.acquisition.resampling import nearest_ratio, resample, shift_frequency
 from pisces.acquisition.segment import Goal
@@ -53,24 +54,30 @@ def frames_of(
             are to be then stay as they are.
     """
     ratio = ratio_of(rate, goal)
-    noise = band.noise * float(ratio)
 
-    def at_center(center: float) -> np.ndarray:
-        slow = resample(shift_frequency(iq, -center), ratio)
+    def filled(slow: np.ndarray, noise: float) -> np.ndarray:
         rng = seeding.generator(0, "acquire", start)
         return with_white_noise(slow, band.occupied / rate, noise, goal.sps, rng=rng)
 
-    made, center = at_center(band.center), band.center
-    lasting = slice(0, len(made)) if whole else without_ends(made, noise, goal.sps)
-    track = carrier_track(made, goal.sps)
+    noise = band.noise * float(ratio)
+    slow, center = resample(shift_frequency(iq, -band.center), ratio), band.center
+    draft = filled(slow, noise)
+    lasting = slice(0, len(slow)) if whole else without_ends(draft, noise, goal.sps)
+    track = carrier_track(draft, goal.sps)
 
     of_carrier = band.center / float(ratio) + (0.0 if track is None else track)
     within_reach = np.max(np.abs(of_carrier)) <= goal.max_offset
-    if abs(band.center) < NEAR_CENTER * rate and (within_reach or (whole and track is None)):
-        made, center = iq if whole and ratio == 1 else at_center(0.0), 0.0
+    stays = abs(band.center) < NEAR_CENTER * rate and (within_reach or (whole and track is None))
+    if stays:
+        slow, center = resample(iq, ratio), 0.0
     elif track is not None:
-        made = coarse_carrier.turn_back(made, track)
+        slow = coarse_carrier.turn_back(slow, track)
         center += float(track.mean()) * float(ratio)
+
+    # Gain controls, and bursts that are nearly never off, lead detection to too much noise.
+    in_band = noise_in_band(slow[lasting], rate / float(ratio))
+    noise = noise if in_band is None else min(noise, in_band)
+    made = iq if stays and whole and ratio == 1 else filled(slow, noise)
 
     frames, starts = cut(made[lasting], goal.samples)
     first, last = (round(one / float(ratio)) for one in (lasting.start, lasting.stop))
