@@ -7,6 +7,7 @@ import numpy as np
 
 from pisces.acquisition import coarse_carrier
 from pisces.acquisition.band import Band
+from pisces.acquisition.fine_phase import left_of_phase
 from pisces.acquisition.frames import cut, with_white_noise, without_ends
 from pisces.acquisition.in_band_noise import noise_in_band
 from pisces.acquisition.pulse import response_of
@@ -73,6 +74,7 @@ def frames_of(
     elif track is not None:
         slow = coarse_carrier.turn_back(slow, track)
         center += float(track.mean()) * float(ratio)
+        slow = without_wavering(slow, lasting, goal.sps)
 
     # Gain controls, and bursts that are nearly never off, lead detection to too much noise.
     in_band = noise_in_band(slow[lasting], rate / float(ratio))
@@ -94,6 +96,20 @@ def ratio_of(rate: float, goal: Goal) -> Fraction:
 
 def carrier_track(iq: np.ndarray, sps: int) -> np.ndarray | None:
     """As `coarse_carrier.follow_carrier`, by the pulse that the signal shows."""
-    blocks = coarse_carrier.blocks_of(iq, PULSE_SYMBOLS * sps)
-    found = response_of(blocks, sps)
-    return coarse_carrier.follow_carrier(iq, lambda rates: np.interp(rates, RATES, found), sps)
+    return coarse_carrier.follow_carrier(iq, _pulse_of(iq, sps), sps)
+
+
+def without_wavering(iq: np.ndarray, lasting: slice, sps: int) -> np.ndarray:
+    """Samples whose phase does not waver while the signal lasts: see `fine_phase`."""
+    signal = iq[lasting]
+    phase = left_of_phase(signal, _pulse_of(signal, sps), sps)
+    if phase is None:
+        return iq
+    steady = iq.copy()
+    steady[lasting] *= np.exp(-1j * phase)
+    return steady
+
+
+def _pulse_of(iq: np.ndarray, sps: int) -> coarse_carrier.Response:
+    found = response_of(coarse_carrier.blocks_of(iq, PULSE_SYMBOLS * sps), sps)
+    return lambda rates: np.interp(rates, RATES, found)

@@ -25,6 +25,9 @@ SHARPNESS = 16.0
 A window of T symbols blurs edges by 0.58 / T symbol rates. A root-raised cosine of roll-off 0.2
 falls so steeply that 10 / T^2 of its power is blurred; that stays below a twentieth of the noise.
 """
+CLOCK, FINENESS = 3e-4, 16
+"""Relative error of the symbol rate, and steps over a turn from end to end, in which it is sought.
+"""
 TINY = 1e-30
 """Keeps powers of zero from dividing by zero."""
 OVERLAP = 0.95
@@ -47,7 +50,7 @@ def noise_in_band(iq: np.ndarray, rate: float) -> float | None:
 
     Args:
         iq: complex (samples,), carrier near 0, of the signal alone: without what surrounds it.
-        rate: symbols a sample, exact enough for a clock that is right from end to end.
+        rate: symbols a sample, right to about `CLOCK`.
 
     Returns:
         The power, or None where there are too few symbols.
@@ -59,9 +62,11 @@ def noise_in_band(iq: np.ndarray, rate: float) -> float | None:
     to_edge = np.exp(-2j * np.pi * (turns % 1))
     upper, lower = iq * to_edge, iq * to_edge.conj()
 
+    in_common = _sharp(upper, lower, rate, symbols)
+
     # Staggered symbols have in common what is mirrored about an edge.
-    pairs = ((upper, lower), (upper, upper.conj()))
-    return min(_sharp(*pair, rate, symbols) for pair in pairs)
+    mirrored = [_sharp(edge, edge.conj(), rate, symbols) for edge in (upper, lower)]
+    return min(in_common, sum(mirrored) / 2)
 
 
 def _sharp(one: np.ndarray, other: np.ndarray, rate: float, symbols: int) -> float:
@@ -72,8 +77,9 @@ def _sharp(one: np.ndarray, other: np.ndarray, rate: float, symbols: int) -> flo
     fine = int(np.clip(sharp, min(SHORTEST, most), most))
 
     # The power that is blurred falls with the square of the length: none is left of infinite ones.
-    noise, blurred = (eigenvalues(one, other, rate, some).noise for some in (fine, fine // 2))
-    return noise - max(blurred - noise, 0.0) / 3
+    noise = eigenvalues(one, other, rate, fine).noise
+    blurred = eigenvalues(one, other, rate, fine // 2).noise
+    return noise - float(np.clip(blurred - noise, 0, noise)) / 3
 
 
 def eigenvalues(upper: np.ndarray, lower: np.ndarray, rate: float, symbols: int) -> Edges:
@@ -90,6 +96,7 @@ def eigenvalues(upper: np.ndarray, lower: np.ndarray, rate: float, symbols: int)
         return np.fft.fft(pieces * window, axis=1)[:, at]
 
     x, y = spectra(upper), spectra(lower)
+    y = y * _turns(np.sum(x * y.conj(), 1), CLOCK * rate * hop)[:, None]
     count = OVERLAP * len(x)
     xx, yy = np.mean(np.abs(x) ** 2, 0), np.mean(np.abs(y) ** 2, 0)
     xy = np.abs(np.mean(x * y.conj(), 0))
@@ -101,3 +108,18 @@ def eigenvalues(upper: np.ndarray, lower: np.ndarray, rate: float, symbols: int)
     low = np.minimum(low, middle)
     noise = float(low.mean())
     return Edges(noise, max(float(high.mean()) - noise, 0.0))
+
+
+def _turns(products: np.ndarray, most: float) -> np.ndarray:
+    """Phasors that turn as products of edges do, where the rate is slightly wrong.
+
+    Args:
+        products: of each spectrum, (spectra,).
+        most: turns from one to the next at most.
+    """
+    bins = FINENESS * len(products)
+    power = np.abs(np.fft.fft(products, bins)) ** 2
+    at = np.fft.fftfreq(bins)
+    near = np.abs(at) <= max(most, 1 / len(products))
+    turn = at[np.where(near, power, -1).argmax()]
+    return np.exp(2j * np.pi * turn * np.arange(len(products)))
