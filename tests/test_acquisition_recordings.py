@@ -11,6 +11,7 @@ from scipy.signal import hilbert
 
 from pisces.acquisition.acquire import acquire
 from pisces.acquisition.pulse import response_of
+from pisces.core.dsp import measured_snr, to_db
 from pisces.inputs.receiver.chain import receive
 from pisces.inputs.receiver.pulse import RATES
 from pisces.inputs.receiver.spectrum import band_rates
@@ -82,6 +83,29 @@ def test_a_satellite_is_found_and_its_symbols_lie_on_a_line(name):
         assert rate_hz == pytest.approx(entry["symbol_rate_measured_baud"], rel=1e-3)
         assert low_hz - step_hz < one.segment.center_hz < high_hz + step_hz
         assert np.median(share_on_a_line(one.frames)) > 0.85
+
+
+def snr_of_symbols_db(frames):
+    """Over the whole band, of frames of BPSK: the power along its line over that across."""
+    points = points_of(frames)
+    turned = points * np.exp(-0.5j * np.angle(np.mean(points**2, 1, keepdims=True)))
+    along, across = np.mean(turned.real**2, 1), np.mean(turned.imag**2, 1)
+    return float(np.median(to_db((along - across) / (2 * across)))) - 10 * np.log10(8)
+
+
+@pytest.mark.parametrize("name", ["entrysat", "fmn1", "lilacsat1", "by02", "picsat_9k6", "picsat"])
+def test_the_noise_beside_a_satellite_is_that_of_its_symbols(name):
+    for one in acquired(f"{name}.wav"):
+        few = one.frames[:64]
+        beside = float(np.median(to_db(measured_snr(few))))
+
+        # 1 dB, and half a dB that few frames or noise that is not white may add.
+        assert beside == pytest.approx(snr_of_symbols_db(few), abs=1.5)
+
+
+def test_an_oscillator_that_wavers_within_frames_is_followed():
+    for one in acquired("pwsat2.wav"):
+        assert snr_of_symbols_db(one.frames) > 14
 
 
 @pytest.mark.parametrize(

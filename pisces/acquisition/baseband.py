@@ -13,6 +13,7 @@ from pisces.acquisition.in_band_noise import noise_in_band
 from pisces.acquisition.pulse import response_of
 from pisces.acquisition.resampling import nearest_ratio, resample, shift_frequency
 from pisces.acquisition.segment import Goal
+from pisces.acquisition.tilt import upright
 from pisces.core import seeding
 from pisces.inputs.receiver.pulse import RATES
 
@@ -61,6 +62,12 @@ def frames_of(
         return with_white_noise(slow, band.occupied / rate, noise, goal.sps, rng=rng)
 
     noise = band.noise * float(ratio)
+
+    def noise_of(slow: np.ndarray) -> float:
+        # Gain controls, and bursts that are nearly never off, lead detection to too much noise.
+        in_band = noise_in_band(slow[lasting], rate / float(ratio))
+        return noise if in_band is None else min(noise, in_band)
+
     slow, center = resample(shift_frequency(iq, -band.center), ratio), band.center
     draft = filled(slow, noise)
     lasting = slice(0, len(slow)) if whole else without_ends(draft, noise, goal.sps)
@@ -74,12 +81,10 @@ def frames_of(
     elif track is not None:
         slow = coarse_carrier.turn_back(slow, track)
         center += float(track.mean()) * float(ratio)
+        slow = upright(slow, lasting, noise_of(slow), goal.sps)
         slow = without_wavering(slow, lasting, goal.sps)
 
-    # Gain controls, and bursts that are nearly never off, lead detection to too much noise.
-    in_band = noise_in_band(slow[lasting], rate / float(ratio))
-    noise = noise if in_band is None else min(noise, in_band)
-    made = iq if stays and whole and ratio == 1 else filled(slow, noise)
+    made = iq if stays and whole and ratio == 1 else filled(slow, noise_of(slow))
 
     frames, starts = cut(made[lasting], goal.samples)
     first, last = (round(one / float(ratio)) for one in (lasting.start, lasting.stop))

@@ -1,7 +1,7 @@
 """What is left of a carrier's phase once its offset is followed: oscillators that waver.
 
-Powers of symbols, averaged over a few of them, tell the phase (Viterbi and Viterbi, IEEE Trans. Inf.
-Theory 29 (1983) 543). It is followed only where it moves by more than noise explains.
+Powers of symbols, averaged over a few of them, tell the phase (Viterbi and Viterbi, IEEE Trans.
+Inf. Theory 29 (1983) 543). It is followed only where it moves by more than noise explains.
 """
 
 import numpy as np
