@@ -103,6 +103,12 @@ def _splits() -> Iterator[Case]:
 
 def _predictions() -> Iterator[Case]:
     path = "data/predictions.npz"
+    of_other_frames = {
+        "labels_of_other_frames": damage.array_is("modulation_true", lambda names: names[::-1]),
+        "predictions_of_other_frames": damage.array_is(
+            "modulation_pred", lambda names: names[::-1]
+        ),
+    }
     yield from of_file(path, "limits", **BYTES)
     yield from of_file(
         path,
@@ -114,8 +120,7 @@ def _predictions() -> Iterator[Case]:
         of_other_modulations=damage.array_is("modulations", ["BPSK", "8PSK", "16QAM"]),
         of_other_SNRs=damage.array_is("snrs_db", [-6, 10, 28]),
         of_fewer_frames=damage.array_is("snr_pred_db", lambda values: values[:-1]),
-        labels_of_other_frames=damage.array_is("modulation_true", lambda names: names[::-1]),
-        predictions_of_other_frames=damage.array_is("modulation_pred", lambda names: names[::-1]),
+        **of_other_frames,
         SNRs_of_other_frames=damage.array_is("snr_pred_db", lambda labels: labels[::-1]),
         a_frame_twice=damage.array_is("frame", damage.first_again),
         estimates_that_are_NaN=damage.array_is("snr_estimate_db", lambda values: values * np.nan),
@@ -129,8 +134,7 @@ def _predictions() -> Iterator[Case]:
         without_modulation_true=damage.without_array("modulation_true"),
         names_reversed=damage.array_is("modulations", lambda names: names[::-1]),
         SNRs_reversed=damage.array_is("snrs_db", lambda labels: labels[::-1]),
-        labels_of_other_frames=damage.array_is("modulation_true", lambda names: names[::-1]),
-        predictions_of_other_frames=damage.array_is("modulation_pred", lambda names: names[::-1]),
+        **of_other_frames,
     )
 
 
