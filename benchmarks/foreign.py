@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import worlds
+from pisces.config import presets
 from pisces.core.modulations import DIGITAL, MODULATIONS
+from pisces.core.snr_label import SnrLabel, label_of, true_snr_db
 from pisces.sources import synthesis
 from pisces.sources.modulators import complex_normal
 from pisces.sources.settings import SynthesisSettings
 
 SAMPLES, SPS = 1024, 8
-BEYOND = 25
-"""Label 15 above the highest: a true SNR of 30 dB above it."""
+BEYOND_DB = 30
+"""Of the true SNR, beyond the highest."""
 
 
 class Frames(NamedTuple):
@@ -32,13 +34,44 @@ Clean = Callable[[int, np.random.Generator], np.ndarray]
 """So many clean frames of unit power: complex128 (n, samples)."""
 
 
-def physics(labels: tuple[int, ...], preset: str = "twin", **changes: Any) -> SynthesisSettings:
-    """What frames of a preset are made of, with labels that are half the SNR, and changes."""
+class World(NamedTuple):
+    """What the model was trained on."""
+
+    preset: str
+    labels: tuple[int, ...]
+    snr_label: SnrLabel
+
+    def true_snrs_db(self, labels: np.ndarray) -> np.ndarray:
+        """SNRs in dB of labels (n,)."""
+        return true_snr_db(labels, self.snr_label)
+
+
+def world_of(preset: str, labels: tuple[int, ...]) -> World:
+    """That of a preset, with other labels."""
+    convention = worlds.params_of(preset, labels, 8, {}).synthesize.snr_label
+    return World(preset, labels, convention)
+
+
+def physics(world: World, preset: str | None = None, **changes: Any) -> SynthesisSettings:
+    """What frames are made of, whose labels mean what they mean in the world of the model.
+
+    Args:
+        world: of the model.
+        preset: of another radio; None for the model's own.
+        changes: of `synthesize`; impairments join those of the preset.
+
+    Returns:
+        The settings.
+    """
+    preset = preset or world.preset
     changed = {f"synthesize.{name}": value for name, value in changes.items()}
-    changed["synthesize.snr_label"] = "amplitude"
+    changed["synthesize.snr_label"] = world.snr_label
+    if "impairments" in changes:
+        own = presets.overlay(preset).get("synthesize", {}).get("impairments") or {}
+        changed["synthesize.impairments"] = own | changes["impairments"]
     if "sps" in changes:
         changed["render.sps"] = changes["sps"]
-    return worlds.params_of(preset, labels, 8, changed).synthesize.to(SynthesisSettings)
+    return worlds.params_of(preset, world.labels, 8, changed).synthesize.to(SynthesisSettings)
 
 
 def generated(
@@ -79,14 +112,12 @@ def noise(count: int, rng: np.random.Generator) -> np.ndarray:
     return complex_normal(count * SAMPLES, rng=rng).reshape(count, SAMPLES)
 
 
-def with_noise(
-    clean: Clean, labels: tuple[int, ...], of_each: int, rng: np.random.Generator
-) -> Frames:
+def with_noise(clean: Clean, world: World, of_each: int, rng: np.random.Generator) -> Frames:
     """Frames of each label, with white noise.
 
     Args:
         clean: makes them.
-        labels: half the SNR in dB.
+        world: of the labels.
         of_each: frames of each label.
         rng: of all randomness.
 
@@ -94,11 +125,12 @@ def with_noise(
         The frames, label by label.
     """
     parts = []
-    for label in labels:
+    for label in world.labels:
         signal = clean(of_each, rng)
         signal = signal / np.sqrt(np.mean(np.abs(signal) ** 2, 1, keepdims=True))
-        parts.append(as_real(signal + 10 ** (-label / 10) * noise(of_each, rng)))
-    return Frames(np.concatenate(parts), np.repeat(labels, of_each))
+        amplitude = 10 ** (-true_snr_db(label, world.snr_label) / 20)
+        parts.append(as_real(signal + amplitude * noise(of_each, rng)))
+    return Frames(np.concatenate(parts), np.repeat(world.labels, of_each))
 
 
 def fsk(index: float, order: int = 2) -> Clean:
@@ -171,55 +203,56 @@ def _impaired(**impairments: Any) -> dict[str, Any]:
     return {"impairments": impairments}
 
 
-KNOWN_PHYSICS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "the same, other frames": ("twin", {}),
-    "physical: RRC .2 to .5": ("physical", {}),
-    "RRC .35, unipolar ASK": ("twin", {"pulse": "rrc", "rolloff": [0.35, 0.35]}),
+KNOWN_PHYSICS: dict[str, tuple[str | None, Mapping[str, Any]]] = {
+    "the same, other frames": (None, {}),
+    "physical: RRC .35, no impairment": ("physical", {}),
+    "twin: pulse of RML2018.01A, unipolar ASK": ("twin", {}),
     "echo of 0.1 at half a symbol": (
-        "twin",
+        None,
         _impaired(echo={"amplitude": [0.1, 0.1], "delay": [0.5, 0.5]}),
     ),
     "echo of 0.2 at half a symbol": (
-        "twin",
+        None,
         _impaired(echo={"amplitude": [0.2, 0.2], "delay": [0.5, 0.5]}),
     ),
     "echo of 0.36 at half a symbol": (
-        "twin",
+        None,
         _impaired(echo={"amplitude": [0.36, 0.36], "delay": [0.5, 0.5]}),
     ),
     "Rician multipath, K = 10 dB": (
-        "twin",
+        None,
         {"multipath": {"k_factor_db": 10, "paths": 4, "delay_spread": 2.0}},
     ),
     "IQ imbalance of 1 dB, 5 degrees": (
-        "twin",
+        None,
         _impaired(iq_imbalance={"gain_db": [1, 1], "phase_deg": [5, 5]}),
     ),
-    "DC at -20 dB": ("twin", _impaired(dc_offset_db=[-20, -20])),
-    "phase noise of 1e-5": ("twin", _impaired(phase_noise=[1e-5, 1e-5])),
+    "DC at -20 dB": (None, _impaired(dc_offset_db=[-20, -20])),
+    "phase noise of 1e-5": (None, _impaired(phase_noise=[1e-5, 1e-5])),
+    "phase noise of 1e-4": (None, _impaired(phase_noise=[1e-4, 1e-4])),
     "amplifier, backoff 3 dB": (
-        "twin",
+        None,
         _impaired(amplifier={"smoothness": [2, 2], "backoff_db": [3, 3]}),
     ),
-    "clock off by 1000 ppm": ("twin", {"clock_offset_ppm": 1000}),
-    "carrier offset of 3e-4": ("twin", {"carrier_offset_std": 3e-4}),
+    "clock off by 1000 ppm": (None, {"clock_offset_ppm": 1000}),
+    "carrier offset of 3e-4": (None, {"carrier_offset_std": 3e-4}),
     "adjacent channel at -20 dB": (
-        "twin",
+        None,
         _impaired(adjacent={"level_db": [-20, -20], "offset": [1.5, 1.5]}),
     ),
     "co-channel at -15 dB": (
-        "twin",
+        None,
         _impaired(cochannel={"level_db": [-15, -15], "offset": [-0.1, 0.1]}),
     ),
 }
-"""Title -> preset and changes: known modulations, received otherwise."""
+"""Title -> preset, None for the model's own, and changes: known modulations, received otherwise."""
 
 
-def unknown_sets(labels: tuple[int, ...], of_each: int, seed: int) -> dict[str, Frames]:
+def unknown_sets(world: World, of_each: int, seed: int) -> dict[str, Frames]:
     """Title -> frames of what the model was not trained on.
 
     Args:
-        labels: of the SNR.
+        world: of the model.
         of_each: frames of each label; a few of each (modulation, SNR) where many are in a set.
         seed: of all randomness.
 
@@ -227,27 +260,29 @@ def unknown_sets(labels: tuple[int, ...], of_each: int, seed: int) -> dict[str, 
         The sets.
     """
     rng = np.random.default_rng(seed)
+    labels = world.labels
     few = max(1, of_each // 8)
-    plain = physics(labels)
+    plain = physics(world)
     sets = {
         name: generated((name,), labels, of_each, plain, seed)
         for name in (*(one for one in MODULATIONS if one not in DIGITAL), "CPFSK")
     }
     sets["MSK"] = sets.pop("CPFSK")
-    sets |= {name: with_noise(make, labels, of_each, rng) for name, make in MADE_HERE.items()}
+    sets |= {name: with_noise(make, world, of_each, rng) for name, make in MADE_HERE.items()}
 
     alone = as_real(noise(of_each * len(labels), rng))
     sets["noise alone"] = Frames(alone, np.full(len(alone), max(labels)))
-    sets["30 dB beyond the highest SNR"] = generated(DIGITAL, (BEYOND,), 2 * few, plain, seed)
+    beyond = max(labels) + round(label_of(BEYOND_DB, world.snr_label))
+    sets["30 dB beyond the highest SNR"] = generated(DIGITAL, (beyond,), 2 * few, plain, seed)
     for name, changes in UNKNOWN_PHYSICS.items():
-        sets[name] = generated(DIGITAL, labels, few, physics(labels, **changes), seed)
+        sets[name] = generated(DIGITAL, labels, few, physics(world, **changes), seed)
     return sets
 
 
-def known_sets(labels: tuple[int, ...], of_each: int, seed: int) -> dict[str, Frames]:
+def known_sets(world: World, of_each: int, seed: int) -> dict[str, Frames]:
     """Title -> frames of known modulations from other radios; arguments as `unknown_sets`."""
     few = max(1, of_each // 8)
     return {
-        title: generated(DIGITAL, labels, few, physics(labels, preset, **changes), seed)
+        title: generated(DIGITAL, world.labels, few, physics(world, preset, **changes), seed)
         for title, (preset, changes) in KNOWN_PHYSICS.items()
     }

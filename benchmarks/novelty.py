@@ -1,13 +1,14 @@
 """What a model calls unlike all it was trained on: what it should, and known frames.
 
-    python -m benchmarks.novelty [--left-out [BPSK ...]] [--frames 64] [--test 24] [--seed 1]
-        [--set train.epochs=12 ...] [--folder kept] [--recordings ../shared/data/recordings]
+    python -m benchmarks.novelty [--preset field] [--labels=-6:30:4] [--left-out [BPSK ...]]
+        [--frames 48] [--test 24] [--seed 1] [--set train.epochs=12 ...] [--folder kept]
 
-A model of the preset `twin` at the labels of the default is trained and calibrated through the
-library, as the stage `train` does it. AUROC is against test frames of the same data, the rate of
-detection that at the threshold of the card. `--left-out` trains a model without each of the
-modulations named, without names all 17 in turn, and scores the one left out. Known frames from
-other radios are read by their own pulse, as predictions of a recording are.
+A model of a preset is trained and calibrated through the library, as the stage `train` does it.
+AUROC is against test frames of the same data, the rate of detection that at the threshold of the
+card. Strange frames have the physics of the preset, unless they are another signal altogether.
+`--left-out` trains a model without each of the modulations named, without names all 17 in turn, and
+scores the one left out. Known frames from other radios are read by their own pulse, as predictions
+of a recording are.
 """
 
 import argparse
@@ -23,9 +24,10 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import foreign, worlds
-from benchmarks.foreign import Frames
+from benchmarks.foreign import Frames, World
 from benchmarks.pages import table
 from benchmarks.timing import machine_and_date
+from pisces.config import presets
 from pisces.config.schema import Params
 from pisces.core.modulations import DIGITAL
 from pisces.data import splitting
@@ -37,12 +39,9 @@ from pisces.models.modelfile import TrainedModel
 from pisces.prediction import evidence, fit, novelty
 from pisces.prediction.frames import of_evidence, predict
 
-LABELS = tuple(range(-8, 11, 2))
-CLEAR_LABEL = 5
-"""Labels from here on are true SNRs of 10 dB and more."""
-SPS = 8
-RECORDINGS = ("kr01_bpsk_1200baud", "gnuradio_8PSK_12dB", "gnuradio_16QAM_18dB")
-"""Complex baseband at 8 samples a symbol."""
+LABELS = tuple(range(-6, 31, 4))
+CLEAR_DB = 10
+"""True SNR from which on a frame counts as clear."""
 
 
 class Scored(NamedTuple):
@@ -50,7 +49,12 @@ class Scored(NamedTuple):
 
     score: np.ndarray
     features_alone: np.ndarray
-    labels: np.ndarray
+    snrs_db: np.ndarray
+    """True SNRs."""
+
+    def at(self, chosen: np.ndarray) -> "Scored":
+        """The frames of a mask (n,)."""
+        return Scored(*(column[chosen] for column in self))
 
 
 def make_model(
@@ -98,7 +102,7 @@ def stored(iq: IqStore, index: np.ndarray) -> Frames:
     return Frames(iq.gather(index), np.array(iq.snrs_db)[index[:, 1]])
 
 
-def scores_of(trained: TrainedModel, known: Frames) -> Scored:
+def scores_of(trained: TrainedModel, known: Frames, world: World) -> Scored:
     """Novelty of frames, all of it and that of the features alone."""
     found = evidence.of_frames(trained, torch.from_numpy(known.frames))
     prediction = of_evidence(trained, found)
@@ -107,41 +111,62 @@ def scores_of(trained: TrainedModel, known: Frames) -> Scored:
     assert prediction.novelty is not None
     logits = found.modulation_logits, found.snr_logits
     alone = novelty.feature_novelty(found.features, *logits, trained.calibration).numpy()
-    return Scored(prediction.novelty, alone, known.labels)
+    return Scored(prediction.novelty, alone, world.true_snrs_db(known.labels))
 
 
 def row(title: str, found: Scored, test: Scored, trained: TrainedModel) -> dict[str, str]:
     """AUROC and rate of detection of a set, at all SNRs and from 10 dB up."""
-    assert trained.calibration is not None
-    assert trained.calibration.novelty is not None
-    threshold = trained.calibration.novelty.threshold or np.inf
-    cells = {"frames": title, "n": f"{len(found.labels)}"}
-    for name, least in (("all SNRs", -np.inf), ("from 10 dB", CLEAR_LABEL)):
-        at, of_test = found.labels >= least, test.labels >= least
-        if not at.any():
+    cells = {"frames": title, "n": f"{len(found.score)}"}
+    for name, least in (("all SNRs", -np.inf), ("from 10 dB", CLEAR_DB)):
+        new, known = (one.at(one.snrs_db >= least) for one in (found, test))
+        if not len(new.score):
             continue
-        for what in ("score", "features_alone"):
-            new, known = getattr(found, what)[at], getattr(test, what)[of_test]
-            truth = np.repeat([0, 1], [len(known), len(new)])
-            auroc = roc_auc_score(truth, np.concatenate([known, new]))
-            cells[f"AUROC, {name}{', features alone' if what != 'score' else ''}"] = f"{auroc:.3f}"
-        cells[f"detected, {name}"] = f"{100 * np.mean(found.score[at] > threshold):.0f}"
+        cells[f"AUROC, {name}"] = f"{auroc(new.score, known.score):.3f}"
+        cells[f"detected, {name}"] = percent(new.score > thresholds(trained)[0])
+        alone = auroc(new.features_alone, known.features_alone)
+        cells[f"features alone, {name}"] = f"{alone:.3f}"
     return cells
+
+
+def by_snr(title: str, found: Scored, test: Scored) -> dict[str, str]:
+    """AUROC of a set at each SNR, against test frames of the same."""
+    cells = {"frames": title}
+    for snr_db in np.unique(test.snrs_db):
+        new, known = (one.at(one.snrs_db == snr_db) for one in (found, test))
+        value = f"{auroc(new.score, known.score):.2f}" if len(new.score) else "-"
+        cells[f"{snr_db:g} dB"] = value
+    return cells
+
+
+def auroc(new: np.ndarray, known: np.ndarray) -> float:
+    """Chance that a new frame scores higher than a known one."""
+    truth = np.repeat([0, 1], [len(known), len(new)])
+    return float(roc_auc_score(truth, np.concatenate([known, new])))
+
+
+def percent(flagged: np.ndarray) -> str:
+    """Share of true values in percent."""
+    return f"{100 * np.mean(flagged):.1f}"
+
+
+def thresholds(trained: TrainedModel) -> tuple[float, float]:
+    """Of the score, and of the features alone."""
+    assert trained.calibration is not None
+    known = trained.calibration.novelty
+    assert known is not None
+    return known.threshold or np.inf, known.feature_threshold or np.inf
 
 
 def alarms(title: str, found: Scored, trained: TrainedModel) -> dict[str, str]:
     """False alarms of known frames in percent."""
-    assert trained.calibration is not None
-    assert trained.calibration.novelty is not None
-    threshold = trained.calibration.novelty.threshold or np.inf
-    alone = trained.calibration.novelty.feature_threshold or np.inf
-    clear = found.labels >= CLEAR_LABEL
+    whole, alone = thresholds(trained)
+    clear = found.at(found.snrs_db >= CLEAR_DB)
     return {
         "known frames": title,
-        "n": f"{len(found.labels)}",
-        "false alarms": f"{100 * np.mean(found.score > threshold):.1f}",
-        "from 10 dB": f"{100 * np.mean(found.score[clear] > threshold):.1f}",
-        "features alone": f"{100 * np.mean(found.features_alone > alone):.1f}",
+        "n": f"{len(found.score)}",
+        "false alarms": percent(found.score > whole),
+        "from 10 dB": percent(clear.score > whole),
+        "features alone": percent(found.features_alone > alone),
     }
 
 
@@ -158,34 +183,27 @@ def default(folder: Path, params: Params, options: argparse.Namespace) -> None:
     start = time.process_time()
     trained, iq, parts = make_model(folder, params, None, options)
     print(f"trained and calibrated in {time.process_time() - start:.0f} s of CPU", flush=True)
+    world = foreign.world_of(options.preset, options.labels)
     test_frames = stored(iq, parts["test"])
-    test = scores_of(trained, test_frames)
+    test = scores_of(trained, test_frames, world)
 
-    unknown = foreign.unknown_sets(LABELS, options.test, options.seed + 1000)
-    found = {title: scores_of(trained, frames) for title, frames in unknown.items()}
+    unknown = foreign.unknown_sets(world, options.test, options.seed + 1000)
+    found = {title: scores_of(trained, frames, world) for title, frames in unknown.items()}
     print(f"\n{table([row(title, one, test, trained) for title, one in found.items()])}\n")
+    print(f"{table([by_snr(title, one, test) for title, one in found.items()])}\n", flush=True)
 
     rows = [alarms("test part", test, trained)]
-    for title, frames in foreign.known_sets(LABELS, options.test, options.seed + 2000).items():
+    for title, frames in foreign.known_sets(world, options.test, options.seed + 2000).items():
         own = by_own_pulse(trained, frames.frames)
-        rows.append(alarms(title, scores_of(own, frames), trained))
+        rows.append(alarms(title, scores_of(own, frames, world), trained))
     print(f"{table(rows)}\n", flush=True)
 
-    by_label = [
-        f"{label}: {100 * np.mean(found_at.score > _threshold(trained)):.1f}"
-        for label in LABELS
-        for found_at in [Scored(*(column[test.labels == label] for column in test))]
+    of_each = [
+        f"{snr_db:g} dB: {percent(test.score[test.snrs_db == snr_db] > thresholds(trained)[0])}"
+        for snr_db in np.unique(test.snrs_db)
     ]
-    print("false alarms of the test part by label, %: " + ", ".join(by_label))
+    print("false alarms of the test part, %: " + ", ".join(of_each))
     _speed(trained, test_frames)
-    if options.recordings:
-        _recordings(trained, options.recordings)
-
-
-def _threshold(trained: TrainedModel) -> float:
-    assert trained.calibration is not None
-    assert trained.calibration.novelty is not None
-    return trained.calibration.novelty.threshold or np.inf
 
 
 def _speed(trained: TrainedModel, test: Frames) -> None:
@@ -203,44 +221,34 @@ def _speed(trained: TrainedModel, test: Frames) -> None:
     print(f"frames a second of CPU: {without:.0f} logits alone, {everything:.0f} with novelty")
 
 
-def _recordings(trained: TrainedModel, folder: Path) -> None:
-    """Share of known frames of recordings that need no front end, read by their own pulse."""
-    for name in RECORDINGS:
-        iq = np.fromfile(folder / f"{name}.sigmf-data", np.complex64)
-        whole = iq[: len(iq) // foreign.SAMPLES * foreign.SAMPLES].reshape(-1, foreign.SAMPLES)
-        frames = foreign.as_real(whole)
-        prediction = predict(by_own_pulse(trained, frames), torch.from_numpy(frames))
-        names, counts = np.unique(prediction.modulation_prob.argmax(1), return_counts=True)
-        named = {trained.modulations[m]: int(n) for m, n in zip(names, counts, strict=True)}
-        assert prediction.known is not None
-        print(f"{name}: {prediction.known.sum()} of {len(frames)} known; named {named}")
-
-
 def without_one(folder: Path, params: Params, options: argparse.Namespace) -> None:
     """A row for each modulation left out of training."""
-    rows = []
+    rows, of_each_snr = [], []
+    world = foreign.world_of(options.preset, options.labels)
     whole = IqStore(folder / IQ_SHARDS)
     for name in options.left_out or DIGITAL:
         trained, iq, parts = make_model(folder, params, name, options)
-        test = scores_of(trained, stored(iq, parts["test"]))
+        test = scores_of(trained, stored(iq, parts["test"]), world)
         index = whole.every_frame()
         own = index[index[:, 0] == whole.modulations.index(name)]
         own = fit.first_of_each_cell(own, options.test)
-        found = scores_of(trained, stored(whole, own))
+        found = scores_of(trained, stored(whole, own), world)
         rows.append(row(name, found, test, trained))
-        print(rows[-1], flush=True)
-    print(f"\n{table(rows)}")
+        of_each_snr.append(by_snr(name, found, test))
+        print(rows[-1], of_each_snr[-1], sep="\n", flush=True)
+    print(f"\n{table(rows)}\n\n{table(of_each_snr)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=presets.names(), default="field")
+    parser.add_argument("--labels", type=worlds.labels_of, default=LABELS)
     parser.add_argument("--left-out", nargs="*", choices=DIGITAL)
-    parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--test", type=int, default=24)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--recordings", type=Path)
     options = parser.parse_args()
     changes = {name: yaml.safe_load(value) for name, value in (c.split("=") for c in options.set)}
     print(machine_and_date(), flush=True)
@@ -248,7 +256,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         of_each = options.frames + worlds.VALIDATION + options.test
-        params = worlds.params_of("twin", LABELS, of_each, changes)
+        params = worlds.params_of(options.preset, options.labels, of_each, changes)
         worlds.make_data(folder, params, options.seed)
         if options.left_out is None:
             default(folder, params, options)
