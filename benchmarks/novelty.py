@@ -2,13 +2,14 @@
 
     python -m benchmarks.novelty [--preset field] [--labels=-6:30:4] [--left-out [BPSK ...]]
         [--frames 48] [--test 24] [--seed 1] [--set train.epochs=12 ...] [--folder kept]
+        [--model FOLDER]
 
-A model of a preset is trained and calibrated through the library, as the stage `train` does it.
-AUROC is against test frames of the same data, the rate of detection that at the threshold of the
-card. Strange frames have the physics of the preset, unless they are another signal altogether.
-`--left-out` trains a model without each of the modulations named, without names all 17 in turn, and
-scores the one left out. Known frames from other radios are read by their own pulse, as predictions
-of a recording are.
+A model of a preset is trained and calibrated through the library, as the stage `train` does it;
+`--model` takes a finished one of that preset instead. AUROC is against test frames of the same
+world, the rate of detection that at the threshold of the card. Strange frames have the physics of
+the preset, unless they are another signal altogether. `--left-out` trains a model without each of
+the modulations named, without names all 17 in turn, and scores the one left out. Known frames from
+other radios are read by their own pulse, as predictions of a recording are.
 """
 
 import argparse
@@ -178,15 +179,18 @@ def by_own_pulse(trained: TrainedModel, frames: np.ndarray) -> TrainedModel:
     return trained._replace(input=replace(trained.input, render=own))  # type: ignore[type-var]
 
 
-def default(folder: Path, params: Params, options: argparse.Namespace) -> None:
-    """Tables of the model with all modulations."""
-    start = time.process_time()
-    trained, iq, parts = make_model(folder, params, None, options)
-    print(f"trained and calibrated in {time.process_time() - start:.0f} s of CPU", flush=True)
-    world = foreign.world_of(options.preset, options.labels)
-    test_frames = stored(iq, parts["test"])
-    test = scores_of(trained, test_frames, world)
+def default(
+    trained: TrainedModel, test_frames: Frames, world: World, options: argparse.Namespace
+) -> None:
+    """Tables of a model with all modulations.
 
+    Args:
+        trained: the model, calibrated.
+        test_frames: known ones that it has not seen.
+        world: that it was trained on.
+        options: of the command.
+    """
+    test = scores_of(trained, test_frames, world)
     unknown = foreign.unknown_sets(world, options.test, options.seed + 1000)
     found = {title: scores_of(trained, frames, world) for title, frames in unknown.items()}
     print(f"\n{table([row(title, one, test, trained) for title, one in found.items()])}\n")
@@ -221,10 +225,16 @@ def _speed(trained: TrainedModel, test: Frames) -> None:
     print(f"frames a second of CPU: {without:.0f} logits alone, {everything:.0f} with novelty")
 
 
-def without_one(folder: Path, params: Params, options: argparse.Namespace) -> None:
-    """A row for each modulation left out of training."""
+def without_one(folder: Path, params: Params, world: World, options: argparse.Namespace) -> None:
+    """A row for each modulation left out of training.
+
+    Args:
+        folder: of the data.
+        params: of data and training.
+        world: of the data.
+        options: of the command.
+    """
     rows, of_each_snr = [], []
-    world = foreign.world_of(options.preset, options.labels)
     whole = IqStore(folder / IQ_SHARDS)
     for name in options.left_out or DIGITAL:
         trained, iq, parts = make_model(folder, params, name, options)
@@ -249,19 +259,30 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--model", type=Path)
     options = parser.parse_args()
     changes = {name: yaml.safe_load(value) for name, value in (c.split("=") for c in options.set)}
     print(machine_and_date(), flush=True)
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
+        world = foreign.world_of(options.preset, options.labels)
+        if options.model:
+            settings = foreign.physics(world)
+            made = foreign.generated(
+                DIGITAL, options.labels, options.test, settings, options.seed + 500
+            )
+            default(modelfile.load(options.model), made, world, options)
+            return
+
         of_each = options.frames + worlds.VALIDATION + options.test
         params = worlds.params_of(options.preset, options.labels, of_each, changes)
         worlds.make_data(folder, params, options.seed)
-        if options.left_out is None:
-            default(folder, params, options)
-        else:
-            without_one(folder, params, options)
+        if options.left_out is not None:
+            without_one(folder, params, world, options)
+            return
+        trained, iq, parts = make_model(folder, params, None, options)
+        default(trained, stored(iq, parts["test"]), world, options)
 
 
 if __name__ == "__main__":

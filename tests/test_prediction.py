@@ -248,6 +248,32 @@ def test_an_snr_between_two_of_the_grid_is_on_the_way_from_one_centroid_to_the_o
     assert torch.allclose(distances, expected, atol=1e-4)
 
 
+def grid_distance(found: list[float]) -> float:
+    """Of a frame at the lower of two SNRs, whose named class has grids of 0.4 and 0.1 there."""
+    grid = len(signals.GRID)
+    width = sum(len(names) for names in signals.BLOCKS.values())
+    means = torch.zeros(1, 2, width)
+    means[0, :, -grid : 2 - grid] = torch.tensor([[0.4, 0.1], [0.8, 0.4]])
+    statistics = torch.zeros(1, width)
+    statistics[0, -grid : 2 - grid] = torch.tensor(found)
+    logits, snr_logits = torch.zeros(1, 1), torch.tensor([[50.0, 0.0]])
+    precisions, relevant = torch.eye(width).tile(2, 1, 1), torch.ones(1, width)
+    distances = novelty.block_distances(statistics, logits, snr_logits, means, precisions, relevant)
+    return float(distances[0, -1])
+
+
+def test_symbols_on_a_cleaner_grid_than_the_snr_lets_expect_are_no_news():
+    assert grid_distance([0.4, 0.1]) == pytest.approx(0, abs=1e-6)
+    assert grid_distance([0.8, 0.4]) == pytest.approx(0, abs=1e-6)  # as those of the higher SNR
+    assert grid_distance([1.0, 0.5]) == pytest.approx(0, abs=1e-6)  # and in proportion
+
+
+def test_symbols_off_their_grid_are_news():
+    assert grid_distance([0.2, 0.05]) == pytest.approx(np.hypot(0.2, 0.05), rel=1e-5)
+    # Another grid: the nearest multiple is the mean itself, since the first is missing.
+    assert grid_distance([0.0, 0.5]) == pytest.approx(np.hypot(0.4, 0.4), rel=1e-5)
+
+
 def frames_of(modulation: str, snr_db: int, count: int, **changes) -> torch.Tensor:
     iq = synthesize_cell(modulation, snr_db, range(count), physics(samples=1024, **changes), seed=3)
     return torch.from_numpy(iq.view(np.float32).reshape(count, 1024, 2))

@@ -15,12 +15,13 @@ from pisces.models.calibration import (
     Novelty,
     SignalNovelty,
 )
-from pisces.prediction.signals import BLOCKS, Signals
+from pisces.prediction.signals import BLOCKS, GRID, Signals
 
 FALSE_ALARMS = 0.05
 """Share of known frames that the thresholds let count as unknown."""
-WEAK_WEIGHT = 4.0
-"""Of too weak a signal, which nothing else shows."""
+WEAK_WEIGHT = 2.0
+"""Of too weak a signal, which nothing else shows: 1 of 20 known frames of the lowest SNR reaches a
+threshold of 3.2 by it."""
 ABOVE_DB = 3.0
 """Beyond the highest SNR that was trained on, that count as one standard deviation."""
 TINY = 1e-9
@@ -131,6 +132,9 @@ def block_distances(
 ) -> torch.Tensor:
     """Mahalanobis distances of the blocks of statistics from those of the named class.
 
+    Symbols that lie better on their grid than the SNR lets expect are no news: another radio may be
+    cleaner. The distance of the grid is the least from this SNR and all above; see `_grid_squares`.
+
     Args:
         statistics: (n, statistics), in the order of `signals.BLOCKS`.
         modulation_logits: the largest names the modulation, (n, modulations).
@@ -143,14 +147,43 @@ def block_distances(
     Returns:
         (n, blocks).
     """
-    named = modulation_logits.argmax(1)
-    of_class = means[named]  # (n, SNRs, statistics)
+    named, named_snr = modulation_logits.argmax(1), snr_logits.argmax(1)
+    of_class, counts = means[named], relevant[named]  # (n, SNRs, statistics), (n, statistics)
+    precision = precisions[named_snr]  # (n, statistics, statistics)
     expected = (snr_logits.softmax(1)[..., None] * of_class).sum(1)
-    difference = (statistics - expected) * relevant[named]
-    weighted = (precisions[snr_logits.argmax(1)] @ difference[..., None])[..., 0]
+    difference = (statistics - expected) * counts
+    weighted = (precision @ difference[..., None])[..., 0]
     widths = [len(names) for names in BLOCKS.values()]
-    squares = [part.sum(1) for part in (difference * weighted).split(widths, 1)]
-    return torch.stack(squares, 1).clamp_min(0).sqrt()
+    *others, _ = (part.sum(1) for part in (difference * weighted).split(widths, 1))
+    grid = slice(-len(GRID), None)
+    of_grid = _grid_squares(
+        statistics[:, grid] * counts[:, grid],
+        of_class[..., grid] * counts[:, None, grid],
+        precision[:, grid, grid],
+    )
+    is_below = torch.arange(of_grid.shape[1]) < named_snr[:, None]
+    cleanest = of_grid.masked_fill(is_below, torch.inf).amin(1)
+    return torch.stack([*others, cleanest], 1).clamp_min(0).sqrt()
+
+
+def _grid_squares(
+    found: torch.Tensor, means: torch.Tensor, precision: torch.Tensor
+) -> torch.Tensor:
+    """Squared distances of statistics of the grid from each SNR's mean, or from a multiple of it.
+
+    Args:
+        found: (n, grids).
+        means: of the named class, (n, SNRs, grids).
+        precision: (n, grids, grids).
+
+    Returns:
+        (n, SNRs): the least for multiples of 1 and more, which are of cleaner symbols.
+    """
+    weighted = means @ precision
+    length = (means * weighted).sum(2).clamp_min(TINY)
+    multiple = ((found[:, None] * weighted).sum(2) / length).clamp_min(1)
+    difference = found[:, None] - multiple[..., None] * means
+    return (difference @ precision * difference).sum(2)
 
 
 def _novelty_of(calibration: Calibration) -> Novelty:

@@ -49,7 +49,7 @@ BLOCKS = {"spectrum": SPECTRUM, "neighbours": NEIGHBOURS, "moments": MOMENTS, "g
 
 TOLERANCES = {
     "spectrum": (0.05, 0.01, 0.1),
-    "neighbours": (0.1, 0.01, 0.1, 0.05),
+    "neighbours": (0.1, 0.01, 0.1, 0.1),
     "moments": (0.004,) * 11,
     "grid": (0.01,) * 7,
 }
