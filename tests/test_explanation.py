@@ -180,7 +180,8 @@ def assert_alike(again, measured, rtol: float, atol: float) -> None:
 def test_the_batch_does_not_matter(explained, chosen, measured, few, monkeypatch):
     monkeypatch.setattr(method_measures, "BATCH", 4)
     again = method_measures.measure_methods(explained, chosen, SETTINGS, few, few[:4])
-    assert_alike(again, measured, rtol=1e-4, atol=1e-6)
+    # An ulp of logits of some 32 is 4e-6, and infidelity is a difference of two of them.
+    assert_alike(again, measured, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
