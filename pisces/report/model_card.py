@@ -255,9 +255,8 @@ def _calibration(known: Known) -> Iterator[str]:
         yield "- What that is worth on test frames is not known: `dvc repro evaluate` measures it."
         return
     for head in ("modulation", "snr"):
-        before, after = measured[f"{head}_ece_as_trained"], measured[f"{head}_ece"]
         of_head = f"Expected calibration error of the {TASKS_IN_WORDS[head]}"
-        yield f"- {of_head}: {before:.3f} as trained, {after:.3f} calibrated."
+        yield f"- {of_head}: {measured[f'{head}_ece']:.3f}."
     if "snr_coverage" in measured:
         aim, found = 100 * calibration["coverage"], 100 * measured["snr_coverage"]
         width_db = measured["snr_interval_db"]
