@@ -19,9 +19,9 @@ from pisces.prediction.signals import BLOCKS, GRID, Signals
 
 FALSE_ALARMS = 0.05
 """Share of known frames that the thresholds let count as unknown."""
-WEAK_WEIGHT = 2.0
-"""Of too weak a signal, which nothing else shows: 1 of 20 known frames of the lowest SNR reaches a
-threshold of 3.2 by it."""
+WEAK_WEIGHT = 1.5
+"""Of too weak a signal, which nothing else shows: 1 of 50 known frames of the lowest SNR reaches a
+threshold of 3.2 by it alone."""
 ABOVE_DB = 3.0
 """Beyond the highest SNR that was trained on, that count as one standard deviation."""
 TINY = 1e-9
