@@ -205,7 +205,7 @@ def _impaired(**impairments: Any) -> dict[str, Any]:
 
 KNOWN_PHYSICS: dict[str, tuple[str | None, Mapping[str, Any]]] = {
     "the same, other frames": (None, {}),
-    "physical: RRC .35, no impairment": ("physical", {}),
+    "physical: bipolar ASK, no impairment": ("physical", {}),
     "twin: pulse of RML2018.01A, unipolar ASK": ("twin", {}),
     "echo of 0.1 at half a symbol": (
         None,
