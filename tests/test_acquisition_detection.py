@@ -45,6 +45,21 @@ def test_a_burst_is_found_where_it_is(snr_db):
     assert found.high - found.low < 3 / 6
 
 
+@pytest.mark.parametrize("level", [0.0, 1e-6])
+@pytest.mark.parametrize("muted", [10_000, 30_000])
+def test_a_burst_between_muted_stretches_is_found(muted, level):
+    """A squelch leaves no noise there, or next to none; half a millionth in amplitude."""
+    signal = shifted(modulated("QPSK", 5_000, 6, rng=rng("burst")), 0.2)
+    iq = burst(signal, 12, before=40_000, after=50_000, rng=rng("muted"))
+    iq[:muted] *= level
+    iq[-muted:] *= level
+
+    (found,) = detect(iq)
+
+    assert abs(found.start - 40_000) <= 4 * CELL
+    assert abs(found.start + found.count - 40_000 - len(signal)) <= 4 * CELL
+
+
 def test_two_signals_beside_each_other_are_two():
     first = shifted(modulated("QPSK", 5_000, 8, rng=rng("first")), -0.25)
     second = shifted(modulated("BPSK", 3_000, 10, rng=rng("second")), 0.2)

@@ -26,7 +26,7 @@ MAY_USE = {
     "evaluation": "core inputs data models",
     "prediction": "core sources inputs acquisition data models evaluation",
     "deploy": "core sources inputs data models evaluation prediction",
-    "pis": "core inputs data models training evaluation",
+    "pis": "core sources inputs acquisition data models training evaluation prediction",
     "attribution": "core inputs data models training evaluation pis",
     "report": "core inputs",
     "config": "core",

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,17 @@ def test_the_csv_has_a_row_a_segment_with_the_same_numbers(answered, tmp_path):
     assert row["modulation"] == "QPSK"
     for key in ("start", "snr_db", "symbol_rate_hz"):
         assert float(row[key]) == pytest.approx(answered[key], rel=1e-5)
+
+
+def test_a_frequency_in_the_csv_has_all_of_its_digits(answered, tmp_path):
+    (row,) = csv.DictReader((tmp_path / "out" / "predictions.csv").open())
+    assert float(row["centre_hz"]) == pytest.approx(answered["centre_hz"], rel=1e-10)
+
+
+def test_the_copy_says_which_sample_rate_its_annotations_go_by(predict, tmp_path, signal):
+    assert predict(write_sigmf(tmp_path / "burst", signal), "--sample-rate", "2e6").status == 0
+    copy = json.loads((tmp_path / "out" / "burst.sigmf-meta").read_text())
+    assert copy["global"]["core:sample_rate"] == 2e6
 
 
 def test_the_copy_of_the_metadata_opens_elsewhere_and_says_the_same(answered, tmp_path, signal):
@@ -350,6 +362,13 @@ def test_the_table_fits_a_hundred_columns():
     table = list(tables.lines(prediction))
     assert max(map(len, table)) <= 100
     assert "12345.6789" in table[2]
+
+
+def test_a_rate_that_only_the_bandwidth_tells_is_marked():
+    unsure = replace(widest(), symbol_rate_confidence=0.1)
+    for segment, mark in ((unsure, "~115.2k"), (widest(), " 115.2k")):
+        one = segments.RecordingPrediction("x.wav", "x.wav", (segment,), "summary", 1e7)
+        assert mark in list(tables.lines(one))[2]
 
 
 def test_a_long_table_is_cut_on_the_screen_only():

@@ -22,6 +22,10 @@ STOPBAND = 1e-3
 """Of the loudest bins' floor, below which none counts: filters and silence leave no noise."""
 WIDE_CELLS = 33
 """Up to which something that fills the whole band counts as a burst, else as louder noise."""
+SILENCE = 1e-6
+"""Of the loudest cell's power, up to which a cell is muted: it says nothing about the noise."""
+TINY = 1e-30
+"""Keeps levels of nothing from dividing by zero."""
 HIGH, LOW = 10**0.5, 10**0.25
 """Over the floor: what a signal reaches somewhere, and what it is followed down to."""
 LEAST_CELLS = 6
@@ -89,11 +93,11 @@ def noise_floor(smooth: np.ndarray) -> np.ndarray:
     Returns:
         (bins,), above 0 where any sample is.
     """
-    lowest = np.quantile(smooth, FLOOR_SHARE, axis=0)
+    lowest = np.quantile(smooth[is_audible(smooth)], FLOOR_SHARE, axis=0)
     # Neighbouring spectra share half of their samples, neighbouring bins two thirds of a window.
     averages = SPECTRA * SMOOTH_CELLS * SMOOTH_BINS / (1.1 * 1.5)
     floor = lowest / stats.gamma.ppf(FLOOR_SHARE, averages, scale=1 / averages)
-    loudest = max(float(np.quantile(floor, 0.97)), float(smooth.mean()) / 1e3)
+    loudest = max(float(np.quantile(floor, 0.97)), float(smooth.mean()) / 1e3, TINY)
     return np.maximum(floor, STOPBAND * loudest)
 
 
@@ -115,7 +119,14 @@ def gain_of_noise(smooth: np.ndarray, floor: np.ndarray) -> np.ndarray:
     relative = smooth[:, open_to_noise] / floor[open_to_noise]
     least = np.quantile(relative, LEVEL_SHARE, axis=1)
     least = ndimage.grey_opening(least, min(WIDE_CELLS, len(least)), mode="nearest")
-    return np.maximum(least / np.quantile(least, FLOOR_SHARE), 1)[:, None]
+    usual = max(float(np.quantile(least[is_audible(smooth)], FLOOR_SHARE)), TINY)
+    return np.maximum(least / usual, 1)[:, None]
+
+
+def is_audible(smooth: np.ndarray) -> np.ndarray:
+    """Which cells hold more than digital silence: bool (cells,), of powers (cells, bins)."""
+    power = smooth.mean(1)
+    return power > SILENCE * power.max()
 
 
 def detect(iq: np.ndarray) -> list[Detection]:

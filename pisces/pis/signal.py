@@ -13,6 +13,7 @@ import torch
 from pisces.inputs.base import Probe
 from pisces.models.modelfile import TrainedModel
 from pisces.pis import regions
+from pisces.prediction.segments import pooled
 
 MOST_FRAMES = 32
 """Of a signal, evenly spread, that take part."""
@@ -37,7 +38,7 @@ class Explanation(NamedTuple):
     share: float
     """Of the points of the view, that lie in the region, 0..1."""
     whole: np.ndarray
-    """Mean probability of each modulation over the frames, (modulations,)."""
+    """Probability of each modulation, pooled over the frames, (modulations,)."""
     without: np.ndarray
     """The same with the region masked."""
     images: np.ndarray
@@ -79,8 +80,8 @@ def explain(trained: TrainedModel, frames: torch.Tensor, modulation: str) -> Exp
     images = probe.counts.sum(0).reshape(len(views), size, size).numpy()
     of_view = images[v].ravel()
     share = float(of_view[region.pixels].sum() / max(of_view.sum(), 1))
-    without = masked[most].mean(0)
-    return Explanation(region, share, whole.mean(0), without, images, len(stored))
+    without = _pooled(masked[most])
+    return Explanation(region, share, _pooled(whole), without, images, len(stored))
 
 
 def _regions(view: str, size: int) -> Iterator[Region]:
@@ -112,6 +113,11 @@ def _probabilities(
     inputs = probe.without(list(range(frames)), np.tile(pixels, frames), offsets)
     modulation, _ = trained.model(inputs)
     return modulation.double().softmax(1).numpy()
+
+
+def _pooled(probability: np.ndarray) -> np.ndarray:
+    """Of the signal, from (frames, modulations), as in the table."""
+    return pooled(np.log(np.maximum(probability, TINY)))
 
 
 def _mean_log(probability: np.ndarray) -> float:

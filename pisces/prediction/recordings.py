@@ -291,6 +291,7 @@ def _segment(place: _Place, frames: Prediction, trained: TrainedModel) -> Segmen
     probability = segments.pooled(np.log(np.maximum(frames.modulation_prob, TINY)))
     modulation, likeliest, alternatives = segments.likeliest(probability, trained.modulations)
     novelty = _novelty(frames, trained)
+    has_rate = segments.has_symbol_rate(place.symbol_rate_confidence)
     return SegmentPrediction(
         start=place.start,
         count=place.count,
@@ -304,7 +305,7 @@ def _segment(place: _Place, frames: Prediction, trained: TrainedModel) -> Segmen
         symbol_rate_confidence=place.symbol_rate_confidence,
         centre_hz=place.centre_hz,
         bandwidth_hz=place.bandwidth_hz,
-        known=None if novelty is None else novelty <= 1,
+        known=None if novelty is None else novelty <= 1 and has_rate,
         novelty=novelty,
     )
 

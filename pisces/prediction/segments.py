@@ -11,6 +11,15 @@ ALTERNATIVES = 3
 """Runners-up that are named."""
 
 
+LEAST_CONFIDENCE = 0.5
+"""In a symbol rate, below which the bandwidth stands in for it."""
+
+
+def has_symbol_rate(confidence: float | None) -> bool:
+    """Whether a symbol rate was found or told; None stands for frames cut by others."""
+    return confidence is None or confidence >= LEAST_CONFIDENCE
+
+
 @dataclass(frozen=True)
 class Alternative:
     """A modulation that is not named first."""
@@ -44,7 +53,8 @@ class SegmentPrediction:
     """Of the signal, with the frequency of the recording added where that is known."""
     bandwidth_hz: float | None
     known: bool | None
-    """Whether the signal is like what the model was trained on; None without calibration."""
+    """Whether the signal is like what the model was trained on, and shows a symbol rate; None
+    without calibration."""
     novelty: float | None
     """Over 1 where it is not known."""
 

@@ -35,6 +35,9 @@ def annotated(
     """
     result = copy.deepcopy(metadata)
     _declare(result["global"])
+    if prediction.sample_rate_hz is not None:
+        # A user may have said another than the file; frequencies of annotations go by it.
+        result["global"]["core:sample_rate"] = prediction.sample_rate_hz
     named = [_annotation(segment, first_sample) for segment in prediction.segments]
     annotations = [*result.get("annotations", []), *named]
     result["annotations"] = sorted(annotations, key=lambda one: one["core:sample_start"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from pisces.prediction import segments
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
 
 HEADINGS = (
@@ -21,11 +22,11 @@ LEAST_PROBABILITY = 0.005
 def lines(prediction: RecordingPrediction) -> Iterator[str]:
     """The table of a recording, a line a segment, and its summary at the end."""
     yield prediction.recording
-    segments = prediction.segments[:MOST_LINES]
-    if segments:
-        cells = [_cells(segment, prediction.sample_rate_hz) for segment in segments]
+    shown = prediction.segments[:MOST_LINES]
+    if shown:
+        cells = [_cells(segment, prediction.sample_rate_hz) for segment in shown]
         yield from _aligned([HEADINGS, *cells])
-    left_out = len(prediction.segments) - len(segments)
+    left_out = len(prediction.segments) - len(shown)
     if left_out:
         yield f"  ... and {left_out} more"
     yield f"  {prediction.summary}"
@@ -49,8 +50,14 @@ def frame(predictions: list[RecordingPrediction]) -> pd.DataFrame:
             named = "; ".join(f"{one['modulation']} {one['probability']:.3f}" for one in others)
             interval = {"snr_low_db": low, "snr_high_db": high}
             recording = {"recording": prediction.recording}
-            rows.append(recording | segment | interval | {"alternatives": named})
+            in_full = {key: _in_full(segment[key]) for key in segment if key.endswith("_hz")}
+            rows.append(recording | segment | in_full | interval | {"alternatives": named})
     return pd.DataFrame(rows, columns=None if rows else ["recording"])
+
+
+def _in_full(frequency_hz: float | None) -> str | None:
+    """A frequency to a tenth of a hertz at 10 GHz: more digits than those of other columns."""
+    return None if frequency_hz is None else f"{frequency_hz:.11g}"
 
 
 def _cells(segment: SegmentPrediction, sample_rate_hz: float | None) -> tuple[str, ...]:
@@ -63,7 +70,7 @@ def _cells(segment: SegmentPrediction, sample_rate_hz: float | None) -> tuple[st
         *_time(segment, sample_rate_hz),
         _hertz(segment.centre_hz, digits=7),
         _hertz(segment.bandwidth_hz, digits=4),
-        _hertz(segment.symbol_rate_hz, digits=4),
+        _rate(segment),
         f"{segment.modulation} {_share(segment.probability)}",
         ", ".join(others),
         _snr(segment),
@@ -101,6 +108,12 @@ def _hertz(value: float | None, digits: int) -> str:
         if abs(value) >= 10**power:
             return f"{value / 10**power:.{digits}g}{prefix}"
     return f"{value:.{digits}g}"
+
+
+def _rate(segment: SegmentPrediction) -> str:
+    """The symbol rate; with ~ where only the bandwidth stands for it."""
+    rate = _hertz(segment.symbol_rate_hz, digits=4)
+    return rate if segments.has_symbol_rate(segment.symbol_rate_confidence) else f"~{rate}"
 
 
 def _snr(segment: SegmentPrediction) -> str:
