@@ -398,3 +398,11 @@ def write_figure():
     assert "(needed: " in last
     assert "ulimit -f: 512 bytes)" in last
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").write_text("of the user")
+    with pytest.raises(OSError, match="out is a folder, where a file is to be written: name anoth"):
+        files.write_bytes(tmp_path / "out", b"new")
+    assert (tmp_path / "out" / "kept").read_text() == "of the user"

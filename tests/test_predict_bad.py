@@ -1,6 +1,8 @@
 """Bad recordings, options and models: one line each, and nothing half-written."""
 
+import functools
 import json
+import math
 import os
 import resource
 import signal as signals
@@ -284,3 +286,39 @@ def test_ctrl_c_leaves_nothing_half_written(model, tmp_path, signal):
     assert "Traceback" not in complained
     assert not list(tmp_path.rglob("*.json"))
     assert not list(tmp_path.rglob("*.png"))
+
+
+def deep(levels: int) -> list:
+    return functools.reduce(lambda inner, _: [inner], range(levels), [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"core:extensions": "x"}, None),
+        ({"core:extensions": [1, None, {"name": ["a"]}]}, None),
+        ({"x:y": math.nan}, "it holds NaN, which JSON does not know"),
+        (
+            {"x:y": functools.reduce(lambda inner, _: [inner], range(600), 1)},
+            "nested more than 100",
+        ),
+    ],
+)
+def test_odd_metadata_are_one_line_or_none(predict, tmp_path, signal, changes, message):
+    answer = predict(write_sigmf(tmp_path / "burst", signal, **changes))
+    assert answer.status == (1 if message else 0), answer
+    if message:
+        assert message in answer.complained
+
+
+def test_levels_beyond_float32_are_refused_with_their_place(predict, tmp_path, signal):
+    loud = signal.copy()
+    loud[1234] = 1e30
+    answer = predict(write_sigmf(tmp_path / "burst", loud))
+    assert answer.status == 1
+    assert "sample 1234 has a level of 1e+30, beyond 1e+15: give the right" in answer.complained
+
+
+def test_a_name_with_escapes_is_shown_and_not_obeyed(predict, tmp_path, signal):
+    answer = predict(write_sigmf(tmp_path / "a\x1b[31m", signal))
+    assert "\x1b" not in answer.printed + answer.complained

@@ -304,7 +304,7 @@ AMISS: dict[str, tuple[dict[str, Any], str]] = {
     "datatype of another kind": ({"datatype": 32}, "must be a text"),
     "rate of 0": ({"sample_rate": 0}, "core:sample_rate is 0; it must be a number above 0"),
     "negative rate": ({"sample_rate": -1}, "above 0"),
-    "NaN rate": ({"sample_rate": float("nan")}, "finite"),
+    "NaN rate": ({"sample_rate": float("nan")}, "holds NaN"),
     "rate as a text": ({"sample_rate": "1M"}, "finite number"),
     "huge rate": ({"sample_rate": 10**400}, "finite"),
     "no channel": ({"num_channels": 0}, "core:num_channels is 0"),

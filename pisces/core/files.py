@@ -87,6 +87,11 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
             try:
                 yield output.new
                 _flush(output.new)
+                if target.is_dir() and output.new.is_file():
+                    raise IsADirectoryError(
+                        f"{target} is a folder, where a file is to be written: name another, or "
+                        "remove it"
+                    )
             except Exception:
                 needed = size or _size(output.new)
                 raise

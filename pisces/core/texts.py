@@ -6,6 +6,17 @@ def in_one_line(message: object, longest: int | None = None) -> str:
     return " ".join(str(message).split())[:longest]
 
 
+def printable(text: str) -> str:
+    """A text whose line breaks, escapes and undecodable bytes a terminal shows instead of obeying.
+
+    >>> printable("a\nb")
+    'a\\nb'
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 def readable_size(size: float) -> str:
     """A number of bytes with its unit."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

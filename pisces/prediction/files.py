@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pisces.core.files import staged, together, write_csv, write_json
+from pisces.core.texts import printable
 from pisces.models.modelfile import TrainedModel
 from pisces.prediction import sigmf_copy, tables
 from pisces.prediction.outputs import Outputs, data_of
@@ -112,7 +113,7 @@ def _opened(paths: Sequence[str], source: Source, complaints: list[str]) -> Iter
 
 def _complain(complaints: list[str], error: str) -> None:
     complaints.append(error)
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    print(f"error: {printable(error)}", file=sys.stderr, flush=True)
 
 
 def _predicted(

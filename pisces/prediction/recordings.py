@@ -25,6 +25,8 @@ AT_ONCE = 1024
 """Frames of a list that are read together; the pulse is found from the first so many."""
 MOST_FRAMES = 100_000
 """Of a list of unrelated frames, each of which is a line of the table."""
+WEAKEST, STRONGEST = 1e-15, 1e15
+"""Levels of samples: below it is silence, and above it powers of powers leave float32."""
 TINY = 1e-12
 """Keeps probabilities of zero from having no logarithm."""
 
@@ -172,11 +174,27 @@ class _Watch:
 
     def read(self, start: int, count: int) -> np.ndarray:
         self._tell(start)  # what came before has been dealt with
-        iq = self._read(start, count)
+        iq = _within_range(self._read(start, count), start)
         if self._first is None and len(iq):
             self._first = iq[0]
         self._differs = self._differs or bool((iq != self._first).any())
         return iq
+
+
+def _within_range(iq: np.ndarray, start: int) -> np.ndarray:
+    """Samples without those that are as good as silent.
+
+    Raises:
+        ValueError: for levels whose powers would leave float32, with the first place of one.
+    """
+    level = np.abs(iq)
+    loud = level > STRONGEST
+    if loud.any():
+        raise ValueError(
+            f"sample {start + int(loud.argmax())} has a level of {level[loud][0]:g}, beyond "
+            f"{STRONGEST:g}: give the right --datatype, or scale the recording"
+        )
+    return np.where(level < WEAKEST, 0, iq).astype(np.complex64, copy=False)
 
 
 def _check_emptiness(recording: Recording, watch: _Watch, samples: int, sps: int) -> None:

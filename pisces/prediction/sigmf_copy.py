@@ -40,7 +40,7 @@ def annotated(
         result["global"]["core:sample_rate"] = prediction.sample_rate_hz
     named = [_annotation(segment, first_sample) for segment in prediction.segments]
     annotations = [*result.get("annotations", []), *named]
-    result["annotations"] = sorted(annotations, key=lambda one: one["core:sample_start"])
+    result["annotations"] = sorted(annotations, key=lambda one: one.get("core:sample_start", 0))
     return result
 
 
@@ -56,11 +56,14 @@ def without_ours(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _declare(of_file: dict[str, Any]) -> None:
     """Names the extensions in the global part of the metadata."""
-    listed = of_file.setdefault("core:extensions", [])
-    there = {one.get("name") for one in listed}
+    there = of_file.get("core:extensions")
+    # What is no object is no extension.
+    listed = [one for one in there if isinstance(one, dict)] if isinstance(there, list) else []
+    names = [one.get("name") for one in listed]
     for name, version in EXTENSIONS.items():
-        if name not in there:
+        if name not in names:
             listed.append({"name": name, "version": version, "optional": True})
+    of_file["core:extensions"] = listed
 
 
 def _annotation(segment: SegmentPrediction, first_sample: int) -> dict[str, Any]:

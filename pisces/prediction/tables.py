@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from pisces.core.texts import printable
 from pisces.prediction import segments
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
 
@@ -21,7 +22,7 @@ LEAST_PROBABILITY = 0.005
 
 def lines(prediction: RecordingPrediction) -> Iterator[str]:
     """The table of a recording, a line a segment, and its summary at the end."""
-    yield prediction.recording
+    yield printable(prediction.recording)
     shown = prediction.segments[:MOST_LINES]
     if shown:
         cells = [_cells(segment, prediction.sample_rate_hz) for segment in shown]

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from sigmf.sigmffile import get_sigmf_filenames
 
-from pisces.core.texts import in_one_line
+from pisces.core.texts import in_one_line, printable
 from pisces.sources.recordings import (
     audio,
     matlab,
@@ -87,7 +87,7 @@ def open_recordings(
 def describe(recording: Recording) -> str:
     """A recording in one line, for people."""
     rate_hz = recording.sample_rate_hz
-    parts = [f"{recording.name}: {recording.count:,} samples"]
+    parts = [f"{printable(recording.name)}: {recording.count:,} samples"]
     if rate_hz is None:
         parts.append("sample rate unknown")
     else:

@@ -6,6 +6,9 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any
 
+DEEPEST = 100
+"""Levels of objects in objects; a description has five or so."""
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -83,11 +86,31 @@ def parsed(text: bytes, where: str) -> Fields:
         ValueError: naming `where`, when it is not JSON or no object.
     """
     try:
-        content = json.loads(text.decode("utf-8-sig"))
+        content = json.loads(text.decode("utf-8-sig"), parse_constant=_refused)
     except RecursionError:
         raise ValueError(f"{where} is not JSON: it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{where} is not JSON: {error}; copy it again or mend it") from None
     if not isinstance(content, dict):
         raise ValueError(f"{where} holds no JSON object")
+    if _is_deep(content):
+        raise ValueError(f"{where} is nested more than {DEEPEST} levels deep: mend it")
     return Fields(content, where)
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"it holds {name}, which JSON does not know")
+
+
+def _is_deep(content: Any) -> bool:
+    """Whether objects and lists lie in each other more than `DEEPEST` levels deep."""
+    level = [content]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for one in level:
+            values = one.values() if isinstance(one, dict) else one
+            inner += [value for value in values if isinstance(value, dict | list)]
+        if not inner:
+            return False
+        level = inner
+    return True
