@@ -698,3 +698,79 @@ def test_a_stage_draws_whatever_backend_a_notebook_exports():
         check=False,
     )
     assert done.stdout.strip().lower() == "agg", done.stderr
+
+
+@pytest.mark.parametrize("samples", ["0", "63", "65537", "1000000000"])
+@pytest.mark.usefixtures("here")
+def test_a_graph_of_frames_of_such_a_length_is_refused(monkeypatch, samples):
+    with pytest.raises(ValueError, match=rf"--samples {samples} must be 64 to 65536"):
+        command(monkeypatch, "export-model", "--samples", samples)
+
+
+@pytest.mark.parametrize("name", ["export-model", "model-card"])
+def test_a_target_that_cannot_be_written_is_refused_before_the_work(here, monkeypatch, name):
+    """Before the model is loaded, which the folder does not hold."""
+    (here / "file").touch()
+    (here / "gone").symlink_to("nowhere")
+    targets = {
+        "presets": (ValueError, "presets is a folder, where a file is to be written: name a file"),
+        "file/card": (OSError, "file is a file, where outputs need a folder: move it away"),
+        "gone/card": (ValueError, "gone is a link to nowhere, which does not exist: make that"),
+        "n" * 256: (ValueError, r"nnn\.\.\. is longer than the 255 bytes .*choose a shorter one"),
+    }
+    for target, (kind, message) in targets.items():
+        with pytest.raises(kind, match=message):
+            command(monkeypatch, name, "--model", "no model", "--out", target)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("gone", "gone is a link to nowhere, which does not exist: make that folder, or remove"),
+        ("gone/deeper", "gone is a link to nowhere, which does not exist"),
+        ("n" * 256, r"nnn\.\.\. is longer than the 255 bytes .*choose a shorter one"),
+        ("deeper/" * 700, "is longer than the 4095 bytes"),
+    ],
+)
+def test_a_folder_of_predictions_that_cannot_be_made_is_refused(here, monkeypatch, out, message):
+    (here / "gone").symlink_to("nowhere")
+    with pytest.raises(ValueError, match=message):
+        command(monkeypatch, "predict", "signal.npy", "--model", "no model", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"pretrained": "nowhere"}}, r"train\.pretrained = nowhere is no folder"),
+        ({"train": {"pretrained": "presets"}}, r"pretrained = presets holds no model\.safetensors"),
+        (
+            {"train": {"pretrained": "params.yaml"}},
+            r"train\.pretrained = params\.yaml is no folder",
+        ),
+        (
+            {"train": {"model": "resnet18", "pretrained": "nowhere"}},
+            r"train\.pretrained = nowhere does not exist; allowed are none, imagenet",
+        ),
+        ({"noise_aware": {"reference": "nowhere"}}, r"reference = nowhere is no folder"),
+        ({"noise_aware": {"teacher": "presets"}}, r"teacher = presets holds no model"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_check_looks_for_the_weights_that_train_starts_from(monkeypatch, changes, message):
+    apply_overlay(Path("params.yaml"), changes)
+    with pytest.raises(ValueError, match=message):
+        command(monkeypatch, "check")
+
+
+def test_check_takes_weights_that_are_there(here, monkeypatch, capsys):
+    for name in ("trained/model.safetensors", "trained/model.json", "weights.pth"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).touch()
+    for train in (
+        {"pretrained": "trained"},
+        {"model": "resnet18", "pretrained": "weights.pth"},
+        {"model": "resnet18", "pretrained": "imagenet"},
+    ):
+        apply_overlay(Path("params.yaml"), {"train": train})
+        command(monkeypatch, "check")
+        assert "params.yaml is valid" in capsys.readouterr().out

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import asdict, fields, replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ from pisces.core.settings import to_json
 from pisces.inputs.drawing import OF_THE_DATA, BinStore, Drawing
 from pisces.inputs.waveform import IqStore, Waveform
 from pisces.models import Architecture, modelfile
+from pisces.models.calibration import Array, Calibration, FeatureNovelty, Novelty
 from pisces.models.cldnn import Settings
 from pisces.models.modelfile import CARD, WEIGHTS, TrainedModel, check_fits
 from tests.conftest import MODULATIONS, RENDER, SAMPLES, SIZE, SNRS_DB, draw
@@ -159,6 +161,72 @@ def test_card_of_another_model_is_refused(folder, changes, message):
     change_card(folder, **changes)
     with pytest.raises(ValueError, match=message):
         modelfile.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sps": 0}, r"render\.sps = 0 must be 2 to 1024"),
+        ({"sps": 1}, r"render\.sps = 1 must be 2 to 1024"),
+        ({"sps": 1025}, r"render\.sps = 1025 must be 2 to 1024"),
+        ({"size": 4097}, r"render\.size = 4097 must be 2 to 4096"),
+        ({"delay": SAMPLES}, rf"render\.delay = {SAMPLES} must be 1 to {SAMPLES - 1}"),
+        ({"delay": 0}, r"render\.delay = 0 must be 1 to"),
+        ({"delay": 65537, "samples": 0}, r"render\.delay = 65537 must be 1 to 65536"),
+        ({"samples": SAMPLES + 1}, r"render\.samples = 257 must be a multiple of render\.sps = 8"),
+        ({"samples": -8}, r"render\.samples = -8 must be 1 or more"),
+        (
+            {"pulse": "estimated", "response": [1.0] * 64},
+            r"render\.response holds 64 numbers and must hold 65",
+        ),
+    ],
+)
+def test_settings_that_no_frames_can_be_rendered_with_are_refused(folder, changes, message):
+    change_card(folder, render=asdict(RENDER) | changes)
+    with pytest.raises(
+        ValueError, match=rf"model\.json is not a model card: in its input, {message}"
+    ):
+        modelfile.load(folder)
+
+
+def test_settings_at_their_bounds_are_taken(folder):
+    at_bounds = {"delay": SAMPLES - 1, "pulse": "estimated", "response": [1.0] * 65}
+    change_card(folder, render=asdict(RENDER) | at_bounds)
+    assert modelfile.load(folder).input.render.delay == SAMPLES - 1
+
+
+def calibration(**changes) -> dict:
+    """One that a model of the classes of `trained` can have, with other values of some keys."""
+    one, levels = Array.of(np.ones(1)), Array.of(np.ones((2, len(SNRS_DB))))
+    centroids = Array.of(np.zeros((len(MODULATIONS), len(SNRS_DB), 1)))
+    features = FeatureNovelty(one, Array.of(np.ones((1, 1))), centroids, levels)
+    thresholds = {name: changes.pop(name, 3.0) for name in ("threshold", "feature_threshold")}
+    novelty = Novelty(features, None, **thresholds)
+    return asdict(replace(Calibration(100, 1.0, 1.0, 0.9, 1.5, novelty), **changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("threshold", 0.0, "above 0"),
+        ("feature_threshold", -1.0, "above 0"),
+        ("modulation_temperature", 0.009, r"0\.01 to 100"),
+        ("snr_temperature", 101.0, r"0\.01 to 100"),
+        ("spreads", 2e6, r"0 to 1e\+06"),
+        ("spreads", -1.0, r"0 to 1e\+06"),
+    ],
+)
+def test_a_calibration_that_no_fit_gives_is_refused(folder, key, value, allowed):
+    change_card(folder, calibration=calibration(**{key: value}))
+    with pytest.raises(ValueError, match=rf"model\.json .*\.{key} = {value} is not {allowed}"):
+        modelfile.load(folder)
+
+
+@pytest.mark.parametrize("threshold", [None, 1e-3])
+def test_a_calibration_at_its_bounds_is_taken(folder, threshold):
+    changes = {"modulation_temperature": 0.01, "snr_temperature": 100.0, "spreads": 1e6}
+    change_card(folder, calibration=calibration(threshold=threshold, **changes))
+    assert modelfile.load(folder).calibration.novelty.threshold == threshold
 
 
 def test_card_that_names_no_kind_of_input(folder):

@@ -51,11 +51,13 @@ def export_model(
     """
     from pisces.deploy import export
     from pisces.models import shipped
-    from pisces.run import execution
+    from pisces.run import execution, output_folders
 
+    target = out or Path(export.FORMATS[kind])
+    output_folders.require_target(target)
     written = export.export_model(
         model or shipped.folder(),
-        out or Path(export.FORMATS[kind]),
+        target,
         kind,
         samples=samples,
         echo=not no_echo,

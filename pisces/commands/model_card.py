@@ -45,7 +45,11 @@ def model_card(model: Path, out: Path | None) -> None:
         model: folder of a model. Params, metrics and tables are those of the repository around it.
         out: the card; None: `README.md` in that folder.
     """
+    from pisces.run import output_folders
+
     target = out or model / README
+    if out:
+        output_folders.require_target(out)
     known = _known(model, _loaded(model))
     write_bytes(target, _text(known, target).encode())
 

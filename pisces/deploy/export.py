@@ -16,6 +16,8 @@ FORMATS = {"onnx": "model.onnx", "torch": "model.pt2"}
 """What a model can be written as -> name of the file."""
 FRAME_SAMPLES = 1024
 """Of frames for a model that says nothing about their length: those of RML2018.01A."""
+SHORTEST_FRAME, LONGEST_FRAME = 64, 65536
+"""Samples of the frames that a graph may be asked for."""
 
 
 class Example(NamedTuple):
@@ -56,12 +58,18 @@ def export_model(
     """
     if interleaved and kind != "onnx":
         raise ValueError(f"--gnuradio4 is for --format onnx, not for {kind}; leave it out")
-    if samples is not None and samples < 1:
-        raise ValueError(f"--samples {samples} must be 1 or more")
+    if samples is not None and not SHORTEST_FRAME <= samples <= LONGEST_FRAME:
+        raise ValueError(f"--samples {samples} must be {SHORTEST_FRAME} to {LONGEST_FRAME}")
     trained = modelfile.load(folder)
     if not echo:
         trained = without_echo(trained)
-    graph = Graph(trained, samples or _frame_samples(trained)).eval()
+    length = samples or _frame_samples(trained)
+    if length > LONGEST_FRAME:
+        raise ValueError(
+            f"the model in {folder} is of frames of {length} samples, and a graph takes at most "
+            f"{LONGEST_FRAME}; export a model of shorter frames"
+        )
+    graph = Graph(trained, length).eval()
 
     if kind == "torch":
         agreement = program.write(target, trained, graph, revision=revision)

@@ -28,9 +28,9 @@ from pisces.inputs.base import (
     to_device,
 )
 from pisces.inputs.pixels import PixelLists, mask_pixels, symmetries
-from pisces.inputs.receiver.pulse import difference_of_pulses_db
+from pisces.inputs.receiver.pulse import RATES, difference_of_pulses_db
 from pisces.inputs.rendering import bins_of, read_settings
-from pisces.inputs.settings import DrawSettings, RenderSettings
+from pisces.inputs.settings import DrawSettings, RenderSettings, check_sps
 
 PIXEL_BY_PIXEL = ("histogram", "log_histogram")
 """Methods of `draw` by which a pixel shows its own count alone, and is 0 where that is."""
@@ -38,6 +38,10 @@ OF_THE_DATA = ("pulse", "rolloff", "carrier_offset_std", "response")
 """Settings of `render` that belong to the frames: a model reads other frames by their own pulse."""
 PULSES_DIFFER_DB = -20
 """Difference of two pulses from which on it is worth a remark: that of roll-offs .35 and .20."""
+MOST_PIXELS_A_SIDE = 4096
+"""Of a view; more than a model was ever given, and still small enough to be drawn."""
+LONGEST_FRAME = 65536
+"""Samples, where settings do not say how long a frame is."""
 
 
 class BinStore(FrameStore):
@@ -78,6 +82,31 @@ class BinStore(FrameStore):
 def _receiver(render: RenderSettings) -> RenderSettings | None:
     """The settings, where views show symbols and noise."""
     return render if {"symbol", "noise"} <= set(render.views) else None
+
+
+def _check(render: RenderSettings) -> None:
+    """Raises ValueError, which names the key, for settings that no constellation is made with."""
+    check_sps(render.sps, "render.sps")
+    if not 2 <= render.size <= MOST_PIXELS_A_SIDE:
+        raise ValueError(f"render.size = {render.size} must be 2 to {MOST_PIXELS_A_SIDE} pixels")
+    if render.samples < 0:
+        raise ValueError(f"render.samples = {render.samples} must be 1 or more, or 0 if unknown")
+    if "symbol" in render.views and render.samples % render.sps:
+        raise ValueError(
+            f"render.samples = {render.samples} must be a multiple of render.sps = {render.sps}, "
+            "as the view symbol needs it"
+        )
+
+    # Of a view that is not made, the delay may be any.
+    frame = render.samples if "differential" in render.views else 0
+    longest = (frame or LONGEST_FRAME + 1) - 1
+    if not 1 <= render.delay <= longest:
+        raise ValueError(
+            f"render.delay = {render.delay} must be 1 to {longest} samples, within a frame"
+        )
+    numbers = len(render.response)
+    if render.pulse == "estimated" and numbers not in (0, len(RATES)):
+        raise ValueError(f"render.response holds {numbers} numbers and must hold {len(RATES)}")
 
 
 def _named(render: RenderSettings) -> dict[str, Any]:
@@ -158,7 +187,9 @@ class Drawing(Input):
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
         settings = {key: value for key, value in card.items() if key != "kind"}
-        return from_json(cls, json.dumps(settings))
+        drawing = from_json(cls, json.dumps(settings))
+        _check(drawing.render)
+        return drawing
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "render": asdict(self.render), "draw": asdict(self.draw)}

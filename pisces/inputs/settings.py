@@ -11,6 +11,9 @@ EqualizerName = Literal["pulse", "blind"]
 """What `symbol` equalises: the pulse, or pulse and echo of each frame; see `receiver.echo`."""
 Method = Literal["log_histogram", "histogram", "max_normalized", "gaussian", "enhanced"]
 
+FEWEST_SPS, MOST_SPS = 2, 1024
+"""Samples a symbol that an input can be made for."""
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -48,3 +51,9 @@ class DrawSettings:
     method: Method
     sigma_px: float  # standard deviation of the `gaussian` kernel
     decay_px: tuple[float, float, float]  # of the kernels of `enhanced`, one a channel
+
+
+def check_sps(sps: int, key: str) -> None:
+    """Raises ValueError, which names the key, unless a symbol can have so many samples."""
+    if not FEWEST_SPS <= sps <= MOST_SPS:
+        raise ValueError(f"{key} = {sps} must be {FEWEST_SPS} to {MOST_SPS} samples a symbol")

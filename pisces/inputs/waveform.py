@@ -29,7 +29,7 @@ from pisces.inputs.binning import count_points, rms
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.pixels import PixelLists
 from pisces.inputs.rendering import read_settings
-from pisces.inputs.settings import DrawSettings, RenderSettings
+from pisces.inputs.settings import DrawSettings, RenderSettings, check_sps
 
 FILLS = {"zero": "silenced", "resample": "replaced by others of their frame"}
 """What becomes of the samples behind masked pixels: value of a parameter -> in words."""
@@ -94,7 +94,10 @@ class Waveform(Input):
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
         settings = {key: value for key, value in card.items() if key != "kind"}
-        return from_json(cls, json.dumps(settings))
+        waveform = from_json(cls, json.dumps(settings))
+        if waveform.sps is not None:
+            check_sps(waveform.sps, "sps")
+        return waveform
 
     def card(self) -> dict[str, Any]:
         return {"kind": self.name, "samples": self.samples, "sps": self.sps}

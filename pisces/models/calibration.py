@@ -11,6 +11,11 @@ from typing import Self
 
 import numpy as np
 
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
+"""Wider than what the fit searches, so that a temperature at its ends is allowed."""
+MOST_SPREADS = 1e6
+"""An interval of so many standard deviations holds every SNR there is."""
+
 
 @dataclass(frozen=True)
 class Array:
@@ -109,18 +114,28 @@ class Calibration:
         """Raises ValueError, with a clause, unless it can belong to a model of so many classes."""
         for name in ("modulation_temperature", "snr_temperature"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"calibration.{name} = {value} is not above 0")
+            if not LOWEST_TEMPERATURE <= value <= HIGHEST_TEMPERATURE:
+                raise ValueError(
+                    f"calibration.{name} = {value} is not "
+                    f"{LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+                )
         if not 0 < self.coverage < 1:
             raise ValueError(f"calibration.coverage = {self.coverage} is not between 0 and 1")
-        if self.spreads is not None and not (math.isfinite(self.spreads) and self.spreads >= 0):
-            raise ValueError(f"calibration.spreads = {self.spreads} is not 0 or more")
+        if self.spreads is not None and not 0 <= self.spreads <= MOST_SPREADS:
+            raise ValueError(f"calibration.spreads = {self.spreads} is not 0 to {MOST_SPREADS:g}")
         if self.novelty:
             _check_novelty(self.novelty, modulations, snrs)
 
 
 def _check_novelty(novelty: Novelty, modulations: int, snrs: int) -> None:
-    """Raises ValueError unless all arrays fit each other and the classes."""
+    """Raises ValueError unless thresholds can be met, and all arrays fit each other and classes."""
+    for name in ("threshold", "feature_threshold"):
+        value = getattr(novelty, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ValueError(
+                f"calibration.novelty.{name} = {value} is not above 0, nor null for an unknown one"
+            )
+
     of_features = _values(novelty.features, "features")
     features, dims = (*of_features["projection"].shape, 0, 0)[:2]
     shapes = {

@@ -1,6 +1,7 @@
 """The folders that stages write into: inside of the repository, and writable before the work."""
 
 import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,9 @@ FOLDERS = {
 
 SHARED = ("data", "data/raw", "models", "metrics", "plots")
 """Folders that hold outputs and are none, so that DVC follows no link in their place."""
+
+LONGEST_NAME, LONGEST_PATH = 255, 4095
+"""Bytes, of a file system of Linux."""
 
 
 def require(stage: str) -> None:
@@ -49,8 +53,28 @@ def require_no_link() -> None:
         )
 
 
+def require_target(file: Path) -> None:
+    """Raises ValueError or OSError unless a file of this name can be written."""
+    _require_name(file)
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder, where a file is to be written: name a file in it")
+    require_writable(file.parent)
+
+
 def require_writable(folder: Path) -> None:
-    """Raises OSError unless a file can be made in a folder, or the folder itself be made."""
+    """Raises unless a file can be made in a folder, or the folder itself be made.
+
+    Raises:
+        ValueError: where a name is too long, or a link leads nowhere.
+        OSError: where a file lies in the way, or nothing can be written.
+    """
+    _require_name(folder)
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            raise ValueError(
+                f"{path} is a link to {os.readlink(path)}, which does not exist: make that folder, "
+                "or remove the link, and run again"
+            )
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise NotADirectoryError(
@@ -61,6 +85,21 @@ def require_writable(folder: Path) -> None:
             file.write(b"1")
     except OSError as error:
         raise _in_words(folder, there, error) from None
+
+
+def _require_name(path: Path) -> None:
+    """Raises ValueError where no file system takes the name."""
+    for part in path.parts:
+        if len(os.fsencode(part)) > LONGEST_NAME:
+            raise ValueError(
+                f"the name {part[:20]}... is longer than the {LONGEST_NAME} bytes that are "
+                "allowed: choose a shorter one for what is written"
+            )
+    if len(os.fsencode(path.absolute())) > LONGEST_PATH:
+        raise ValueError(
+            f"the path {str(path)[:20]}... is longer than the {LONGEST_PATH} bytes that are "
+            "allowed: choose a shorter one for what is written"
+        )
 
 
 def _in_words(folder: Path, there: Path, error: OSError) -> OSError:
