@@ -33,6 +33,7 @@ class InMemory:
     frame_length: int | None = None
     samples_per_symbol: float | None = None
     annotations: tuple[Note, ...] = ()
+    name: str = "in memory"
 
     @property
     def count(self) -> int:

@@ -304,3 +304,49 @@ def test_the_line_of_a_receivers_oscillator_does_not_hide_a_signal():
     assert abs(found.segment.start - 30_000) < 320
     assert found.segment.symbol_rate_hz * 10 == pytest.approx(1, abs=4e-4)
     assert error_db(symbols_of(found.frames[1:-1]), "QPSK") < -15
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        Note(0, 20_000, None, 5e9, 6e9),
+        Note(0, 20_000, None, 4e5, 3e5),
+        Note(0, 20_000, None, 30_000.0, 30_000.0001),
+        Note(0, 20_000, symbol_rate_hz=1e30),
+        Note(0, 20_000, symbol_rate_hz=1e-12),
+    ],
+)
+def test_an_annotation_that_cannot_be_is_refused_before_work(note):
+    def read(start, count):
+        raise AssertionError((start, count))
+
+    recording = InMemory(np.ones(20_000), 1e6, annotations=(Note(0, 9_000), note))
+    unread = type("Unread", (InMemory,), {"read": read})(**vars(recording))
+    with pytest.raises(ValueError, match=r"^in memory: .* of samples 0 to 20000 [^\n]*$"):
+        next(acquire(unread, annotated=True, **GOAL))
+
+
+@pytest.mark.parametrize("told", [1e300, 1e-300, 5_001.0])
+def test_symbols_longer_than_the_recording_are_refused(told):
+    recording = InMemory(np.ones(5_000), samples_per_symbol=told)
+    with pytest.raises(ValueError, match=r"per_symbol is .* must be 1 to 5000, the samples"):
+        next(acquire(recording, **GOAL))
+
+
+def impulse(samples):
+    iq = np.zeros(samples, complex)
+    iq[samples // 4] = 1
+    return iq
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [0, 1e-30, 1e-22, 1e-10, 1])
+@pytest.mark.parametrize("frame_length", [None, 1_000])
+@pytest.mark.parametrize("annotated", [False, True])
+def test_silence_and_impulses_pass_without_a_warning(scale, frame_length, annotated):
+    notes = (Note(0, 8_000), Note(1_990, 40, symbol_rate_hz=3e4), Note(0, 8_000, None, 0.0, 150.0))
+    recording = InMemory(scale * impulse(8_000), 1e6, frame_length, annotations=notes)
+
+    found = list(acquire(recording, annotated=annotated, **GOAL))
+
+    assert all(np.isfinite(one.frames.view(np.float32)).all() for one in found)

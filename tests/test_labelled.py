@@ -24,6 +24,7 @@ from pisces.sources import sharding
 from pisces.sources.recordings import open_recordings
 from pisces.sources.settings import Selection
 from tests.pipeline import ROOT, change_params, overlaid
+from tests.recorded import InMemory
 
 SPS, SAMPLES, RATE_HZ = 8, 256, 1e6
 BURST, GAP = 6_000, 1_000
@@ -369,6 +370,31 @@ def test_a_bad_line_is_named(tmp_path, line):
         assert part in said
 
 
+IMPOSSIBLE = {
+    "5e9,6e9,": ["band 5000000000 to 6000000000 Hz", "lies outside", "-500000 to 500000 Hz"],
+    "1e30,2e30,": ["lies outside"],
+    "500000,,": ["lies outside"],
+    "30000,30000.0001,": ["band 30000 to 30000.0001 Hz", "too narrow"],
+    "0.03,0.03000000001,": ["too narrow"],
+    ",,1e30": ["symbol rate 1e+30 Hz", "166.667 ", "to 1000000 Hz"],
+    ",,1e-9": ["symbol rate 1e-09 Hz", "166.667 "],
+    ",,1e-12": ["symbol rate 1e-12 Hz", "leave it out"],
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("numbers", IMPOSSIBLE)
+def test_what_a_recording_cannot_hold_is_named(tmp_path, numbers):
+    np.save(tmp_path / "a.npy", recorded("QPSK", 2))
+    (tmp_path / "a.json").write_text(json.dumps({"sample_rate": RATE_HZ}))
+    head = "file,start,count,label,low_hz,high_hz,symbol_rate_hz\n"
+    lines = f"a.npy,{GAP},{BURST},QPSK,,,\na.npy,{GAP + BURST + GAP},{BURST},QPSK,{numbers}\n"
+    write_table(tmp_path, lines, head)
+    said = refused(tmp_path, tmp_path, modulations=("QPSK",))
+    for part in ("labels.csv, line 3: ", "samples 8000 to 14000", "a.npy", *IMPOSSIBLE[numbers]):
+        assert part in said
+
+
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
@@ -376,13 +402,21 @@ def test_a_bad_line_is_named(tmp_path, line):
         (b"file;start;count;label\n", ["no column file, start"]),
         (b"file,start,count\na.npy,0,1\n", ["no column label"]),
         (b"file,start,count,label\n", ["labels nothing"]),
+        (b"file,start,count,label\na.npy,0,9,", ["label is empty"]),
+        (b"file,start,count,label\na.npy,0,9," + b"x" * 200_000, ["line 2", "131072 characters"]),
+        (b"file,start,count,label\na\0.npy,0,9,QPSK\n", ["line 2: file is 'a\\x00.npy'"]),
+        (b"file,start,count,label\na.npy,0," + b"9" * 5000 + b",QPSK", ["count is", "18 digits"]),
+        (b"file,start,count,label\na.npy,0,9,QPSK,,\n", ["line 2 has 6 cells", "4 columns"]),
+        (b"file,start,count,label,start\na.npy,0,9,QPSK,5\n", ["column start twice"]),
         (b"file,start,count,label\n\xff\xfe", ["not text in UTF-8"]),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, content, parts):
+    np.save(tmp_path / "a.npy", recorded("QPSK", 1))
     (tmp_path / "labels.csv").write_bytes(content)
     said = refused(tmp_path, tmp_path)
     assert "labels.csv" in said
+    assert len(said) < 600
     for part in parts:
         assert part in said
 
@@ -473,7 +507,7 @@ def test_samples_that_are_labelled_twice(tmp_path, second):
 def test_neighbours_in_frequency_are_not_the_same_samples():
     a = labels.Annotation(0, 100, "a", -2e5, -1e5, None)
     b = labels.Annotation(0, 100, "b", 1e5, 2e5, None)
-    recording = type("R", (), {"path": Path("x"), "name": "x"})()
+    recording = type("R", (InMemory,), {"path": Path("x")})(np.zeros(200), RATE_HZ)
     found = [labels.Labelled(recording, one, one.label, "x") for one in (a, b)]
     assert labels.choose(found, Path("x"), ("a", "b")) == found
     twice = [found[0], found[1]._replace(annotation=b._replace(low_hz=-1.5e5))]

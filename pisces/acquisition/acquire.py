@@ -8,6 +8,7 @@ import numpy as np
 from pisces.acquisition import baseband, detection
 from pisces.acquisition.band import Band, measure_band
 from pisces.acquisition.detection import Detection
+from pisces.acquisition.possible import require_possible, require_possible_clock
 from pisces.acquisition.segment import Acquired, Annotated, Goal, Readable, Segment
 from pisces.acquisition.symbol_rate import SymbolRate, find_symbol_rate
 from pisces.acquisition.unsampled import acquire_symbols, are_symbols
@@ -67,7 +68,15 @@ def acquire(
 
     Yields:
         Segments in about the order of time, with their frames.
+
+    Raises:
+        ValueError: before work, where the recording cannot hold what its file tells of.
     """
+    require_possible_clock(recording)
+    if annotated:
+        for annotation in recording.annotations:
+            require_possible(recording, annotation, recording.name)
+
     told = None
     if symbol_rate_hz is not None:
         told = symbol_rate_hz / (recording.sample_rate_hz or 1.0)

@@ -80,6 +80,8 @@ def _measured(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> tup
     floor_rates = np.arange(len(floor)) / len(floor) - 0.5
     noise = np.interp(rates, floor_rates, floor)
     inside = (rates >= low - margin) & (rates <= high + margin)
+    if not inside.any():  # a band between two bins
+        inside[np.argmin(np.abs(rates - (low + high) / 2))] = True
     rates, density, noise = rates[inside], density[inside], noise[inside]
 
     excess = np.maximum(density - noise, 0)
@@ -94,11 +96,15 @@ def _measured(iq: np.ndarray, low: float, high: float, floor: np.ndarray) -> tup
 
     # Ripples of the noise add up over a wide margin; what is under a hundredth of the peak is cut.
     excess = np.where(excess > 0.02 * np.quantile(excess, 0.98), excess, 0)
+    if not np.square(excess).sum() > 0:
+        return Band((low + high) / 2, high - low, high - low, 0.0, float(noise.mean())), bins
+
     share = np.cumsum(excess) / excess.sum()
     first, last = np.searchsorted(share, (TRIMMED, 1 - TRIMMED))
     within = slice(first, last + 1)
     occupied = float((last - first + 1) * step)
     equivalent = float(step * excess.sum() ** 2 / np.square(excess).sum())
-    snr = float(excess[within].sum() / noise[within].sum())
+    power, of_noise = float(excess[within].sum()), float(noise[within].sum())
+    snr = power / of_noise if of_noise > 0 else np.inf
     center = float((rates[first] + rates[last]) / 2)
     return Band(center, occupied, equivalent, snr, float(noise[within].mean())), bins

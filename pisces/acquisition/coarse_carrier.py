@@ -184,7 +184,8 @@ def amplitude_weights(power: np.ndarray) -> list[np.ndarray]:
     """
     relative = power / np.maximum(power.max(1, keepdims=True), TINY)
     weights = [np.ones_like(power), relative**4]
-    return [one / np.sqrt(np.sum(one**2, 1, keepdims=True)) for one in weights]
+    least = np.finfo(power.dtype).tiny  # of silence, whose outermost points weigh nothing
+    return [one / np.sqrt(np.maximum(np.sum(one**2, 1, keepdims=True), least)) for one in weights]
 
 
 def likeliest_way(score: np.ndarray, slowness: float) -> np.ndarray:

@@ -146,6 +146,8 @@ def detect(iq: np.ndarray) -> list[Detection]:
         return []
     powers = cell_powers(iq, bins)
     smooth = ndimage.uniform_filter(powers, (SMOOTH_CELLS, SMOOTH_BINS), mode="nearest")
+    if not is_audible(smooth).any():  # so weak that their powers are 0
+        return []
     floor = noise_floor(smooth)
     gain = gain_of_noise(smooth, floor)
 

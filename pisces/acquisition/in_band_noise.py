@@ -66,7 +66,7 @@ def noise_in_band(iq: np.ndarray, rate: float) -> float | None:
 
     # Staggered symbols have in common what is mirrored about an edge.
     mirrored = [_sharp(edge, edge.conj(), rate, symbols) for edge in (upper, lower)]
-    return min(in_common, sum(mirrored) / 2)
+    return max(min(in_common, sum(mirrored) / 2), 0.0)  # rounding may leave less than nothing
 
 
 def _sharp(one: np.ndarray, other: np.ndarray, rate: float, symbols: int) -> float:

@@ -5,12 +5,14 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from sigmf.keys import SIGMF_ARCHIVE_EXTS, SIGMF_METADATA_EXT
 
+from pisces.acquisition.possible import require_possible, require_possible_clock
 from pisces.core.modulations import NAMES, OWN_NAME
 from pisces.core.texts import in_one_line
 from pisces.sources.file_format import format_of
@@ -21,6 +23,10 @@ TABLE = "labels.csv"
 COLUMNS = ("file", "start", "count", "label")
 NUMBERS = ("low_hz", "high_hz", "symbol_rate_hz")
 """Columns that may be there, too."""
+LONGEST_NAME = 1000
+"""Characters of a file with its folders."""
+MOST_DIGITS = 18
+"""Of a number of samples."""
 MOST_NAMED = 20
 """Labels that a message names."""
 
@@ -91,7 +97,8 @@ def choose(found: Sequence[Labelled], folder: Path, names: Collection[str]) -> l
         names: `data.modulations`.
 
     Raises:
-        ValueError: when a name is the label of none, or samples are labelled twice.
+        ValueError: when a name is the label of none, a recording cannot hold what is said of a
+            stretch, or samples are labelled twice.
     """
     there = {one.label for one in found}
     missing = [name for name in names if name not in there]
@@ -101,6 +108,9 @@ def choose(found: Sequence[Labelled], folder: Path, names: Collection[str]) -> l
             f"{advice(found)}"
         )
     chosen = [one for one in found if one.label in names]
+    for one in chosen:
+        require_possible_clock(one.recording)
+        require_possible(one.recording, one.annotation, one.source)
     _require_once(chosen)
     return chosen
 
@@ -161,19 +171,29 @@ def _of_table(folder: Path, table: Path) -> list[Labelled]:
     except UnicodeDecodeError:
         raise ValueError(f"{table} is not text in UTF-8; save it as CSV in UTF-8") from None
 
-    rows = csv.DictReader(text.splitlines())
-    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+    lines = _lines(text, table)
+    columns = next(lines, (1, []))[1]
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise ValueError(
             f"{table} has no column {', '.join(missing)}; its first line must name the columns, as "
             f"{','.join(COLUMNS)}, and may add {', '.join(NUMBERS)}"
         )
+    twice = [name for name in (*COLUMNS, *NUMBERS) if columns.count(name) > 1]
+    if twice:
+        raise ValueError(f"{table} names the column {', '.join(twice)} twice; take one of them out")
 
     opened: dict[str, Recording] = {}
     found = []
-    for row in rows:
-        where = f"{table}, line {rows.line_num}"
-        name = (row["file"] or "").strip()
+    for number, cells in lines:
+        where = f"{table}, line {number}"
+        if len(cells) > len(columns):
+            raise ValueError(
+                f"{where} has {len(cells)} cells, and the table {len(columns)} columns; take the "
+                "rest out, or put quotation marks around a cell with a comma in it"
+            )
+        row = dict(zip_longest(columns, cells, fillvalue=""))
+        name = row["file"].strip()
         if name not in opened:
             opened[name] = _recording(folder, name, where)
         annotation = _annotation(row, opened[name], where)
@@ -183,13 +203,29 @@ def _of_table(folder: Path, table: Path) -> list[Labelled]:
     return found
 
 
+def _lines(text: str, table: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a table that are not empty, with the numbers of each, as cells."""
+    rows = csv.reader(text.splitlines())
+    try:
+        for cells in rows:
+            if cells:
+                yield rows.line_num, cells
+    except csv.Error as error:
+        raise ValueError(
+            f"{table}, line {rows.line_num} cannot be read as CSV ({in_one_line(error, 80)}); a "
+            f"cell may have {csv.field_size_limit()} characters: correct the line, or a quotation "
+            "mark before it that is not closed"
+        ) from None
+
+
 def _recording(folder: Path, name: str, where: str) -> Recording:
     """The one recording in a file that a line names."""
-    inside = (folder / name).resolve().is_relative_to(folder.resolve())
-    if not name or not inside:
+    # No file's name has a character that does not print, and none is so long.
+    possible = name.isprintable() and 0 < len(name) <= LONGEST_NAME
+    if not possible or not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise ValueError(
-            f"{where}: file is {name!r}; it must be a file in {folder}, where DVC notices that it "
-            "has changed: move it there"
+            f"{where}: file is {name[:60]!r}; it must be a file in {folder}, where DVC "
+            "notices that it has changed: move it there"
         )
     try:
         recordings = open_recordings(folder / name)
@@ -204,7 +240,7 @@ def _recording(folder: Path, name: str, where: str) -> Recording:
     return recordings[0]
 
 
-def _annotation(row: Mapping[str, str | None], recording: Recording, where: str) -> Annotation:
+def _annotation(row: Mapping[str, str], recording: Recording, where: str) -> Annotation:
     start = _whole(row, "start", 0, where)
     count = _whole(row, "count", 1, where)
     if start + count > recording.count:
@@ -218,7 +254,7 @@ def _annotation(row: Mapping[str, str | None], recording: Recording, where: str)
             f"{where}: start {start} and count {count} cut a frame of {recording.name}; they must "
             f"be multiples of its {length} samples a frame"
         )
-    label = (row["label"] or "").strip()
+    label = row["label"].strip()
     if not label:
         raise ValueError(f"{where}: label is empty; write the name of the class")
     low, high, rate = (_number(row, name, where) for name in NUMBERS)
@@ -229,18 +265,19 @@ def _annotation(row: Mapping[str, str | None], recording: Recording, where: str)
     return Annotation(start, count, label, low, high, rate)
 
 
-def _whole(row: Mapping[str, str | None], name: str, least: int, where: str) -> int:
-    text = (row[name] or "").strip()
-    if not (text.isascii() and text.isdigit() and int(text) >= least):
+def _whole(row: Mapping[str, str], name: str, least: int, where: str) -> int:
+    text = row[name].strip()
+    is_whole = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    if not is_whole or int(text) < least:
         raise ValueError(
             f"{where}: {name} is {in_one_line(text, 60)!r}; it must be a whole number of samples, "
-            f"{least} or more"
+            f"{least} or more, of at most {MOST_DIGITS} digits"
         )
     return int(text)
 
 
-def _number(row: Mapping[str, str | None], name: str, where: str) -> float | None:
-    text = (row.get(name) or "").strip()
+def _number(row: Mapping[str, str], name: str, where: str) -> float | None:
+    text = row.get(name, "").strip()
     if not text:
         return None
     try:

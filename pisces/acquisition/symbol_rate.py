@@ -158,7 +158,7 @@ def flattened(iq: np.ndarray, width: float) -> np.ndarray:
     inside = np.abs(fft.fftfreq(bins)) < FLAT * width
     density = np.mean(np.abs(spectrum) ** 2, axis=0)
     smooth = uniform_filter1d(density, max(3, int(width * bins / 32)), mode="wrap")
-    least = 0.01 * smooth.max()
+    least = max(0.01 * smooth.max(), np.finfo(smooth.dtype).tiny)
     flat = np.where(inside, spectrum / np.sqrt(np.maximum(smooth, least)), 0)
     return fft.ifft(flat)[:, :samples]
 
@@ -204,6 +204,7 @@ def _over_surroundings(
     power: np.ndarray, median: np.ndarray, rows: int, least: float
 ) -> np.ndarray:
     """Power (bins,) over the mean around each bin, which the median tells of sums of `rows`."""
+    least = max(least, np.finfo(power.dtype).tiny)  # of silence
     return power / np.maximum(median / (gamma.median(rows) / rows), least)
 
 
@@ -270,10 +271,12 @@ def staggered_lines(iq: np.ndarray, limits: tuple[float, float]) -> Line:
     is_candidate = (apart > 2 * limits[0]) & (apart < 2 * limits[1])
     second = int(np.where(is_candidate, relative, 0).argmax())
     strength = float(relative[second])
+    if not is_candidate.any() or strength == 0:
+        return NO_LINE
 
     # Lines of a real signal are whole symbol rates apart, so that there is one halfway, too.
     halfway = slice((first + second) // 2 - 2, (first + second) // 2 + 3)
-    if not is_candidate.any() or relative[halfway].max() > strength / 4:
+    if relative[halfway].max() > strength / 4:
         return NO_LINE
 
     rates = [refined(square[None], one / bins - 0.5) for one in (first, second)]
