@@ -117,16 +117,6 @@ def test_false_echoes_are_counted(monkeypatch, call):
     assert said.count("| QPSK | 0.0 (0.0 to 32.4) |") == 2
 
 
-def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
-    confidence = np.repeat([0.95, 0.55], [100, 100])
-    honest = np.concatenate([np.arange(100) < 95, np.arange(100) < 55])
-    assert robustness.calibration_error(confidence, honest) == pytest.approx(0, abs=1e-9)
-    assert robustness.calibration_error(confidence, ~honest) == pytest.approx(
-        0.5 * (0.9 + 0.1), abs=1e-9
-    )
-    assert robustness.calibration_error(np.ones(10), np.zeros(10, bool)) == 1
-
-
 @pytest.mark.slow
 def test_splitting_memory(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(splitting_memory, "DIFFERENT", 1)

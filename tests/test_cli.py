@@ -125,7 +125,7 @@ def test_preset_and_data_together(here, monkeypatch):
             ("smoke", "--data", "nowhere.hdf5"),
             r"nowhere.hdf5 is not a file; .* your copy of RML2018",
         ),
-        (("smoke", "--data", "presets"), r"presets holds neither labels.csv nor SigMF"),
+        (("smoke", "--data", "presets"), r"presets holds no labels: put recordings there"),
         (("broken",), r"unknown key train.lrr \(did you mean lr"),
         ((), "name a preset, a data file with --data, or both"),
     ],
