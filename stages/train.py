@@ -4,10 +4,8 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.core import files
-from pisces.data import splitting
 from pisces.inputs import kind_of
 from pisces.inputs.settings import DrawSettings
-from pisces.inputs.waveform import frames_behind
 from pisces.models import modelfile
 from pisces.models.cldnn import Settings
 from pisces.prediction import fit
@@ -27,11 +25,8 @@ def main() -> None:
     cldnn = Settings(**params.cldnn.model_dump())
     noise_aware = params.noise_aware.to(NoiseAwareSettings)
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
-    store = model_input.open(DATA)
-    parts = splitting.read_splits(SPLITS, store.sizes)
-    iq = frames_behind(store, DATA)
     sps, seed = params.render.sps, params.base.seed
-    data = frames.TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
+    data = frames.open_data(DATA, SPLITS, model_input, augmentation, cldnn, noise_aware, sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
     with (
@@ -48,7 +43,7 @@ def main() -> None:
         if not fabric.is_global_zero:
             return
         trained = components.trained_model(model, config, data)
-        calibrated = fit.calibrated(trained, store, iq, parts)
+        calibrated = fit.calibrated(trained, data.store, data.frames, data.parts)
         record = devices.describe(fabric) | history.record(rows, config.stop_metric)
         with files.together():
             modelfile.save(OUT, calibrated)

@@ -245,7 +245,7 @@ def test_progress_is_said_in_shares_of_the_recording(monkeypatch, capsys):
 
 SPARSE = 10**8
 """Samples of a recording that is zero but for one burst."""
-WHOLE_PROCESS_BYTES = 2.5e9
+WHOLE_PROCESS_BYTES = 1.3e9
 """PyTorch, and a chunk of a recording many times over."""
 
 

@@ -158,7 +158,8 @@ def detect(iq: np.ndarray) -> list[Detection]:
         found.append(_detection(box, of_box, len(iq), steady=False))
 
     level = np.full(bins, _level(floor))
-    whole = slice(0, len(powers))
+    audible = np.flatnonzero(is_audible(smooth))
+    whole = slice(int(audible[0]), int(audible[-1]) + 1)
     for band in _steady_bands(smooth, floor):
         # What is louder for a time in a part of the band shows that the rest is shaped noise.
         louder = [
@@ -168,7 +169,7 @@ def detect(iq: np.ndarray) -> list[Detection]:
             and smooth[time, other].mean() > LOUDER * floor[band].mean()
         ]
         covered = sum(time.stop - time.start for time in louder)
-        if covered < RIVAL * len(powers):
+        if covered < RIVAL * (whole.stop - whole.start):
             found.append(_detection((whole, band), level, len(iq), steady=True))
     return sorted(found, key=lambda one: (one.start, one.low))
 

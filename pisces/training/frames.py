@@ -1,14 +1,16 @@
 """Which frames a training takes: its data as a whole, and those of one epoch in their order."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from pisces.core.seeding import generator
+from pisces.data import splitting
 from pisces.data.datasets import Loader, ResidentFrames, StoredFrames, frames_in_reach
 from pisces.inputs.base import FrameStore, Input
-from pisces.inputs.waveform import IqStore
+from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.models.cldnn import Settings
 from pisces.training import curriculum
 from pisces.training.augmentation import Augmentation, Augmented
@@ -21,7 +23,7 @@ class TrainingData(NamedTuple):
 
     store: FrameStore
     frames: IqStore | None
-    """The IQ behind `store`; needed only for augmentation that changes frames."""
+    """The IQ behind `store`, where augmentation or the calibration looks at it."""
     parts: dict[str, np.ndarray]
     """`train` and `validation`, each an index (n, 3)."""
     input: Input
@@ -32,6 +34,40 @@ class TrainingData(NamedTuple):
     """...and how it learns what is noise."""
     sps: int | None = None
     """Samples a symbol, which only `augmentation.impairments` needs."""
+
+
+def open_data(
+    root: Path,
+    splits: Path,
+    model_input: Input,
+    augmentation: Augmentation,
+    cldnn: Settings | None,
+    noise_aware: NoiseAwareSettings | None,
+    sps: int,
+) -> TrainingData:
+    """The data set below a folder, with the IQ behind it where something looks at that.
+
+    Args:
+        root: of the data set.
+        splits: file of the parts.
+        model_input: what the model takes.
+        augmentation: which may change frames.
+        cldnn: what a `cldnn` is made of.
+        noise_aware: how it learns what is noise.
+        sps: samples a symbol.
+
+    Returns:
+        What is trained on.
+
+    Raises:
+        ValueError: when the constellations were not rendered from the frames that are needed.
+    """
+    store = model_input.open(root)
+    parts = splitting.read_splits(splits, store.sizes)
+    # What tells known from unknown frames is measured in their symbols and noise.
+    needs_iq = augmentation.changes_frames or store.receiver is not None
+    iq = frames_behind(store, root) if needs_iq else None
+    return TrainingData(store, iq, parts, model_input, augmentation, cldnn, noise_aware, sps)
 
 
 def steps_of_epoch(frames: int, batch_size: int, processes: int) -> int:

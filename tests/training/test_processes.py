@@ -103,7 +103,6 @@ def results(folder: Path) -> tuple[dict[str, float], dict[str, float], pd.DataFr
     return metrics, record, pd.read_csv(folder / "plots/training.csv")
 
 
-@pytest.mark.skip(reason="its constellations belong to other IQ shards, which train now compares")
 @pytest.mark.slow
 @pytest.mark.usefixtures("normless")
 def test_two_processes_train_as_one(scratch, raw):
