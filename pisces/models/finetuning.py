@@ -73,6 +73,7 @@ def start_from(
     # A regressed SNR is counted in steps of its grid.
     other_grid = architecture.snr_head == "regression" and old[1] != new[1]
 
+    # The tensors of a state dict are those of the model: what is copied into them is in it.
     state, source = model.state_dict(), finished.model.state_dict()
     taken = 0
     for name, tensor in state.items():
@@ -100,18 +101,15 @@ def freeze(model: Classifier, names: Sequence[str]) -> None:
     Raises:
         ValueError: when there is no such part, or nothing would be left to train.
     """
+    parts = {name: part for name, part in model.named_modules() if name and _has_weights(part)}
     for name in names:
-        try:
-            part = model.get_submodule(name)
-        except AttributeError:
-            part = nn.Identity()
-        if not name or not any(True for _ in part.parameters()):
-            parts = ", ".join(_parts(model))
+        if name not in parts:
+            shown = ", ".join(one for one in parts if one.count(".") < 2)
             raise ValueError(
                 f"train.freeze names {name!r}, and the model has no such part with weights; "
-                f"there are {parts}"
+                f"there are {shown}"
             )
-        part.requires_grad_(False)
+        parts[name].requires_grad_(False)
 
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
@@ -120,13 +118,8 @@ def freeze(model: Classifier, names: Sequence[str]) -> None:
     model.frozen = tuple(names)
 
 
-def _parts(model: nn.Module) -> list[str]:
-    """Submodules with weights, of the first two levels."""
-    return [
-        name
-        for name, part in model.named_modules()
-        if name and name.count(".") < 2 and any(True for _ in part.parameters())
-    ]
+def _has_weights(part: nn.Module) -> bool:
+    return next(part.parameters(), None) is not None
 
 
 def _check_alike(
