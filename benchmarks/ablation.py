@@ -118,7 +118,8 @@ def all_experiments(chosen: Sequence[str], seeds: Sequence[int], on: str) -> dic
         product(borrowers, seeds)
     )
     return {
-        experiment(model, seed, on): {"base.seed": seed} | MATRIX[model] for model, seed in pairs
+        experiment(model, seed, on): {"base.seed": seed, "train.seed": seed} | MATRIX[model]
+        for model, seed in pairs
     }
 
 

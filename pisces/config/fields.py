@@ -208,6 +208,7 @@ Share = Annotated[int | float, PlainValidator(ratio_or_count)]
 """600 and 600.0 differ: only the former is a number of frames."""
 
 Text = Annotated[str, Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0), at_most(2**63 - 1, "the largest number of 64 bits")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -112,7 +112,7 @@ def test_what_the_stage_does_not_depend_on_leaves_the_fingerprint():
 def test_the_stage_train_depends_on_every_key_that_training_reads():
     """Whole sections, of which any key counts: see above."""
     listed = yaml.read(ROOT / "dvc.yaml")["stages"]["train"]["params"]
-    assert {"train", "augment", "cldnn", "noise_aware", "draw", "base.seed"} <= set(listed)
+    assert {"train", "augment", "cldnn", "noise_aware", "draw"} <= set(listed)
 
 
 @pytest.mark.usefixtures("stage")

@@ -13,6 +13,7 @@ from pisces.config.fields import (
     OwnClasses,
     SamplesPerSymbol,
     Section,
+    Seed,
     Share,
     SnrsDb,
     Text,
@@ -55,8 +56,9 @@ def as_it_stands(path: str) -> str:
 class Base(Section):
     """What every stage shares."""
 
-    seed: Annotated[int, Field(ge=0), at_most(2**63 - 1, "the largest number of 64 bits")]
-    """Root of every random choice."""
+    seed: Seed
+    """Root of every random choice but those of the training, which has `train.seed`: generated
+    frames, split, masks and their controls."""
 
 
 class Data(Section):

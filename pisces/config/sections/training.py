@@ -14,6 +14,7 @@ from pisces.config.fields import (
     Positive,
     Probability,
     Section,
+    Seed,
     Text,
     Unit,
     at_most,
@@ -107,6 +108,9 @@ class Augment(Section):
 class Train(Section):
     """The model and its training."""
 
+    seed: Seed
+    """Root of every random choice of the training: first weights, order, augmentation. Runs that
+    differ in it alone share frames and split, and so can be compared frame by frame."""
     launcher: Text
     """What runs the stage: python, or e.g. `torchrun --nproc-per-node 4`; read by dvc.yaml."""
     input: Annotated[str, AfterValidator(known_input)]

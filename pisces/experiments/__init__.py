@@ -1,0 +1,1 @@
+"""Many runs of the pipeline: sweeps that survive, seeds, and comparisons with intervals."""
