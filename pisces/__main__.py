@@ -243,14 +243,14 @@ def experiments() -> None:
     print(rows.table())
 
 
-def restore() -> None:
-    """Brings back the committed params and results, and the outputs that DVC's cache has."""
+def restore(revision: str) -> None:
+    """Brings back the params and results of a commit, and the outputs that DVC's cache has."""
     from pisces.run.restore import restore as bring_back
 
-    restored = bring_back()
+    restored = bring_back(revision)
     if restored.stashed:
         print("your uncommitted edits of tracked files are kept: see git stash show --patch")
-    print(f"brought back {len(restored.records)} files of the last commit")
+    print(f"brought back {len(restored.records)} files of {revision}")
     print(f"brought back {len(restored.outputs)} outputs from DVC's cache")
     if restored.missing:
         print("not in the cache, left as they are, and made again by dvc repro:")
@@ -325,7 +325,7 @@ def ui() -> None:
     os.execve(command[0], command, os.environ | tracking.UI_VARIABLES)
 
 
-PLAIN = (check, forecast, summary, experiments, restore, docs, sync, ui)
+PLAIN = (check, forecast, summary, experiments, docs, sync, ui)
 """Commands without arguments."""
 
 
@@ -343,6 +343,10 @@ def parser() -> argparse.ArgumentParser:
         help="the HDF5 file of RML2018.01A, the pickle of RML2016.10a or RML2016.10b, unpacked, or "
         "a folder of labelled recordings",
     )
+
+    restoring = commands.add_parser("restore", help=restore.__doc__)
+    where = "an experiment of DVC or a revision of git; default: the last commit"
+    restoring.add_argument("revision", nargs="?", default="HEAD", help=where)
 
     comparing = commands.add_parser("published", help=published.__doc__)
     tasks = ("joint", "modulation", "snr")

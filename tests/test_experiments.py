@@ -191,6 +191,34 @@ def test_the_way_back_from_a_lost_output(run_here):
     assert (run_here / "data/out.txt").read_bytes() == before
 
 
+def test_the_way_to_an_experiment_on_a_fresh_clone(clone):
+    """What it changed and reached is there; its outputs, which no cache holds, are named."""
+    call("git", "fetch", "-q", "origin", "refs/exps/*:refs/exps/*")
+    restored = restore.restore("faster")
+    assert yaml.read(Path("params.yaml"))["train"]["lr"] == 0.004
+    assert json.loads(Path("metrics/evaluate.json").read_text())["joint"]["accuracy"] == 0.4
+    assert restored.missing == ["data/out.txt"]
+
+    call("dvc", "repro")
+    assert "lr: 0.004" in (clone / "data/out.txt").read_text()
+
+
+def test_the_way_to_an_experiment_and_back(run_here):
+    before = (run_here / "data/out.txt").read_bytes()
+    assert restore.restore("faster").outputs == ["data/out.txt"]
+    assert "lr: 0.004" in (run_here / "data/out.txt").read_text()
+    restore.restore()
+    assert (run_here / "data/out.txt").read_bytes() == before
+
+
+@pytest.mark.usefixtures("clone")
+def test_a_way_to_what_is_not_there():
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(ValueError, match=r"no experiment and no revision faster.*git fetch"):
+        restore.restore("faster")
+    assert Path("params.yaml").read_bytes() == before
+
+
 def test_experiments_outside_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="in no DVC repository; run from the root"):
@@ -199,5 +227,5 @@ def test_experiments_outside_a_repository(tmp_path, monkeypatch):
 
 def test_the_way_back_outside_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="git ls-tree failed"):
+    with pytest.raises(ValueError, match="git for-each-ref failed"):
         restore.restore()

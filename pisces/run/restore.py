@@ -1,10 +1,13 @@
-"""Back to the committed state: params, results, and every output that DVC's cache still has."""
+"""Back to a committed state: params, results, and every output that DVC's cache still has."""
 
 import logging
 import subprocess
 from typing import NamedTuple
 
 from pisces.run import output_folders
+
+EXPERIMENTS = "refs/exps"
+"""Where git keeps the experiments of DVC: `refs/exps/<first 2>/<other 38 of a commit>/<name>`."""
 
 RECORDS = ("params.yaml", "dvc.lock", "metrics", "plots")
 """What git holds of a run."""
@@ -21,28 +24,59 @@ class Restored(NamedTuple):
     """Whether uncommitted edits of tracked files were there, and are kept in git's stash."""
 
 
-def restore() -> Restored:
-    """Brings back the committed records and the cached outputs that go with them.
+def restore(revision: str = "HEAD") -> Restored:
+    """Brings back the committed records of a revision and the cached outputs that go with them.
 
     Nothing is deleted: an output that the cache lacks is left as it lies, and made again by the
-    next `dvc repro`. One that is replaced must be in the cache, or else DVC refuses.
+    next `dvc repro`. One that is replaced must be in the cache, or else DVC refuses. So it works
+    on a fresh clone as well, where `dvc exp apply` ends at the first output that is not there.
+
+    Args:
+        revision: of git, or the name of an experiment of DVC.
 
     Raises:
-        ValueError: outside a git repository with a commit, where a folder of outputs is a link, or
-            when an output that would be replaced is not in the cache.
+        ValueError: outside a git repository with a commit, for a revision that is not there, where
+            a folder of outputs is a link, or when an output that would be replaced is not in the
+            cache.
     """
     output_folders.require_no_link()
-    records = _git("ls-tree", "-r", "--name-only", "HEAD", "--", *RECORDS)
+    commit = _commit(revision)
+    records = _git("ls-tree", "-r", "--name-only", commit, "--", *RECORDS)
     if not records:
-        raise ValueError(f"the last commit holds none of {', '.join(RECORDS)}")
+        raise ValueError(f"{revision} holds none of {', '.join(RECORDS)}")
     stashed = _stash()
-    _git("checkout", "HEAD", "--", *records)
+    _git("checkout", commit, "--", *records)
     try:
         outputs, missing = _check_out()
     except ValueError as error:
         kept = "; your former edits are in git stash" if stashed else ""
         raise ValueError(f"{error}{kept}") from error
     return Restored(records, outputs, missing, stashed)
+
+
+def _commit(revision: str) -> str:
+    """The commit of an experiment, or of a revision of git."""
+    refs = [line.split() for line in _git("for-each-ref", "--format=%(refname) %(objectname)")]
+    named = {
+        commit
+        for name, commit in refs
+        if name.startswith(f"{EXPERIMENTS}/") and name.endswith(f"/{revision}")
+    }
+    if len(named) > 1:
+        raise ValueError(
+            f"{len(named)} experiments are called {revision}, on different commits; name one of "
+            f"{', '.join(sorted(commit[:7] for commit in named))} instead"
+        )
+    if named:
+        return named.pop()
+    try:
+        return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")[0]
+    except ValueError:
+        raise ValueError(
+            f"there is no experiment and no revision {revision}; python -m pisces experiments "
+            "names those that are here, and those of another repository come with "
+            f"git fetch origin '{EXPERIMENTS}/*:{EXPERIMENTS}/*'"
+        ) from None
 
 
 def _stash() -> bool:
