@@ -25,7 +25,7 @@ def main() -> None:
     cldnn = Settings(**params.cldnn.model_dump())
     noise_aware = params.noise_aware.to(NoiseAwareSettings)
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
-    sps, seed = params.render.sps, params.train.seed
+    sps, seed = params.render.sps, config.seed
     data = frames.open_data(DATA, SPLITS, model_input, augmentation, cldnn, noise_aware, sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
