@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from pisces.commands import deployment, model_card, recordings
+from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
 from pisces.config.presets import Edit
 from pisces.config.schema import Params
 from pisces.core import yaml
-from pisces.core.files import staged, write_csv
+from pisces.core.files import write_csv
 from pisces.run import console
 
 PUBLISHED = Path("plots/published.csv")
@@ -99,12 +100,16 @@ def print_edits(edits: list[Edit]) -> None:
 
 
 def check() -> None:
-    """Checks params.yaml, the presets and the data file, and runs nothing."""
+    """Checks params.yaml, the presets, the sweeps and the data file, and runs nothing."""
+    from pisces.experiments import study
+
     params = load_params()
     data = check_data(params)
     check_weights(params)
     for name in presets.names():
         presets.on_defaults(presets.overlay(name), f"preset {name}")
+    for name in study.names():
+        study.read(study.SWEEPS / f"{name}.yaml")
 
     # Only now: a line of success above an error would read as if all were well.
     print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
@@ -112,6 +117,8 @@ def check() -> None:
     for remark in filter(None, [path_remark(params.data.path), pulse_remark(params)]):
         print(f"warning: {remark}")
     print(f"the presets are valid: {', '.join(presets.names())}")
+    if study.names():
+        print(f"the sweeps are valid: {', '.join(study.names())}")
 
 
 def check_data(params: Params) -> str:
@@ -255,16 +262,6 @@ def restore(revision: str) -> None:
     if restored.missing:
         print("not in the cache, left as they are, and made again by dvc repro:")
         print("".join(f"  {path}\n" for path in restored.missing), end="")
-
-
-def docs() -> None:
-    """Writes docs/reference/parameters.md from the schema and the defaults."""
-    from pisces.config import reference
-
-    page = reference.page()
-    with staged(reference.PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    print(f"wrote {reference.PAGE}")
 
 
 def published(task: str) -> None:
