@@ -274,6 +274,24 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"space/train.batch_size/when": {"train.batch_size": [16]}},
         r"conditions go round in a circle",
     ),
+    "condition on a number of very many": (
+        {
+            "space/train.max_skipped_steps": {"from": 0, "to": 1e9, "int": True},
+            "space/train.batch_size/when": {"train.max_skipped_steps": [3]},
+        },
+        r"train.max_skipped_steps is any number of a range",
+    ),
+    "1 for true": (
+        {
+            "space/augment.symmetry": {"choices": [True, False]},
+            f"{SPACE}/when": {"augment.symmetry": [1]},
+        },
+        r"when.augment.symmetry = 1 is never drawn; augment.symmetry takes true, false",
+    ),
+    "epochs that are no number": (
+        {"fixed/train.epochs": "many", "pruner": {"kind": "hyperband"}},
+        r'train.epochs = "many": .*valid integer',
+    ),
     "Hyperband with too few epochs": (
         {"pruner": {"kind": "hyperband", "min_epochs": 2, "reduction": 3}},
         r"no second rung: train.epochs = 2 is less than min_epochs x reduction = 2 x 3",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 SCALARS = (bool, int, float, str, type(None))
 """Types that a storage of Optuna holds; other choices travel as JSON."""
+MOST_VALUES = 100_000
+"""Of a dimension that are listed."""
 
 
 class Dimension(Section):
@@ -71,19 +73,27 @@ class Dimension(Section):
         return self.low, self.high
 
     @property
-    def is_finite(self) -> bool:
-        """Whether the values can be counted."""
-        return self.choices is not None or self.whole or self.step is not None
+    def count(self) -> int | None:
+        """How many values there are; None where a range has all numbers between its ends."""
+        if self.choices is not None:
+            return len(self.choices)
+        if not self.whole and self.step is None:
+            return None
+        low, high = (Decimal(str(end)) for end in self.ends)
+        return int((high - low) / Decimal(str(self.step or 1))) + 1
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the values are few enough to be listed."""
+        return self.count is not None and self.count <= MOST_VALUES
 
     def values(self) -> list[Any]:
-        """Every value, of a finite dimension."""
+        """Every value, where they can be listed."""
         if self.choices is not None:
             return list(self.choices)
         # In decimals, so that 0.1 and twice 0.1 make 0.3.
-        low, high = (Decimal(str(end)) for end in self.ends)
-        step = Decimal(str(self.step or 1))
-        count = int((high - low) / step) + 1
-        return [self.number(float(low + place * step)) for place in range(count)]
+        low, step = Decimal(str(self.ends[0])), Decimal(str(self.step or 1))
+        return [self.number(float(low + place * step)) for place in range(self.count or 0)]
 
     def tried(self) -> list[Any]:
         """The values that are tried before a study begins: each choice, or the ends of a range."""
@@ -92,8 +102,9 @@ class Dimension(Section):
         return [self.number(end) for end in self.ends]
 
     def takes(self, value: Any) -> bool:
-        """Whether a finite dimension has this value."""
-        return any(value == one and (value is True) == (one is True) for one in self.values())
+        """Whether a dimension that can be listed has this value, where 1 is not true."""
+        is_flag = isinstance(value, bool)
+        return any(value == one and isinstance(one, bool) == is_flag for one in self.values())
 
     def number(self, value: float) -> int | float:
         """A number of a range, as params.yaml holds it."""
@@ -209,7 +220,7 @@ def some_point(space: Mapping[str, Dimension], rng: random.Random) -> dict[str, 
 
 
 def grid(space: Mapping[str, Dimension]) -> Iterator[dict[str, Any]]:
-    """Every point of a space whose dimensions are all finite, each once."""
+    """Every point of a space whose values can all be listed, each once."""
     keys = in_order(space)
 
     def points(place: int, point: dict[str, Any]) -> Iterator[dict[str, Any]]:

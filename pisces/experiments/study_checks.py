@@ -38,7 +38,7 @@ def check(study: Study, source: str) -> None:
         source: its file, which each line begins with.
     """
     # What a later check stands on is checked first.
-    for checks in ((_preset, _stage, _keys), (_conditions,), (_metrics, _search, _values)):
+    for checks in ((_preset, _stage, _keys), (_conditions,), (_metrics, _values), (_search,)):
         lines = [f"{source}: {line}" for one in checks for line in one(study)]
         if lines:
             raise ValueError("\n".join(lines))
@@ -132,10 +132,10 @@ def _conditions(study: Study) -> Iterator[str]:
                 known = [one for one in study.space if one != key]
                 close = suggestion(other, known)
                 yield f"{where}: {other} is no key of the space{close}; it has {', '.join(known)}"
-            elif not study.space[other].is_finite:
+            elif not study.space[other].is_listed:
                 yield (
-                    f"{where}: {other} is any number of a range, which hits no value; "
-                    "give it choices or a step, or leave the condition out"
+                    f"{where}: {other} is any number of a range, which hardly hits one; "
+                    "give it choices or a larger step, or leave the condition out"
                 )
             else:
                 for value in values:
@@ -253,9 +253,9 @@ def _search(study: Study) -> Iterator[str]:
 
 
 def _grid(study: Study) -> Iterator[str]:
-    endless = [key for key, one in study.space.items() if not one.is_finite]
+    endless = [key for key, one in study.space.items() if not one.is_listed]
     for key in endless:
-        yield f"space.{key}: sampler.kind = grid needs choices or a step; give it one"
+        yield f"space.{key}: sampler.kind = grid needs choices or a larger step"
     if endless:
         return
     size = grid_size(study, LARGEST_GRID + 1)

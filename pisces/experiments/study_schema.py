@@ -106,9 +106,11 @@ def changed(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
 def most_epochs(study: Study) -> int:
     """The most epochs that a trial may have."""
     key = "train.epochs"
+    found = [changed(base_of(study), study.fixed)["train"]["epochs"]]
     if key in study.space:
-        return int(max(study.space[key].tried()))
-    return int(changed(base_of(study), study.fixed)["train"]["epochs"])
+        is_always = study.space[key].when is None
+        found = [*study.space[key].tried(), *([] if is_always else found)]
+    return int(max(found))
 
 
 def grid_size(study: Study, limit: int) -> int:
