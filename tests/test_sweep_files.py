@@ -231,9 +231,16 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "refused first choice": (
         {"space/train.batch_size": {"choices": [1, 16]}},
-        r"first of each choice, train.batch_size = 1: .*greater than or equal to 2",
+        r"own.yaml: space.train.batch_size = 1: .*greater than or equal to 2",
     ),
-    "refused fixed": ({"fixed/train.clip_norm": -1.0}, r"train.clip_norm = -1.0: .*greater than 0"),
+    "part of a section that the preset has not": (
+        {"space/synthesize.multipath.paths": {"choices": [3]}},
+        r"fixed and the first of each choice, synthesize.multipath.k_factor_db is missing",
+    ),
+    "refused fixed": (
+        {"fixed/train.clip_norm": -1.0},
+        r"fixed.train.clip_norm = -1.0: .*greater than 0",
+    ),
     "choice of another kind": (
         {"space/train.schedule": {"choices": ["cosine", "linear"]}},
         r'space.train.schedule = "linear": .*one_cycle',

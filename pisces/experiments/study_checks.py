@@ -279,7 +279,7 @@ def _values(study: Study) -> Iterator[str]:
 
     base = changed(base_of(study), study.fixed)
     at_first = _refused(base, space.first_point(study.space, {}))
-    yield from (f"with the preset, fixed and the first of each choice, {one}" for one in at_first)
+    yield from (_of_first(study, one) for one in at_first)
 
     found = set(at_first)
     for key, dimension in study.space.items():
@@ -308,6 +308,15 @@ def _refused(base: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
     except ValueError as error:
         return [line.removeprefix(": ") for line in str(error).splitlines()]
     return []
+
+
+def _of_first(study: Study, mistake: str) -> str:
+    """A mistake of the first point with the place of the file that the key stands in."""
+    key = mistake.partition(" = ")[0]
+    for place, keys in (("space", study.space), ("fixed", study.fixed)):
+        if key in keys:
+            return f"{place}.{mistake}"
+    return f"with the preset, fixed and the first of each choice, {mistake}"
 
 
 def _of_value(key: str, value: Any, mistake: str) -> str:
