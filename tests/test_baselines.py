@@ -425,6 +425,19 @@ def test_the_first_pair_turns_by_one_radian_a_token():
 
 
 @torch.no_grad()
+def test_attention_is_that_of_torch_on_rotated_queries_and_keys():
+    attention, tokens = RotaryAttention(6, 32).eval(), torch.randn(2, 6, 32)
+    parts = attention.queries_keys_values(tokens).chunk(3, dim=2)
+    queries, keys, values = (part.unflatten(2, (4, 8)).movedim(2, 1) for part in parts)
+    rotary = Rotary(tokens=6, width=8)
+    expected = functional.scaled_dot_product_attention(rotary(queries), rotary(keys), values)
+    # Sums of 32 products of numbers below 4.
+    torch.testing.assert_close(
+        attention(tokens), attention.out(expected.movedim(1, 2).flatten(2)), rtol=0, atol=512 * EPS
+    )
+
+
+@torch.no_grad()
 def test_attention_knows_the_order_of_tokens():
     """Without positions the mean over tokens would be that of the tokens in reverse."""
     attention, tokens = RotaryAttention(6, 32).eval(), torch.randn(2, 6, 32)
