@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import deployment, model_card, recordings
+from pisces.commands import deployment, model_card, recordings, weights
 from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
@@ -105,7 +105,7 @@ def check() -> None:
 
     params = load_params()
     data = check_data(params)
-    check_weights(params)
+    weights.check_weights(params)
     for name in presets.names():
         presets.on_defaults(presets.overlay(name), f"preset {name}")
     for name in study.names():
@@ -143,44 +143,6 @@ def check_data(params: Params) -> str:
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
     return f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)"
-
-
-def check_weights(params: Params) -> None:
-    """Raises ValueError where `train` would find no weights at a path to start or learn from."""
-    train, noise_aware = params.train, params.noise_aware
-    if train.pretrained not in ("none", "imagenet"):
-        check_source("train.pretrained", train.pretrained, train.model)
-    for name in ("reference", "teacher"):
-        folder = getattr(noise_aware, name)
-        if folder != "none":
-            check_source(f"noise_aware.{name}", folder, "cldnn")
-
-
-def check_source(key: str, source: str, model: str) -> None:
-    """Raises ValueError unless a path leads to a model, or to a file of weights for a backbone."""
-    from pisces.models.backbones import BACKBONES
-    from pisces.models.modelfile import CARD, WEIGHTS
-
-    path = Path(source)
-    if path.is_dir():
-        missing = [name for name in (WEIGHTS, CARD) if not (path / name).is_file()]
-        if missing:
-            raise ValueError(
-                f"{PARAMS}: {key} = {source} holds no {missing[0]}; "
-                f"name a folder with {WEIGHTS} and {CARD} of a trained model, or set it to none"
-            )
-        return
-
-    if model not in BACKBONES:
-        raise ValueError(
-            f"{PARAMS}: {key} = {source} is no folder of a model; "
-            f"for {model} name that of a trained one, or set it to none"
-        )
-    if not path.is_file():
-        raise ValueError(
-            f"{PARAMS}: {key} = {source} does not exist; allowed are none, imagenet, "
-            "a .safetensors or .pth file, and the folder of a trained model"
-        )
 
 
 def check_generated_parts(params: Params) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from sigmf.keys import SIGMF_ARCHIVE_EXTS, SIGMF_METADATA_EXT
 
+from pisces.acquisition import levels
 from pisces.acquisition.possible import require_possible, require_possible_clock
 from pisces.core.modulations import NAMES, OWN_NAME
 from pisces.core.texts import in_one_line
@@ -54,7 +55,7 @@ class Labelled(NamedTuple):
             return replace(recording, annotations=(annotation,))
 
         def read(start: int, count: int) -> np.ndarray:
-            return recording.read(annotation.start + start, count)
+            return levels.read(recording, annotation.start + start, count)
 
         return replace(recording, count=annotation.count, read=read)
 

@@ -114,6 +114,16 @@ def load(folder: Path) -> TrainedModel:
     return fresh
 
 
+def load_named(key: str, folder: Path) -> TrainedModel:
+    """The model of a folder that a param names; as `load`, with the param in every error."""
+    try:
+        return load(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key} = {folder}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{key} = {folder}: {error}") from None
+
+
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file; ValueError when it is damaged or one of them is not finite."""
     again = "train again with dvc repro --force train, or take another copy of the file"

@@ -19,7 +19,7 @@ State = Mapping[str, torch.Tensor]
 _REMEDY = "write the state dict of torchvision's model with torch.save(model.state_dict(), path)"
 
 
-def load(backbone: nn.Module, name: str, source: str) -> None:
+def load(backbone: nn.Module, name: str, source: str, *, assign: bool = False) -> None:
     """Fills a backbone in place. Nothing but tensors is unpickled.
 
     Args:
@@ -27,6 +27,8 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
         name: what it was built as, a key of `BACKBONES`.
         source: `imagenet`, which is torchvision's default weights from its cache or the net, or the
             path of a `.safetensors` or torch file with the state dict of torchvision's model.
+        assign: whether the tensors of the source become those of the backbone, which may so be one
+            of the meta device; else they are copied into it.
 
     Raises:
         ValueError: when the weights are not there, cannot be read or belong to another
@@ -41,7 +43,9 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
             f"{broken[0]}, and would train to nothing; take another copy of the file"
         )
     try:
-        missing, unexpected = backbone.load_state_dict(fitted(state, spec, backbone), strict=False)
+        missing, unexpected = backbone.load_state_dict(
+            fitted(state, spec, backbone), strict=False, assign=assign
+        )
         reasons = [*_tensors("missing", missing), *_tensors("unexpected", unexpected)]
     except (RuntimeError, ValueError) as error:  # for tensors of another shape, a line each
         reasons = [_first_line(error)]
