@@ -14,6 +14,7 @@ from pisces.config.presets import Edit
 from pisces.config.schema import Params
 from pisces.core import yaml
 from pisces.core.files import write_csv
+from pisces.core.texts import counted
 from pisces.run import console
 
 PUBLISHED = Path("plots/published.csv")
@@ -142,7 +143,9 @@ def check_data(params: Params) -> str:
     smallest = min(frames, key=lambda cell: frames[cell])
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
-    return f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)"
+    return (
+        f"{path} holds {counted(sum(frames.values()), 'frame')} of {len(frames)} (modulation, SNR)"
+    )
 
 
 def check_generated_parts(params: Params) -> None:
@@ -195,7 +198,7 @@ def check_length(params: Params, samples: int, source: str) -> None:
     try:
         binning.bin_frames(torch.ones(1, samples, 2), render)
     except ValueError as error:
-        raise ValueError(f"{source} has {samples} samples a frame: {error}") from None
+        raise ValueError(f"{source} has {counted(samples, 'sample')} a frame: {error}") from None
 
 
 def summary() -> None:
@@ -219,8 +222,8 @@ def restore(revision: str) -> None:
     restored = bring_back(revision)
     if restored.stashed:
         print("your uncommitted edits of tracked files are kept: see git stash show --patch")
-    print(f"brought back {len(restored.records)} files of {revision}")
-    print(f"brought back {len(restored.outputs)} outputs from DVC's cache")
+    print(f"brought back {counted(len(restored.records), 'file')} of {revision}")
+    print(f"brought back {counted(len(restored.outputs), 'output')} from DVC's cache")
     if restored.missing:
         print("not in the cache, left as they are, and made again by dvc repro:")
         print("".join(f"  {path}\n" for path in restored.missing), end="")
@@ -266,14 +269,15 @@ def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> N
     one_view = replace(render, views=(view or render.views[0],))
     drawing = Drawing(one_view, load_params().draw.to(DrawSettings))
     written = export.export_png(root, target, drawing, frames_per_cell)
-    print(f"wrote {written} images to {target}")
+    print(f"wrote {counted(written, 'image')} to {target}")
 
 
 def sync() -> None:
     """Imports metrics/*.json into MLflow, which a stage from DVC's run cache did not log."""
     from pisces.run import tracking
 
-    print(f"logged {tracking.sync(Path('metrics'))} numbers from metrics/*.json")
+    logged = tracking.sync(Path("metrics"))
+    print(f"logged {counted(logged, 'number')} from metrics/*.json")
 
 
 def ui() -> None:

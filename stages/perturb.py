@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.core import files
+from pisces.core.texts import counted
 from pisces.data import splitting
 from pisces.inputs.drawing import BinStore
 from pisces.pis import masks, sheet, store
@@ -31,8 +32,8 @@ def main() -> None:
         dark = store.dark_frames(data, plan)
         run.metrics({"frames": len(index), "dark_frames": dark, "masks": len(chosen)})
     print(
-        f"{len(chosen)} masks with two controls each for {len(index)} frames in {OUT}; "
-        f"dark frames: {dark}"
+        f"{counted(len(chosen), 'mask')} with two controls each for {counted(len(index), 'frame')} "
+        f"in {OUT}; dark frames: {dark}"
     )
 
 

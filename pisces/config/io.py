@@ -11,6 +11,7 @@ from pisces.config.fields import Section, suggestion
 from pisces.config.keys import described, inner_section, key_of
 from pisces.config.schema import Params
 from pisces.core import yaml
+from pisces.core.texts import counted
 
 S = TypeVar("S", bound=Section)
 
@@ -133,7 +134,7 @@ def _wanted(keys: Sequence[int | str], value: Any, root: type[Section]) -> str:
     where = ".".join(str(part) for part in keys)
     takes = _described(keys, root)
     if isinstance(value, list) and not takes.startswith("a mapping"):
-        count = "1 value" if len(value) == 1 else f"{len(value)} values"
+        count = counted(len(value), "value")
         return f"{_value_at(where, value)}: it has {count} and takes {takes}"
     return f"{_value_at(where, value)}: it takes {takes}"
 

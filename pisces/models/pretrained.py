@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pisces.core.texts import counted
 from pisces.models.backbones import BACKBONES, Backbone
 
 State = Mapping[str, torch.Tensor]
@@ -39,7 +40,8 @@ def load(backbone: nn.Module, name: str, source: str, *, assign: bool = False) -
     broken = not_finite(state)
     if broken:
         raise ValueError(
-            f"train.pretrained = {source} holds NaN or infinity in {len(broken)} tensors, such as "
+            f"train.pretrained = {source} holds NaN or infinity in "
+            f"{counted(len(broken), 'tensor')}, such as "
             f"{broken[0]}, and would train to nothing; take another copy of the file"
         )
     try:
@@ -153,7 +155,7 @@ def _is_state(state: object) -> TypeGuard[State]:
 def _tensors(what: str, names: Sequence[str]) -> list[str]:
     """How many tensors are `what`, and the first of them; nothing when there is none."""
     some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return [f"{len(names)} tensors are {what} ({some})"] if names else []
+    return [f"{what}: {counted(len(names), 'tensor')} ({some})"] if names else []
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from pisces.acquisition.pulse import response_of
 from pisces.acquisition.segment import Segment
 from pisces.core.dsp import to_frames
 from pisces.core.progress import meter
+from pisces.core.texts import counted
 from pisces.models.modelfile import TrainedModel
 from pisces.prediction import segments
 from pisces.prediction.frames import Prediction, predict
@@ -141,8 +142,8 @@ def _check_request(recording: Recording, request: Request, symbols: int) -> None
     if count * symbols_a_sample < symbols:
         at = f" of {1 / symbols_a_sample:g} samples" if request.symbol_rate_hz else ""
         raise ValueError(
-            f"{recording.name} holds {count} samples, too few for the {symbols} symbols{at} that "
-            "a frame of the model has: give a longer recording"
+            f"{recording.name} holds {counted(count, 'sample')}, too few for the {symbols} "
+            f"symbols{at} that a frame of the model has: give a longer recording"
         )
     if request.annotated and not _long_enough(recording, symbols):
         raise ValueError(
@@ -197,8 +198,8 @@ def _check_emptiness(recording: Recording, watch: _Watch, samples: int, sps: int
     if length < samples:
         what = "frames" if recording.frame_length else "a length"
         raise ValueError(
-            f"{recording.name} has {what} of {length} samples, in which there is no signal of "
-            f"{samples // sps} symbols, as the model needs them: record for longer"
+            f"{recording.name} has {what} of {counted(length, 'sample')}, in which there is no "
+            f"signal of {samples // sps} symbols, as the model needs them: record for longer"
         )
 
 
