@@ -191,7 +191,7 @@ def _boxes(excess: np.ndarray) -> list[Box]:
 
 
 def _without_tails(inside: np.ndarray, box: Box) -> list[Box]:
-    """Those times of a region at which it is nearly as wide as it ever is.
+    """Those times of a region at which it is nearly as wide as it ever is, band by band.
 
     Args:
         inside: what of the box belongs to the region, bool (cells, bins).
@@ -201,11 +201,13 @@ def _without_tails(inside: np.ndarray, box: Box) -> list[Box]:
     runs, _ = ndimage.label(width > TAIL * np.quantile(width, 0.95))
     parts = []
     for (run,) in ndimage.find_objects(runs):
-        bins = np.flatnonzero(inside[run].mean(0) > TAIL)
-        if run.stop - run.start >= SMOOTH_CELLS and len(bins):
-            time = slice(box[0].start + run.start, box[0].start + run.stop)
-            band = slice(box[1].start + int(bins[0]), box[1].start + int(bins[-1]) + 1)
-            parts.append((time, band))
+        if run.stop - run.start < SMOOTH_CELLS:
+            continue
+        time = slice(box[0].start + run.start, box[0].start + run.stop)
+        # Signals side by side that start or end at once are joined for a moment, and no longer.
+        bands, _ = ndimage.label(inside[run].mean(0) > TAIL)
+        for (band,) in ndimage.find_objects(bands):
+            parts.append((time, slice(box[1].start + band.start, box[1].start + band.stop)))
     return parts
 
 
