@@ -34,6 +34,10 @@ CLOSED_CELLS, CLOSED_BINS = 5, 5
 """Gaps of a signal that are closed."""
 TAIL = 0.35
 """Of a signal's width, below which it is taken to have ended."""
+SPLASH = 0.1
+"""Of the time, below which what joins two bands is no signal: their edges, when they begin."""
+LONG_CELLS = 100
+"""From which on that share is told from the signal: a splash takes some cells at each end."""
 LOUDER, RIVAL = 2.0, 0.04
 """Times the floor of a band, and share of the time, from which on something louder counts."""
 STEADY = 10**0.35
@@ -204,11 +208,33 @@ def _without_tails(inside: np.ndarray, box: Box) -> list[Box]:
         if run.stop - run.start < SMOOTH_CELLS:
             continue
         time = slice(box[0].start + run.start, box[0].start + run.stop)
-        # Signals side by side that start or end at once are joined for a moment, and no longer.
-        bands, _ = ndimage.label(inside[run].mean(0) > TAIL)
-        for (band,) in ndimage.find_objects(bands):
+        for band in _apart(inside[run].mean(0), run.stop - run.start):
             parts.append((time, slice(box[1].start + band.start, box[1].start + band.stop)))
     return parts
+
+
+def _apart(share: np.ndarray, cells: int) -> list[slice]:
+    """Bands of bins that a region fills, apart where it is nearly never between them.
+
+    Signals side by side that begin or end at once are joined for a moment, and no longer.
+
+    Args:
+        share: of the time, for which the region is in each bin: (bins,).
+        cells: that it lasts for.
+    """
+    gaps, _ = ndimage.label(share < (SPLASH if cells >= LONG_CELLS else 0))
+    wide = [gap for (gap,) in ndimage.find_objects(gaps) if gap.stop - gap.start >= CLOSED_BINS]
+    filled = np.ones(len(share), bool)
+    for gap in wide:
+        filled[gap] = False
+
+    bands, _ = ndimage.label(filled)
+    found = []
+    for (band,) in ndimage.find_objects(bands):
+        bins = band.start + np.flatnonzero(share[band] > TAIL)
+        if len(bins):
+            found.append(slice(int(bins[0]), int(bins[-1]) + 1))
+    return found
 
 
 def _merged(boxes: list[Box]) -> list[Box]:
