@@ -61,7 +61,7 @@ BAD = {
     "silence": (np.zeros(20_000), "silent"),
     "constant": (np.full(20_000, 0.3 + 0.1j), "silent"),
     "holed": (HOLED, "777"),
-    "single": (NOISE[:1], "1 samples"),
+    "single": (NOISE[:1], "1 sample,"),
     "brief": (NOISE[:500], "500 samples"),
 }
 
