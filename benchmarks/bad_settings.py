@@ -55,12 +55,12 @@ PARAMS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "10^9 masks of RISE": ({"attribute": {"rise_masks": 10**9}}, "attribute.rise_masks"),
     "a stride of occlusion of 10^-9": ({"attribute": {"stride": 1e-9}}, "attribute.stride"),
     "10^9 steps": ({"attribute": {"ig_steps": 10**9}}, "attribute.ig_steps"),
+    "10^9 steps by doubling": ({"attribute": {"ig_most_steps": 10**9}}, "attribute.ig_most_steps"),
     "10^9 orders": (
         {"attribute": {"shapley_permutations": 10**9}},
         "attribute.shapley_permutations",
     ),
     "10^9 samples": ({"attribute": {"infidelity_samples": 10**9}}, "attribute.infidelity_samples"),
-    "10^12 resamples of PIS": ({"pis": {"resamples": 10**12}}, "pis.resamples"),
     "10^12 resamples": ({"attribute": {"resamples": 10**12}}, "attribute.resamples"),
     "10^12 trials": ({"limits": {"trials": 10**12}}, "limits.trials"),
     "ratios that sum to .9": ({"stratify": {"train": 0.7}}, "stratify"),

@@ -25,7 +25,6 @@ from torch import nn
 from benchmarks.frames import make_shards
 from benchmarks.timing import interleave, machine_and_date, medians
 from pisces import models
-from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.evaluation import inference
 from pisces.inputs import rendering
@@ -221,7 +220,7 @@ def peak(frames_per_cell: int) -> None:
         measured = score.measure(
             Silent(), DrawingProber(DRAWING, data), data, chosen, torch.device("cpu")
         )
-        tables.table(measured, 2000, generator(1, "benchmark"))
+        tables.table(measured)
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{len(chosen.frame)} frames, {len(chosen.masks)} masks: peak {megabytes:.0f} MB")
 

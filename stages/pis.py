@@ -27,8 +27,7 @@ def main() -> None:
     print(f"measured on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("pis", params) as run:
         outcome = score.measure(trained.model, prober, data, plan, inference.device())
-        of_outcome = outcome, plan.frame, data
-        found = tables.every_table(*of_outcome, levels, params.pis.resamples, seed)
+        found = tables.every_table(outcome, plan.frame, data, levels)
         headline = summary.headline(found["pis"], levels)
         with files.together():
             outcome.write(OUT, plan.frame, prober.note)

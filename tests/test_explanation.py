@@ -1,5 +1,6 @@
 """All rankings on one scale: is what ignores the model found out, and what follows it not?"""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -38,6 +39,8 @@ SETTINGS = AttributionSettings(
     frames_per_cell=1,
     layer="auto",
     ig_steps=3,
+    ig_tolerance=math.inf,
+    ig_most_steps=0,
     window=0.25,
     stride=0.25,
     rise_masks=4,

@@ -170,7 +170,7 @@ def test_a_mistake_in_a_list_names_its_place(key, value, at, wrong, allowed):
 @pytest.mark.parametrize(
     ("key", "value", "missing"),
     [
-        ("pis", {"fill": "zero"}, "pis.resamples"),
+        ("pis", {}, "pis.fill"),
         ("stratify", {"train": 0.8, "validation": 0.1}, "stratify.test"),
     ],
 )
@@ -595,7 +595,6 @@ def test_the_reference_page_has_every_key_with_a_meaning():
         ("attribute", "levels_percent", [n / 20 for n in range(1, 2001)], "2000 values, more"),
         ("attribute", "rise_masks", 10**9, "more than 100000, each a pass of every frame"),
         ("attribute", "resamples", 10**12, "more than 1000000, which no longer changes"),
-        ("pis", "resamples", 10**12, "more than 1000000"),
         ("limits", "trials", 10**12, "more than 100000, which take about an hour"),
         ("limits", "blind_frames", 10**12, "more than 1000000000, more than any file holds"),
         ("synthesize", "frames_per_cell", 10**12, "more than 100000, which are 20 GB"),

@@ -107,7 +107,8 @@ def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(
     assert {axes.get_xlabel() for axes in grid[-1]} == {"Lit pixels taken (%)"}
     assert legend(figure) == [*MASKS, "Count control", "Chance"]
     assert (
-        figure.get_suptitle() == "Exact masks; 95 % bootstrap interval of the drop, n = 321 frames"
+        figure.get_suptitle()
+        == "Exact masks; 95 % paired score interval of the drop, n = 321 frames"
     )
     assert_printable(figure)
 
@@ -155,8 +156,8 @@ def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
     assert {axes.get_xlabel() for axes in grid[-1]} == {"Level (% of lit pixels)"}
     assert legend(figure) == [*MASKS, "Count control"]
     caption = (
-        "Exact masks; 95 % bootstrap interval, n = 321 frames; "
-        "filled: differs from its count control, Holm-adjusted p < 0.05"
+        "Exact masks; 95 % paired score interval, n = 321 frames; "
+        "filled: differs from its count control, p < 0.05, Holm-adjusted by family"
     )
     assert figure.get_suptitle() == caption
     assert_printable(figure)

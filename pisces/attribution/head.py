@@ -92,11 +92,15 @@ class Head(nn.Module):
 
     def counted(self, of_both_heads: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """The logits of this head, whose passes are counted."""
-        logits = of_both_heads[HEADS.index(self.task)]
+        logits = self.of_head(of_both_heads)
         self.forward_frames += len(logits)
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
         return logits
+
+    def of_head(self, of_both_heads: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """The logits (n, classes) of this head."""
+        return of_both_heads[HEADS.index(self.task)]
 
     def _backend(self, with_gradient: bool) -> AbstractContextManager[None]:
         # In evaluation mode cuDNN's recurrent layers refuse a backward pass; torch's own do not.

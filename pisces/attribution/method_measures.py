@@ -17,6 +17,7 @@ from pisces.attribution.explained_model import (
 )
 from pisces.attribution.faithfulness import CURVES
 from pisces.attribution.head import Context, Head
+from pisces.attribution.integrated_gradients import IntegratedGradients, completeness_error
 from pisces.attribution.methods import RANDOM, Method
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.progress import progress
@@ -25,6 +26,7 @@ from pisces.core.stats import bootstrap_mean, rank_correlation
 from pisces.core.tasks import HEADS
 
 BATCH = 256  # frames
+COMPLETENESS = "completeness_error"
 
 Measures = dict[str, np.ndarray]
 """Name of a measure -> one number a frame (n,), or one curve a frame (n, levels + 1).
@@ -35,6 +37,7 @@ Measures = dict[str, np.ndarray]
 - `sensitivity`: relative change of a map, low is good.
 - `agreement`: rank correlation with the brightness, by which PIS ranks, -1..1.
 - `forward_passes`, `backward_passes`: cost, in passes a frame.
+- `completeness_error`, of Integrated Gradients alone: see `completeness_error`.
 """
 
 
@@ -49,7 +52,8 @@ class MethodMeasures:
         """One row a (task, method, measure), of the measures with one number a frame.
 
         `value` is the mean over `n` frames and `difference` that to the random baseline, each with
-        its 95 % bootstrap interval from so many resamples.
+        its 95 % bootstrap interval from so many resamples. Of the completeness error there is also
+        the worst frame's, `completeness_error_worst`; it has no difference and that no interval.
         """
         rows = []
         for task in HEADS:
@@ -61,6 +65,7 @@ class MethodMeasures:
                 for method, numbers in summary.items():
                     names = {"task": task, "method": method, "measure": measure}
                     rows.append(names | numbers)
+            rows += _completeness_rows(by_method, task, resamples, seed)
         return pd.DataFrame(rows).rename(columns={"mean": "value", "frames": "n"})
 
     def curves_table(self, seed: int, resamples: int) -> pd.DataFrame:
@@ -94,9 +99,26 @@ class MethodMeasures:
 
 
 def _names_of_numbers(by_method: dict[str, Measures]) -> list[str]:
-    """Names of the measures that are no curves; they are the same for all methods."""
-    of_any_method = next(iter(by_method.values()))
-    return [name for name, values in of_any_method.items() if values.ndim == 1]
+    """Names of the measures that are no curves and that every method has."""
+    of_random = by_method[RANDOM]
+    return [name for name, values in of_random.items() if values.ndim == 1]
+
+
+def _completeness_rows(
+    by_method: dict[str, Measures], task: str, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of `measures_table` for the mean and the largest completeness error of one head."""
+    if COMPLETENESS not in by_method.get(IntegratedGradients.name, {}):
+        return []
+    errors = by_method[IntegratedGradients.name][COMPLETENESS]
+    rng = generator(seed, "attribute resamples", task, COMPLETENESS)
+    worst = {"frames": len(errors), "mean": float(errors.max())}
+
+    names = {"task": task, "method": IntegratedGradients.name}
+    return [
+        names | {"measure": COMPLETENESS} | bootstrap_mean(errors, resamples, rng),
+        names | {"measure": f"{COMPLETENESS}_worst"} | worst,
+    ]
 
 
 def measure_methods(
@@ -178,7 +200,11 @@ def _all_but_sensitivity(
         batch.context,
     )
     agreement = rank_correlation(scores, counts, batch.lit)
-    return curves | {"infidelity": infidelity, "agreement": agreement} | cost
+    measures = curves | {"infidelity": infidelity, "agreement": agreement} | cost
+    if method.name == IntegratedGradients.name:
+        error = completeness_error(head, maps, batch.images, targets, batch.context)
+        measures[COMPLETENESS] = error.cpu().numpy()
+    return measures
 
 
 def _curves_and_areas(

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from pisces.attribution import gradcam_layers, rise
 from pisces.attribution.head import Context, Head, frames_at_once
+from pisces.attribution.integrated_gradients import IntegratedGradients
 from pisces.attribution.settings import AttributionSettings
 from pisces.attribution.shapley import LeaveOneOut, Shapley
 from pisces.core.seeding import generator
@@ -167,40 +168,6 @@ class GradCam:
         size = images.shape[2:]
         fine = functional.interpolate(coarse, size, mode="bilinear", align_corners=False)
         return fine.expand_as(images)
-
-
-@dataclass(frozen=True)
-class IntegratedGradients:
-    """The image times the mean gradient on the straight path to it from a dark image.
-
-    The mean is by Gauss-Legendre quadrature. The values of a map add up to the logit of the image
-    less that of a dark image, the more nearly the more steps.
-
-    Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017.
-    """
-
-    name: ClassVar[str] = "integrated_gradients"
-    needs_map: ClassVar[bool] = False
-
-    steps: int  # points of the path
-
-    @classmethod
-    def from_settings(cls, settings: AttributionSettings, _seed: int) -> Self:
-        return cls(settings.ig_steps)
-
-    def attribute(
-        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
-    ) -> torch.Tensor:
-        from captum import attr
-
-        return attr.IntegratedGradients(head).attribute(
-            images,
-            baselines=0.0,
-            target=targets,
-            additional_forward_args=context,
-            n_steps=self.steps,
-            internal_batch_size=frames_at_once(images, context),
-        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ class AttributionSettings:
     methods: tuple[str, ...]
     frames_per_cell: int  # test frames of each (modulation, SNR)
     layer: str  # of the backbone, which Grad-CAM reads, or auto
-    ig_steps: int  # points on the path of Integrated Gradients
+    ig_steps: int  # points on the path of Integrated Gradients, at first
+    ig_tolerance: float  # their largest completeness error that is left as it is
+    ig_most_steps: int  # never more than these by doubling
     window: float  # of Occlusion: side, over that of the image
     stride: float  # of Occlusion: from one window to the next, over the side of the image
     rise_masks: int

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pisces.core.tasks import TASKS
-
-SIGNIFICANT = 0.05  # an adjusted p-value below this
+from pisces.pis.families import SIGNIFICANT
 
 
 def published(rows: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +60,7 @@ def headline(rows: pd.DataFrame, levels_percent: Sequence[float]) -> dict[str, d
     Returns:
         Task -> `top`, `bottom` and `random`: PIS at the largest level, of the exact rule where it
         is in the table, mean over the views; and `excess`: the largest excess over the count
-        control that is above 0 and significant among all masks, or 0 without any. A view in which
+        control that is above 0 and significant within its family, or 0 without any. A view in which
         a score is undefined is left out of the mean, and a number that no view has is left out.
     """
     rule = "exact" if (rows["rule"] == "exact").any() else "percentile"

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pisces.core import stats
-from pisces.core.seeding import generator
+from pisces.core import paired, stats
 from pisces.core.tasks import TASKS
 from pisces.inputs.drawing import BinStore
+from pisces.pis.families import CONTROLS, with_tests
+from pisces.pis.intervals import score_intervals
 from pisces.pis.masks import FRACTIONS, KINDS, Mask
 from pisces.pis.outcome import Outcome, divide_or_nan, impact
 
@@ -22,16 +23,12 @@ COLUMNS = (
     *("excess", "excess_ci_low", "excess_ci_high"),
     *("excess_mass", "excess_mass_ci_low", "excess_mass_ci_high"),
     *("p_count", "p_mass", "p_count_holm", "p_mass_holm"),
+    *("family", "detectable_count", "detectable_mass"),
 )
 AREA_COLUMNS = (
     *("view", "mask", "task", "n", "fraction_lit_end", "area", "area_ci_low", "area_ci_high"),
     *("control_area", "excess_area", "excess_area_ci_low", "excess_area_ci_high"),
 )
-
-PerFrame = dict[tuple[str, str], np.ndarray]
-"""(kind, task or fraction) -> a value of each frame, (masks, n); ("baseline", task) -> (1, n)."""
-Means = dict[tuple[str, str], np.ndarray]
-"""The same keys -> means over frames, (masks, 1), or (masks, resamples) from a bootstrap."""
 
 
 def every_table(
@@ -39,8 +36,6 @@ def every_table(
     frame: np.ndarray,
     data: BinStore,
     levels_percent: Sequence[float],
-    resamples: int,
-    seed: int,
 ) -> dict[str, pd.DataFrame]:
     """All tables of the stage `pis`.
 
@@ -49,16 +44,11 @@ def every_table(
         frame: index of its frames, (n, 3).
         data: where they are from.
         levels_percent: of the masks by brightness in the tables by group.
-        resamples: how often frames are resampled for each interval.
-        seed: of the resampling.
 
     Returns:
         Name of a CSV file -> its rows.
     """
-    tables = {
-        "pis": table(outcome, resamples, generator(seed, "pis")),
-        "pis_areas": area_table(outcome, resamples, generator(seed, "pis areas")),
-    }
+    tables = {"pis": table(outcome), "pis_areas": area_table(outcome)}
     # Neither curves nor windows nor the published rule: they would be thousands of rows.
     few = outcome.only(
         lambda mask: (
@@ -68,16 +58,15 @@ def every_table(
     )
     by_name = groups(frame, data)
     for name, (values, column) in by_name.items():
-        rng = generator(seed, "pis by", name)
-        tables[f"pis_by_{name}"] = grouped_table(few, values, column, resamples, rng)
+        tables[f"pis_by_{name}"] = grouped_table(few, values, column)
 
     modulation, snr_db = by_name["modulation"][0], by_name["snr"][0]
     tables["pis_by_cell"] = by_cell(outcome, modulation, snr_db, max(levels_percent))
     return tables
 
 
-def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Scores, realised fractions, controls, 95 % paired-bootstrap intervals, and tests.
+def table(outcome: Outcome) -> pd.DataFrame:
+    """Scores, realised fractions, controls, 95 % intervals, and tests.
 
     - `pis` is the accuracy drop over the realised fraction of lit pixels, `pis_nominal` over
       level / 100; a region has no level.
@@ -85,17 +74,15 @@ def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
       fraction of mass, minus the mass control's.
     - `control_mass_fraction_mass` is what the mass control really took, which on average is the
       mask's `fraction_mass`.
+    - `..._ci_low` and `..._ci_high` are those of `intervals.score_intervals`.
     - `p_count` and `p_mass` are `stats.mcnemar` of the predictions after the mask and after that
-      control; `..._holm` are adjusted by `stats.holm` for all tests of the table. Where nothing
-      could be found there is no test, and all four are NaN. A `random` mask is compared with
-      another random one, and a mask that takes all or none of the lit pixels of every frame is
-      its own control.
+      control. Where nothing could be found there is no test, and both are NaN. A `random` mask is
+      compared with another random one, and a mask that takes all or none of the lit pixels of
+      every frame is its own control.
+    - `family`, `..._holm` and `detectable_...` are those of `families.with_tests`.
 
     Args:
         outcome: predictions before and after.
-        resamples: how often frames are resampled with all their predictions, so that before,
-            after and control stay paired.
-        rng: what draws them.
 
     Returns:
         One row a (mask, task), of `COLUMNS`.
@@ -105,40 +92,32 @@ def table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.Data
     >>> for kind in KINDS:
     ...     outcome.fraction[kind][:] = 0.5
     ...     outcome.correct[kind] = dict.fromkeys(TASKS, np.array([[True, False, True, True]]))
-    >>> rows = table(outcome, resamples=100, rng=np.random.default_rng(1))
+    >>> rows = table(outcome)
     >>> rows[["task", "accuracy", "accuracy_drop", "fraction_lit", "pis", "excess"]]
              task  accuracy  accuracy_drop  fraction_lit  pis  excess
     0  modulation      0.75           0.25           0.5  0.5     0.0
     1         snr      0.75           0.25           0.5  0.5     0.0
     2       joint      0.75           0.25           0.5  0.5     0.0
     """
-    return _with_holm(_rows(outcome, resamples, rng))
+    return _in_order(with_tests(_rows(outcome)))
 
 
-def grouped_table(
-    outcome: Outcome,
-    group_of_frame: np.ndarray,
-    name: str,
-    resamples: int,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """`table` for the frames of each group; tests are adjusted for all of them, in all groups.
+def grouped_table(outcome: Outcome, group_of_frame: np.ndarray, name: str) -> pd.DataFrame:
+    """`table` for the frames of each group; a family of tests holds those of all groups.
 
     Args:
         outcome: predictions before and after.
         group_of_frame: a label each, (n,).
         name: of the first column, which holds the group.
-        resamples: as in `table`.
-        rng: as in `table`.
 
     Returns:
         One row a (group, mask, task).
     """
     parts = []
     for value in dict.fromkeys(group_of_frame.tolist()):
-        rows = _rows(outcome.of(group_of_frame == value), resamples, rng)
+        rows = _rows(outcome.of(group_of_frame == value))
         parts.append(rows.assign(**{name: value}))
-    return _with_holm(pd.concat(parts, ignore_index=True))
+    return _in_order(with_tests(pd.concat(parts, ignore_index=True)))
 
 
 def groups(frame: np.ndarray, data: BinStore) -> dict[str, tuple[np.ndarray, str]]:
@@ -172,13 +151,10 @@ def by_cell(
     parts = []
     for cell in dict.fromkeys(zip(modulation.tolist(), snr_db.tolist(), strict=True)):
         here = part.of((modulation == cell[0]) & (snr_db == cell[1]))
-        means = _means(_columns(here, kinds=("mask", "control_count")))
-
-        drop = _drop(means, "mask")[..., 0]  # (masks, tasks)
-        lit = means["mask", "fraction_lit"]  # (masks, 1)
+        drop, lit = _drop(here, "mask"), _mean_fraction(here, "mask", "fraction_lit")
         pis = impact(drop, lit)
-        control_drop = _drop(means, "control_count")[..., 0]
-        control = impact(control_drop, means["control_count", "fraction_lit"])
+        control_lit = _mean_fraction(here, "control_count", "fraction_lit")
+        control = impact(_drop(here, "control_count"), control_lit)
 
         names = {"modulation": cell[0], "snr_db": cell[1], "n": len(here.baseline["joint"])}
         values = {"accuracy_drop": drop, "fraction_lit": _each_task(lit)}
@@ -187,19 +163,20 @@ def by_cell(
     return pd.concat(parts, ignore_index=True)
 
 
-def area_table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+def area_table(outcome: Outcome) -> pd.DataFrame:
     """The area under accuracy over the realised fraction of lit pixels, of the exact masks.
 
     The curve leads from the baseline, at 0, through all levels to `fraction_lit_end`. Its area,
     by the trapezoid rule, is divided by that range: it is the mean accuracy along the curve.
     `control_area` is the same of the count control, and `excess_area` is `area` minus that: below
-    0 where the mask costs more than chance. Intervals are 95 %, from a bootstrap paired as in
-    `table`.
+    0 where the mask costs more than chance.
+
+    Each frame has an area of its own, at the mean fractions, and an area is the mean over frames.
+    Its 95 % interval is `paired.bounded_mean_interval`, which leaves out how the fractions scatter:
+    those of exact masks are as they were asked for, but for rounding.
 
     Args:
         outcome: predictions before and after.
-        resamples: as in `table`.
-        rng: as in `table`.
 
     Returns:
         One row a (view, exact mask, task), of `AREA_COLUMNS`.
@@ -209,25 +186,24 @@ def area_table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd
         return pd.DataFrame(columns=AREA_COLUMNS)
     exact.sort(key=lambda i: outcome.masks[i].level)
 
-    columns = _columns(outcome, exact, ("mask", "control_count"))
-    means = _means(columns)
-    resampled = stats.paired_bootstrap(columns, resamples, rng)
-
-    # Places among `exact`, in rising order of the levels.
     curves: dict[tuple[str, str], list[int]] = {}
-    for place, i in enumerate(exact):
+    for i in exact:
         mask = outcome.masks[i]
-        curves.setdefault((mask.view, mask.name), []).append(place)
+        curves.setdefault((mask.view, mask.name), []).append(i)
 
     parts = []
     for (view, name), curve in curves.items():
-        area = _curve_areas(means, curve)  # (tasks, 1) each
-        spread = _curve_areas(resampled, curve)  # (tasks, resamples) each
-        values: dict[str, Any] = {what: one[:, 0] for what, one in area.items()}
-        for what in ("area", "excess_area"):
-            values |= _interval(what, spread[what])
-        values["n"] = len(outcome.baseline["joint"])
-        values["fraction_lit_end"] = means["mask", "fraction_lit"][curve[-1], 0]
+        area = _areas(outcome, curve, "mask")  # (tasks, n)
+        control = _areas(outcome, curve, "control_count")
+        values: dict[str, Any] = {"n": area.shape[1]}
+        values["fraction_lit_end"] = _mean_fraction(outcome, "mask", "fraction_lit")[curve[-1], 0]
+        values |= {"area": area.mean(axis=1), "control_area": control.mean(axis=1)}
+        values["excess_area"] = values["area"] - values["control_area"]
+        low, high = paired.bounded_mean_interval(area)
+        values |= {"area_ci_low": low.clip(min=0), "area_ci_high": high.clip(max=1)}
+        low, high = paired.bounded_mean_interval(area - control)
+        values |= {"excess_area_ci_low": low, "excess_area_ci_high": high}
+
         rows = pd.DataFrame({"view": view, "mask": name, "task": TASKS} | values)
         parts.append(rows[list(AREA_COLUMNS)])
     return pd.concat(parts, ignore_index=True)
@@ -236,24 +212,18 @@ def area_table(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd
 # Rows
 
 
-def _rows(outcome: Outcome, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`table` without the columns that `_with_holm` adds."""
-    columns = _columns(outcome)
-    scores = _scores(_means(columns))
-    resampled = _scores(stats.paired_bootstrap(columns, resamples, rng))
+def _rows(outcome: Outcome) -> pd.DataFrame:
+    """`table` without what `with_tests` adds, and with what that needs."""
+    values = _scores(outcome)  # (masks, tasks) each, as all below
+    values |= score_intervals(outcome)
+    for name in FRACTIONS:
+        values[name] = _each_task(_mean_fraction(outcome, "mask", name))
+    control_mass = _mean_fraction(outcome, "control_mass", "fraction_mass")
+    values["control_mass_fraction_mass"] = _each_task(control_mass)
 
-    values = {name: one[..., 0] for name, one in scores.items()}  # (masks, tasks), as all below
-    fractions = outcome.fraction["mask"].mean(axis=2, dtype=float)
-    for i, name in enumerate(FRACTIONS):
-        values[name] = _each_task(fractions[:, [i]])
-    mass_taken = outcome.fraction["control_mass"][:, FRACTIONS.index("fraction_mass")]
-    control_mass = mass_taken.mean(axis=1, dtype=float)
-    values["control_mass_fraction_mass"] = _each_task(control_mass[:, None])
-
-    for name in ("pis", "excess", "excess_mass"):
-        values |= _interval(name, resampled[name])
-    for what in ("count", "mass"):
+    for what in CONTROLS:
         values[f"p_{what}"] = _p_values(outcome, f"control_{what}")
+        values[f"differing_{what}"] = _differing(outcome, f"control_{what}")
 
     rows = _labels(outcome.masks).assign(n=len(outcome.baseline["joint"]), **_flat(values))
     nominal = rows["level_percent"].to_numpy() / 100
@@ -284,6 +254,12 @@ def _p_values(outcome: Outcome, control: str) -> np.ndarray:
     return np.where(_has_test(outcome)[:, None], p, np.nan)
 
 
+def _differing(outcome: Outcome, control: str) -> np.ndarray:
+    """How many frames are right after only one of mask and control, (masks, tasks)."""
+    mask, other = outcome.correct["mask"], outcome.correct[control]
+    return np.stack([np.count_nonzero(mask[task] != other[task], axis=1) for task in TASKS], axis=1)
+
+
 def _has_test(outcome: Outcome) -> np.ndarray:
     """Whether a mask can differ from its controls by more than chance, bool (masks,).
 
@@ -295,11 +271,8 @@ def _has_test(outcome: Outcome) -> np.ndarray:
     return ~own_control & ~random
 
 
-def _with_holm(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with both kinds of tests adjusted together, `COLUMNS` last and in their order."""
-    p = rows[["p_count", "p_mass"]].to_numpy()
-    adjusted = stats.holm(p.ravel()).reshape(p.shape)
-    rows = rows.assign(p_count_holm=adjusted[:, 0], p_mass_holm=adjusted[:, 1])
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with `COLUMNS` last and in their order."""
     others = [name for name in rows if name not in COLUMNS]
     return rows[[*others, *COLUMNS]]
 
@@ -307,38 +280,32 @@ def _with_holm(rows: pd.DataFrame) -> pd.DataFrame:
 # Means over frames
 
 
-def _columns(
-    outcome: Outcome, masks: Sequence[int] | slice = slice(None), kinds: Sequence[str] = KINDS
-) -> PerFrame:
-    """Every value of each frame that scores are made of: right or wrong, and fractions taken."""
-    columns = {("baseline", task): outcome.baseline[task][None] for task in TASKS}
-    for kind in kinds:
-        for task in TASKS:
-            columns[kind, task] = outcome.correct[kind][task][masks]
-        for name in ("fraction_lit", "fraction_mass"):
-            columns[kind, name] = outcome.fraction[kind][masks, FRACTIONS.index(name)]
-    return columns
+def _mean_fraction(outcome: Outcome, kind: str, name: str) -> np.ndarray:
+    """What masks or controls take in the mean, (masks, 1); `name` is one of `FRACTIONS`."""
+    fraction = outcome.fraction[kind][:, FRACTIONS.index(name)]
+    return fraction.mean(axis=1, dtype=float)[:, None]
 
 
-def _means(columns: PerFrame) -> Means:
-    """Means over frames, (masks, 1) each."""
-    return {name: values.mean(axis=1, dtype=float)[:, None] for name, values in columns.items()}
+def _accuracy(outcome: Outcome, kind: str) -> np.ndarray:
+    """After masks or controls, (masks, tasks)."""
+    return np.stack([outcome.correct[kind][task].mean(axis=1) for task in TASKS], axis=1)
 
 
-def _drop(means: Means, kind: str) -> np.ndarray:
-    """Accuracy lost, (masks, tasks, resamples)."""
-    return np.stack([means["baseline", task] - means[kind, task] for task in TASKS], axis=1)
+def _drop(outcome: Outcome, kind: str) -> np.ndarray:
+    """Accuracy lost, (masks, tasks)."""
+    before = [outcome.baseline[task].mean() for task in TASKS]
+    return np.array(before) - _accuracy(outcome, kind)
 
 
-def _scores(means: Means) -> dict[str, np.ndarray]:
-    """The scores of `table` that need no level, (masks, tasks, resamples) each."""
-    drop = {kind: _drop(means, kind) for kind in KINDS}
+def _scores(outcome: Outcome) -> dict[str, np.ndarray]:
+    """The scores of `table` that need no level, (masks, tasks) each."""
+    drop = {kind: _drop(outcome, kind) for kind in KINDS}
     pis, pis_by_mass = {}, {}
     for kind in KINDS:
-        pis[kind] = impact(drop[kind], means[kind, "fraction_lit"][:, None])
-        pis_by_mass[kind] = impact(drop[kind], means[kind, "fraction_mass"][:, None])
+        pis[kind] = impact(drop[kind], _mean_fraction(outcome, kind, "fraction_lit"))
+        pis_by_mass[kind] = impact(drop[kind], _mean_fraction(outcome, kind, "fraction_mass"))
     return {
-        "accuracy": np.stack([means["mask", task] for task in TASKS], axis=1),
+        "accuracy": _accuracy(outcome, "mask"),
         "accuracy_drop": drop["mask"],
         "pis": pis["mask"],
         "control_count_pis": pis["control_count"],
@@ -348,22 +315,14 @@ def _scores(means: Means) -> dict[str, np.ndarray]:
     }
 
 
-def _curve_areas(means: Means, curve: list[int]) -> dict[str, np.ndarray]:
-    """Areas (tasks, resamples) of a curve: places of its masks, which rise in their levels."""
-    area = {}
-    for kind in ("mask", "control_count"):
-        area[kind] = np.stack([_area(means, curve, kind, task) for task in TASKS])
-    excess = area["mask"] - area["control_count"]
-    return {"area": area["mask"], "control_area": area["control_count"], "excess_area": excess}
+def _areas(outcome: Outcome, curve: list[int], kind: str) -> np.ndarray:
+    """The area of each frame, (tasks, n), under a curve: numbers of masks that rise in level."""
+    taken = _mean_fraction(outcome, kind, "fraction_lit")[curve, 0]
+    fraction = np.concatenate([[0], taken])  # from 0, where nothing is taken
 
-
-def _area(means: Means, curve: list[int], kind: str, task: str) -> np.ndarray:
-    taken = means[kind, "fraction_lit"][curve]  # (levels, resamples)
-    fraction = np.pad(taken, ((1, 0), (0, 0)))  # from 0, where nothing is taken
-    accuracy = np.concatenate([means["baseline", task], means[kind, task][curve]])
-    return divide_or_nan(np.trapezoid(accuracy, fraction, axis=0), fraction[-1])
-
-
-def _interval(name: str, resampled: np.ndarray) -> dict[str, np.ndarray]:
-    low, high = stats.percentile_interval(resampled)
-    return {f"{name}_ci_low": low, f"{name}_ci_high": high}
+    areas = []
+    for task in TASKS:
+        right = np.vstack([outcome.baseline[task], outcome.correct[kind][task][curve]])
+        area = np.trapezoid(right.astype(float), fraction, axis=0)  # (levels + 1, n) -> (n,)
+        areas.append(divide_or_nan(area, fraction[-1]))
+    return np.stack(areas)

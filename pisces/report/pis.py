@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 
 from pisces.core.snr_label import SnrLabel
 from pisces.report.style import (
-    BOOTSTRAP,
     CAPTION,
     CHANCE_LINE,
     CONTROL_LINE,
     MASK_COLOURS,
     PAGE,
+    PAIRED,
     SIGNED,
     TASKS,
     ZERO_LINE,
@@ -49,8 +49,8 @@ MASKS = marks(
 )
 
 SIGNIFICANT = 0.05
-"""Of the Holm-adjusted p-value of a difference from the count control."""
-FILLED = f"filled: differs from its count control, Holm-adjusted p < {SIGNIFICANT}"
+"""Of the p-value of a difference from the count control, Holm-adjusted within its family."""
+FILLED = f"filled: differs from its count control, p < {SIGNIFICANT}, Holm-adjusted by family"
 
 SCARCE = 0.01
 """Share of the lit pixels. A PIS divides by that share, and below it may run off any scale."""
@@ -166,7 +166,7 @@ def scores(rows: pd.DataFrame) -> Figure:
 
     _mask_legend(figure, drawn)
     beyond = f"; levels under {100 * SCARCE:g} % may leave the panel" if scarce.any() else ""
-    caption(figure, f"{_rule(drawn)} masks; {BOOTSTRAP}, {frame_count(rows)}; {FILLED}{beyond}")
+    caption(figure, f"{_rule(drawn)} masks; {PAIRED}, {frame_count(rows)}; {FILLED}{beyond}")
     return figure
 
 
@@ -198,7 +198,7 @@ def degradation(
         panel.axes.set_ylim(0, 100)
 
     _mask_legend(figure, drawn, Line2D([], [], **CHANCE_LINE, label="Chance"))
-    caption(figure, f"{_rule(drawn)} masks; {BOOTSTRAP} of the drop, {frame_count(rows)}")
+    caption(figure, f"{_rule(drawn)} masks; {PAIRED} of the drop, {frame_count(rows)}")
     return figure
 
 

@@ -19,9 +19,9 @@ from pisces.report.pis import (
     scale_end,
 )
 from pisces.report.style import (
-    BOOTSTRAP,
     CAPTION,
     PAGE,
+    PAIRED,
     REGION_COLOURS,
     SIGNED,
     TASKS,
@@ -77,7 +77,7 @@ def regions(rows: pd.DataFrame, task: str = "joint") -> Figure:
         legend_below(figure, [*handles(marks, line=""), control])
     grey = f"grey: less than {100 * SCARCE:g} % of the lit pixels"
     maps_are = f"windows: in-phase to the right, quadrature upwards, {grey}, dots as filled"
-    caption(figure, f"{BOOTSTRAP}, {frame_count(rows)}; {FILLED}; {maps_are}")
+    caption(figure, f"{PAIRED}, {frame_count(rows)}; {FILLED}; {maps_are}")
     return figure
 
 

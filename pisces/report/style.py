@@ -121,6 +121,7 @@ CONTROL_LINE: Style = {"color": "dimgrey", "ls": "--", "lw": 0.8, "zorder": 4}
 ZERO_LINE: Style = {"color": "grey", "lw": 0.6, "zorder": 0}
 
 BOOTSTRAP = "95 % bootstrap interval"
+PAIRED = "95 % paired score interval"
 WILSON = "95 % Wilson interval"
 
 

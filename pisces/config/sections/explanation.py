@@ -84,8 +84,6 @@ class Perturb(Section):
 class Pis(Section):
     """The Perturbation Impact Score."""
 
-    resamples: Resamples
-    """Paired bootstrap resamples behind each interval."""
     fill: Literal["zero", "resample"]
     """What takes the place of the samples behind masked pixels, for `train.input: iq`: silence, or
     other samples of the frame."""
@@ -105,7 +103,14 @@ class Attribute(Section):
     ig_steps: Annotated[
         int, Field(gt=0), at_most(10_000, "each a pass backwards of every frame"), Unit("steps")
     ]
-    """Points on the way from a dark image, for `integrated_gradients`."""
+    """Points on the way from a dark image, for `integrated_gradients`, of every frame at first."""
+    ig_tolerance: Annotated[float, Field(gt=0)]
+    """Where the values of a map miss the logit that they must add up to by a larger share, it is
+    made again with twice the steps..."""
+    ig_most_steps: Annotated[
+        int, Field(gt=0), at_most(10_000, "each a pass backwards of every frame"), Unit("steps")
+    ]
+    """...as long as these are no more than this."""
     window: WindowShare
     """Side of the window of `occlusion`."""
     stride: WindowShare
