@@ -67,11 +67,12 @@ def masks(found: pd.DataFrame) -> str:
 
     runs = heads["run"].nunique()
     count, windows = len(heads) // runs, (heads["rule"] == "window").sum() // runs
-    half_widths = (heads["excess_ci_high"] - heads["excess_ci_low"]) / 2 * heads["fraction_lit"]
+    detectable = 100 * heads["detectable_count"]
     return (
         f"{table(rows)}\nOf {count} pairs of a mask and a head, {windows} of them windows, "
-        f"{len(rows)} differ from their control in every run. The 95 % interval of an excess is "
-        f"± {100 * half_widths.median():.1f} points of accuracy wide in the median.\n"
+        f"{len(rows)} differ from their control in every run. A run finds a loss of "
+        f"{detectable.median():.1f} points beyond the control (median over masks, "
+        f"{detectable.min():.1f} to {detectable.max():.1f}) with a chance of 80 %.\n"
     )
 
 

@@ -18,6 +18,7 @@ from torchvision.models.resnet import BasicBlock
 from pisces.attribution import compare, methods, rise
 from pisces.attribution import head as heads
 from pisces.attribution.head import Head
+from pisces.attribution.integrated_gradients import completeness_error
 from pisces.attribution.methods import attribute, build, pixel_scores
 from pisces.attribution.settings import AttributionSettings
 from pisces.config.sections.explanation import Attribute
@@ -253,6 +254,50 @@ def test_integrated_gradients_of_a_linear_model_are_weight_times_pixel(images, t
         "integrated_gradients", linear_head(weight, task), images, TARGETS, ig_steps=steps
     )
     torch.testing.assert_close(maps, weight[TARGETS].view_as(images) * images, rtol=1e-5, atol=1e-6)
+
+
+class Bent(nn.Module):
+    """Logits that rise steeply from dark and then hardly at all, the more so the brighter."""
+
+    def forward(self, images):
+        bent = torch.tanh(30 * images.mean((1, 2, 3)))[:, None]
+        logits = torch.cat([bent, -bent, 2 * bent], 1)
+        return logits, logits
+
+
+def test_integrated_gradients_take_the_steps_that_completeness_needs(images):
+    head, images = Head(Bent(), "snr"), images.abs()
+
+    def error_with(**changes) -> torch.Tensor:
+        maps = explain("integrated_gradients", head, images, TARGETS, ig_steps=2, **changes)
+        return completeness_error(head, maps, images, TARGETS, ())
+
+    few, enough = error_with(), error_with(ig_tolerance=0.01, ig_most_steps=256)
+    assert few.max() > 0.1
+    assert enough.max() <= 0.01
+    # Never more than asked for: 2, 4 and no 8.
+    bounded = error_with(ig_tolerance=0.01, ig_most_steps=7)
+    assert torch.allclose(bounded, error_with(ig_tolerance=0.01, ig_most_steps=4))
+    assert bounded.max() > 0.01
+
+
+def test_steps_of_a_frame_do_not_depend_on_its_batch(images):
+    """A frame that is nearly dark is done at once, and the others need more steps."""
+    images = images.abs()
+    images[0] *= 1e-3
+    changes = {"ig_steps": 2, "ig_tolerance": 0.01, "ig_most_steps": 64}
+    head = Head(Bent(), "snr")
+    together = explain("integrated_gradients", head, images, TARGETS, **changes)
+    backward = head.backward_frames
+    alone = [
+        explain("integrated_gradients", head, images[[i]], TARGETS[[i]], **changes)
+        for i in range(len(images))
+    ]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-6)
+    head = Head(Bent(), "snr")
+    explain("integrated_gradients", head, images[[0]], TARGETS[[0]], **changes)
+    assert head.backward_frames == 2
+    assert backward > 2 * len(images)
 
 
 def test_integrated_gradients_are_complete(images):

@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import (
     ablation,
+    coverage,
     echoes,
     experiments,
     order,
@@ -53,6 +54,17 @@ def call(monkeypatch, capsys):
         return capsys.readouterr().out
 
     return call
+
+
+def test_coverage(call, monkeypatch, tmp_path):
+    monkeypatch.setattr(coverage, "GRID", coverage.GRID[:2])
+    page = tmp_path / "coverage.md"
+    page.write_text(f"before\n{coverage.START}{coverage.END}after\n")
+    call(coverage, "--repeats", "20", "--page", str(page))
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert "| 14 | 5 | 0.7 |" in text
+    assert "20 data sets of each cell" in text
 
 
 def test_order(call):

@@ -63,16 +63,19 @@ def ratio_interval(
         Both ends (...); NaN where no frame has a share.
     """
     share = np.broadcast_to(share, change.shape)
-    mean_share = share.mean(axis=-1, dtype=float)
-    taken = mean_share > 0
-    mean_share = np.where(taken, mean_share, np.nan)
-    relative = np.where(taken[..., None], share / mean_share[..., None], 1)
     added = np.zeros(change.shape) if rest is None else rest
+
+    # A frame of which nothing is taken adds nothing to either mean, and tells nothing.
+    n = np.count_nonzero((share > 0) | (change != 0) | (added != 0), axis=-1)
+    sum_of_shares = share.sum(axis=-1, dtype=float)
+    taken = sum_of_shares > 0
+    mean_share = np.divide(sum_of_shares, n, out=np.full(n.shape, np.nan), where=taken)
+    relative = np.where(taken[..., None], share / mean_share[..., None], 1)
 
     lost = np.count_nonzero(change > 0, axis=-1)
     gained = np.count_nonzero(change < 0, axis=-1)
-    n = np.array(change.shape[-1])
-    low, high = _score_interval(lost, gained, n, Rest.of(change, relative, added))
+    of_frames = Rest.of(change, relative, added, np.maximum(n, 1))
+    low, high = _score_interval(lost, gained, np.maximum(n, 1), of_frames)
     return low / mean_share, high / mean_share
 
 
@@ -117,13 +120,29 @@ class Rest(NamedTuple):
     change_relative: np.ndarray
 
     @classmethod
-    def of(cls, change: np.ndarray, relative: np.ndarray, added: np.ndarray) -> "Rest":
-        """What is measured of frames; all three are (..., n)."""
-        e = change - change.mean(axis=-1, keepdims=True)
-        s = relative - relative.mean(axis=-1, keepdims=True)
-        a = added - added.mean(axis=-1, keepdims=True)
-        pairs = (a, a), (s, s), (a, s), (e, a), (e, s)
-        return cls(added.mean(axis=-1), *[(one * other).mean(axis=-1) for one, other in pairs])
+    def of(
+        cls, change: np.ndarray, relative: np.ndarray, added: np.ndarray, n: np.ndarray
+    ) -> "Rest":
+        """What is measured of frames.
+
+        Args:
+            change: of each frame, (..., frames).
+            relative: shares over their mean, likewise.
+            added: likewise.
+            n: frames that count, (...); all three are 0 in the others.
+        """
+
+        def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+            return (one * other).sum(axis=-1) / n - one.sum(axis=-1) / n * other.sum(axis=-1) / n
+
+        return cls(
+            mean=added.sum(axis=-1) / n,
+            added=covariance(added, added),
+            relative=covariance(relative, relative),
+            added_relative=covariance(added, relative),
+            change_added=covariance(change, added),
+            change_relative=covariance(change, relative),
+        )
 
 
 def _score_interval(

@@ -103,7 +103,7 @@ def _ends_of(outcome: Outcome, masks: slice) -> dict[str, np.ndarray]:
         taken, of_control = fraction["mask"][:, [share]], fraction[control][:, [share]]
         found[name] = excess_interval(before, right["mask"], right[control], taken, of_control)
 
-    ends = {}
+    ends: dict[str, np.ndarray] = {}
     for name, (low, high) in found.items():
         ends |= {f"{name}_ci_low": low, f"{name}_ci_high": high}
     return ends

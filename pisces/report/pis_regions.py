@@ -77,7 +77,9 @@ def regions(rows: pd.DataFrame, task: str = "joint") -> Figure:
         legend_below(figure, [*handles(marks, line=""), control])
     grey = f"grey: less than {100 * SCARCE:g} % of the lit pixels"
     maps_are = f"windows: in-phase to the right, quadrature upwards, {grey}, dots as filled"
-    caption(figure, f"{PAIRED}, {frame_count(rows)}; {FILLED}; {maps_are}")
+    scarce = (parts["fraction_lit"] < SCARCE).any()
+    beyond = "; regions of less may leave the panel" if scarce else ""
+    caption(figure, f"{PAIRED}, {frame_count(rows)}; {FILLED}; {maps_are}{beyond}")
     return figure
 
 
