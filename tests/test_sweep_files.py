@@ -197,8 +197,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"epoch_metric = validation_loss is better the lower",
     ),
     "param that no stage reads": (
-        {"space/pis.resamples": {"choices": [100, 200]}},
-        r"pis.resamples changes nothing, since no stage up to until = evaluate",
+        {"space/pis.fill": {"choices": ["zero", "resample"]}},
+        r"pis.fill changes nothing, since no stage up to until = evaluate",
     ),
     "no values": ({SPACE: {"log": True}}, r"space.train.lr: needs choices, or both from and to"),
     "no choice": ({SPACE: {"choices": []}}, r"space.train.lr.choices = \[\]: .*at least 1"),
