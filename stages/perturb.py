@@ -24,12 +24,10 @@ def main() -> None:
     chosen = masks.build(settings.views or data.render.views, settings, data.render.size)
     plan = store.PerturbationPlan(index, tuple(chosen), settings, params.base.seed, data.render)
 
-    with tracking.stage("perturb", params) as run:
-        with files.together():
-            plan.write(OUT)
-            files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
-        dark = store.dark_frames(data, plan)
-        run.metrics({"frames": len(index), "dark_frames": dark, "masks": len(chosen)})
+    with tracking.stage("perturb", params), files.together():
+        plan.write(OUT)
+        files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
+    dark = store.dark_frames(data, plan)
     print(
         f"{len(chosen)} masks with two controls each for {len(index)} frames in {OUT}; "
         f"dark frames: {dark}"
