@@ -149,21 +149,15 @@ def test_the_experiment_says_that_it_holds_training_runs_also_if_it_is_older(cli
         ("PISCES_TRIAL", "published/17", {"study": "published", "trial": "17"}),
     ],
 )
-def test_executions_of_a_study_stand_under_one_run(client, params, monkeypatch, name, value, tags):
+def test_the_experiment_and_the_study_are_tags(client, params, monkeypatch, name, value, tags):
     monkeypatch.setenv(name, value)
-    names = [f"of-{name}-{number}" for number in range(2)]
-    for one in names:
-        monkeypatch.setenv("DVC_EXP_NAME", one)
-        with tracking.stage("train", params) as run:
-            run.metrics({"loss": 1.0})
-
-    parents = [family(client, f"abc/{one}")[0] for one in names]
-    (study_id,) = {parent.data.tags["mlflow.parentRunId"] for parent in parents}
-    study = client.get_run(study_id)
-    assert (study.info.run_name, study.info.status) == (tags["study"], "FINISHED")
-    for parent, one in zip(parents, names, strict=True):
-        expected = tags | {"experiment": one}
-        assert {name: parent.data.tags.get(name) for name in expected} == expected
+    monkeypatch.setenv("DVC_EXP_NAME", f"of-{name}")
+    with tracking.stage("train", params):
+        pass
+    (parent,) = of_execution(client, f"abc/of-{name}")
+    expected = tags | {"experiment": f"of-{name}"}
+    assert {tag: parent.data.tags.get(tag) for tag in expected} == expected
+    assert "mlflow.parentRunId" not in parent.data.tags
 
 
 def test_each_stage_of_an_execution_is_a_child_of_one_parent(client, params, request):
@@ -425,7 +419,7 @@ def test_a_store_out_of_reach_costs_one_line_and_not_the_stage(tmp_path):
         processes = [
             start_python(code, MLFLOW_TRACKING_URI=uri, DVC_ROOT=str(tmp_path)) for uri in uris
         ]
-        outputs = [process.communicate(timeout=30) for process in processes]
+        outputs = [process.communicate(timeout=120) for process in processes]
     for printed, warned in outputs:
         assert printed == "the stage went on\n"
         assert_one_warning(warned)
@@ -472,7 +466,7 @@ def test_the_interface_refuses_what_it_cannot_show(monkeypatch, name, value):
 
 def test_a_password_is_in_no_command_line_and_in_no_warning(params, monkeypatch, capfd):
     # An unquoted slash makes parsers take a part of the password for a port.
-    for secret in ("s3cret", "fir%2Fst", "se/cond#1", "thi:rd@4"):
+    for secret in ("s3cret", "qfirst%2Fqlast", "q5w6/e7r8#t9y0", "z1x2:c3v4@b5n6"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgres+nope://me:{secret}@127.0.0.1:1/x")
         assert not any(secret in word for word in mlflow_place.ui_command()[0])
         with tracking.stage("train", params) as run:

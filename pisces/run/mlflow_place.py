@@ -1,6 +1,5 @@
 """Where MLflow's store is: its address, a client of it, and the interface that shows it."""
 
-import json
 import logging
 import os
 import re
@@ -12,41 +11,18 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from pisces.run import mlflow_view
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "pisces"
-COLUMNS = (
-    "tags.`preset`",
-    "params.`train.model`",
-    "metrics.`evaluate/joint.accuracy`",
-    "metrics.`evaluate/modulation.accuracy`",
-    "metrics.`evaluate/snr.accuracy`",
-    "metrics.`evaluate/snr.mae_db`",
-    "metrics.`pis/joint.excess`",
-    "attributes.`Dataset`",
-    "tags.`study`",
-    "tags.`revision`",
-)
-"""Of the table of runs, which by itself shows no number."""
-VIEW = {
-    "searchFilter": "",
-    "orderByKey": "attributes.start_time",
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "datasetsFilter": [],
-    "modelVersionFilter": "All Runs",
-    "selectedColumns": COLUMNS,
-}
-"""What MLflow calls a shared view, as its interface writes one."""
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
-    f"mlflow.sharedViewState.{EXPERIMENT}": json.dumps(VIEW),
+    f"mlflow.sharedViewState.{mlflow_view.NAME}": mlflow_view.view(),
 }
-"""By the first the interface opens on training runs and not on traces; versions that let the
-browser decide do so by `PAGE`."""
-PAGE = f"runs?viewStateShareKey={EXPERIMENT}&workflowType=machine_learning"
+"""By the first the interface opens on training runs and not on traces, unless its version lets the
+browser decide."""
 
 SQLITE, SQLITE_DRIVER = "sqlite:///", "sqlite+pysqlite:///"
 LOCK_SECONDS = 60
@@ -148,7 +124,7 @@ def ui_address(experiment: str) -> str:
     Raises:
         ValueError: when PISCES_UI_PORT is not a port.
     """
-    return f"http://127.0.0.1:{_port()}/#/experiments/{experiment}/{PAGE}"
+    return f"http://127.0.0.1:{_port()}/#/experiments/{experiment}/{mlflow_view.PAGE}"
 
 
 def ui_command() -> tuple[list[str], dict[str, str]]:

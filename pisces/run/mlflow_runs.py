@@ -90,8 +90,6 @@ def parent_of(client: "MlflowClient", values: Mapping[str, Any], which: Executio
         return found
 
     tags = _tags(values, which) | {KEY: key, PARAMS: digest_of(values)}
-    if which.study:
-        tags[PARENT] = _study(client, experiment_id, which.study)
     return _create(client, experiment_id, which.name, tags, _worth_showing(values))
 
 
@@ -180,26 +178,6 @@ def _worth_showing(values: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in now.items()
         if key in IMPORTANT or (key in shipped and shipped[key] != value)
     }
-
-
-def _study(client: "MlflowClient", experiment_id: str, name: str) -> str:
-    """Id of the run that stands for a study, below which its trials are; it holds nothing itself.
-
-    Of two that two machines made at once, both take the older one.
-    """
-    key = f"study-{digest_of(name)}"
-    query = f"tags.`{KEY}` = '{key}'"
-    order = ["start_time ASC", "run_id ASC"]
-    found = client.search_runs([experiment_id], query, max_results=1, order_by=order)
-    if found:
-        return str(found[0].info.run_id)
-
-    tags = {KEY: key, "study": name}
-    made = _create(client, experiment_id, name, tags, {})
-    oldest = client.search_runs([experiment_id], query, max_results=1, order_by=order)[0]
-    if oldest.info.run_id != made.info.run_id:
-        client.delete_run(made.info.run_id)
-    return str(oldest.info.run_id)
 
 
 def _create(

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pisces.run import mlflow_place
+from pisces.run import mlflow_place, mlflow_view
 from pisces.run.mlflow_runs import Session
 
 if TYPE_CHECKING:
@@ -30,39 +30,10 @@ BATCH = 1000
 FILES, MODEL = "pisces.files", "model.sha256"
 """Tags: which content of which file a child has; which weights a parent has."""
 
-HEADLINES = {
-    "train/best_epoch",
-    "train/train_loss",
-    "train/validation_loss",
-    "train/validation_joint_accuracy",
-    "train/validation_modulation_accuracy",
-    "train/validation_snr_accuracy",
-    "evaluate/joint.accuracy",
-    "evaluate/modulation.accuracy",
-    "evaluate/modulation.macro_f1",
-    "evaluate/snr.accuracy",
-    "evaluate/snr.mae_db",
-    "evaluate/by_snr.joint",
-    "evaluate/by_snr.modulation",
-    "evaluate/by_snr.snr",
-    "limits/modulation.gap_points",
-    "limits/snr.gap_points",
-    "pis/joint.top",
-    "pis/joint.random",
-    "pis/joint.excess",
-}
+HEADLINES = mlflow_view.charted(mlflow_view.CURVES) | mlflow_view.charted(mlflow_view.BARS)
 """Numbers that the parent shows as well."""
-
-COMPARED = {
-    "accuracy_by_snr.png",
-    "confusion_modulation.png",
-    "confusion_snr.png",
-    "ceiling.png",
-    "degradation.png",
-    "pis.png",
-}
-"""Pictures that the parent has as well, where MLflow shows those of several runs side by side. Each
-is a chart, and many make the interface slow."""
+COMPARED = mlflow_view.charted(mlflow_view.PICTURES)
+"""Pictures that the parent has as well, where MLflow shows those of several runs side by side."""
 
 
 def log_metrics(session: Session, numbers: Mapping[str, float], step: int) -> None:
@@ -117,7 +88,7 @@ def log_files(session: Session, root: Path, paths: Sequence[Path]) -> int:
     for path in changed:
         folder = None if path.is_absolute() else str(path.parent)
         client.log_artifact(run_id, str(root / path), folder)
-        if path.name in COMPARED:
+        if path.suffix == ".png" and path.stem in COMPARED:
             _log_picture(session, root / path)
     if changed:
         client.set_tag(run_id, FILES, json.dumps(known | digests))

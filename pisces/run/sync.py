@@ -60,9 +60,9 @@ def sync(names: Sequence[str]) -> list[Synced]:
     """
     tracking.require_on("import into")
     if not names:
-        return [_sync(None)]
+        return [_sync(WORKSPACE, None)]
     sources = [named(name) for name in names]  # all of them, before anything is written
-    return [_sync(source) for source in sources]
+    return [_sync(name, source) for name, source in zip(names, sources, strict=True)]
 
 
 def named(name: str) -> Execution:
@@ -121,9 +121,8 @@ def before_ui() -> tuple[str, str | None]:
     return address, " and ".join(what) or None
 
 
-def _sync(source: Execution | None) -> Synced:
-    """Logs the results of an experiment or revision, or of the workspace."""
-    name = (source.experiment or source.name) if source else WORKSPACE
+def _sync(name: str, source: Execution | None) -> Synced:
+    """Logs the results of an experiment or revision, or of the workspace where there is neither."""
     with _results_of(source) as found:
         if not found.stages:
             raise ValueError(

@@ -4,7 +4,8 @@ An execution of the pipeline is one parent run, and each of its stages a child; 
 stage logs while it runs, and once it has ended all that its files hold, so that a run looks as if
 `sync` had made it. A metric is `<stage>/<name>`; a slash opens a section in MLflow's charts.
 
-The executions of one study or sweep of experiments stand under a run of that name.
+The executions of one study or sweep of experiments have its name as the tag `study`, by which they
+are filtered and grouped: below a row of their own they could not be seen beside others.
 
 Environment: PISCES_TRACKING=off (default on), PISCES_TRIAL, PISCES_SWEEP, MLFLOW_TRACKING_URI
 (default the SQLite file `mlflow.db` beside `dvc.yaml`; a relative one is relative to the
