@@ -51,14 +51,16 @@ def identity(weight: float) -> Overrides:
     return {f"noise_aware.{phase}.identity": weight for phase in PHASES}
 
 
-PLAIN: Overrides = {
+ON_FRAMES: Overrides = {"train.input": "iq", "train.model": models.CLDNN}
+PLAIN = ON_FRAMES | {
     "augment.mixup_alpha": 0,
     "augment.time_shift": False,
     "cldnn.dropout": 0.15,
     **identity(0.03),
 }
 A2 = PLAIN | {"cldnn.paths": "denoised", "cldnn.film": False}
-A4 = {"cldnn.paths": "dual", "cldnn.film": True, "cldnn.dropout": 0.2, **identity(0.05)}
+A4 = ON_FRAMES | identity(0.05)
+A4 |= {"cldnn.paths": "dual", "cldnn.film": True, "cldnn.dropout": 0.2}
 A4 |= {"augment.mixup_alpha": 0.2, "augment.mixup_probability": 0.5, "augment.time_shift": True}
 MATRIX: dict[str, Overrides] = {
     "A0": PLAIN | {"cldnn.paths": "raw", "cldnn.film": False},
@@ -71,7 +73,7 @@ MATRIX: dict[str, Overrides] = {
     "A5": A4 | {"cldnn.expert": "v1", "cldnn.cyclo": True, "train.snr_balance": 0.5},
 }
 MATRIX |= {name: PLAIN | {"train.model": name} for name in MODELS["iq"] if name != models.CLDNN}
-"""Model -> what of the preset it changes."""
+"""Model -> all that it changes of a preset, whatever input that has."""
 PAIRS = (
     ("A1", "A0"),
     ("A2", "A0"),
@@ -174,10 +176,8 @@ def costs(settings: Mapping[str, Params], samples: int) -> dict[str, tuple[int, 
 
 
 def overlay(preset: str, data: Path | None) -> dict[str, Overrides]:
-    """A preset with a cldnn on raw frames, and a file of data if there is one."""
-    changes = {"train": {"input": "iq", "model": models.CLDNN}}
-    if data is not None:
-        changes["data"] = {"path": str(data.resolve())}
+    """A preset, with a file of data if there is one."""
+    changes = {} if data is None else {"data": {"path": str(data.resolve())}}
     return presets.merged(presets.overlay(preset), changes)
 
 

@@ -5,14 +5,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import deployment, model_card, recordings, viewer
+from pisces.commands import deployment, model_card, recordings, viewer, weights
+from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
 from pisces.config.io import PARAMS, load_params
 from pisces.config.presets import Edit
 from pisces.config.schema import Params
 from pisces.core import yaml
-from pisces.core.files import staged, write_csv
+from pisces.core.files import write_csv
+from pisces.core.texts import counted
 from pisces.run import console
 
 PUBLISHED = Path("plots/published.csv")
@@ -99,12 +101,16 @@ def print_edits(edits: list[Edit]) -> None:
 
 
 def check() -> None:
-    """Checks params.yaml, the presets and the data file, and runs nothing."""
+    """Checks params.yaml, the presets, the sweeps and the data file, and runs nothing."""
+    from pisces.experiments import study
+
     params = load_params()
     data = check_data(params)
-    check_weights(params)
+    weights.check_weights(params)
     for name in presets.names():
         presets.on_defaults(presets.overlay(name), f"preset {name}")
+    for name in study.names():
+        study.read(study.SWEEPS / f"{name}.yaml")
 
     # Only now: a line of success above an error would read as if all were well.
     print(f"{PARAMS} is valid: {params.train.model} on {params.train.input}")
@@ -112,6 +118,8 @@ def check() -> None:
     for remark in filter(None, [path_remark(params.data.path), pulse_remark(params)]):
         print(f"warning: {remark}")
     print(f"the presets are valid: {', '.join(presets.names())}")
+    if study.names():
+        print(f"the sweeps are valid: {', '.join(study.names())}")
 
 
 def check_data(params: Params) -> str:
@@ -135,45 +143,9 @@ def check_data(params: Params) -> str:
     smallest = min(frames, key=lambda cell: frames[cell])
     name = f"{smallest.modulation} at {smallest.snr_db} dB in {path}"
     splitting.part_sizes(frames[smallest], params.stratify.shares, name)
-    return f"{path} holds {sum(frames.values())} frames of {len(frames)} (modulation, SNR)"
-
-
-def check_weights(params: Params) -> None:
-    """Raises ValueError where `train` would find no weights at a path to start or learn from."""
-    train, noise_aware = params.train, params.noise_aware
-    if train.pretrained not in ("none", "imagenet"):
-        check_source("train.pretrained", train.pretrained, train.model)
-    for name in ("reference", "teacher"):
-        folder = getattr(noise_aware, name)
-        if folder != "none":
-            check_source(f"noise_aware.{name}", folder, "cldnn")
-
-
-def check_source(key: str, source: str, model: str) -> None:
-    """Raises ValueError unless a path leads to a model, or to a file of weights for a backbone."""
-    from pisces.models.backbones import BACKBONES
-    from pisces.models.modelfile import CARD, WEIGHTS
-
-    path = Path(source)
-    if path.is_dir():
-        missing = [name for name in (WEIGHTS, CARD) if not (path / name).is_file()]
-        if missing:
-            raise ValueError(
-                f"{PARAMS}: {key} = {source} holds no {missing[0]}; "
-                f"name a folder with {WEIGHTS} and {CARD} of a trained model, or set it to none"
-            )
-        return
-
-    if model not in BACKBONES:
-        raise ValueError(
-            f"{PARAMS}: {key} = {source} is no folder of a model; "
-            f"for {model} name that of a trained one, or set it to none"
-        )
-    if not path.is_file():
-        raise ValueError(
-            f"{PARAMS}: {key} = {source} does not exist; allowed are none, imagenet, "
-            "a .safetensors or .pth file, and the folder of a trained model"
-        )
+    return (
+        f"{path} holds {counted(sum(frames.values()), 'frame')} of {len(frames)} (modulation, SNR)"
+    )
 
 
 def check_generated_parts(params: Params) -> None:
@@ -226,7 +198,7 @@ def check_length(params: Params, samples: int, source: str) -> None:
     try:
         binning.bin_frames(torch.ones(1, samples, 2), render)
     except ValueError as error:
-        raise ValueError(f"{source} has {samples} samples a frame: {error}") from None
+        raise ValueError(f"{source} has {counted(samples, 'sample')} a frame: {error}") from None
 
 
 def summary() -> None:
@@ -250,21 +222,11 @@ def restore(revision: str) -> None:
     restored = bring_back(revision)
     if restored.stashed:
         print("your uncommitted edits of tracked files are kept: see git stash show --patch")
-    print(f"brought back {len(restored.records)} files of {revision}")
-    print(f"brought back {len(restored.outputs)} outputs from DVC's cache")
+    print(f"brought back {counted(len(restored.records), 'file')} of {revision}")
+    print(f"brought back {counted(len(restored.outputs), 'output')} from DVC's cache")
     if restored.missing:
         print("not in the cache, left as they are, and made again by dvc repro:")
         print("".join(f"  {path}\n" for path in restored.missing), end="")
-
-
-def docs() -> None:
-    """Writes docs/reference/parameters.md from the schema and the defaults."""
-    from pisces.config import reference
-
-    page = reference.page()
-    with staged(reference.PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    print(f"wrote {reference.PAGE}")
 
 
 def published(task: str) -> None:
@@ -307,7 +269,7 @@ def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> N
     one_view = replace(render, views=(view or render.views[0],))
     drawing = Drawing(one_view, load_params().draw.to(DrawSettings))
     written = export.export_png(root, target, drawing, frames_per_cell)
-    print(f"wrote {written} images to {target}")
+    print(f"wrote {counted(written, 'image')} to {target}")
 
 
 PLAIN = (check, forecast, summary, experiments, docs)

@@ -7,6 +7,7 @@ from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
 from pisces.core import files, hardware
+from pisces.core.texts import counted
 from pisces.data import splitting
 from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
@@ -53,7 +54,10 @@ def main() -> None:
             run.artifact(path)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-    print(f"{len(chosen)} rankings of {len(index)} frames measured in {PLOTS}/attribution.csv")
+    print(
+        f"{counted(len(chosen), 'ranking')} of {counted(len(index), 'frame')} measured in "
+        f"{PLOTS}/attribution.csv"
+    )
 
 
 if __name__ == "__main__":

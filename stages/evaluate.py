@@ -5,6 +5,7 @@ from pathlib import Path
 from pisces.config.io import load_params
 from pisces.core import files, hardware
 from pisces.core.tasks import TASKS
+from pisces.core.texts import counted
 from pisces.data import splitting
 from pisces.evaluation import inference, metrics
 from pisces.inputs.waveform import frames_behind
@@ -51,7 +52,8 @@ def main() -> None:
     accuracies = [f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in TASKS]
     frames = len(predictions["frame"])
     print(
-        f"{frames} test frames: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and {TABLES}/*.csv"
+        f"{counted(frames, 'test frame')}: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and "
+        f"{TABLES}/*.csv"
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.core import files
+from pisces.core.texts import counted
 from pisces.data import splitting
 from pisces.inputs.drawing import BinStore
 from pisces.pis import masks, sheet, store
@@ -29,8 +30,8 @@ def main() -> None:
         files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
     dark = store.dark_frames(data, plan)
     print(
-        f"{len(chosen)} masks with two controls each for {len(index)} frames in {OUT}; "
-        f"dark frames: {dark}"
+        f"{counted(len(chosen), 'mask')} with two controls each for {counted(len(index), 'frame')} "
+        f"in {OUT}; dark frames: {dark}"
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.core import files, hardware
+from pisces.core.texts import counted
 from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
@@ -39,8 +40,8 @@ def main() -> None:
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
     print(
-        f"PIS of {len(plan.masks)} masks over {len(plan.frame)} frames in {PLOTS}/pis.csv; "
-        f"headline in {METRICS}"
+        f"PIS of {counted(len(plan.masks), 'mask')} over {counted(len(plan.frame), 'frame')} in "
+        f"{PLOTS}/pis.csv; headline in {METRICS}"
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
+from pisces.core.texts import counted
 from pisces.inputs import rendering
 from pisces.inputs.receiver import carrier
 from pisces.inputs.settings import RenderSettings
@@ -24,7 +25,7 @@ def main() -> None:
             f"carrier offset beyond the {reach:.2g} cycles a sample that the view symbol can "
             "follow; raise render.carrier_offset_std"
         )
-    print(f"rendered {rendered.frames} frames at {params.render.size} px into {OUT}")
+    print(f"rendered {counted(rendered.frames, 'frame')} at {params.render.size} px into {OUT}")
 
 
 if __name__ == "__main__":

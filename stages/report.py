@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
 from pisces.core import files
+from pisces.core.texts import counted
 from pisces.report import needed, pictures, style
 from pisces.run import guard, tracking
 
@@ -40,7 +41,7 @@ def main() -> None:
 
         for path in paths:
             run.artifact(path)
-    print(f"drew {len(figures)} pictures in {PLOTS}/")
+    print(f"drew {counted(len(figures), 'picture')} in {PLOTS}/")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pisces.acquisition import labelled
 from pisces.config.agreement import path_remark, pulse_remark
 from pisces.config.io import load_params
 from pisces.core import files
+from pisces.core.texts import counted
 from pisces.run import guard, tracking
 from pisces.sources import sharding
 from pisces.sources.finding import Expected
@@ -41,7 +42,8 @@ def main() -> None:
         print(f"warning: {warning}")
     kept = audit.details["kept"]
     labels = f"SNR labels: {audit.details['snr_label']}, {audit.details['snr_label_known_from']}"
-    print(f"wrote {kept['frames']} frames in {kept['cells']} shards to {OUT}; {labels}")
+    written = f"{counted(kept['frames'], 'frame')} in {counted(kept['cells'], 'shard')}"
+    print(f"wrote {written} to {OUT}; {labels}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pisces.config.io import load_params
+from pisces.core.texts import counted
 from pisces.run import guard, tracking
 from pisces.sources.settings import SynthesisSettings
 from pisces.sources.synthesis import synthesize_file
@@ -15,7 +16,7 @@ def main() -> None:
     path = OUT / f"synthetic.{params.synthesize.format}"
     with tracking.stage("synthesize", params):
         n_frames = synthesize_file(path, params.synthesize.to(SynthesisSettings), params.base.seed)
-    print(f"wrote {n_frames} frames of {params.synthesize.samples} samples to {path}")
+    print(f"wrote {counted(n_frames, 'frame')} of {params.synthesize.samples} samples to {path}")
 
 
 if __name__ == "__main__":

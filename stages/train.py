@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pisces.config.io import load_params
 from pisces.core import files
+from pisces.core.texts import counted
 from pisces.inputs import kind_of
 from pisces.inputs.settings import DrawSettings
 from pisces.models import modelfile
@@ -25,7 +26,7 @@ def main() -> None:
     cldnn = Settings(**params.cldnn.model_dump())
     noise_aware = params.noise_aware.to(NoiseAwareSettings)
     model_input = kind_of(config.input).for_data(DATA, params.draw.to(DrawSettings))
-    sps, seed = params.render.sps, params.train.seed
+    sps, seed = params.render.sps, config.seed
     data = frames.open_data(DATA, SPLITS, model_input, augmentation, cldnn, noise_aware, sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
@@ -53,7 +54,7 @@ def main() -> None:
             files.write_csv(NOISE, history.noise_table(rows))
         run.model(OUT / modelfile.WEIGHTS, OUT / modelfile.CARD)
         run.artifact(HISTORY)
-    print(f"trained {config.model} for {len(rows)} epochs and wrote it to {OUT}")
+    print(f"trained {config.model} for {counted(len(rows), 'epoch')} and wrote it to {OUT}")
 
 
 if __name__ == "__main__":

@@ -350,3 +350,46 @@ def test_silence_and_impulses_pass_without_a_warning(scale, frame_length, annota
     found = list(acquire(recording, annotated=annotated, **GOAL))
 
     assert all(np.isfinite(one.frames.view(np.float32)).all() for one in found)
+
+
+HOW = {
+    "blindly": ({}, {}),
+    "annotated": ({"annotations": (Note(20_000, 5_000),)}, {"annotated": True}),
+    "frames": ({"frame_length": 1_000}, {}),
+    "symbols": ({"samples_per_symbol": 1}, {}),
+}
+"""Ways of a recording through `acquire`: what describes it, and what is asked."""
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_levels_whose_powers_leave_float32_are_refused_with_their_place(how):
+    described, asked = HOW[how]
+    iq = burst(modulated("QPSK", 800, 6.0, rng=rng("loud")), 15, before=20_000, after=0, rng=rng())
+    iq[22_345] = -2e15j
+    with pytest.raises(
+        ValueError, match=r"^in memory: sample 22345 has a level of 2e\+15, .*1e\+15"
+    ):
+        list(acquire(InMemory(iq, 1.0, **described), **GOAL, **asked))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**46])  # 1e-12, 7e13
+@pytest.mark.parametrize("how", HOW)
+def test_the_level_of_a_recording_changes_nothing(how, scale):
+    described, asked = HOW[how]
+    signal = shifted(modulated("QPSK", 800, 6.0, rng=rng("scaled")), 0.1)
+    if how == "symbols":
+        signal = shifted(rng("points").choice(constellation("QPSK"), 3_000), 0.01)
+    iq = burst(signal, 15, before=20_000, after=20_000, rng=rng("scaled noise"))
+    if how == "symbols":
+        iq = iq[20_000:-20_000]
+
+    usual, scaled = (
+        list(acquire(InMemory(one, 1.0, **described), **GOAL, **asked)) for one in (iq, iq * scale)
+    )
+
+    assert len(usual) == len(scaled) > 0
+    for one, other in zip(usual, scaled, strict=True):
+        assert (one.segment.start, one.segment.count) == (other.segment.start, other.segment.count)
+        assert one.segment.symbol_rate_hz == other.segment.symbol_rate_hz
+        np.testing.assert_allclose(other.frames / scale, one.frames, rtol=1e-3, atol=1e-3)

@@ -130,3 +130,18 @@ def test_the_level_beside_a_signal_is_that_of_its_noise():
     iq = signal + noise(len(signal), 0.1, rng=rng("level noise"))
 
     assert level_of(iq) == pytest.approx(0.1, rel=0.1)
+
+
+def test_signals_side_by_side_that_begin_at_once_are_one_each():
+    """Where they begin they splash over the gaps, which are quiet from then on."""
+    iq = noise(SAMPLES, 0.05, rng=rng("six noise"))
+    centers = (np.arange(6) - 2.5) * 0.12
+    for center in centers:
+        signal = shifted(modulated("QPSK", 3_000, 25, rng=rng("six", center)), center)
+        iq[20_000 : 20_000 + len(signal)] += signal
+
+    found = sorted(detect(iq), key=lambda one: one.low)
+
+    middles = [(one.low + one.high) / 2 for one in found]
+    assert middles == pytest.approx(centers, abs=2 / BINS)
+    assert all(one.high - one.low < 0.1 for one in found)

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pisces.models import layers
+from pisces import models
+from pisces.inputs.waveform import Waveform
+from pisces.models import Architecture, layers, modelfile
 from pisces.models.baselines import BASELINES
 from pisces.models.branches import PlainBranches
 from pisces.models.joint import JointModel
@@ -23,9 +25,12 @@ from pisces.models.layers import (
     Mixture,
     Polar,
 )
+from pisces.models.modelfile import TrainedModel
+from pisces.models.rotary import Rotary, RotaryAttention
 
 EPS = torch.finfo(torch.float32).eps
 SURE = ("pet_cgdnn", "lstm2")  # no chance in their training
+MIXTURES = ("moe", "moeformer")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,6 +57,10 @@ def built(name: str, samples: int = 128) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return BASELINES[name](samples)[0].eval()
+
+
+def architecture(name: str) -> Architecture:
+    return Architecture(name, "plain", "standard")
 
 
 def noise(n: int, samples: int = 128, seed: int = 1) -> torch.Tensor:
@@ -82,6 +91,7 @@ def rotated(frames: torch.Tensor, phi_rad: torch.Tensor) -> torch.Tensor:
         ),
         ("resnet_oshea", 123_051, 165_144),
         ("moe", 202_973, 252_234),
+        ("moeformer", 236_382, 238_059),  # published: 237,270
     ],
 )
 def test_parameters_with_a_modulation_head(name, short, long):
@@ -153,6 +163,8 @@ def test_predictions_of_a_trained_model_do_not_depend_on_chance(name):
         ("resnet_oshea", 32, 16, "of 32, 64, 128, 256, ... samples"),
         ("resnet_oshea", 64, 96, "of 32, 64, 128, 256, ... samples"),
         ("moe", 32, 100, "of 32, 64, 128, 256, ... samples"),
+        ("moeformer", 32, 80, "of a multiple of 32 samples"),
+        ("moeformer", 96, 0, "of a multiple of 32 samples"),
     ],
 )
 def test_frames_of_a_wrong_length(name, least, refused, allowed):
@@ -297,31 +309,140 @@ def test_features_of_lstm2_are_blind_to_gain():
 
 
 @torch.no_grad()
-def test_logits_of_the_mixture_are_those_of_the_experts_weighted_by_the_gate():
-    (mixture,) = built("moe")
+@pytest.mark.parametrize("name", MIXTURES)
+def test_logits_of_the_mixture_are_those_of_the_experts_weighted_by_the_gate(name):
+    (mixture,) = built(name)
     assert isinstance(mixture, Mixture)
     frames, head = noise(6), nn.Linear(128, 11)
     weights = mixture.gate(frames)
     torch.testing.assert_close(weights.sum(1), torch.ones(6), rtol=0, atol=2 * EPS)
     assert (weights > 0).all()
     assert weights.std(0).min() > 1e-3
-    low, high = (head(expert(frames)) for expert in mixture.experts)
-    assert (low - high).abs().max() > 0.1
+    logits = torch.stack([head(expert(frames)) for expert in mixture.experts], dim=1)
+    assert logits.std(1).max() > 0.1
     torch.testing.assert_close(
-        head(mixture(frames)), weights[:, :1] * low + weights[:, 1:] * high, rtol=0, atol=128 * EPS
+        head(mixture(frames)), (weights[:, :, None] * logits).sum(1), rtol=0, atol=128 * EPS
     )
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("trusted", [0, 1])
-def test_a_gate_that_trusts_one_expert_gives_its_features(trusted):
-    (mixture,) = BASELINES["moe"](32)[0].eval()
+@pytest.mark.parametrize(("name", "trusted"), [("moe", k) for k in range(2)] + [("moeformer", 2)])
+def test_a_gate_that_trusts_one_expert_gives_its_features(name, trusted):
+    (mixture,) = BASELINES[name](32)[0].eval()
     last = mixture.gate[-1][0]
     nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
     last.bias[trusted] = 1e4
     torch.testing.assert_close(
         mixture(noise(3, 32)), mixture.experts[trusted](noise(3, 32)), rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize("task", [0, 1])
+@pytest.mark.parametrize("name", MIXTURES)
+def test_each_task_alone_teaches_the_gate_and_every_expert(name, task):
+    model = models.build(architecture(name), (2, 128), 11, (-10, 0, 10))
+    scores = model(noise(6))[task]
+    functional.cross_entropy(scores, torch.arange(6) % 3).backward()
+    (mixture,) = model.backbone
+    for part in (mixture.gate, *mixture.experts):
+        assert all(p.grad is not None and p.grad.any() for p in part.parameters())
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_a_mixture_memorises_eight_frames(name):
+    model = models.build(architecture(name), (2, 64), 4, (0, 10))
+    frames, modulation, snr = noise(8, 64), torch.arange(8) % 4, torch.arange(8) // 4
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        logits, scores = model(frames)
+        loss = functional.cross_entropy(logits, modulation)
+        loss = loss + functional.cross_entropy(scores, snr)
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        logits, scores = model.eval()(frames)
+    assert torch.equal(logits.argmax(1), modulation)
+    assert torch.equal(scores.argmax(1), snr)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MIXTURES)
+def test_a_mixture_comes_back_from_its_file(tmp_path, name):
+    built_as = architecture(name)
+    model = models.build(built_as, (2, 64), 2, (0, 10)).eval()
+    seen = Waveform(64)
+    modelfile.save(tmp_path, TrainedModel(model, built_as, seen, ("BPSK", "QPSK"), (0, 10)))
+    loaded = modelfile.load(tmp_path).model
+    for before, after in zip(model(noise(3, 64)), loaded(noise(3, 64)), strict=True):
+        assert torch.equal(before, after)
+
+
+@torch.no_grad()
+def test_experts_of_moeformer_see_the_frame_at_three_rates():
+    """Of neighbours that cancel, a mean keeps nothing; of those that repeat, all."""
+    (mixture,) = built("moeformer")
+    frames = noise(3)
+    cancels_in_two = torch.tensor([1.0, -1.0]).repeat(64)
+    cancels_in_four = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(32)
+    for added, blind in (
+        (cancels_in_two, [False, True, True]),
+        (cancels_in_four, [False, False, True]),
+    ):
+        change = [
+            (expert(frames + added) - expert(frames)).abs().max().item()
+            for expert in mixture.experts
+        ]
+        # The sums are rounded, and the layers carry it on; what is seen moves features by tenths.
+        assert [size < 1e-4 for size in change] == blind
+        assert all(size > 1e-2 for size, hidden in zip(change, blind, strict=True) if not hidden)
+
+
+@torch.no_grad()
+def test_rotated_scores_depend_on_the_distance_of_two_tokens_alone():
+    rotary = Rotary(tokens=12, width=8)
+    query, key = torch.randn(2, 8)
+    queries, keys = (rotary(x.expand(1, 1, 12, 8))[0, 0] for x in (query, key))
+    scores = queries @ keys.T  # (12, 12)
+    for distance in range(-11, 12):
+        diagonal = scores.diagonal(distance)
+        # Eight products of numbers below 4, with cosines that are each rounded.
+        torch.testing.assert_close(
+            diagonal, diagonal[:1].expand_as(diagonal), rtol=0, atol=8 * 16 * 12 * EPS
+        )
+    assert scores[0].std() > 0.1
+    torch.testing.assert_close(scores[0, 0], query @ key, rtol=0, atol=8 * 16 * EPS)
+
+
+@torch.no_grad()
+def test_the_first_pair_turns_by_one_radian_a_token():
+    rotary = Rotary(tokens=5, width=4)
+    turned = rotary(torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, 1, 5, 4))[0, 0]
+    angles_rad = torch.atan2(turned[:, 2], turned[:, 0])  # of the pair of numbers 0 and 2
+    expected = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0 - 2 * math.pi])
+    torch.testing.assert_close(angles_rad, expected, rtol=0, atol=16 * EPS)
+    assert not turned[:, [1, 3]].any()
+
+
+@torch.no_grad()
+def test_attention_is_that_of_torch_on_rotated_queries_and_keys():
+    attention, tokens = RotaryAttention(6, 32).eval(), torch.randn(2, 6, 32)
+    parts = attention.queries_keys_values(tokens).chunk(3, dim=2)
+    queries, keys, values = (part.unflatten(2, (4, 8)).movedim(2, 1) for part in parts)
+    rotary = Rotary(tokens=6, width=8)
+    expected = functional.scaled_dot_product_attention(rotary(queries), rotary(keys), values)
+    # Sums of 32 products of numbers below 4.
+    torch.testing.assert_close(
+        attention(tokens), attention.out(expected.movedim(1, 2).flatten(2)), rtol=0, atol=512 * EPS
+    )
+
+
+@torch.no_grad()
+def test_attention_knows_the_order_of_tokens():
+    """Without positions the mean over tokens would be that of the tokens in reverse."""
+    attention, tokens = RotaryAttention(6, 32).eval(), torch.randn(2, 6, 32)
+    forward, backward = attention(tokens).mean(1), attention(tokens.flip(1)).mean(1)
+    assert (forward - backward).abs().max() > 1e-3
 
 
 @torch.no_grad()

@@ -233,6 +233,16 @@ def test_experiments_of_the_ablation_have_names_and_those_without_a_model_come_l
     )
 
 
+def test_an_experiment_of_the_ablation_says_all_that_it_changes_of_a_preset():
+    wanted = ablation.all_experiments(list(ablation.MATRIX), (7,), "smoke")
+    inputs, kinds = ([one[f"train.{key}"] for one in wanted.values()] for key in ("input", "model"))
+    assert set(inputs) == {"iq"}
+    assert set(kinds) == set(MODELS["iq"])
+    assert {one[f"{section}.seed"] for one in wanted.values() for section in ("base", "train")} == {
+        7
+    }
+
+
 def test_an_ablation_on_a_file_takes_its_frames(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = Path("RML2016.10a_dict.pkl")

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from pisces import __main__
@@ -21,6 +22,7 @@ from pisces.core import yaml
 from pisces.core.files import write_csv, write_json
 from pisces.core.modulations import RML2016
 from pisces.core.shards import Cell
+from pisces.models import modelfile
 from pisces.run import sync
 from pisces.sources import rml2016
 from tests.conftest import save_bins
@@ -773,10 +775,26 @@ def test_check_looks_for_the_weights_that_train_starts_from(monkeypatch, changes
         command(monkeypatch, "check")
 
 
-def test_check_takes_weights_that_are_there(here, monkeypatch, capsys):
-    for name in ("trained/model.safetensors", "trained/model.json", "weights.pth"):
-        (here / name).parent.mkdir(exist_ok=True)
-        (here / name).touch()
+@pytest.fixture
+def trained(here):
+    """A trained model in the folder `trained`."""
+    modelfile.save(here / "trained", shipped_model())
+    return here / "trained"
+
+
+def shipped_model():
+    return modelfile.load(ROOT / "pisces" / "shipped")
+
+
+def write_resnet(path: Path, **changes) -> None:
+    from torchvision.models import resnet18
+
+    torch.save(resnet18().state_dict() | changes, path)
+
+
+@pytest.mark.usefixtures("trained")
+def test_check_takes_weights_that_are_there(monkeypatch, capsys):
+    write_resnet(Path("weights.pth"))
     for train in (
         {"pretrained": "trained"},
         {"model": "resnet18", "pretrained": "weights.pth"},
@@ -785,3 +803,68 @@ def test_check_takes_weights_that_are_there(here, monkeypatch, capsys):
         apply_overlay(Path("params.yaml"), {"train": train})
         command(monkeypatch, "check")
         assert "params.yaml is valid" in capsys.readouterr().out
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "message"),
+    [
+        (cut_off, "model.json", r"model\.json is not a model card: .* is not JSON"),
+        (cut_off, "model.safetensors", r"is not the file that .*model\.json describes"),
+        (flip, "model.safetensors", r"is not the file that .*model\.json describes"),
+    ],
+)
+@pytest.mark.parametrize(
+    "key", ["train.pretrained", "noise_aware.reference", "noise_aware.teacher"]
+)
+def test_check_opens_the_models_that_train_starts_or_learns_from(
+    trained, monkeypatch, key, damage, file, message
+):
+    damage(trained / file)
+    section, name = key.split(".")
+    apply_overlay(Path("params.yaml"), {section: {name: "trained"}})
+    with pytest.raises(ValueError, match=rf"^params\.yaml: {key} = trained: .*{message}"):
+        command(monkeypatch, "check")
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise_aware": {"teacher": "trained"}}, "with train.model = pixel_set, and cldnn is"),
+        ({"train": {"model": "small_cnn", "pretrained": "trained"}}, "and small_cnn is needed"),
+    ],
+)
+def test_check_says_whose_weights_lie_in_a_folder(monkeypatch, changes, message):
+    apply_overlay(Path("params.yaml"), changes)
+    with pytest.raises(ValueError, match=message):
+        command(monkeypatch, "check")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}, "holds NaN or infinity in 1 "),
+        ({"conv1.weight": torch.zeros(32, 3, 7, 7)}, "does not fit torchvision's resnet18"),
+        (None, "cannot be read: it is damaged"),
+    ],
+)
+def test_check_opens_files_of_weights(monkeypatch, changes, message):
+    write_resnet(Path("weights.pth"), **(changes or {}))
+    if changes is None:
+        cut_off(Path("weights.pth"))
+    apply_overlay(
+        Path("params.yaml"), {"train": {"model": "resnet18", "pretrained": "weights.pth"}}
+    )
+    with pytest.raises(ValueError, match=f"^train.pretrained = weights.pth {message}"):
+        command(monkeypatch, "check")

@@ -42,7 +42,7 @@ ROUNDED = 1000 * EPS
 DRAWING = Drawing(RENDER, draw("log_histogram"))
 DRAWINGS = ("histogram", "log_histogram", "max_normalized", "gaussian", "enhanced")
 IMAGE_MODELS = ("pixel_set", "small_cnn", "resnet18")
-IQ_MODELS = ("cldnn", "mcldnn", "lstm2")
+IQ_MODELS = ("cldnn", "mcldnn", "lstm2", "moeformer")
 CLDNN = Settings(paths="dual", film=True, channels=8, dropout=0.1)
 
 

@@ -1,5 +1,6 @@
 """A finished model is trained on: outputs go by class, everything else as it is."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from pisces import models
 from pisces.inputs.drawing import Drawing
 from pisces.models import Architecture, finetuning, modelfile
 from pisces.models.modelfile import TrainedModel
-from tests.conftest import RENDER, draw
+from tests.conftest import RENDER, SAMPLES, draw
 
 DRAWING = Drawing(RENDER, draw("log_histogram"))
 OLD = ("BPSK", "QPSK", "16QAM"), (-4, 0, 4)
@@ -135,3 +136,41 @@ def test_a_frozen_part_keeps_weights_and_statistics():
 def test_what_cannot_be_frozen(names, message):
     with pytest.raises(ValueError, match=f"train.freeze .*{message}"):
         finetuning.freeze(build(architecture(), 1), names)
+
+
+@pytest.mark.parametrize("samples", [0, None])
+def test_a_card_that_does_not_say_how_long_frames_are_is_one_clear_line(tmp_path, samples):
+    finished(tmp_path)
+    card = tmp_path / modelfile.CARD
+    content = json.loads(card.read_text())
+    del content["input"]["render"]["samples"]
+    if samples is not None:
+        content["input"]["render"]["samples"] = samples
+    card.write_text(json.dumps(content))
+
+    with pytest.raises(ValueError, match=r"^train\.pretrained = .* older version") as raised:
+        start(tmp_path, build(architecture(), 2), *OLD)
+
+    # What it advises helps.
+    assert f'write "samples": {SAMPLES} into input.render of {card}' in str(raised.value)
+    content["input"]["render"]["samples"] = SAMPLES
+    card.write_text(json.dumps(content))
+    assert start(tmp_path, build(architecture(), 2), *OLD).tensors
+
+
+def test_frames_of_another_length_are_refused(tmp_path):
+    finished(tmp_path)
+    other = replace(DRAWING, render=replace(RENDER, samples=512))
+    message = f"is a model of frames of {SAMPLES} samples, and those of the data have 512; name a"
+    with pytest.raises(ValueError, match=f"^train.pretrained = .* {message}"):
+        start(tmp_path, build(architecture(), 2), *OLD, seen=other)
+
+
+def test_a_card_that_lacks_a_key_is_refused_by_the_name_of_the_param(tmp_path):
+    finished(tmp_path)
+    card = tmp_path / modelfile.CARD
+    content = json.loads(card.read_text())
+    del content["input"]["render"]["sps"]
+    card.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"^train\.pretrained = .*: .* render\.sps is missing"):
+        start(tmp_path, build(architecture(), 2), *OLD)

@@ -68,7 +68,7 @@ def test_a_folder_of_recordings_is_told_by_its_labels(tmp_path):
     (tmp_path / "deeper" / "one").write_bytes(bytes(3_000_000))
     labelled = [("QPSK", 60_000_000), ("chirp", 15_000_000), ("chirp", 15_000_000)]
     text = of_recordings(tmp_path, labelled, frame_samples=1024)
-    assert "3.0 MB in 1 files" in text
+    assert "3.0 MB in 1 file:" in text
     assert "3 labelled stretches of 90,000,000 samples (QPSK 60,000,000, chirp 30,000,000)" in text
     assert "about 5 min" in text
 

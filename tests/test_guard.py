@@ -17,12 +17,19 @@ from pisces.run import guard
 from tests.pipeline import ROOT, STAGES
 
 WRITER = """
-import sys, time
+import os, signal, sys, time
 from pathlib import Path
 from pisces.core import files
 from pisces.run import dvc_process, guard, signals
 
+class LetGo:
+    # A signal comes while Python lets go of it, where nothing can be raised.
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
 def main():
+    if sys.argv[1] == "letting go":
+        LetGo()
     with files.staged(Path("out.txt")) as temporary:
         temporary.write_text(sys.argv[1])
         print("writing", flush=True)
@@ -119,6 +126,14 @@ def test_a_signal_while_libraries_are_imported_is_one_line(start, number):
     assert stage.returncode == 128 + number
     assert said.count("\n") == 1
     assert said.startswith(f"stopped by {SIGNALS[number]}")
+
+
+def test_a_signal_is_not_lost_where_python_raises_nothing(start):
+    stage = start("letting go")
+    said, _ = stage.communicate(timeout=30)
+    assert stage.returncode == 128 + signal.SIGINT
+    assert said.splitlines()[-1].startswith("stopped by Ctrl-C")
+    assert "Traceback" not in said
 
 
 def test_what_nohup_ignores_stays_ignored(start, tmp_path):

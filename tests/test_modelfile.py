@@ -274,7 +274,7 @@ def test_weights_that_are_not_finite_are_refused(folder, value):
     state["backbone.layer1.0.conv1.weight"][0, 0, 0, 0] = value
     save_file(state, folder / WEIGHTS)
     change_card(folder, weights_sha256=sha256(folder / WEIGHTS))
-    message = r"model.safetensors holds NaN or infinity in 1 tensors, such as backbone.layer1.0"
+    message = r"model.safetensors holds NaN or infinity in 1 tensor, such as backbone.layer1.0"
     with pytest.raises(ValueError, match=message):
         modelfile.load(folder)
 
@@ -443,3 +443,30 @@ def test_frames_of_another_length_or_class_are_refused(iq_data, what, change):
         match=rf"the model knows {what} .*but .*split_hdf5 has .*dvc repro train",
     ):
         check_fits(iq_model()._replace(**change), iq_data)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ({"shape": [10**18, 10**18]}, r"holds 8 characters of base64, .* not those of \(10{18}, "),
+        ({"shape": [0, 10**30]}, "its shape must be up to 3 numbers of 1 or more"),
+        ({"shape": [1] * 100}, "its shape must be up to 3 numbers of 1 or more"),
+        ({"float32": ""}, "holds 0 characters of base64"),
+        ({"float32": "A" * 1_000_000}, "holds 1000000 characters of base64"),
+        ({"float32": "AAAAéA=="}, "is no base64"),
+        ({"float32": "AAAAAAAA"}, r"holds 6 bytes, not those of \(1,\) numbers"),
+    ],
+)
+def test_an_array_of_a_card_that_does_not_hold_its_numbers_is_refused(folder, array, message):
+    own = calibration()
+    own["novelty"]["features"]["mean"] |= array
+    change_card(folder, calibration=own)
+    with pytest.raises(ValueError, match=rf"features\.mean: it.*{message}|mean: {message}"):
+        modelfile.load(folder)
+
+
+def test_a_card_larger_than_any_is_not_read(folder):
+    with (folder / CARD).open("r+b") as file:
+        file.truncate(10**11)  # sparse: it takes no room
+    with pytest.raises(ValueError, match=r"is not a model card: it has 100\.0 GB, and a card has"):
+        modelfile.load(folder)

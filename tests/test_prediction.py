@@ -23,7 +23,7 @@ from pisces.prediction.calibration import (
 )
 from pisces.prediction.frames import of_evidence, predict
 from pisces.sources.synthesis import synthesize_cell
-from tests.conftest import MODULATIONS, RENDER, SNRS_DB, draw
+from tests.conftest import MODULATIONS, RENDER, SAMPLES, SNRS_DB, draw
 from tests.physics import physics
 
 DRAWING = Drawing(RENDER, draw("log_histogram"))
@@ -201,8 +201,12 @@ def test_a_card_without_calibration_is_predicted_as_trained(trained, tmp_path):
         (("coverage",), 1.5, "calibration.coverage = 1.5"),
         (("spreads",), -1.0, "calibration.spreads = -1"),
         (("novelty", "threshold"), "high", "calibration.novelty.threshold"),
-        (("novelty", "features", "mean", "float32"), "?", "features.mean: it is no base64"),
-        (("novelty", "features", "mean", "shape"), [3], "features.mean: it holds 1024 bytes"),
+        (
+            ("novelty", "features", "mean", "float32"),
+            "?",
+            "features.mean: it holds 1 character of base64",
+        ),
+        (("novelty", "features", "mean", "shape"), [3], "features.mean: it holds 1368 characters"),
         (("novelty", "signal", "weakest"), [1.0], "calibration.novelty.signal.weakest"),
         (("more",), 1, "calibration.more is unknown"),
     ],
@@ -362,3 +366,20 @@ def test_a_cell_without_frames_has_the_mean_of_its_snr():
     values = np.array([[1.0], [3.0], [5.0], [7.0]])
     means = fit.cell_means(values, index, (2, 2))
     assert means[..., 0].tolist() == [[2, 5], [2, 7]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": {"mean": (3,), "projection": (3, 24)}}, r"features\.mean .* is of 3, and "),
+        ({"signal": {"levels": (3, 2, 3)}}, r"signal\.levels .* is of 3, and its model needs 4"),
+    ],
+)
+def test_a_calibration_of_another_model_is_one_line(calibrated, changes, message):
+    known = calibrated.calibration.novelty
+    for part, shapes in changes.items():
+        arrays = {name: Array.of(np.ones(shape)) for name, shape in shapes.items()}
+        known = replace(known, **{part: replace(getattr(known, part), **arrays)})
+    other = calibrated._replace(calibration=replace(calibrated.calibration, novelty=known))
+    with pytest.raises(ValueError, match=rf"calibration\.novelty\.{message}"):
+        predict(other, frames_of("QPSK", 10, 2)[:, :SAMPLES])

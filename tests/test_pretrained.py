@@ -197,16 +197,16 @@ def test_another_architecture(tmp_path):
     first = r"layer3.1.conv1.weight, layer3.1.bn1.weight, layer3.1.bn1.bias, \.\.\."
     deeper = tiny_resnet([1, 1, 2, 1]).state_dict()
     with pytest.raises(
-        ValueError, match=rf"deeper.pth {fits}: 18 tensors are unexpected \({first}\); {remedy}"
+        ValueError, match=rf"deeper.pth {fits}: unexpected: 18 tensors \({first}\); {remedy}"
     ):
         load(build(), written(tmp_path / "deeper.pth", deeper))
     del deeper["conv1.weight"], deeper["layer1.0.conv1.weight"]
-    missing = r"2 tensors are missing \(conv1.weight, layer1.0.conv1.weight\)"
-    both = rf"{missing}; 18 tensors are unexpected \({first}\)"
+    missing = r"missing: 2 tensors \(conv1.weight, layer1.0.conv1.weight\)"
+    both = rf"{missing}; unexpected: 18 tensors \({first}\)"
     with pytest.raises(ValueError, match=rf"holes.pth {fits}: {both}; {remedy}"):
         load(build(), written(tmp_path / "holes.pth", deeper))
     with pytest.raises(
-        ValueError, match=rf"vit.pth {fits}: \d+ tensors are missing \(conv1.weight, .*; {remedy}"
+        ValueError, match=rf"vit.pth {fits}: missing: \d+ tensors \(conv1.weight, .*; {remedy}"
     ) as raised:
         load(build(), written(tmp_path / "vit.pth", weights("vit_b_16", image_size=32)))
     assert len(str(raised.value).removeprefix(f"train.pretrained = {tmp_path}")) < 300

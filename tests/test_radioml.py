@@ -182,7 +182,7 @@ class TestSelection:
         assert shards.attributes(path)["source"] == "x.h5"
         assert found.details["kept"]["frames_per_cell_min"] == FRAMES - 1
         assert any(
-            "1 of 4 cells have fewer than data.frames_per_cell = 5" in warning
+            "fewer than data.frames_per_cell = 5 usable frames are in 1 of 4 cells" in warning
             for warning in found.warnings
         )
 

@@ -34,7 +34,7 @@ def test_a_table_without_rows_is_one(table):
     [
         ("", "it is empty"),
         (TABLE[:-1], "its last line is cut off"),
-        (TABLE[:-4], "line 3 has 1 values, not 3"),
+        (TABLE[:-4], "line 3 has 1 value, not 3"),
         ("mask,pis\n1,2,3\n", "line 2 has 3 values, not 2"),
         ("mask,n\n1,2\n", "it lacks the column pis"),
         ("mask,pis\n1,half\n", "its column pis holds more than numbers"),

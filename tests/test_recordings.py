@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from pisces.core.modulations import MODULATIONS
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.sources import rml2016
-from pisces.sources.recordings import Recording, describe, open_recordings
+from pisces.sources.recordings import Annotation, Recording, describe, open_recordings
 from pisces.sources.recordings.analytic import BAND, REACH
 from pisces.sources.recordings.raw import ENDINGS
 
@@ -374,6 +375,15 @@ def test_a_recording_in_one_line(tmp_path):
     line = describe(only(tmp_path / "a.npy", sample_rate_hz=2e6))
     assert line == "a.npy: 5,000 samples, 0.0025 s at 2,000,000 samples/s"
     assert "unknown" in describe(only(tmp_path / "a.npy"))
+
+
+def test_one_of_a_kind_is_no_plural(tmp_path):
+    np.save(tmp_path / "a.npy", IQ[:1])
+    one = only(tmp_path / "a.npy")
+    notes = (Annotation(0, 1, None, None, None, None),) * 2
+    assert describe(replace(one, annotations=notes[:1])).startswith("a.npy: 1 sample, ")
+    assert describe(replace(one, annotations=notes[:1])).endswith(", 1 annotation")
+    assert describe(replace(one, annotations=notes)).endswith(", 2 annotations")
 
 
 HUGE = 100 * 10**9

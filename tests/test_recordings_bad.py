@@ -53,7 +53,7 @@ def test_a_sample_rate_that_is_none(tmp_path, rate_hz):
 
 def test_an_odd_number_of_bytes(tmp_path):
     (tmp_path / "a.cu8").write_bytes(b"12345")
-    refused(tmp_path / "a.cu8", "has 5 bytes, which are no whole number of samples of 2 bytes")
+    refused(tmp_path / "a.cu8", "has 5 bytes, no whole number of samples of 2 bytes")
 
 
 def test_no_datatype(tmp_path):
@@ -100,7 +100,7 @@ def test_samples_that_are_no_numbers_are_counted_and_placed(tmp_path, name, valu
     else:
         wanted = pairs[:, 1] if name == "mono.wav" else pairs
         soundfile.write(tmp_path / name, wanted, 48_000, "FLOAT")
-    refused(tmp_path / name, "holds 2 samples that are NaN, infinite .* the first at 317")
+    refused(tmp_path / name, "holds 2 samples of NaN, infinity .* the first at 317")
 
 
 def test_numbers_beyond_float32(tmp_path):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pisces.acquisition import baseband, detection
+from pisces.acquisition import baseband, detection, levels
 from pisces.acquisition.band import Band, measure_band
 from pisces.acquisition.detection import Detection
 from pisces.acquisition.possible import require_possible, require_possible_clock
@@ -70,7 +70,8 @@ def acquire(
         Segments in about the order of time, with their frames.
 
     Raises:
-        ValueError: before work, where the recording cannot hold what its file tells of.
+        ValueError: before work, where the recording cannot hold what its file tells of; and for
+            levels beyond `levels.STRONGEST`.
     """
     require_possible_clock(recording)
     if annotated:
@@ -99,7 +100,7 @@ def _blindly(recording: Readable, goal: Goal) -> Iterator[Acquired]:
     """Signals that are detected, chunk by chunk; one that goes on begins the next chunk."""
     start = 0
     while start < recording.count:
-        iq = recording.read(start, min(CHUNK, recording.count - start))
+        iq = levels.read(recording, start, min(CHUNK, recording.count - start))
         end = start + len(iq)
         if start == 0 and goal.symbol_rate is None and are_symbols(iq):
             yield from acquire_symbols(recording, goal)
@@ -163,7 +164,7 @@ def _annotated(recording: Readable, annotation: Annotated, goal: Goal) -> Iterat
 
     end = min(annotation.start + annotation.count, recording.count)
     for start in range(annotation.start, end, CHUNK):
-        iq = recording.read(start, min(CHUNK, end - start))
+        iq = levels.read(recording, start, min(CHUNK, end - start))
         floor = detection.level_of(iq)
         edges = max(low, -0.5), min(high, 0.5)
         if edges == (-0.5, 0.5):
@@ -181,7 +182,7 @@ def _frame_by_frame(recording: Readable, length: int, goal: Goal) -> Iterator[Ac
     at_once = max(1, min(FRAMES_AT_ONCE, CHUNK // length))
     for start in range(0, recording.count - length + 1, at_once * length):
         count = min(at_once, (recording.count - start) // length)
-        rows = recording.read(start, count * length).reshape(count, length)
+        rows = levels.read(recording, start, count * length).reshape(count, length)
         whole = rows.ravel()
         band = measure_band(whole, -0.5, 0.5, detection.level_of(whole))
         rate = SymbolRate(goal.symbol_rate or band.equivalent, 1.0, np.inf)

@@ -34,6 +34,10 @@ CLOSED_CELLS, CLOSED_BINS = 5, 5
 """Gaps of a signal that are closed."""
 TAIL = 0.35
 """Of a signal's width, below which it is taken to have ended."""
+SPLASH = 0.1
+"""Of the time, below which what joins two bands is no signal: their edges, when they begin."""
+LONG_CELLS = 100
+"""From which on that share is told from the signal: a splash takes some cells at each end."""
 LOUDER, RIVAL = 2.0, 0.04
 """Times the floor of a band, and share of the time, from which on something louder counts."""
 STEADY = 10**0.35
@@ -191,7 +195,7 @@ def _boxes(excess: np.ndarray) -> list[Box]:
 
 
 def _without_tails(inside: np.ndarray, box: Box) -> list[Box]:
-    """Those times of a region at which it is nearly as wide as it ever is.
+    """Those times of a region at which it is nearly as wide as it ever is, band by band.
 
     Args:
         inside: what of the box belongs to the region, bool (cells, bins).
@@ -201,12 +205,36 @@ def _without_tails(inside: np.ndarray, box: Box) -> list[Box]:
     runs, _ = ndimage.label(width > TAIL * np.quantile(width, 0.95))
     parts = []
     for (run,) in ndimage.find_objects(runs):
-        bins = np.flatnonzero(inside[run].mean(0) > TAIL)
-        if run.stop - run.start >= SMOOTH_CELLS and len(bins):
-            time = slice(box[0].start + run.start, box[0].start + run.stop)
-            band = slice(box[1].start + int(bins[0]), box[1].start + int(bins[-1]) + 1)
-            parts.append((time, band))
+        if run.stop - run.start < SMOOTH_CELLS:
+            continue
+        time = slice(box[0].start + run.start, box[0].start + run.stop)
+        for band in _apart(inside[run].mean(0), run.stop - run.start):
+            parts.append((time, slice(box[1].start + band.start, box[1].start + band.stop)))
     return parts
+
+
+def _apart(share: np.ndarray, cells: int) -> list[slice]:
+    """Bands of bins that a region fills, apart where it is nearly never between them.
+
+    Signals side by side that begin or end at once are joined for a moment, and no longer.
+
+    Args:
+        share: of the time, for which the region is in each bin: (bins,).
+        cells: that it lasts for.
+    """
+    gaps, _ = ndimage.label(share < (SPLASH if cells >= LONG_CELLS else 0))
+    wide = [gap for (gap,) in ndimage.find_objects(gaps) if gap.stop - gap.start >= CLOSED_BINS]
+    filled = np.ones(len(share), bool)
+    for gap in wide:
+        filled[gap] = False
+
+    bands, _ = ndimage.label(filled)
+    found = []
+    for (band,) in ndimage.find_objects(bands):
+        bins = band.start + np.flatnonzero(share[band] > TAIL)
+        if len(bins):
+            found.append(slice(int(bins[0]), int(bins[-1]) + 1))
+    return found
 
 
 def _merged(boxes: list[Box]) -> list[Box]:

@@ -24,6 +24,7 @@ from pisces.core.progress import progress
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.core.snr_label import SnrLabel, true_snr_db
+from pisces.core.texts import counted
 from pisces.sources import sharding
 from pisces.sources.base import Block, Reader, Source
 from pisces.sources.settings import Selection
@@ -163,10 +164,10 @@ def _dealt(
         empty = [str(label) for label, of_label in rows.items() if not of_label]
         if empty:
             raise ValueError(
-                f"{len(found[name].rows)} frames of {name} in {data.path} measure up to "
-                f"{max(found[name].snrs_db):.1f} dB, and noise can only lower that: none is left "
-                f"for {', '.join(empty)} in data.snrs_db; take that out, or label more and "
-                "stronger recordings"
+                f"the best of {counted(len(found[name].rows), 'frame')} of {name} in {data.path} "
+                f"measures {max(found[name].snrs_db):.1f} dB, and noise can only lower that: "
+                f"none is left for {', '.join(empty)} in data.snrs_db; take that out, or label "
+                "more and stronger recordings"
             )
         for label, of_label in rows.items():
             dealt[Cell(name, label)] = _spread(np.array(of_label), data.frames_per_cell)

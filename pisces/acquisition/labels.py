@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from sigmf.keys import SIGMF_ARCHIVE_EXTS, SIGMF_METADATA_EXT
 
+from pisces.acquisition import levels
 from pisces.acquisition.possible import require_possible, require_possible_clock
 from pisces.core.modulations import NAMES, OWN_NAME
-from pisces.core.texts import in_one_line
+from pisces.core.texts import counted, in_one_line
 from pisces.sources.file_format import format_of
 from pisces.sources.recordings import Annotation, Recording, open_recordings
 
@@ -54,7 +55,7 @@ class Labelled(NamedTuple):
             return replace(recording, annotations=(annotation,))
 
         def read(start: int, count: int) -> np.ndarray:
-            return recording.read(annotation.start + start, count)
+            return levels.read(recording, annotation.start + start, count)
 
         return replace(recording, count=annotation.count, read=read)
 
@@ -189,7 +190,8 @@ def _of_table(folder: Path, table: Path) -> list[Labelled]:
         where = f"{table}, line {number}"
         if len(cells) > len(columns):
             raise ValueError(
-                f"{where} has {len(cells)} cells, and the table {len(columns)} columns; take the "
+                f"{where} has {len(cells)} cells, and the table "
+                f"{counted(len(columns), 'column')}; take the "
                 "rest out, or put quotation marks around a cell with a comma in it"
             )
         row = dict(zip_longest(columns, cells, fillvalue=""))
@@ -246,7 +248,7 @@ def _annotation(row: Mapping[str, str], recording: Recording, where: str) -> Ann
     if start + count > recording.count:
         raise ValueError(
             f"{where}: start {start} and count {count} end at sample {start + count}, and "
-            f"{recording.name} has {recording.count} samples; correct them"
+            f"{recording.name} has {counted(recording.count, 'sample')}; correct them"
         )
     length = recording.frame_length
     if length and (start % length or count % length):

@@ -14,6 +14,7 @@ from scipy import fft
 from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.stats import gamma
 
+from pisces.acquisition.levels import near_one
 from pisces.acquisition.resampling import nearest_ratio, resample, shift_frequency
 
 RANGE = (0.6, 2.2)
@@ -68,7 +69,7 @@ def find_symbol_rate(iq: np.ndarray, center: float, bandwidth: float) -> SymbolR
     Returns:
         Rate and confidence; all 0 where there are too few samples.
     """
-    rows = np.atleast_2d(iq)
+    rows = near_one(np.atleast_2d(iq))
     ratio = nearest_ratio(OVERSAMPLED * bandwidth, ABOUT)
     slow = np.stack([resample(shift_frequency(row, -center), ratio) for row in rows])
     if slow.shape[1] < LEAST_SAMPLES:

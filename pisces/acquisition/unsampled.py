@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from scipy import ndimage
 
-from pisces.acquisition import coarse_carrier
+from pisces.acquisition import coarse_carrier, levels
 from pisces.acquisition.baseband import carrier_track
 from pisces.acquisition.detection import FEW_BINS, cell_powers
 from pisces.acquisition.frames import cut, with_white_noise
@@ -66,7 +66,7 @@ def acquire_symbols(recording: Readable, goal: Goal) -> Iterator[Acquired]:
     rate_hz = recording.sample_rate_hz or 1.0
     response = partial(rrc_response, rolloff=ROLLOFF)
     for start in range(0, recording.count, AT_ONCE):
-        symbols = recording.read(start, min(AT_ONCE, recording.count - start))
+        symbols = levels.read(recording, start, min(AT_ONCE, recording.count - start))
         shaped = shape_pulses(symbols[None], sps=goal.sps, response=response, timing=0.0)[0]
 
         noise = np.mean(np.abs(shaped) ** 2) * goal.sps / 10 ** (SNR_DB / 10)

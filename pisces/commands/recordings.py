@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pisces.core.texts import counted
+
 if TYPE_CHECKING:
     from pisces.prediction.files import Show
     from pisces.prediction.outputs import Outputs
@@ -92,7 +94,8 @@ def predict(
         print(f"wrote {outputs.predictions} and more beside it")
     if complaints:
         failed = len(complaints)
-        raise ValueError(f"{failed} of {predicted + failed} recordings were not predicted")
+        of = counted(predicted + failed, "recording")
+        raise ValueError(f"not predicted: {failed} of {of}")
 
 
 def _explained(outputs: "Outputs") -> "Show":

@@ -3,6 +3,8 @@
 import argparse
 import os
 
+from pisces.core.texts import counted
+
 MOST_NAMES = 5
 """Of missing files in a line."""
 
@@ -25,7 +27,7 @@ def sync(names: list[str]) -> None:
     from pisces.run import sync as importing
 
     for one in importing.sync(names):
-        new = f"logged {one.numbers} numbers and {one.files} files"
+        new = f"logged {counted(one.numbers, 'number')} and {counted(one.files, 'file')}"
         said = new if one.numbers or one.files else "all there already"
         print(f"{one.name} -> {one.run}: {said}")
         if one.missing:

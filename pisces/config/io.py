@@ -3,14 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from pisces.config.fields import Section, suggestion
-from pisces.config.keys import described, section_of
+from pisces.config.keys import described, inner_section, key_of
 from pisces.config.schema import Params
 from pisces.core import yaml
+from pisces.core.texts import counted
+
+S = TypeVar("S", bound=Section)
 
 PARAMS = Path("params.yaml")
 DEFAULTS = Path("presets/default.yaml")
@@ -39,15 +42,32 @@ def load_params(path: Path = PARAMS) -> Params:
 
 def parse_params(content: Mapping[str, Any], source: str) -> Params:
     """Checks the content of a params file that was read from `source`; see `load_params`."""
+    return parse(Params, content, source)
+
+
+def parse(kind: type[S], content: Mapping[str, Any], source: str) -> S:
+    """Checks the content of a file.
+
+    Args:
+        kind: what the file holds, such as `Params`.
+        content: of the file.
+        source: where it was read from, for messages.
+
+    Returns:
+        The content as `kind`.
+
+    Raises:
+        ValueError: naming the source, each wrong key and value, and what is allowed.
+    """
     try:
         # Through JSON: strict, yet a YAML list is a tuple, and what JSON lacks is a text.
-        return Params.model_validate_json(json.dumps(content, default=str))
+        return kind.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        lines = [f"{source}: {mistake}" for mistake in _mistakes(error)]
+        lines = [f"{source}: {mistake}" for mistake in _mistakes(error, kind)]
         raise ValueError("\n".join(lines)) from None
 
 
-def _mistakes(error: ValidationError) -> list[str]:
+def _mistakes(error: ValidationError, root: type[Section]) -> list[str]:
     """A line for each mistake; of each list only the first, and how many more there are."""
     by_place: dict[tuple[int | str, ...], list[Mapping[str, Any]]] = {}
     for details in error.errors(include_url=False):
@@ -61,7 +81,7 @@ def _mistakes(error: ValidationError) -> list[str]:
     for first, *others in by_place.values():
         is_short = first["type"] == "missing"
         more = f" (and {len(others)} more such values)" if others and not is_short else ""
-        lines.append(_explain(first) + more)
+        lines.append(_explain(first, root) + more)
     return lines
 
 
@@ -70,21 +90,23 @@ def _is_echo(error: Mapping[str, Any]) -> bool:
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
-def _explain(error: Mapping[str, Any]) -> str:
+def _explain(error: Mapping[str, Any], root: type[Section]) -> str:
     """One line for one pydantic error: which key, what stands there, what is allowed."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = tuple(_section(error["loc"][:-1]).model_fields)
+        fields = _section(error["loc"][:-1], root).model_fields
+        known = tuple(key_of(name, field) for name, field in fields.items())
         close = suggestion(str(error["loc"][-1]), known)
         return f"unknown key {where}{close}; allowed here are {', '.join(known)}"
 
     is_of_list = bool(error["loc"]) and isinstance(error["loc"][-1], int)
     if error["type"] == "missing" and is_of_list:
-        return _wanted(error["loc"][:-1], error["input"])
+        return _wanted(error["loc"][:-1], error["input"], root)
     if error["type"] == "missing":
-        return f"{where} is missing; {_source_of(where)}; it takes {_described(error['loc'])}"
+        remedy = _source_of(where) if root is Params else "write it"
+        return f"{where} is missing; {remedy}; it takes {_described(error['loc'], root)}"
     if error["type"] in OTHER_KINDS and not is_of_list:
-        return _wanted(error["loc"], error["input"])
+        return _wanted(error["loc"], error["input"], root)
 
     sentence = error["msg"].removeprefix("Value error, ")
     if error["type"] != "value_error":
@@ -98,12 +120,21 @@ def _explain(error: Mapping[str, Any]) -> str:
     return f"{_value_at(where, error['input'])}: {sentence}"
 
 
-def _wanted(keys: Sequence[int | str], value: Any) -> str:
-    """What a key takes in place of a value of another kind, or of a list of another length."""
+def _wanted(keys: Sequence[int | str], value: Any, root: type[Section]) -> str:
+    """What a key takes in place of a value of another kind, or of a list of another length.
+
+    Args:
+        keys: that lead to it.
+        value: what stands there.
+        root: the section that the first key is in.
+
+    Returns:
+        One line.
+    """
     where = ".".join(str(part) for part in keys)
-    takes = _described(keys)
+    takes = _described(keys, root)
     if isinstance(value, list) and not takes.startswith("a mapping"):
-        count = "1 value" if len(value) == 1 else f"{len(value)} values"
+        count = counted(len(value), "value")
         return f"{_value_at(where, value)}: it has {count} and takes {takes}"
     return f"{_value_at(where, value)}: it takes {takes}"
 
@@ -122,18 +153,20 @@ def _source_of(where: str) -> str:
     return f"write it, since {DEFAULTS} has none" if lacks_it else f"copy it from {DEFAULTS}"
 
 
-def _described(keys: Sequence[int | str]) -> str:
+def _described(keys: Sequence[int | str], root: type[Section]) -> str:
     """What a key takes, in words."""
     *sections, name = keys
-    return described(str(name), _section(sections).model_fields[str(name)])
+    fields = _section(sections, root).model_fields
+    by_key = {key_of(one, field): field for one, field in fields.items()}
+    # A key that a file may choose, such as that of a param, takes what its mapping holds.
+    return described(str(name), by_key[str(name)]) if str(name) in by_key else "a mapping"
 
 
-def _section(keys: Sequence[int | str]) -> type[Section]:
+def _section(keys: Sequence[int | str], root: type[Section]) -> type[Section]:
     """The section that the keys lead to."""
-    section: type[Section] = Params
+    section: type[Section] = root
     for key in keys:
-        inner = section_of(section.model_fields[str(key)].annotation)
-        if inner is None:
-            raise TypeError(f"{key} is no section")
-        section = inner
+        inner = inner_section(section, str(key))
+        if inner is not None:
+            section = inner
     return section

@@ -26,11 +26,12 @@ def described(name: str, field: FieldInfo) -> str:
     Returns:
         Such as "2 values: number, >= 0, <= 1, low, then high (over the direct path)".
     """
-    section = section_of(field.annotation)
+    section = None if get_origin(field.annotation) is dict else section_of(field.annotation)
     if section is None:
         holds = ", ".join([type_of(field.annotation), *ranges_of(field)])
     elif len(section.model_fields) <= MOST_KEYS:
-        holds = f"a mapping of {', '.join(section.model_fields)}"
+        keys = (key_of(one, inner) for one, inner in section.model_fields.items())
+        holds = f"a mapping of {', '.join(keys)}"
     else:
         holds = f"a mapping of {len(section.model_fields)} keys"
     unit = unit_of(name, field)
@@ -43,6 +44,19 @@ def section_of(annotation: Any) -> type[Section] | None:
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, Section):
             return kind
+    return None
+
+
+def key_of(name: str, field: FieldInfo) -> str:
+    """What a field is called in the file: `from` is no name in Python."""
+    return field.alias or name
+
+
+def inner_section(section: type[Section], key: str) -> type[Section] | None:
+    """The section that a key of another leads to; None for one that the file may choose."""
+    for name, field in section.model_fields.items():
+        if key_of(name, field) == key:
+            return section_of(field.annotation)
     return None
 
 
@@ -59,6 +73,8 @@ def type_of(annotation: Any) -> str:
         return f"{len(inner)} values: {type_of(inner[0])}"
     if origin is dict:
         return f"mapping of {type_of(inner[0])} to {type_of(inner[1])}"
+    if annotation is Any:
+        return "any value"
     if origin is Union or (hasattr(annotation, "__or__") and origin is not None and inner):
         members = [one for one in inner if isinstance(one, type) or get_origin(one)]
         return " or ".join(type_of(one) for one in members)

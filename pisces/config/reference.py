@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pisces.config.fields import Section
-from pisces.config.keys import one_line, ranges_of, section_of, type_of, unit_of
+from pisces.config.keys import key_of, one_line, ranges_of, section_of, type_of, unit_of
 from pisces.config.presets import DEFAULT, PRESETS
 from pisces.config.schema import Params
 from pisces.core import yaml
@@ -30,17 +30,22 @@ def page() -> str:
         if section is None:
             raise TypeError(f"{name} is no section")
         parts.append(f"\n## {name}\n\n{one_line(section.__doc__)}\n\n")
-        parts.append(_row(COLUMNS) + _row(["---"] * len(COLUMNS)))
-        parts += [_row(cells) for cells in _rows(section, defaults[name], "")]
+        parts.append(table(section, defaults[name]))
     return "".join(parts)
+
+
+def table(section: type[Section], defaults: Mapping[str, Any]) -> str:
+    """The keys of a section, those of sections within it included, as a table of Markdown."""
+    head = _row(COLUMNS) + _row(["---"] * len(COLUMNS))
+    return head + "".join(_row(cells) for cells in _rows(section, defaults, ""))
 
 
 def _rows(section: type[Section], defaults: Any, prefix: str) -> Iterator[list[str]]:
     """The rows of a section, and of those within it."""
     for name, field in section.model_fields.items():
-        default = defaults.get(name) if isinstance(defaults, Mapping) else None
+        default = defaults.get(key_of(name, field)) if isinstance(defaults, Mapping) else None
         inner = section_of(field.annotation)
-        key = f"{prefix}{name}"
+        key = f"{prefix}{key_of(name, field)}"
         yield [
             f"`{key}`",
             type_of(field.annotation),

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pisces.core.texts import counted
+
 if TYPE_CHECKING:
     import pandas
 
@@ -127,7 +129,9 @@ def _check_lines(path: Path, stage: str, text: str, lines: list[list[str]]) -> N
         raise damaged(path, stage, "it is empty")
     for number, line in enumerate(lines, 1):
         if len(line) != len(lines[0]):
-            raise damaged(path, stage, f"line {number} has {len(line)} values, not {len(lines[0])}")
+            raise damaged(
+                path, stage, f"line {number} has {counted(len(line), 'value')}, not {len(lines[0])}"
+            )
     # pandas ends every line, so the last number may have lost digits.
     if not text.endswith("\n"):
         raise damaged(path, stage, "its last line is cut off")

@@ -13,6 +13,7 @@ from pisces.core.files import write_npz
 from pisces.core.reading import check_index, damaged, read_npz
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
+from pisces.core.texts import counted
 
 PARTS = ("train", "validation", "test")
 Shares = tuple[float, float, float] | tuple[int, int, int]
@@ -77,7 +78,7 @@ def part_sizes(
         taken = sum(shares)
         if taken > n:
             raise ValueError(
-                f"{name} has {n} frames, and {setting} takes {taken}; "
+                f"{name} has {counted(n, 'frame')}, and {setting} takes {taken}; "
                 f"lower the numbers or raise {key}"
             )
         train, validation, test = (int(share) for share in shares)
@@ -88,7 +89,7 @@ def part_sizes(
     if min(sizes) < 1:
         split_into = "/".join(map(str, sizes))
         raise ValueError(
-            f"{name} has {n} frames, which {setting} splits into {split_into}; "
+            f"{name} has {counted(n, 'frame')}, which {setting} splits into {split_into}; "
             f"every part needs at least one: raise {key} or the smallest ratio"
         )
     return sizes

@@ -1,9 +1,10 @@
 """Baselines of the field on raw IQ.
 
 Frames are float32 (n, 2, samples), I then Q, over their RMS; features are (n, width). Each baseline
-is the published network up to its last dense layer. The first six are laid out as in AMR-Benchmark,
-whose Keras code (github.com/Richardzhangxx/AMR-Benchmark) has as many parameters. Maps are
-(n, channels, rows, time), the rows I and Q. Weights start as Keras' do, with the exceptions noted.
+is the published network up to its last dense layer; `moe` and `moeformer` follow the idea of their
+papers alone. The first six are laid out as in AMR-Benchmark, whose Keras code
+(github.com/Richardzhangxx/AMR-Benchmark) has as many parameters. Maps are (n, channels, rows,
+time), the rows I and Q. Weights start as Keras' do, with the exceptions noted.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from pisces.models.layers import (
     valid,
     zeros,
 )
+from pisces.models.rotary import RotaryTransformer
 
 
 def mcldnn(samples: int) -> tuple[nn.Module, int]:
@@ -195,24 +197,52 @@ def resnet_oshea(samples: int) -> tuple[nn.Module, int]:
 
 
 def moe(samples: int) -> tuple[nn.Module, int]:
-    """Two experts and a gate, inspired by MoE-AMC (arXiv:2312.02298, 2023).
+    """Two experts and a gate that mixes them, after MoE-AMC (Gao et al., arXiv:2312.02298, 2023).
 
-    It is no copy: only the abstract was at hand. From it come the pair of experts, a Transformer
-    for low SNR and a ResNet for high SNR, and the gate that mixes them; all sizes are ours. No part
-    is conditioned on the SNR: the gate learns from the loss alone how to weight the experts.
+    The paper is public; this network follows its abstract alone. From there come the pair of
+    experts, a Transformer for low SNR and a ResNet for high SNR, and their mixture. The gate's
+    form, all sizes and the training are ours: no part is conditioned on the SNR or trained on some
+    SNRs first, and the gate learns from the loss alone how to weight the experts.
     """
     _halvings_to_16(samples, "moe")
-    gate = nn.Sequential(
+    gate = _gate(experts=2)
+    resnet, width = resnet_oshea(samples)
+    return network(Mixture(gate, [Transformer(samples, width), resnet])), width
+
+
+def moeformer(samples: int) -> tuple[nn.Module, int]:
+    """Experts that see the frame at three rates, and a gate, after MoEformer.
+
+    Wang et al., arXiv:2606.09085, 2026. The network follows the abstract: views of the frame at
+    several rates, an expert for each, a gate that reads the frame, and Transformers with rotary
+    positions. Ours are the rest: the rates (1, 1/2 and 1/4, by means of neighbours), the form of
+    the gate, and all sizes. These are chosen for about as many parameters as published: 238,059
+    for 24 classes, and 237,270 in the paper.
+    """
+    if samples < 32 or samples % 32:
+        raise _unfit("moeformer", "of a multiple of 32 samples", samples)
+    channels, width = 64, 128
+
+    def expert(shortened: int) -> nn.Sequential:
+        view = nn.AvgPool1d(shortened)  # (n, 2, samples) -> (n, 2, samples / shortened)
+        transformer = RotaryTransformer(samples // shortened, channels, layers=2)
+        return nn.Sequential(view, transformer, dense(channels, width, nn.GELU()))
+
+    experts = [expert(shortened) for shortened in (1, 2, 4)]
+    return network(Mixture(_gate(len(experts)), experts)), width
+
+
+def _gate(experts: int) -> nn.Sequential:
+    """Weights of the experts, which sum to 1: frames (n, 2, samples) -> (n, experts)."""
+    return nn.Sequential(
         nn.Conv1d(2, 16, 8, stride=4),
         nn.ReLU(),
         nn.Conv1d(16, 32, 4, stride=2),
         nn.ReLU(),
         nn.AdaptiveAvgPool1d(1),
         nn.Flatten(),
-        dense(32, 2, nn.Softmax(1)),
+        dense(32, experts, nn.Softmax(1)),
     )
-    resnet, width = resnet_oshea(samples)
-    return network(Mixture(gate, [Transformer(samples, width), resnet])), width
 
 
 def _at_least(least: int, samples: int, name: str) -> None:
@@ -237,7 +267,10 @@ def _unfit(name: str, allowed: str, samples: int) -> ValueError:
 
 BASELINES: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
     build.__name__: build
-    for build in (mcldnn, pet_cgdnn, cgdnet, ic_amcnet, mcnet, resnet_amr, lstm2, resnet_oshea, moe)
+    for build in (
+        *(mcldnn, pet_cgdnn, cgdnet, ic_amcnet, mcnet, resnet_amr, lstm2, resnet_oshea),
+        *(moe, moeformer),
+    )
 }
 """Name -> builder, from the samples of a frame to a backbone and the width of its features.
 

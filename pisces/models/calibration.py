@@ -4,17 +4,20 @@ Plain numbers that the model card holds. How they are fitted and used is in `pis
 """
 
 import base64
-import binascii
 import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
+from pisces.core.texts import counted
+
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 """Wider than what the fit searches, so that a temperature at its ends is allowed."""
 MOST_SPREADS = 1e6
 """An interval of so many standard deviations holds every SNR there is."""
+MOST_AXES = 3
+"""Of an array."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,22 @@ class Array:
         Raises:
             ValueError: unless it holds so many finite numbers.
         """
+        if len(self.shape) > MOST_AXES or min(self.shape, default=1) < 1:
+            raise ValueError(f"its shape must be up to {MOST_AXES} numbers of 1 or more")
+        size = 4 * math.prod(self.shape)  # bytes
+        # Before it is decoded: base64 has four characters for each three bytes begun.
+        if len(self.float32) != -(-size // 3) * 4:
+            raise ValueError(
+                f"it holds {counted(len(self.float32), 'character')} of base64, which are not "
+                f"those of {self.shape} numbers"
+            )
         try:
             content = base64.b64decode(self.float32, validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii's own error is one, and so is that of other letters
             raise ValueError("it is no base64") from None
-        if min(self.shape, default=1) < 0 or len(content) != 4 * math.prod(self.shape):
-            raise ValueError(f"it holds {len(content)} bytes, not those of {self.shape} numbers")
+        if len(content) != size:
+            found = counted(len(content), "byte")
+            raise ValueError(f"it holds {found}, not those of {self.shape} numbers")
 
         numbers = np.frombuffer(content, "<f4").reshape(self.shape)
         if not np.isfinite(numbers).all():

@@ -18,6 +18,8 @@ from pisces.models import Architecture, modelfile
 from pisces.models.classifier import Classifier
 from pisces.models.modelfile import TrainedModel
 
+KEY = "train.pretrained"
+
 
 class TakenOver(NamedTuple):
     """What a model starts from, for people."""
@@ -64,8 +66,8 @@ def start_from(
         FileNotFoundError: when the folder lacks one of the two files.
         ValueError: when they are damaged, or the two models differ in more than their classes.
     """
-    finished = modelfile.load(folder)
-    _check_alike(folder, finished, architecture, model_input)
+    finished = modelfile.load_named(KEY, folder)
+    check_alike(folder, finished, architecture, model_input)
 
     old = finished.modulations, _true(finished.snrs_db, finished.snr_label)
     new = modulations, _true(snrs_db, snr_label)
@@ -122,10 +124,21 @@ def _has_weights(part: nn.Module) -> bool:
     return next(part.parameters(), None) is not None
 
 
-def _check_alike(
+def check_alike(
     folder: Path, finished: TrainedModel, architecture: Architecture, model_input: Input
 ) -> None:
-    """Raises ValueError where more than classes, or what belongs to the data, differs."""
+    """Whether a model can start from a finished one.
+
+    Args:
+        folder: of the finished one.
+        finished: the model of that folder.
+        architecture: of the new one.
+        model_input: what the new one takes.
+
+    Raises:
+        ValueError: where more than classes, or what belongs to the data, differs.
+    """
+    _check_length(folder, finished.input.frame_samples, model_input.frame_samples)
     pairs = {
         f"train.{part}": (getattr(finished.architecture, part), getattr(architecture, part))
         for part in ("model", "branches", "snr_head")
@@ -139,9 +152,27 @@ def _check_alike(
     for name, (of_finished, of_new) in pairs.items():
         if of_finished != of_new:
             raise ValueError(
-                f"train.pretrained = {folder} is a model with {name} = {of_finished}, "
-                f"and the params say {of_new}; make them alike, or set train.pretrained to none"
+                f"{KEY} = {folder} is a model with {name} = {of_finished}, "
+                f"and the params say {of_new}; make them alike, or set {KEY} to none"
             )
+
+
+def _check_length(folder: Path, of_finished: int | None, of_new: int | None) -> None:
+    """Raises ValueError unless a finished model takes frames of as many samples as the new one."""
+    if of_finished == of_new:
+        return
+    if of_finished is None:
+        raise ValueError(
+            f"{KEY} = {folder} has a card of an older version, which does not say of how many "
+            f"samples the frames of its model are: if they are of {of_new}, as those of the data, "
+            f'write "samples": {of_new} into input.render of {folder / modelfile.CARD}; '
+            f"else set {KEY} to none"
+        )
+    raise ValueError(
+        f"{KEY} = {folder} is a model of frames of {of_finished} samples, and those of the data "
+        f"have {of_new or 'a number that is not known'}; name a model of such frames, "
+        f"or set {KEY} to none"
+    )
 
 
 def _true(labels: Sequence[int], meaning: SnrLabel) -> tuple[int, ...]:

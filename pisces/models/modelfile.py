@@ -15,7 +15,7 @@ from pisces.core.files import read_json, sha256, staged, together, write_json
 from pisces.core.reading import require
 from pisces.core.settings import from_json
 from pisces.core.snr_label import SnrLabel
-from pisces.core.texts import in_one_line
+from pisces.core.texts import counted, in_one_line, readable_size
 from pisces.core.version import VERSION
 from pisces.inputs import INPUTS, kind_of
 from pisces.inputs.base import FrameStore, Input
@@ -27,6 +27,8 @@ from pisces.models.pretrained import not_finite
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 LARGEST_SNR_DB = 1000
+MOST_CARD_BYTES = 2**26
+"""Some hundred times as much as the calibration of 24 modulations at 26 SNRs takes."""
 LONGEST = 300  # characters of another library's message in one of ours
 
 
@@ -114,6 +116,16 @@ def load(folder: Path) -> TrainedModel:
     return fresh
 
 
+def load_named(key: str, folder: Path) -> TrainedModel:
+    """The model of a folder that a param names; as `load`, with the param in every error."""
+    try:
+        return load(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key} = {folder}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{key} = {folder}: {error}") from None
+
+
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file; ValueError when it is damaged or one of them is not finite."""
     again = "train again with dvc repro --force train, or take another copy of the file"
@@ -126,8 +138,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     broken = not_finite(state)
     if broken:
         raise ValueError(
-            f"{path} holds NaN or infinity in {len(broken)} tensors, such as {broken[0]}, "
-            f"from which nothing can be predicted; {again}"
+            f"{path} holds NaN or infinity in {counted(len(broken), 'tensor')}, such as "
+            f"{broken[0]}, from which nothing can be predicted; {again}"
         )
     return state
 
@@ -177,6 +189,10 @@ def _card(trained: TrainedModel, weights_sha256: str) -> dict[str, Any]:
 
 def _read_card(path: Path) -> _Card:
     """The card in a file; ValueError names each key that is missing or of the wrong type."""
+    size = path.stat().st_size
+    if size > MOST_CARD_BYTES:
+        most = readable_size(MOST_CARD_BYTES)
+        raise ValueError(f"it has {readable_size(size)}, and a card has {most} at most")
     content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"it holds {type(content).__name__} instead of keys with values")

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pisces.core.texts import counted
 from pisces.models.backbones import BACKBONES, Backbone
 
 State = Mapping[str, torch.Tensor]
@@ -19,7 +20,7 @@ State = Mapping[str, torch.Tensor]
 _REMEDY = "write the state dict of torchvision's model with torch.save(model.state_dict(), path)"
 
 
-def load(backbone: nn.Module, name: str, source: str) -> None:
+def load(backbone: nn.Module, name: str, source: str, *, assign: bool = False) -> None:
     """Fills a backbone in place. Nothing but tensors is unpickled.
 
     Args:
@@ -27,6 +28,8 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
         name: what it was built as, a key of `BACKBONES`.
         source: `imagenet`, which is torchvision's default weights from its cache or the net, or the
             path of a `.safetensors` or torch file with the state dict of torchvision's model.
+        assign: whether the tensors of the source become those of the backbone, which may so be one
+            of the meta device; else they are copied into it.
 
     Raises:
         ValueError: when the weights are not there, cannot be read or belong to another
@@ -37,11 +40,14 @@ def load(backbone: nn.Module, name: str, source: str) -> None:
     broken = not_finite(state)
     if broken:
         raise ValueError(
-            f"train.pretrained = {source} holds NaN or infinity in {len(broken)} tensors, such as "
+            f"train.pretrained = {source} holds NaN or infinity in "
+            f"{counted(len(broken), 'tensor')}, such as "
             f"{broken[0]}, and would train to nothing; take another copy of the file"
         )
     try:
-        missing, unexpected = backbone.load_state_dict(fitted(state, spec, backbone), strict=False)
+        missing, unexpected = backbone.load_state_dict(
+            fitted(state, spec, backbone), strict=False, assign=assign
+        )
         reasons = [*_tensors("missing", missing), *_tensors("unexpected", unexpected)]
     except (RuntimeError, ValueError) as error:  # for tensors of another shape, a line each
         reasons = [_first_line(error)]
@@ -149,7 +155,7 @@ def _is_state(state: object) -> TypeGuard[State]:
 def _tensors(what: str, names: Sequence[str]) -> list[str]:
     """How many tensors are `what`, and the first of them; nothing when there is none."""
     some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return [f"{len(names)} tensors are {what} ({some})"] if names else []
+    return [f"{what}: {counted(len(names), 'tensor')} ({some})"] if names else []
 
 
 def _first_line(error: Exception) -> str:

@@ -19,6 +19,7 @@ from pisces.core.files import write_bytes
 from pisces.core.progress import progress
 from pisces.core.reading import check_index, check_rising, damaged, require
 from pisces.core.settings import from_json, to_json
+from pisces.core.texts import counted
 from pisces.inputs.binning import OUTSIDE, count_points
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.settings import RenderSettings
@@ -193,8 +194,8 @@ def _check_masks(plan: PerturbationPlan) -> None:
             raise ValueError(f"its settings make no mask {list(mask)}")
     if plan.masks != tuple(of_settings):
         raise ValueError(
-            f"its settings make {len(of_settings)} masks, and it holds {len(plan.masks)} or "
-            "another order of them"
+            f"its settings make {counted(len(of_settings), 'mask')}, and it holds "
+            f"{len(plan.masks)} or another order of them"
         )
 
 

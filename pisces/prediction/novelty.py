@@ -53,6 +53,7 @@ def feature_novelty(
         (n,): about 0 on the average of known frames, larger the less the frame is known.
     """
     known = _novelty_of(calibration).features
+    _check_length("features.mean", known.mean.shape[0], features.shape[1])
     place = (features - _tensor(known.mean, features)) @ _tensor(known.projection, features)
     distance = _distance_to_curves(place, _tensor(known.centroids, features))
     expected = (modulation_logits.softmax(1) * distance).sum(1)
@@ -76,6 +77,8 @@ def signal_novelty(
     Returns:
         float32 (n, blocks + 2): of each block, of too weak a signal, and of too high an SNR.
     """
+    _check_length("signal.relevant", known.relevant.shape[1], signals.statistics.shape[1])
+    _check_length("signal.levels", known.levels.shape[0], len(BLOCKS))
     distances = block_distances(
         signals.statistics,
         modulation_logits,
@@ -114,6 +117,9 @@ def score(
 
     Returns:
         float32 (n,), 0 or more.
+
+    Raises:
+        ValueError: for a calibration of another model.
     """
     columns = [feature_novelty(features, modulation_logits, snr_logits, calibration)[:, None]]
     known = _novelty_of(calibration).signal
@@ -184,6 +190,16 @@ def _grid_squares(
     multiple = ((found[:, None] * weighted).sum(2) / length).clamp_min(1)
     difference = found[:, None] - multiple[..., None] * means
     return (difference @ precision * difference).sum(2)
+
+
+def _check_length(name: str, length: int, needed: int) -> None:
+    """Raises ValueError unless an array of a calibration is as long as the model needs it."""
+    if length != needed:
+        raise ValueError(
+            f"calibration.novelty.{name} of the model card is of {length}, and its model needs "
+            f"{needed}: use the card that belongs to the weights, or make both again with dvc "
+            "repro --force train"
+        )
 
 
 def _novelty_of(calibration: Calibration) -> Novelty:

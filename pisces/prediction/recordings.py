@@ -9,24 +9,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from pisces.acquisition import levels
 from pisces.acquisition.acquire import OFFSETS, acquire
 from pisces.acquisition.pulse import response_of
 from pisces.acquisition.segment import Segment
 from pisces.core.dsp import to_frames
 from pisces.core.progress import meter
+from pisces.core.texts import counted
 from pisces.models.modelfile import TrainedModel
 from pisces.prediction import segments
 from pisces.prediction.frames import Prediction, predict
 from pisces.prediction.segments import RecordingPrediction, SegmentPrediction
 from pisces.sources.recordings import Annotation, Recording
-from pisces.sources.recordings.samples import Read
 
 AT_ONCE = 1024
 """Frames of a list that are read together; the pulse is found from the first so many."""
 MOST_FRAMES = 100_000
 """Of a list of unrelated frames, each of which is a line of the table."""
-WEAKEST, STRONGEST = 1e-15, 1e15
-"""Levels of samples: below it is silence, and above it powers of powers leave float32."""
 TINY = 1e-12
 """Keeps probabilities of zero from having no logarithm."""
 
@@ -104,7 +103,7 @@ def predict_recording(
 
     found = False
     with meter(f"samples of {recording.name}", recording.count) as tell:
-        watch = _Watch(recording.read, tell)
+        watch = _Watch(recording, tell)
         watched = replace(recording, read=watch.read, annotations=_long_enough(recording, symbols))
         some = _frame_by_frame if are_frames else partial(_signal_by_signal, request=request)
         for shown in some(watched, trained):
@@ -143,8 +142,8 @@ def _check_request(recording: Recording, request: Request, symbols: int) -> None
     if count * symbols_a_sample < symbols:
         at = f" of {1 / symbols_a_sample:g} samples" if request.symbol_rate_hz else ""
         raise ValueError(
-            f"{recording.name} holds {count} samples, too few for the {symbols} symbols{at} that "
-            "a frame of the model has: give a longer recording"
+            f"{recording.name} holds {counted(count, 'sample')}, too few for the {symbols} "
+            f"symbols{at} that a frame of the model has: give a longer recording"
         )
     if request.annotated and not _long_enough(recording, symbols):
         raise ValueError(
@@ -161,8 +160,8 @@ def _long_enough(recording: Recording, symbols: int) -> tuple[Annotation, ...]:
 class _Watch:
     """Reads a recording, and keeps an eye on what is read."""
 
-    def __init__(self, read: Read, tell: Callable[[int], None]) -> None:
-        self._read = read
+    def __init__(self, recording: Recording, tell: Callable[[int], None]) -> None:
+        self._recording = recording
         self._tell = tell
         self._first: complex | None = None
         self._differs = False
@@ -174,27 +173,11 @@ class _Watch:
 
     def read(self, start: int, count: int) -> np.ndarray:
         self._tell(start)  # what came before has been dealt with
-        iq = _within_range(self._read(start, count), start)
+        iq = levels.read(self._recording, start, count)
         if self._first is None and len(iq):
             self._first = iq[0]
         self._differs = self._differs or bool((iq != self._first).any())
         return iq
-
-
-def _within_range(iq: np.ndarray, start: int) -> np.ndarray:
-    """Samples without those that are as good as silent.
-
-    Raises:
-        ValueError: for levels whose powers would leave float32, with the first place of one.
-    """
-    level = np.abs(iq)
-    loud = level > STRONGEST
-    if loud.any():
-        raise ValueError(
-            f"sample {start + int(loud.argmax())} has a level of {level[loud][0]:g}, beyond "
-            f"{STRONGEST:g}: give the right --datatype, or scale the recording"
-        )
-    return np.where(level < WEAKEST, 0, iq).astype(np.complex64, copy=False)
 
 
 def _check_emptiness(recording: Recording, watch: _Watch, samples: int, sps: int) -> None:
@@ -215,8 +198,8 @@ def _check_emptiness(recording: Recording, watch: _Watch, samples: int, sps: int
     if length < samples:
         what = "frames" if recording.frame_length else "a length"
         raise ValueError(
-            f"{recording.name} has {what} of {length} samples, in which there is no signal of "
-            f"{samples // sps} symbols, as the model needs them: record for longer"
+            f"{recording.name} has {what} of {counted(length, 'sample')}, in which there is no "
+            f"signal of {samples // sps} symbols, as the model needs them: record for longer"
         )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pisces.core.texts import counted
+
 ALTERNATIVES = 3
 """Runners-up that are named."""
 
@@ -132,5 +134,5 @@ def summary(segments: Sequence[SegmentPrediction], seconds: float | None) -> str
     names = [f"{name} {times}" for name, times in named.most_common()]
     if unknown:
         names.append(f"unlike anything known {unknown}")
-    signals = "1 signal" if len(segments) == 1 else f"{len(segments)} signals"
+    signals = counted(len(segments), "signal")
     return f"{signals}{lasting}: {', '.join(names)}"

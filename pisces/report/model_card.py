@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pisces.core.snr_label import SnrLabel, true_snr_db
+from pisces.core.texts import counted
 
 TASKS_IN_WORDS = {"modulation": "modulation", "snr": "SNR", "joint": "both"}
 IMPAIRMENTS = "synthesize.impairments."
@@ -185,8 +186,8 @@ def _making(known: Known) -> Iterator[str]:
         return
     run = known.run
     yield (
-        f"- {run['epochs']} epochs on {run['device']}, precision {run['precision']}, "
-        f"{run['threads']} threads. Other threads or processors give other weights."
+        f"- {counted(run['epochs'], 'epoch')} on {run['device']}, precision {run['precision']}, "
+        f"{counted(run['threads'], 'thread')}. Other threads or processors give other weights."
     )
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 PATIENCE_SECONDS = 5.0
 """For so long after the first signal others are ignored: launchers send several."""
+SECONDS_TO_ASK_AGAIN = 0.1
 
 
 class Stopped(BaseException):
@@ -20,6 +21,7 @@ class Stopped(BaseException):
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
+        self.number = number
         self.status = 128 + number
         """Exit status, as shells have it."""
 
@@ -50,6 +52,7 @@ def raised() -> Iterator[None]:
     """Within it a signal raises `Stopped` in the main thread."""
     before = {number: signal.getsignal(number) for number in NAMES}
     catch()
+    sys.unraisablehook = _on_unraisable
     _Requests.can_raise = True
     try:
         yield
@@ -72,6 +75,16 @@ def ignore() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in NAMES:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _on_unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Sends a signal again that was raised where nothing can be raised, as in a `__del__`."""
+    stopped = lost.exc_value
+    if not isinstance(stopped, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    _Requests.first = -PATIENCE_SECONDS
+    threading.Timer(SECONDS_TO_ASK_AGAIN, os.kill, (os.getpid(), stopped.number)).start()
 
 
 def _was_asked_just_now() -> bool:

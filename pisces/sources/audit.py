@@ -17,6 +17,7 @@ from pisces.core.dsp import measured_snr, to_complex
 from pisces.core.modulations import LINEAR, Ask
 from pisces.core.shards import Cell
 from pisces.core.snr_label import DB_PER_LABEL, SnrLabel, true_snr_db
+from pisces.core.texts import counted
 from pisces.sources.base import Source
 from pisces.sources.class_bands import class_findings
 from pisces.sources.class_order import JUDGED_FROM_DB, MIN_SYMBOLS, OrderFindings
@@ -225,13 +226,13 @@ def _warnings_of_counts(kept: Kept) -> list[str]:
     short = sum(n < kept.limit for n in counts) if kept.limit else 0
     if short:
         warnings.append(
-            f"{short} of {len(counts)} cells have fewer than data.frames_per_cell = {kept.limit} "
-            f"usable frames; the least is {min(counts)}"
+            f"fewer than data.frames_per_cell = {kept.limit} usable frames are in {short} of "
+            f"{counted(len(counts), 'cell')}; the least is {min(counts)}"
         )
     if kept.unusable:
         kinds = [f"{len(rows)} {why}" for why, rows in sorted(kept.unusable.items())]
         warnings.append(
-            f"{kept.unusable_count} frames that cannot be normalised were left out "
+            f"left out {counted(kept.unusable_count, 'frame')} that cannot be normalised "
             f"({', '.join(kinds)}); data/audit.json lists their rows"
         )
     return warnings

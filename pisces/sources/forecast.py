@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pisces.core.shards import Cell
-from pisces.core.texts import readable_size
+from pisces.core.texts import counted, readable_size
 from pisces.sources.settings import Selection
 from pisces.sources.sharding import reader_of
 
@@ -49,8 +49,8 @@ def forecast(data: Selection, views: int) -> str:
     return (
         f"{path} has {readable_size(size)}: DVC reads it once for its checksum, "
         f"{_time(size / CHECKSUM_BYTES_A_SECOND)}, and copies it nowhere\n"
-        f"split_hdf5, render and stratify write {readable_size(written)} of {frames} frames "
-        f"into data/, {_time(computing_s)} on 2 cores\n"
+        f"split_hdf5, render and stratify write {readable_size(written)} of "
+        f"{counted(frames, 'frame')} into data/, {_time(computing_s)} on 2 cores\n"
         f"DVC reads these for their checksums, {_time(written / FOLDER_BYTES_A_SECOND)}; its cache "
         "holds them as hard links, which take no further disk"
     )
@@ -75,9 +75,11 @@ def of_recordings(path: Path, labelled: Sequence[tuple[str, int]], frame_samples
     samples = of_labels.total()
     each = ", ".join(f"{label} {count:,}" for label, count in sorted(of_labels.items()))
     return (
-        f"{path} has {readable_size(size)} in {len(files)} files: DVC reads them once for their "
-        f"checksum, {_time(size / CHECKSUM_BYTES_A_SECOND)}, and copies them nowhere\n"
-        f"split_hdf5 finds carrier and symbol rate of {len(labelled)} labelled stretches of "
+        f"{path} has {readable_size(size)} in {counted(len(files), 'file')}: DVC reads "
+        f"these once for their checksum, {_time(size / CHECKSUM_BYTES_A_SECOND)}, "
+        "and copies them nowhere\n"
+        "split_hdf5 finds carrier and symbol rate of "
+        f"{counted(len(labelled), 'labelled stretch', 'labelled stretches')} of "
         f"{samples:,} samples ({each}), {_time(samples / ACQUIRED_A_SECOND)} on 2 cores\n"
         f"and cuts them into frames of {frame_samples} samples, how many depends on their symbol "
         "rates: python -m pisces check counts them"

@@ -13,6 +13,7 @@ from pisces.core.files import staged
 from pisces.core.modulations import NAMES, RML2016, RML2016B
 from pisces.core.progress import progress
 from pisces.core.shards import Cell
+from pisces.core.texts import counted
 from pisces.sources import safe_pickle, snr_order
 from pisces.sources.base import MIN_SAMPLES, Block, Preset, Reader, Source, as_float32, require_file
 from pisces.sources.safe_pickle import as_text, described
@@ -37,7 +38,8 @@ def open_source(path: Path, _class_order: str) -> Iterator[Source]:
     arrays = read(path)
     samples = next(iter(arrays.values())).shape[2]
     if samples < MIN_SAMPLES:
-        raise ValueError(f"{path} holds frames of {samples} samples; the least is {MIN_SAMPLES}")
+        found = counted(samples, "sample")
+        raise ValueError(f"{path} holds frames of {found}; the least is {MIN_SAMPLES}")
 
     rows: dict[Cell, np.ndarray] = {}
     start = 0

@@ -15,6 +15,7 @@ from pisces.core import shards
 from pisces.core.files import staged
 from pisces.core.modulations import in_order
 from pisces.core.shards import Cell
+from pisces.core.texts import counted
 from pisces.sources import audit, rml2016, rml2018, snr_convention, snr_order
 from pisces.sources.audit import Audit, Kept, LabelMeaning
 from pisces.sources.base import UNUSABLE, Reader, Source, require_file, unusable
@@ -252,7 +253,7 @@ def _write_shards(
 def _refusal(unusable_rows: Mapping[str, Sequence[int]], source: Source) -> str:
     """What is wrong with the frames of these rows, and what to do."""
     count = sum(len(rows) for rows in unusable_rows.values())
-    frames = "1 frame" if count == 1 else f"{count} frames"
+    frames = counted(count, "frame")
     kinds = [f"{why}: {_rows_named(rows, source)}" for why, rows in sorted(unusable_rows.items())]
     return (
         f"{source.path} holds {frames} that cannot be normalised "

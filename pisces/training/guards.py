@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from lightning_fabric import Fabric
 
+from pisces.core.texts import counted
 from pisces.data.datasets import Batch
 from pisces.training import checkpoints
 
@@ -56,7 +57,7 @@ class MicroBatches:
                     raise
                 if self.fabric.world_size > 1 or self.size < 4:
                     raise ValueError(
-                        f"out of memory at {self.size} frames a process ({error}); "
+                        f"out of memory at {counted(self.size, 'frame')} a process ({error}); "
                         "lower train.batch_size or render.size"
                     ) from error
                 self.size = math.ceil(self.size / 2)
@@ -66,7 +67,7 @@ class MicroBatches:
                 torch.cuda.empty_cache()
             print(
                 "out of memory: batches are now split into micro-batches of "
-                f"{self.size} frames (gradient accumulation)",
+                f"{counted(self.size, 'frame')} (gradient accumulation)",
                 flush=True,
             )
 

@@ -278,7 +278,7 @@ def _frozen_model(
             f"noise_aware.{key} = {folder} is no folder; "
             "name that of a trained cldnn, by an absolute path"
         )
-    trained = modelfile.load(Path(folder))
+    trained = modelfile.load_named(f"noise_aware.{key}", Path(folder))
     found = trained.model
     if not isinstance(found, Cldnn) or found.samples != model.samples:
         raise ValueError(

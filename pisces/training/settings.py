@@ -14,6 +14,7 @@ MIN_STEP_DB = 2.0
 class TrainingSettings:
     """What the training loop does; see `training.trainer`."""
 
+    seed: int  # of first weights, order and augmentation
     launcher: str  # the command that runs the stage
     input: str  # a key of `inputs.INPUTS`
     model: str  # of `models.models_for`

@@ -19,6 +19,7 @@ from pisces import models
 from pisces.core.seeding import generator
 from pisces.core.snr_label import true_snr_db
 from pisces.core.tasks import HEADS
+from pisces.core.texts import counted
 from pisces.data.datasets import Batch, batches
 from pisces.models.classifier import Classifier
 from pisces.training import checkpoints, components, guards
@@ -74,7 +75,8 @@ def fit(
 def _check_batch_size(batch_size: int, processes: int) -> None:
     if batch_size % processes or batch_size < 2 * processes:
         raise ValueError(
-            f"train.batch_size = {batch_size} frames cannot be shared by {processes} processes; "
+            f"train.batch_size = {batch_size} cannot be shared by "
+            f"{counted(processes, 'process', 'processes')}; "
             "make it a multiple of them, two frames or more for each"
         )
 

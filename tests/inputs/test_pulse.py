@@ -85,7 +85,7 @@ def test_frames_with_a_carrier_line_are_left_out():
 
 
 def test_frames_that_all_have_a_carrier_line_show_no_pulse():
-    with pytest.raises(ValueError, match=r"20 frames that all have a carrier line; set render.pul"):
+    with pytest.raises(ValueError, match=r"20 frames: a carrier line is in all; set render.pul"):
         pulse.estimate_response(send("OOK", 20, 20).iq, 8)
 
 

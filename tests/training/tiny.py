@@ -29,6 +29,7 @@ UNCHANGED = Augmentation()
 
 
 CONFIG = TrainingSettings(
+    seed=1,
     launcher="python",
     input="constellation",
     model="resnet18",

@@ -36,7 +36,7 @@ MODELS = {
     ),
     "iq": (
         *("cldnn", "mcldnn", "pet_cgdnn", "cgdnet", "ic_amcnet"),
-        *("mcnet", "lstm2", "resnet_amr", "resnet_oshea", "moe"),
+        *("mcnet", "lstm2", "resnet_amr", "resnet_oshea", "moe", "moeformer"),
     ),
 }
 """Kind of input -> the models that take it. An input that is not named here takes them all."""

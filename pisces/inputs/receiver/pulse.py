@@ -7,6 +7,7 @@ import torch
 
 from pisces.core.dsp import noise_power
 from pisces.core.pulses import rml2018_response, rrc_response
+from pisces.core.texts import counted
 from pisces.inputs.receiver import spectrum
 from pisces.inputs.receiver.spectrum import band_rates
 from pisces.inputs.settings import RenderSettings
@@ -63,8 +64,8 @@ def estimate_response(iq: np.ndarray, sps: int) -> tuple[float, ...]:
     usable = lines.max(1) < CARRIER_LINE * power
     if not usable.any():
         raise ValueError(
-            f"the pulse cannot be found from {len(iq)} frames that all have a carrier line; "
-            "set render.pulse to rrc or rml2018"
+            f"the pulse cannot be found from {counted(len(iq), 'frame')}: a carrier line is in "
+            "all; set render.pulse to rrc or rml2018"
         )
     padded = np.mean(padded[usable] / power[usable, None], 0)
     lags, correlation = _autocorrelation(padded, LAGS * sps)
@@ -75,8 +76,8 @@ def estimate_response(iq: np.ndarray, sps: int) -> tuple[float, ...]:
     floor_error = 1 / (np.log(2) * np.sqrt(size / 2))
     if correlation[0] < STANDS_OUT * floor_error:
         raise ValueError(
-            f"the pulse cannot be found from {len(iq)} frames: no signal stands out of the noise; "
-            "set render.pulse to rrc or rml2018"
+            f"the pulse cannot be found from {counted(len(iq), 'frame')}: no signal stands out "
+            "of the noise; set render.pulse to rrc or rml2018"
         )
     found = _density(correlation, lags / sps)
     named, blurred = _named_pulses(lags / sps)

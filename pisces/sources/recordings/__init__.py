@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from sigmf.sigmffile import get_sigmf_filenames
 
-from pisces.core.texts import in_one_line, printable
+from pisces.core.texts import counted, in_one_line, printable
 from pisces.sources.recordings import (
     audio,
     matlab,
@@ -87,7 +87,7 @@ def open_recordings(
 def describe(recording: Recording) -> str:
     """A recording in one line, for people."""
     rate_hz = recording.sample_rate_hz
-    parts = [f"{printable(recording.name)}: {recording.count:,} samples"]
+    parts = [f"{printable(recording.name)}: {counted(recording.count, 'sample', spec=',')}"]
     if rate_hz is None:
         parts.append("sample rate unknown")
     else:
@@ -99,7 +99,7 @@ def describe(recording: Recording) -> str:
     if recording.samples_per_symbol:
         parts.append(f"{recording.samples_per_symbol:g} samples a symbol")
     if recording.annotations:
-        parts.append(f"{len(recording.annotations)} annotations")
+        parts.append(counted(len(recording.annotations), "annotation"))
     return ", ".join(parts)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pisces.core.texts import counted
 from pisces.sources.recordings.contents import (
     AT_ONCE,
     Contents,
@@ -137,7 +138,8 @@ def _array(contents: Contents, matrix: Element, order: str) -> Array | None:
             raise ValueError(f"{contents.name} holds {name!r} as type {part.kind}, which is none")
         item_bytes = np.dtype(TYPES[part.kind]).itemsize
         if min(shape, default=-1) < 0 or part.size != prod(shape) * item_bytes:
-            raise ValueError(f"{contents.name} holds {part.size} bytes for {name!r} of {shape}")
+            size = counted(part.size, "byte")
+            raise ValueError(f"{contents.name} holds {size} for {name!r} of {shape}")
         parts.append(part)
         position = part.end
     return Array(name, shape, np.dtype(dtype), contents, order, tuple(parts))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from pisces.core.texts import counted
 from pisces.sources.recordings import contents, datatype
 from pisces.sources.recordings.base import Options, Recording
 from pisces.sources.recordings.samples import Stretch, interleaved
@@ -43,9 +44,9 @@ def open_raw(path: Path, options: Options) -> list[Recording]:
     count, left_over = divmod(file.size, stored.sample_bytes)
     if left_over:
         raise ValueError(
-            f"{path} has {file.size} bytes, which are no whole number of samples of "
+            f"{path} has {counted(file.size, 'byte')}, no whole number of samples of "
             f"{stored.sample_bytes} bytes ({word}): give the right --datatype, or cut off "
-            f"{left_over} bytes"
+            f"{counted(left_over, 'byte')}"
         )
     return [
         Recording(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pisces.core.texts import counted
 from pisces.sources.recordings import analytic
 from pisces.sources.recordings.contents import Contents
 from pisces.sources.recordings.datatype import Datatype
@@ -99,7 +100,7 @@ def require_finite(samples: np.ndarray, start: int, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(samples))
     if len(bad):
         raise ValueError(
-            f"{name} holds {len(bad)} samples that are NaN, infinite or beyond float32 among the "
-            f"{len(samples)} from {start}, the first at {start + bad[0]}: cut them out or set "
-            "them to 0"
+            f"{name} holds {counted(len(bad), 'sample')} of NaN, infinity or beyond float32 among "
+            f"the {len(samples)} from {start}, the first at {start + bad[0]}: cut out what is "
+            "such, or set it to 0"
         )

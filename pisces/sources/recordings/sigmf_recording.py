@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pisces.core.texts import counted
 from pisces.sources.recordings import sigmf_metadata
 from pisces.sources.recordings.base import Annotation, Options, Recording
 from pisces.sources.recordings.contents import Contents, sha512
@@ -85,14 +86,15 @@ def _stretches(description: Description, data: Contents) -> list[Stretch]:
     others = headers + description.trailing_bytes
     if others > data.size:
         raise ValueError(
-            f"{description.where} names {others} bytes of {data.name} as no samples "
+            f"{description.where} names {counted(others, 'byte')} of {data.name} as no samples "
             f"(core:header_bytes, core:trailing_bytes), but it has {data.size}: correct them"
         )
     count, left_over = divmod(data.size - others, turn_bytes)
     if left_over:
+        channels = counted(description.channels, "channel")
         raise ValueError(
-            f"{data.name} has {data.size - others} bytes of samples, which are no whole number of "
-            f"{turn_bytes} ({description.datatype.name}, {description.channels} channels): "
+            f"{data.name} has {counted(data.size - others, 'byte')} of samples, no whole number of "
+            f"{turn_bytes} ({description.datatype.name}, {channels}): "
             f"copy it again, or count what is no sample in core:trailing_bytes"
         )
     if count == 0:

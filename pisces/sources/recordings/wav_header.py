@@ -3,6 +3,8 @@
 import struct
 from pathlib import Path
 
+from pisces.core.texts import counted
+
 RIFF, RF64, BIG_ENDIAN = b"RIFF", b"RF64", b"RIFX"
 CHUNK_HEAD = 8
 """Bytes of a chunk before its content: its name, its size."""
@@ -51,8 +53,8 @@ def _require_format(path: Path, content: bytes, number: str) -> None:
     channels, rate_hz = struct.unpack(f"{number}HI", content[2:8])
     if channels == 0 or rate_hz == 0:
         raise ValueError(
-            f"{path} says {channels} channels at {rate_hz} Hz; both must be 1 or more: write its "
-            "header anew, or give its samples as raw ones with --datatype"
+            f"{path} says {counted(channels, 'channel')} at {rate_hz} Hz; both must be 1 or "
+            "more: write its header anew, or give its samples as raw ones with --datatype"
         )
 
 

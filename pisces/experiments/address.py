@@ -1,0 +1,144 @@
+"""Where studies are kept: the address of a database, checked, and shown without its password."""
+
+import os
+import sys
+import urllib.parse
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy.engine import URL
+
+from pisces.core.texts import in_one_line
+
+VARIABLE = "PISCES_STORAGE"
+DATABASE = Path("sweeps.db")
+DEFAULT = f"sqlite:///{DATABASE}"
+"""A file in the root of the repository."""
+
+POSTGRESQL = "postgresql"
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    POSTGRESQL: "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+"""Scheme of an address -> the driver that is installed for it."""
+
+SECRETS = ("password", "sslpassword")
+"""Options in an address that nobody may see."""
+HIDDEN = "***"
+LONGEST_REASON = 300
+
+ALLOWED = "allowed are sqlite:///FILE and postgresql://USER@HOST:PORT/DATABASE"
+REMEDIES = {
+    "not a database": "name another file",
+    "password": f"give the right one in PGPASSWORD, in ~/.pgpass or in {VARIABLE}",
+    "database": "make it with createdb, or correct the address",
+    "role": "make it with createuser, or correct the address",
+    "too many": "raise max_connections of the server, or start fewer workers",
+    "unable to open": "make its folder, or name a file that can be written",
+    "readonly": "give yourself the right to write it, or name another file",
+}
+"""What stands in a complaint of the database -> what to do; the first that fits."""
+
+
+def read(given: str | None) -> URL:
+    """The address of a storage.
+
+    Args:
+        given: what the command line names; None for PISCES_STORAGE, or else the file sweeps.db.
+
+    Returns:
+        The address, with the driver that is installed.
+
+    Raises:
+        ValueError: for one that cannot be read, or of a kind that is not known.
+    """
+    source = "--storage" if given is not None else VARIABLE
+    text = given if given is not None else os.environ.get(VARIABLE) or DEFAULT
+    try:
+        url = sqlalchemy.make_url(text)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # The text may hold a password.
+        raise ValueError(f"{source} is not the address of a storage; {ALLOWED}") from None
+    if url.drivername not in DRIVERS:
+        raise ValueError(f"{source} names a storage of the kind {url.drivername}; {ALLOWED}")
+
+    url = url.set(drivername=DRIVERS[url.drivername])
+    if is_file(url) and url.database in (None, "", ":memory:"):
+        raise ValueError(f"{source} names no file, so that the study would be lost; {ALLOWED}")
+    return url
+
+
+def is_file(url: URL) -> bool:
+    """Whether it is a file of SQLite, and not a server."""
+    return url.get_backend_name() == "sqlite"
+
+
+def shown(url: URL) -> str:
+    """The address as it may be printed: without a password, and without the name of the driver."""
+    query = {key: HIDDEN if key in SECRETS else value for key, value in url.query.items()}
+    plain = url.set(drivername=url.get_backend_name(), query=query)
+    return plain.render_as_string(hide_password=True).replace("%2A", "*")
+
+
+def has_password(url: URL) -> bool:
+    """Whether the address itself holds one."""
+    return bool(url.password or any(url.query.get(key) for key in SECRETS))
+
+
+def secrets(url: URL) -> list[str]:
+    """What must not be printed, in each of its spellings."""
+    found = [url.password, *(url.query.get(key) for key in SECRETS), os.environ.get("PGPASSWORD")]
+    plain = [text for text in found if isinstance(text, str) and text]
+    quoted = [urllib.parse.quote(text, safe="") for text in plain]
+    return sorted({*plain, *quoted}, key=len, reverse=True)
+
+
+def reason(error: BaseException, url: URL) -> str:
+    """What a database complains of, in one line and without a password, and what to do.
+
+    Args:
+        error: of the database, of SQLAlchemy or of Optuna.
+        url: of the database.
+
+    Returns:
+        Half a sentence.
+    """
+    original = error
+    while original.__cause__ is not None:
+        original = original.__cause__
+    text = in_one_line(getattr(original, "orig", None) or original, LONGEST_REASON)
+    for secret in secrets(url):
+        text = text.replace(secret, HIDDEN)
+    fallback = "start it, or correct the address"
+    remedy = next((do for part, do in REMEDIES.items() if part in text), fallback)
+    return f"{text}; {remedy}"
+
+
+def hide_password(given: str | None) -> None:
+    """Starts this program anew where its command line shows a password to every user's `ps`.
+
+    The address then stands in the environment, which others cannot read.
+    """
+    if given is None or not has_password(read(given)):
+        return
+    print(
+        f"warning: --storage holds a password, which the list of processes shows; {VARIABLE}, "
+        "PGPASSWORD and ~/.pgpass keep it out",
+        file=sys.stderr,
+        flush=True,
+    )
+    arguments = without_option(sys.orig_argv, given)
+    os.execve(sys.executable, arguments, os.environ | {VARIABLE: given})
+
+
+def without_option(arguments: list[str], value: str) -> list[str]:
+    """A command line without an option and its value: `--storage VALUE` or `--storage=VALUE`."""
+    kept: list[str] = []
+    for argument in arguments:
+        if argument == value:
+            kept.pop()
+        elif not argument.endswith(f"={value}"):
+            kept.append(argument)
+    return kept

@@ -1,0 +1,308 @@
+"""Pictures of a sweep: values by trial, epochs and pruning, importance, choices, settings."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pisces.report.style import (
+    PAGE,
+    ZERO_LINE,
+    Mark,
+    Style,
+    caption,
+    handles,
+    legend_below,
+    spread,
+)
+
+FINISHED, PRUNED, FAILED = (
+    Mark("Finished", "C0", "o"),
+    Mark("Pruned, at its last epoch", "C1", "x"),
+    Mark("Failed or lost", "C2", "v"),
+)
+NOT_ENDED = FAILED._replace(label="Running, failed or lost")
+COLUMNS = 3
+"""Panels beside each other."""
+MOST_TICKS = 6
+NOT_DRAWN = -0.05
+"""Height of a param that a trial has not."""
+Ticks = list[tuple[float, str]]
+ROOM = 24
+"""Characters below a panel."""
+LONGEST = 20
+"""Characters of a choice on an axis."""
+
+
+def pictures(
+    tables: Mapping[str, pd.DataFrame], metric: str, epoch_metric: str, maximize: bool
+) -> dict[str, Figure]:
+    """Every picture that there is something to draw for.
+
+    Args:
+        tables: of a report, by name.
+        metric: what was sought.
+        epoch_metric: what trials reported of each epoch.
+        maximize: whether a higher metric is better.
+
+    Returns:
+        Name -> figure.
+    """
+    found = {"history": history(tables["trials"], metric, maximize)}
+    if not tables["epochs"].empty:
+        found["epochs"] = epochs(tables["epochs"], tables["trials"], epoch_metric)
+    if not tables["importance"].empty:
+        found["importance"] = importance(tables["importance"])
+    if not tables["marginals"].empty:
+        found["marginals"] = marginals(tables["marginals"], metric)
+        keys = list(dict.fromkeys(tables["marginals"]["param"]))
+        found["parallel"] = parallel(tables["trials"], keys, metric)
+    return found
+
+
+def history(trials: pd.DataFrame, metric: str, maximize: bool) -> Figure:
+    """The value of each trial in the order of their numbers, with the best so far.
+
+    Args:
+        trials: with the columns `trial`, `state` and `value`.
+        metric: what was sought.
+        maximize: whether a higher value is better.
+    """
+    figure = Figure((PAGE, 3.0))
+    axes = figure.subplots()
+    finished = trials[trials["state"] == "finished"].sort_values("trial")
+    best = finished["value"].cummax() if maximize else finished["value"].cummin()
+    axes.plot(finished["trial"], finished["value"], ls="", marker="o", ms=4, color=FINISHED.colour)
+    axes.step(finished["trial"], best, where="post", color="0.25", lw=1)
+
+    # Near the axis, since they have no value.
+    for mark, states in ((PRUNED, ("pruned",)), (FAILED, ("failed", "lost"))):
+        others = trials.loc[trials["state"].isin(states), "trial"]
+        style: Style = {"ls": "", "marker": mark.marker, "ms": 4, "color": mark.colour}
+        along_axis = axes.get_xaxis_transform()
+        axes.plot(others, np.full(len(others), 0.03), transform=along_axis, **style)
+    axes.margins(y=0.12)
+    axes.set(xlabel="Trial", ylabel=metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    best_line = Mark("Best so far", "0.25", "")
+    without_value = [PRUNED._replace(label="Pruned"), FAILED]
+    legend_below(
+        figure, [*handles([FINISHED], ""), *handles([best_line]), *handles(without_value, "")]
+    )
+    counts = trials["state"].value_counts()
+    caption(figure, ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return figure
+
+
+def epochs(rows: pd.DataFrame, trials: pd.DataFrame, epoch_metric: str) -> Figure:
+    """What each trial reported of each epoch, and where it was pruned.
+
+    Args:
+        rows: with the columns `trial`, `epoch` and `value`.
+        trials: with the columns `trial` and `state`.
+        epoch_metric: what was reported.
+    """
+    figure = Figure((PAGE, 3.4))
+    axes = figure.subplots()
+    marks = {"finished": FINISHED._replace(marker=""), "pruned": PRUNED}
+    states = trials.set_index("trial")["state"]
+    shown: dict[Mark, None] = {}
+    for trial, of_trial in rows.groupby("trial"):
+        mark = marks.get(states[trial], NOT_ENDED)
+        shown[mark] = None
+        axes.plot(of_trial["epoch"], of_trial["value"], color=mark.colour, lw=0.8, alpha=0.6)
+        last = of_trial.iloc[-1]
+        axes.plot(last["epoch"], last["value"], marker=mark.marker, ms=5, color=mark.colour)
+    axes.set(xlabel="Epoch", ylabel=epoch_metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_below(figure, handles(shown))
+    caption(figure, f"A line a trial, n = {rows['trial'].nunique()}")
+    return figure
+
+
+def importance(rows: pd.DataFrame) -> Figure:
+    """The share of the variance that each param explains, with the range of the forests.
+
+    Args:
+        rows: the columns of `importances`.
+    """
+    figure = Figure((PAGE, 0.9 + 0.27 * len(rows)))
+    axes = figure.subplots()
+    shares = 100 * rows[["importance", "low", "high"]]
+    places = np.arange(len(rows))[::-1]
+    colours = ["C1" if one else "C0" for one in rows["conditional"]]
+    axes.barh(places, shares["importance"], color=colours, height=0.65, alpha=0.8)
+    reach = spread(shares["importance"], shares["low"], shares["high"])
+    axes.errorbar(
+        shares["importance"], places, xerr=reach, ls="", color="0.25", elinewidth=1, capsize=2
+    )
+    labels = [f"{row.param} (n = {row.trials})" for row in rows.itertuples()]
+    axes.set_yticks(places, labels)
+    axes.set(xlabel="Importance (% of the variance of the values, fANOVA)", xlim=(0, None))
+    note = "Bars: mean of the forests, lines: their range; n finished trials"
+    some = (
+        "; orange: params that only some trials have, among those"
+        if any(rows["conditional"])
+        else ""
+    )
+    caption(figure, note + some)
+    return figure
+
+
+def marginals(rows: pd.DataFrame, metric: str) -> Figure:
+    """The mean value of each choice of each param, with its interval.
+
+    Args:
+        rows: the columns of `sweep_report.marginals`.
+        metric: what was sought.
+    """
+    keys = list(dict.fromkeys(rows["param"]))
+    lines = -(-len(keys) // COLUMNS)
+    figure = Figure((PAGE, 0.6 + 2.0 * lines))
+    panels = figure.subplots(lines, COLUMNS, sharey=True, squeeze=False)
+    for axes in panels.flat[len(keys) :]:
+        axes.set_axis_off()
+    for axes, key in zip(panels.flat, keys, strict=False):
+        _panel(axes, key, rows[rows["param"] == key])
+    for axes in panels[:, 0]:
+        axes.set_ylabel(metric, fontsize=7)
+    panels[0, 0].set_ylim(_limits(rows))
+    caption(
+        figure,
+        "Mean over the finished trials of each choice, n above it, with 95 % intervals (Student's "
+        "t over trials); none for a single trial, and those of two may leave the panel; *: only "
+        "some trials have the param",
+    )
+    return figure
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """The least and greatest value that is shown: all means, and intervals of three trials on."""
+    known = rows[rows["trials"] > 2]
+    ends = pd.concat([rows["mean"], known["low"], known["high"]]).dropna()
+    low, high = float(ends.min()), float(ends.max())
+    room = 0.2 * (high - low) or 1.0
+    return low - room / 2, high + room
+
+
+def _panel(axes: Axes, key: str, rows: pd.DataFrame) -> None:
+    """The choices of one param."""
+    places = np.arange(len(rows))
+    reach = spread(rows["mean"], rows["low"], rows["high"])
+    reach = np.nan_to_num(reach)
+    axes.errorbar(places, rows["mean"], reach, ls="", marker="o", ms=4, elinewidth=1, color="C0")
+    for place, row in zip(places, rows.itertuples(), strict=True):
+        axes.annotate(
+            f"{row.trials}",
+            (place, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -8),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6,
+            color="0.4",
+        )
+    labels = [_short(choice) for choice in rows["choice"]]
+    is_crowded = max(map(len, labels)) * len(labels) > ROOM
+    turned: Style = {"rotation": 30, "ha": "right"} if is_crowded else {}
+    axes.set_xticks(places, labels, fontsize=6, **turned)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set_xlim(-0.5, len(rows) - 0.5)
+    star = "*" if rows["conditional"].any() else ""
+    axes.set_title(f"{key}{star}", fontsize=7)
+
+
+def _short(choice: str) -> str:
+    return choice if len(choice) <= LONGEST else f"{choice[: LONGEST - 3]}..."
+
+
+def parallel(trials: pd.DataFrame, keys: Sequence[str], metric: str) -> Figure:
+    """The settings of each finished trial as a line over one axis a param, coloured by its value.
+
+    Args:
+        trials: with the columns `state`, `value` and those of the params.
+        keys: of the params.
+        metric: what was sought.
+    """
+    finished = trials[trials["state"] == "finished"].sort_values("value")
+    figure = Figure((max(PAGE, 0.85 * (len(keys) + 2)), 3.8))
+    axes = figure.subplots()
+    columns = [_heights(finished[key]) for key in keys]
+    heights = np.stack([one for one, _ in columns], axis=1)  # (trials, params)
+
+    values = finished["value"].to_numpy(float)
+    norm = Normalize(values.min(), values.max())
+    viridis = matplotlib.colormaps["viridis"]
+    for line, value in zip(heights, values, strict=True):
+        axes.plot(range(len(keys)), line, color=viridis(norm(value)), lw=0.9, marker=".", ms=4)
+    for place, (_, ticks) in enumerate(columns):
+        axes.axvline(place, **ZERO_LINE)
+        for height, label in ticks:
+            axes.annotate(
+                _short(label),
+                (place, height),
+                xytext=(3, 0),
+                textcoords="offset points",
+                fontsize=6,
+                va="center",
+                bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
+            )
+    names = [key.replace(".", ".\n", 1) for key in keys]
+    axes.set_xticks(range(len(keys)), names, fontsize=6, rotation=30, ha="right")
+    axes.set_yticks([])
+    axes.set_xlim(-0.3, len(keys) - 0.3)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(matplotlib.cm.ScalarMappable(norm, viridis), ax=axes, label=metric, pad=0.01)
+    caption(figure, f"A line a finished trial, n = {len(finished)}; at the bottom: not drawn")
+    return figure
+
+
+def _heights(values: pd.Series) -> tuple[np.ndarray, Ticks]:
+    """Where values stand on an axis from 0 to 1, below it where there are none.
+
+    Args:
+        values: (trials,), numbers or texts.
+
+    Returns:
+        Heights (trials,), and height and label of each tick.
+    """
+    known = values.dropna()
+    is_number = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
+    if is_number and known.nunique() > MOST_TICKS:
+        heights, ticks = _along_range(known.astype(float))
+    else:
+        labels = known.map(_label)
+        in_order = list(
+            dict.fromkeys(labels[known.sort_values(key=None if is_number else _texts).index])
+        )
+        ends = (0.05, 0.95) if len(in_order) > 1 else (0.5, 0.5)
+        places = np.linspace(*ends, len(in_order))
+        ticks = [(float(place), label) for place, label in zip(places, in_order, strict=True)]
+        heights = labels.map({label: place for place, label in ticks})
+    return heights.reindex(values.index).fillna(NOT_DRAWN).astype(float).to_numpy(), ticks
+
+
+def _label(value: object) -> str:
+    """A choice as the tables write it."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    return values.map(str)
+
+
+def _along_range(values: pd.Series) -> tuple[pd.Series, Ticks]:
+    """Heights of numbers, by their logarithm where they span more than a decade, and four ticks."""
+    low, high = float(values.min()), float(values.max())
+    is_log = low > 0 and high / low > 10
+    shown = np.geomspace(low, high, 4) if is_log else np.linspace(low, high, 4)
+    scaled = np.log(values / low) / np.log(high / low) if is_log else (values - low) / (high - low)
+    ticks = [(0.05 + 0.3 * place, f"{one:.2g}") for place, one in enumerate(shown)]
+    return 0.05 + 0.9 * scaled, ticks
