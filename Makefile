@@ -2,6 +2,7 @@
 # make test                                              run the tests that take seconds
 # make test-all                                          run all tests, those of minutes (marked slow) too
 # make ablation [PRESET=rml2016a] [DATA=/path/to/file]   train the noise-aware models and the baselines, and write docs/results/ablation.md
+# make sync                                              show in MLflow what DVC took from its run cache
 # make ui                                                open the tracked runs in a browser, on this machine only
 # make lock                                              resolve requirements.lock anew (needs uv)
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-all ablation ui lock
+.PHONY: repro test test-all ablation sync ui lock
 .DELETE_ON_ERROR:
 
 # As it was given, for make and for the shell: a name may hold a $, a quote or spaces.
@@ -63,6 +64,9 @@ test-all: $(READY)
 
 ablation: $(READY)
 	python -m benchmarks.ablation $(if $(PRESET),--preset $(PRESET)) $(if $(data),--data $(quoted_data))
+
+sync: $(READY)
+	python -m pisces sync
 
 ui: $(READY)
 	python -m pisces ui

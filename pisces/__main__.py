@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import deployment, model_card, recordings, weights
+from pisces.commands import deployment, model_card, recordings, viewer, weights
 from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
@@ -272,23 +272,7 @@ def export_png(target: Path, view: str | None, frames_per_cell: int | None) -> N
     print(f"wrote {counted(written, 'image')} to {target}")
 
 
-def sync() -> None:
-    """Imports metrics/*.json into MLflow, which a stage from DVC's run cache did not log."""
-    from pisces.run import tracking
-
-    logged = tracking.sync(Path("metrics"))
-    print(f"logged {counted(logged, 'number')} from metrics/*.json")
-
-
-def ui() -> None:
-    """Opens MLflow on the loopback interface."""
-    from pisces.run import tracking
-
-    command = tracking.ui_command()
-    os.execve(command[0], command, os.environ | tracking.UI_VARIABLES)
-
-
-PLAIN = (check, forecast, summary, experiments, docs, sync, ui)
+PLAIN = (check, forecast, summary, experiments, docs)
 """Commands without arguments."""
 
 
@@ -325,6 +309,8 @@ def parser() -> argparse.ArgumentParser:
     deployment.add_export_model(commands)
     deployment.add_register_model(commands)
     model_card.add_model_card(commands)
+    viewer.add_sync(commands)
+    viewer.add_ui(commands)
     return top
 
 

@@ -25,12 +25,10 @@ def main() -> None:
     chosen = masks.build(settings.views or data.render.views, settings, data.render.size)
     plan = store.PerturbationPlan(index, tuple(chosen), settings, params.base.seed, data.render)
 
-    with tracking.stage("perturb", params) as run:
-        with files.together():
-            plan.write(OUT)
-            files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
-        dark = store.dark_frames(data, plan)
-        run.metrics({"frames": len(index), "dark_frames": dark, "masks": len(chosen)})
+    with tracking.stage("perturb", params), files.together():
+        plan.write(OUT)
+        files.write_npz(SHEET, sheet.sheet(data, plan)._asdict())
+    dark = store.dark_frames(data, plan)
     print(
         f"{counted(len(chosen), 'mask')} with two controls each for {counted(len(index), 'frame')} "
         f"in {OUT}; dark frames: {dark}"

@@ -23,7 +23,7 @@ from pisces.core.files import write_csv, write_json
 from pisces.core.modulations import RML2016
 from pisces.core.shards import Cell
 from pisces.models import modelfile
-from pisces.run import tracking
+from pisces.run import sync
 from pisces.sources import rml2016
 from tests.conftest import save_bins
 
@@ -545,10 +545,21 @@ def test_export_png_before_any_run(here, monkeypatch):
 
 
 @pytest.mark.usefixtures("here")
-def test_sync_says_how_many_numbers(monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "sync", lambda folder: {Path("metrics"): 17}[folder])
-    command(monkeypatch, "sync")
-    assert capsys.readouterr().out == "logged 17 numbers from metrics/*.json\n"
+def test_sync_says_what_was_new_and_what_is_nowhere(monkeypatch, capsys):
+    files = tuple(f"plots/{number}.png" for number in range(7))
+    found = [
+        sync.Synced("workspace", "synced today", 17, 3, ()),
+        sync.Synced("faster", "faster", 0, 0, files),
+    ]
+    asked = []
+    monkeypatch.setattr(sync, "sync", lambda names: asked.append(names) or found)
+    command(monkeypatch, "sync", "faster")
+    assert asked == [["faster"]]
+    first, second, *missing = capsys.readouterr().out.splitlines()
+    assert first == "workspace -> synced today: logged 17 numbers and 3 files"
+    assert second == "faster -> faster: all there already"
+    assert all(file in missing[0] for file in files[:5])
+    assert "2 more" in missing[0]
 
 
 REPRO = [

@@ -20,19 +20,39 @@ class Execution(NamedTuple):
 
     key: str
     name: str
+    revision: str | None = None
+    """The commit that it started from."""
+    experiment: str | None = None
+    """Its name, when it is one of DVC's."""
+    study: str | None = None
+    """Of which it is a part: a study of trials, or a sweep of experiments."""
+    trial: str | None = None
+    """Its number in that study."""
 
 
 def current(stage: str) -> Execution:
-    """The DVC experiment if there is one, else the `dvc` above this process, else this process."""
+    """The DVC experiment if there is one, else the `dvc` above this process, else this process.
+
+    A trial of a study names itself in PISCES_TRIAL=<study>/<number>, and whoever runs experiments
+    that belong together names them in PISCES_SWEEP.
+    """
+    study, _, trial = os.environ.get("PISCES_TRIAL", "").rpartition("/")
+    study = study or os.environ.get("PISCES_SWEEP", "")
     name, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
     if name and baseline:
-        return Execution(f"{baseline}/{name}", name)
+        one = of_experiment(name, baseline)
+        return one._replace(study=study or None, trial=trial or None)
 
     dvc = dvc_process.running()
     what = "repro" if dvc else f"{stage} by hand"
     process = dvc or psutil.Process()
     key = f"{platform.node()}/{process.pid}/{process.create_time():.2f}"
-    return Execution(key, f"{what} {now()}")
+    return Execution(key, f"{what} {now()}", revision(), None, study or None, trial or None)
+
+
+def of_experiment(name: str, baseline: str) -> Execution:
+    """An experiment of DVC, by its name and the commit that it belongs to."""
+    return Execution(f"{baseline}/{name}", name, baseline, name)
 
 
 def revision() -> str | None:

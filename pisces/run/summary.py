@@ -17,6 +17,7 @@ CELLS = Path("plots/pis_by_cell.csv")
 """Scores at the largest of perturb.levels_percent."""
 
 PICTURES = Path("plots")
+VIEWER = "In a browser: make ui. Stages that DVC took from its run cache are there after make sync."
 SIGN = (
     "PIS: accuracy lost, over the share of pixels masked. Above 0 the model needs these pixels,",
     "below 0 it does better without them. Excess: beyond as many random pixels.",
@@ -56,6 +57,8 @@ def summary() -> str:
         "",
         "Tables: metrics/*.json, plots/*.csv. Pictures:",
         *[f"  {picture}" for picture in pictures],
+        "",
+        VIEWER,
     ]
     return "\n".join(lines)
 

@@ -1,43 +1,46 @@
 """What stages log to MLflow, which is a viewer: DVC's files are the record.
 
-An execution of the pipeline is one parent run and the model it trains one child. The stages from
-`train` on log to the child, those before it to the parent. Each finds its runs by the tag
-`pisces.key`, so no run id is ever written to a file. A metric is stored as `<stage>/<name>`, since
-several stages share a run; a slash opens a section in MLflow's charts.
+An execution of the pipeline is one parent run, and each of its stages a child; see `mlflow_runs`. A
+stage logs while it runs, and once it has ended all that its files hold, so that a run looks as if
+`sync` had made it. A metric is `<stage>/<name>`; a slash opens a section in MLflow's charts.
 
-With PISCES_SWEEP=<name> the executions of one sweep of experiments stand under a run of that name.
+The executions of one study or sweep of experiments have its name as the tag `study`, by which they
+are filtered and grouped: below a row of their own they could not be seen beside others.
 
-Environment: PISCES_TRACKING=off (default on), PISCES_SWEEP, MLFLOW_TRACKING_URI (default the SQLite
-file `mlflow.db` beside `dvc.yaml`; a relative one is relative to the repository), PISCES_UI_PORT
-(default 5000).
+Environment: PISCES_TRACKING=off (default on), PISCES_TRIAL, PISCES_SWEEP, MLFLOW_TRACKING_URI
+(default the SQLite file `mlflow.db` beside `dvc.yaml`; a relative one is relative to the
+repository), PISCES_UI_PORT (default 5000).
 """
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pisces.config.io import load_params
 from pisces.config.presets import leaves
 from pisces.config.schema import Params
-from pisces.core.files import read_json
 from pisces.core.texts import in_one_line
-from pisces.run import console, execution, mlflow_store
-from pisces.run.execution import Execution
-from pisces.run.mlflow_store import UI_VARIABLES, Session
+from pisces.run import (
+    console,
+    execution,
+    mlflow_place,
+    mlflow_runs,
+    mlflow_store,
+    stage_files,
+    stage_record,
+)
+from pisces.run.mlflow_runs import NO_FILES, Session
+from pisces.run.stage_record import is_finite
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-__all__ = ["UI_VARIABLES", "Run", "stage", "sync", "ui_command"]
-
 LONGEST_COMPLAINT = 200
 """Characters of an error of MLflow's in a warning."""
+HERE = Path()
 
 
 class Run:
@@ -50,29 +53,33 @@ class Run:
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Logs numbers as `<stage>/<name>`; nested names are joined with dots.
 
+        Args:
+            values: name -> finite number; an `epoch` among them is the step, and no metric.
+            step: the epoch, from 1 on; 0 for what belongs to none.
+
         Raises:
             ValueError: for a value that is not a finite number.
         """
-        numbers = dict(leaves(values))
+        numbers = {name: value for name, value in leaves(values) if name != "epoch"}
         for name, value in numbers.items():
-            if not _is_finite(value):
+            if not is_finite(value):
                 raise ValueError(
                     f"metric {name} = {value!r} of stage {self._stage} is not a finite number; "
                     "see what it was computed from"
                 )
-        self._log(lambda session: mlflow_store.log_metrics(session, self._stage, numbers, step))
+        self._log(lambda session: mlflow_store.log_metrics(session, numbers, step))
 
     def artifact(self, path: Path) -> None:
-        """Logs a file, or a directory under its name.
+        """Logs a file in its place, pictures also to be compared.
 
         Raises:
             FileNotFoundError: when there is no such path.
         """
         _check_exists(path)
-        self._log(lambda session: mlflow_store.log_artifact(session, path))
+        self._log(lambda session: mlflow_store.log_files(session, HERE, [path]))
 
     def model(self, weights: Path, description: Path) -> None:
-        """Logs both files under `model/`, unless this run has them.
+        """Logs both files under `model/` of the parent, unless it has them.
 
         The SHA-256 of the weights becomes the tag `model.sha256`.
 
@@ -93,11 +100,20 @@ class Run:
         """
         self._log(lambda session: mlflow_store.log_dataset(session, name, digest, source))
 
-    def end(self, status: str) -> None:
-        """Marks the stage and its runs as FINISHED or FAILED."""
-        self._log(lambda session: mlflow_store.end(session, self._stage, status))
+    def record(self) -> None:
+        """Logs what the files of the stage hold and its runs do not."""
 
-    def _log(self, write: Callable[[Session], None]) -> None:
+        def write(session: Session) -> None:
+            files = stage_files.of_pipeline(HERE).get(self._stage, NO_FILES)
+            stage_record.record(session, files, HERE)
+
+        self._log(write)
+
+    def end(self, status: str) -> None:
+        """Marks the runs as FINISHED or FAILED."""
+        self._log(lambda session: mlflow_runs.end(session, status))
+
+    def _log(self, write: Callable[[Session], object]) -> None:
         """Writes, if there is a session; one that fails is not used again."""
         if self._session is None:
             return
@@ -126,43 +142,21 @@ def stage(name: str, params: Params) -> Iterator[Run]:
     except BaseException:
         run.end("FAILED")
         raise
+    run.record()
     run.end("FINISHED")
 
 
-def sync(metrics_dir: Path) -> int:
-    """Imports the numbers in `metrics_dir/<stage>.json` as each stage would have logged them.
-
-    For results that DVC restored from its run cache, where no stage ran. The same files and params
-    go to the same runs. Returns how many numbers there are.
-
-    Raises:
-        FileNotFoundError: when there are no such files.
-        ValueError: when tracking is off.
-        OSError: when MLflow fails.
-    """
-    metrics = _read_numbers(metrics_dir)
+def require_on(purpose: str) -> None:
+    """Raises ValueError when tracking is off, so that there is nothing to do something with."""
     if not _is_on():
         raise ValueError(
-            "PISCES_TRACKING=off, so there is nothing to import into; unset it or set it to on"
+            f"PISCES_TRACKING=off, so there is nothing to {purpose}; unset it or set it to on"
         )
-    params = load_params()
-    key = f"sync/{mlflow_store.digest_of(metrics)}"
-    which = Execution(key, f"synced {execution.now()}")
-    try:
-        for name, numbers in metrics.items():
-            session = mlflow_store.open_session(name, params, which)
-            mlflow_store.log_metrics(session, name, numbers, step=0)
-            mlflow_store.end(session, name, "FINISHED")
-    except Exception as error:
-        raise OSError(
-            f"MLflow failed with {_one_line(error)}; check MLFLOW_TRACKING_URI"
-        ) from error
-    return sum(map(len, metrics.values()))
 
 
-def ui_command() -> list[str]:
-    """See `mlflow_store.ui_command`."""
-    return mlflow_store.ui_command()
+def failed(error: Exception) -> OSError:
+    """The error of a command that could not do without MLflow."""
+    return OSError(f"MLflow failed with {_one_line(error)}; check MLFLOW_TRACKING_URI")
 
 
 def register(
@@ -178,31 +172,11 @@ def register(
         ValueError: when tracking is off.
         OSError: when MLflow fails.
     """
-    if not _is_on():
-        raise ValueError(
-            "PISCES_TRACKING=off, so there is nothing to register a model in; "
-            "unset it or set it to on"
-        )
+    require_on("register a model in")
     try:
         return mlflow_store.register(files, loader, digest, example, answer)
     except Exception as error:
-        raise OSError(
-            f"MLflow failed with {_one_line(error)}; check MLFLOW_TRACKING_URI"
-        ) from error
-
-
-def _read_numbers(metrics_dir: Path) -> dict[str, dict[str, float]]:
-    """Stage -> name -> number, of every metrics file."""
-    paths = sorted(metrics_dir.glob("*.json"))
-    if not paths:
-        raise FileNotFoundError(
-            f"{metrics_dir} holds no metrics (*.json); make them with dvc repro"
-        )
-    metrics = {}
-    for path in paths:
-        values = leaves(read_json(path))
-        metrics[path.stem] = {name: one for name, one in values if _is_finite(one)}
-    return metrics
+        raise failed(error) from error
 
 
 def _is_on() -> bool:
@@ -214,14 +188,12 @@ def _is_on() -> bool:
 
 def _try_to_open(name: str, params: Params) -> Session | None:
     try:
-        return mlflow_store.open_session(name, params, execution.current(name))
+        values, files = params.model_dump(mode="json"), stage_files.of_pipeline(HERE)
+        which = execution.current(name)
+        return mlflow_runs.open_session(name, values, files.get(name, NO_FILES), which)
     except Exception as error:  # see `Run._log`
         _warn(error)
         return None
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _check_exists(path: Path) -> None:
@@ -232,11 +204,11 @@ def _check_exists(path: Path) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {in_one_line(error, LONGEST_COMPLAINT)}"
+    text = mlflow_place.without_password(in_one_line(error))
+    return f"{type(error).__name__}: {text[:LONGEST_COMPLAINT]}"
 
 
 def _warn(error: Exception) -> None:
-    # Without the store's address, which may hold a password.
     print(
         f"warning: MLflow failed with {_one_line(error)}; "
         "the stage continues without it (PISCES_TRACKING=off turns it off)",
