@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import deployment, model_card, recordings, viewer, weights
+from pisces.commands import deployment, model_card, recordings, sweeps, viewer, weights
 from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
@@ -311,6 +311,7 @@ def parser() -> argparse.ArgumentParser:
     model_card.add_model_card(commands)
     viewer.add_sync(commands)
     viewer.add_ui(commands)
+    sweeps.add_sweep(commands)
     return top
 
 

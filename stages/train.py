@@ -10,7 +10,7 @@ from pisces.inputs.settings import DrawSettings
 from pisces.models import modelfile
 from pisces.models.cldnn import Settings
 from pisces.prediction import fit
-from pisces.run import guard, tracking
+from pisces.run import guard, progress_file, tracking
 from pisces.training import checkpoints, components, devices, frames, history, trainer
 from pisces.training.augmentation import Augmentation
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
@@ -38,8 +38,10 @@ def main() -> None:
         def report(row: history.Epoch) -> None:
             print(history.describe(row, config.epochs), flush=True)
             run.metrics(row, step=int(row["epoch"]))
+            progress_file.append(row)
 
         fabric.print(devices.announce(fabric, folder), flush=True)
+        progress_file.append({"checkpoints": str(folder)})
         model, rows = trainer.fit(data, config, seed, folder / "last.pt", fabric, report)
         if not fabric.is_global_zero:
             return

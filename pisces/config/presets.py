@@ -173,7 +173,8 @@ def _fill(node: CommentedMap, content: Mapping[str, Any]) -> None:
     """Puts values into a document; those that are equal keep their spelling."""
     for key, value in content.items():
         old = node.get(key)
-        if isinstance(old, CommentedMap) and isinstance(value, Mapping):
+        is_mapping = isinstance(old, CommentedMap) and isinstance(value, Mapping)
+        if is_mapping and old.keys() <= value.keys():
             _fill(old, value)
         elif key not in node or _written(old) != _written(value):
             node[key] = _in_one_line(value) if isinstance(value, Mapping) else value

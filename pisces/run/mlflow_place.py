@@ -182,8 +182,12 @@ def _port() -> str:
 
 
 def _root() -> Path:
-    """The repository; in a queued experiment the original one, as the experiment's own vanishes."""
-    return Path(os.environ.get("DVC_ROOT", ".")).absolute()
+    """The repository; in an experiment the original one, as the experiment's own vanishes.
+
+    DVC names it of those in its queue, and a sweep of those in its clones.
+    """
+    named = os.environ.get("PISCES_ROOT") or os.environ.get("DVC_ROOT") or "."
+    return Path(named).absolute()
 
 
 def _of_database(path: Path) -> str:

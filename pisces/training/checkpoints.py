@@ -1,8 +1,9 @@
 """Where a killed stage left off: checkpoints of exactly one set of params, inputs and code.
 
-They live in `$DVC_ROOT/.ckpt/<stage>/<fingerprint>/`, outside what DVC tracks: a checkpoint among
-the outputs would be carried into runs with other params. They are removed when the stage has
-written its outputs.
+They live in `$DVC_ROOT/.ckpt/<stage>/<fingerprint>/`, or, in place of `.ckpt`, in the folder that
+PISCES_CHECKPOINTS names, which several machines may share. That is outside what DVC tracks: a
+checkpoint among the outputs would be carried into runs with other params. They are removed when the
+stage has written its outputs.
 """
 
 import hashlib
@@ -77,7 +78,9 @@ def folder(stage: str) -> Iterator[Path]:
     It is removed when the body ends well, and kept when it does not. An experiment with the same
     params can run in another copy of the repository: the later one then waits here.
     """
-    path = Path(os.environ.get("DVC_ROOT", ".")) / ".ckpt" / stage / fingerprint(stage)
+    own = Path(os.environ.get("DVC_ROOT", ".")) / ".ckpt"
+    place = Path(os.environ.get("PISCES_CHECKPOINTS") or own)
+    path = place / stage / fingerprint(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def say() -> None:

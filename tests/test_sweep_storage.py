@@ -1,0 +1,305 @@
+"""Where studies are kept: which addresses there are, what is never shown, and who waits."""
+
+import os
+import sys
+import threading
+import time
+
+import optuna
+import psycopg
+import pytest
+import sqlalchemy
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from benchmarks import postgres
+from pisces.experiments import address, storage
+from pisces.experiments.storage import Away
+
+PASSWORD = "hidden {word}@/%"
+QUOTED = "hidden%20%7Bword%7D%40%2F%25"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> storage.PatientStorage:
+    monkeypatch.setattr(storage, "SECONDS_BETWEEN_TRIES", 0.01)
+    return storage.open_storage(address.read(f"sqlite:///{tmp_path}/a.db"), 1, 60)
+
+
+@pytest.fixture
+def study(store) -> optuna.Study:
+    return optuna.create_study(storage=store, study_name="a")
+
+
+def lost_connection() -> Exception:
+    """What SQLAlchemy raises when a server has gone away."""
+    error = psycopg.OperationalError("server closed the connection unexpectedly")
+    return sqlalchemy.exc.OperationalError("SELECT 1", {}, error)
+
+
+class Broken:
+    """An operation whose connection is lost some times: before it is done, or after."""
+
+    def __init__(self, operation, times: int, is_done: bool):
+        self.operation, self.times, self.is_done = operation, times, is_done
+
+    def __call__(self, *arguments, **options):
+        self.times -= 1
+        if self.times < 0:
+            return self.operation(*arguments, **options)
+        if self.is_done:
+            self.operation(*arguments, **options)
+        raise lost_connection()
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("given", "driver"),
+    [
+        ("postgresql://a@b/c", "postgresql+psycopg"),
+        ("postgres://a@b/c", "postgresql+psycopg"),
+        ("sqlite:///x.db", "sqlite"),
+    ],
+)
+def test_an_address_gets_the_driver_that_is_installed(given, driver):
+    assert address.read(given).drivername == driver
+
+
+def test_the_command_line_goes_before_the_environment_and_that_before_the_file(monkeypatch):
+    assert address.read(None).database == "sweeps.db"
+    monkeypatch.setenv(address.VARIABLE, "sqlite:///of_environment.db")
+    assert address.read(None).database == "of_environment.db"
+    assert address.read("sqlite:///given.db").database == "given.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ("mysql://a:secret@b/c", "mysql"),
+        ("a.db", "not the address"),
+        ("postgresql://a:secret@b:port/c", "not the address"),
+        ("sqlite://", "lost"),
+    ],
+)
+def test_what_is_no_address_is_refused_in_one_line_without_its_password(given, part):
+    with pytest.raises(ValueError, match=part) as raised:
+        address.read(given)
+    assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+    assert "sqlite:///FILE" in str(raised.value)
+
+
+def test_an_address_is_shown_without_its_passwords():
+    url = address.read(f"postgresql://a:{QUOTED}@host:5/b?sslpassword=second")
+    assert url.password == PASSWORD
+    assert address.shown(url) == "postgresql://a:***@host:5/b?sslpassword=***"
+
+
+@pytest.mark.parametrize("spelt", [PASSWORD, QUOTED])
+def test_a_complaint_of_the_database_is_shown_without_the_password(spelt):
+    url = address.read(f"postgresql://a:{QUOTED}@host/b")
+    error = ValueError(f"cannot connect as a with {spelt}\nto the host")
+    assert address.reason(error, url).startswith("cannot connect as a with *** to the host; ")
+
+
+def test_a_password_is_taken_out_of_the_list_of_processes(monkeypatch):
+    given = "postgresql://a:secret@host/b"
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "pisces", "--storage", given, "x"])
+    monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
+    started: list = []
+    address.hide_password(given)
+    ((_, arguments, environment),) = started
+    assert arguments == ["python", "-m", "pisces", "x"]
+    assert environment[address.VARIABLE] == given
+
+    address.hide_password("postgresql://a@host/b")
+    address.hide_password(None)
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("option", [["--storage", "u"], ["--storage=u"], ["--sto", "u"]])
+def test_an_option_is_taken_out_however_it_is_written(option):
+    assert address.without_option(["a", *option, "b"], "u") == ["a", "b"]
+
+
+# Opening
+
+
+def test_a_server_that_does_not_answer_is_named_in_one_line():
+    url = address.read(f"postgresql://a:{QUOTED}@127.0.0.1:9/b")
+    with pytest.raises(
+        ValueError, match=r"127\.0\.0\.1:9/b cannot be used: .*; start it"
+    ) as raised:
+        storage.open_storage(url, 1, 60)
+    assert "\n" not in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_bytes(b"something else" * 100)
+    with pytest.raises(ValueError, match=r"a\.db cannot be used: .*name another file"):
+        storage.open_storage(address.read(f"sqlite:///{path}"), 1, 60)
+
+
+def test_a_file_in_no_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"none/a\.db cannot be used"):
+        storage.open_storage(address.read(f"sqlite:///{tmp_path}/none/a.db"), 1, 60)
+
+
+# Patience
+
+
+def test_an_operation_is_repeated_until_the_storage_answers(store, capsys):
+    assert store.patiently(Broken(lambda: 5, times=3, is_done=False)) == 5
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" (")[0] for line in said] == [
+        "the storage does not answer",
+        "the storage answers again after 0 s",
+    ]
+
+
+def test_a_storage_that_stays_away_is_given_up_after_the_limit(store):
+    store.hurry(0.1)
+    start = time.monotonic()
+    with pytest.raises(Away, match=r"has not answered for 0\.1 s.*run the same command again"):
+        store.patiently(Broken(lambda: 5, times=10**9, is_done=False))
+    assert 0.1 <= time.monotonic() - start < 1
+
+
+def test_a_mistake_is_not_repeated(store):
+    with pytest.raises(KeyError):
+        store.get_trial(10**6)
+
+
+def test_the_thread_of_heartbeats_ends_in_silence(store, study, monkeypatch, capfd):
+    trial = study._storage.create_new_trial(study._study_id)
+    broken = Broken(RDBStorage.record_heartbeat, times=10**9, is_done=False)
+    monkeypatch.setattr(RDBStorage, "record_heartbeat", broken)
+    store.hurry(0.05)
+    thread = threading.Thread(target=store.record_heartbeat, args=(trial,))
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+# Commits of which nobody knows whether they were made
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_trial_is_taken_once_when_the_answer_is_lost(study, monkeypatch, is_done):
+    for _ in range(2):
+        study.add_trial(create_trial(state=TrialState.WAITING))
+    broken = Broken(RDBStorage.set_trial_state_values, times=1, is_done=is_done)
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", broken)
+    study.optimize(lambda _: 1.0, n_trials=1)
+    assert [one.state for one in study.trials] == [TrialState.COMPLETE, TrialState.WAITING]
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_trial_ends_once_when_the_answer_is_lost(study, monkeypatch, is_done):
+    def objective(_):
+        broken = Broken(RDBStorage.set_trial_state_values, times=1, is_done=is_done)
+        monkeypatch.setattr(RDBStorage, "set_trial_state_values", broken)
+        return 3.0
+
+    study.optimize(objective, n_trials=1)
+    assert [(one.state, one.value) for one in study.trials] == [(TrialState.COMPLETE, 3.0)]
+
+
+def test_a_trial_that_another_worker_took_meanwhile_is_left_to_it(store, study, monkeypatch):
+    study.add_trial(create_trial(state=TrialState.WAITING))
+    plain = RDBStorage.set_trial_state_values
+
+    def taken_by_another(self, trial, state, values=None):
+        monkeypatch.setattr(RDBStorage, "set_trial_state_values", plain)
+        store.set_trial_user_attr(trial, storage.WORKER, "another")
+        plain(self, trial, state, values)
+        raise lost_connection()
+
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", taken_by_another)
+    trial = study.trials[0]._trial_id
+    assert store.set_trial_state_values(trial, TrialState.RUNNING) is False
+
+
+def test_nobody_is_lost_right_after_an_outage(store, study, monkeypatch):
+    trial = study._storage.create_new_trial(study._study_id)
+    store.record_heartbeat(trial)
+    monkeypatch.setattr(store, "grace_period", -1)
+    assert store._get_stale_trial_ids(study._study_id) == [trial]
+
+    store.patiently(Broken(lambda: 0, times=1, is_done=False))
+    assert store._get_stale_trial_ids(study._study_id) == []
+
+
+def test_a_trial_that_is_taken_has_a_heartbeat_at_once(store, study, monkeypatch):
+    """So that it is missed if its worker dies before the first one of Optuna."""
+    study.add_trial(create_trial(state=TrialState.WAITING))
+    monkeypatch.setattr(store, "grace_period", -1)
+    store.set_trial_state_values(study.trials[0]._trial_id, TrialState.RUNNING)
+    assert len(store._get_stale_trial_ids(study._study_id)) == 1
+
+
+def test_one_worker_at_a_time_holds_the_claim_of_a_file(tmp_path):
+    url = address.read(f"sqlite:///{tmp_path}/a.db")
+    first, second = storage.claim_of(url, "a"), storage.claim_of(url, "a")
+    with storage.held(first):
+        assert not second.take()
+    assert second.take()
+    second.release()
+
+
+# PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def server():
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgres.server() as started:
+        yield started
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_named_and_not_shown(server, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "wrong one")
+    with pytest.raises(ValueError, match="PGPASSWORD") as raised:
+        storage.open_storage(address.read(server.url), 1, 60)
+    assert "wrong one" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_one_worker_at_a_time_holds_a_claim_in_postgresql(server, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+    url = address.read(server.url)
+    first, second = storage.claim_of(url, "a"), storage.claim_of(url, "a")
+    with storage.held(first):
+        assert not second.take()
+        other = storage.claim_of(url, "b")
+        assert other.take()
+        other.release()
+    assert second.take()
+    second.release()
+
+
+@pytest.mark.slow
+def test_a_study_outlives_a_restart_of_postgresql(server, monkeypatch, capsys):
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+    store = storage.open_storage(address.read(server.url), 60, 60)
+    study = optuna.create_study(storage=store, study_name="restart")
+
+    def objective(trial):
+        server.stop()
+        threading.Timer(3, server.start).start()
+        trial.report(0.5, step=1)
+        return trial.suggest_float("x", 0, 1)
+
+    study.optimize(objective, n_trials=1)
+    (trial,) = study.trials
+    assert trial.state is TrialState.COMPLETE
+    assert trial.intermediate_values == {1: 0.5}
+    assert "the storage answers again" in capsys.readouterr().err
