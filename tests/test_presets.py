@@ -228,3 +228,13 @@ def test_every_path_survives_writing_and_set_param(path):
     assert load_params().data.path == path
     apply_overrides(PARAMS, ["train.lr=0.25"])
     assert load_params().data.path == path
+
+
+def test_a_mapping_with_fewer_keys_replaces_one_with_more():
+    several = {"dc_offset_db": [-40, -20], "phase_noise": [1e-6, 1e-5]}
+    fewer: list[dict | None] = [{"dc_offset_db": [-40, -20]}, {"phase_noise": [1e-5, 1e-4]}, None]
+    now = content("default")
+    for impairments in (several, *fewer, several):
+        now["synthesize"] = now["synthesize"] | {"impairments": impairments}
+        presets.write(now, template=PARAMS)
+        assert yaml.read(PARAMS) == now
