@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pisces.commands import deployment, model_card, recordings, sweeps, viewer, weights
+from pisces.commands import comparison, deployment, model_card, recordings, sweeps, viewer, weights
 from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
@@ -210,9 +210,9 @@ def summary() -> None:
 
 def experiments() -> None:
     """Prints every DVC experiment: its accuracies, best first, and the params that it changed."""
-    from pisces.run import experiments as rows
+    from pisces.experiments import table
 
-    print(rows.table())
+    print(table.table())
 
 
 def restore(revision: str) -> None:
@@ -311,6 +311,7 @@ def parser() -> argparse.ArgumentParser:
     model_card.add_model_card(commands)
     viewer.add_sync(commands)
     viewer.add_ui(commands)
+    comparison.add_compare(commands)
     sweeps.add_sweep(commands)
     return top
 

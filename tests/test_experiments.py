@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pisces.core import yaml
-from pisces.run import experiments, restore
+from pisces.experiments import table
+from pisces.run import restore
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
@@ -85,7 +86,7 @@ def run_here(repository, tmp_path, monkeypatch) -> Path:
 
 def test_experiments_are_sorted_with_what_they_changed(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    title, head, faster, changed, committed = experiments.table().splitlines()
+    title, head, faster, changed, committed = table.table().splitlines()
     assert "in %, with 95 % intervals" in title
     assert max(map(len, [title, head, faster, changed])) <= 100
     assert head.split() == ["experiment", "modulation", "snr", "joint"]
@@ -97,14 +98,14 @@ def test_experiments_are_sorted_with_what_they_changed(repository, monkeypatch):
 
 @pytest.mark.usefixtures("run_here")
 def test_a_workspace_that_is_the_same_is_not_shown_beside_it():
-    names = [line.split()[0] for line in experiments.table().splitlines()[2:]]
+    names = [line.split()[0] for line in table.table().splitlines()[2:]]
     assert "faster" in names
     assert "workspace" not in names
 
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("lr: 2e-3", "lr: 5e-3"))
     call("dvc", "repro")
-    first, changed = experiments.table().splitlines()[2:4]
+    first, changed = table.table().splitlines()[2:4]
     assert first.split()[:2] == ["workspace", "50.0"]
     assert changed.strip() == "train.lr=0.005"
 
@@ -113,7 +114,7 @@ def test_without_any_accuracy_it_says_what_to_run(clone):
     (clone / "metrics/evaluate.json").unlink()
     call("git", "commit", "-qam", "none")
     with pytest.raises(ValueError, match=r"metrics/evaluate\.json; make it with dvc repro"):
-        experiments.table()
+        table.table()
 
 
 def test_the_way_back_on_a_clone_that_has_only_run_a_preset(clone):
@@ -222,7 +223,7 @@ def test_a_way_to_what_is_not_there():
 def test_experiments_outside_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="in no DVC repository; run from the root"):
-        experiments.table()
+        table.table()
 
 
 def test_the_way_back_outside_a_repository(tmp_path, monkeypatch):

@@ -45,12 +45,18 @@ class Lock:
 
     Args:
         root: of the repository; one without a lock has no stages.
+        text: of the lock of another revision; None for the one in `root`.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, text: str | None = None) -> None:
         self.root = root
         path = root / LOCK
-        self.stages: Mapping[str, Any] = yaml.read(path)["stages"] if path.is_file() else {}
+        content: Mapping[str, Any] = {"stages": {}}
+        if text is not None:
+            content = yaml.parse(text, f"{LOCK} of another revision")
+        elif path.is_file():
+            content = yaml.read(path)
+        self.stages: Mapping[str, Any] = content["stages"]
 
     def read(self, stage: str, path: str) -> str | None:
         """MD5 of a dependency as the stage read it."""
@@ -66,6 +72,11 @@ class Lock:
         if not file.is_file() or self.wrote(stage, path) != md5(file):
             return None
         return file
+
+    def dependencies(self, stage: str) -> dict[str, str]:
+        """Path -> MD5 of all that the stage read."""
+        entries = self.stages.get(stage, {}).get("deps", [])
+        return {one["path"]: one.get("md5", "") for one in entries}
 
     def params(self, stage: str) -> dict[str, Any]:
         """Full name -> value."""

@@ -40,7 +40,7 @@ def restore(revision: str = "HEAD") -> Restored:
             cache.
     """
     output_folders.require_no_link()
-    commit = _commit(revision)
+    commit = commit_of(revision)
     records = _git("ls-tree", "-r", "--name-only", commit, "--", *RECORDS)
     if not records:
         raise ValueError(f"{revision} holds none of {', '.join(RECORDS)}")
@@ -54,8 +54,12 @@ def restore(revision: str = "HEAD") -> Restored:
     return Restored(records, outputs, missing, stashed)
 
 
-def _commit(revision: str) -> str:
-    """The commit of an experiment, or of a revision of git."""
+def commit_of(revision: str) -> str:
+    """The commit of an experiment, or of a revision of git.
+
+    Raises:
+        ValueError: where there is none, or experiments on several commits have that name.
+    """
     refs = [line.split() for line in _git("for-each-ref", "--format=%(refname) %(objectname)")]
     named = {
         commit

@@ -1,0 +1,73 @@
+"""`python -m pisces compare`, `record` and `seeds`: experiments beside each other."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pisces.experiments.compare import Comparison
+
+
+def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `compare` to the commands of a parser."""
+    comparing = commands.add_parser("compare", help=_first_line(compare.__doc__))
+    comparing.set_defaults(function=compare)
+    comparing.add_argument(
+        "experiments",
+        nargs="+",
+        metavar="EXP",
+        help="an experiment of DVC, a revision of git, or workspace",
+    )
+    against = "compare all others with the kind of this one; default: the first"
+    comparing.add_argument("--against", metavar="EXP", help=against)
+    out = "a folder for the tables as CSV and the pictures as PNG"
+    comparing.add_argument("--out", type=Path, metavar="DIR", help=out)
+    cost = "measure frames a second as well, all models in turns on this machine"
+    comparing.add_argument("--cost", action="store_true", help=cost)
+
+
+def compare(experiments: list[str], against: str | None, out: Path | None, cost: bool) -> None:
+    """Says which experiment is better, by how much and how sure that is.
+
+    Args:
+        experiments: of DVC, revisions of git, or `workspace`.
+        against: the one whose kind the others are compared with; None: the first.
+        out: folder for tables and pictures; None: only the terminal.
+        cost: whether to measure frames a second.
+    """
+    from pisces.experiments.compare import compare as compared
+    from pisces.experiments.describe import text
+    from pisces.run import output_folders
+
+    if out:
+        output_folders.require_writable(out)
+    found = compared(experiments, against, with_speed=cost)
+    print(text(found))
+    if out:
+        print(f"\nwrote {', '.join(_write(found, out))} to {out}")
+
+
+def _write(found: "Comparison", out: Path) -> list[str]:
+    """Tables and pictures, all of them or none; the names of the files."""
+    from pisces.core.files import together, write_tables
+    from pisces.report import comparison, style
+
+    pictures = {"accuracy_over_snr": comparison.accuracy_over_snr(found.by_snr, found.snr_label)}
+    if len(found.differences):
+        pictures["differences"] = comparison.differences(found.differences)
+    tables = {
+        "experiments": found.experiments,
+        "kinds": found.kinds,
+        "differences": found.differences,
+        "accuracy_by_snr": found.by_snr,
+    }
+    with together():
+        written = write_tables(out, tables)
+        for name, picture in pictures.items():
+            written.append(out / f"{name}.png")
+            style.save(picture, written[-1])
+    return [path.name for path in written]
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").partition("\n")[0]

@@ -1,0 +1,130 @@
+"""Kinds of experiment: those whose params differ in the training's seed alone are one kind."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pisces.experiments import measures
+from pisces.experiments.predictions_of import Experiment
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The same experiment with one training seed or more."""
+
+    letter: str
+    label: str
+    """The params in which it differs from the other kinds, such as `train.weighting=kendall`."""
+    runs: tuple[Experiment, ...]
+    """One a seed, seeds increasing."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.seed for run in self.runs)
+
+    @property
+    def frames(self) -> int:
+        """Test frames, which all of its runs share."""
+        return len(self.runs[0].predictions["frame"])
+
+    def table(self, measure: str) -> np.ndarray:
+        """What each frame says of a measure, (seeds, frames)."""
+        return np.stack([measures.per_frame(run.predictions, measure) for run in self.runs])
+
+
+def group(experiments: Sequence[Experiment], first: str) -> tuple[list[Kind], list[str]]:
+    """Kinds, and what is to be said of experiments that count in none.
+
+    Args:
+        experiments: with predictions.
+        first: name of the experiment whose kind is the first, A. Where it has no predictions, that
+            of the first experiment is.
+
+    Returns:
+        Kinds in the order of the experiments, and remarks in words.
+    """
+    by_key: dict[str, dict[int, Experiment]] = {}
+    remarks: list[str] = []
+    for one in experiments:
+        runs = by_key.setdefault(_key(one), {})
+        before = runs.setdefault(one.seed, one)
+        if before is not one:
+            remarks.append(_repeated(one, before))
+
+    groups = [tuple(sorted(runs.values(), key=lambda run: run.seed)) for runs in by_key.values()]
+    groups.sort(key=lambda runs: all(run.name != first for run in runs))  # stable
+    labels = _labels(groups)
+    kinds = [
+        Kind(_letter(number), label, runs)
+        for number, (label, runs) in enumerate(zip(labels, groups, strict=True))
+    ]
+    return kinds, remarks
+
+
+def comparable(one: Kind, other: Kind) -> str:
+    """Why two kinds cannot be compared frame by frame; empty where they can."""
+    here, there = one.runs[0], other.runs[0]
+    if here.data_md5 != there.data_md5:
+        return "they are of other data (another MD5 of data/split_hdf5)"
+    if here.frames_sha256 != there.frames_sha256:
+        return "they have other test frames of the same data"
+    return ""
+
+
+def _key(one: Experiment) -> str:
+    """Equal for experiments that differ in the training's seed alone."""
+    return json.dumps([one.recipe, one.data_md5, one.frames_sha256, one.code], sort_keys=True)
+
+
+def _repeated(one: Experiment, before: Experiment) -> str:
+    same = all(
+        np.array_equal(one.predictions[name], before.predictions[name])
+        for name in measures.PER_FRAME
+    )
+    if same:
+        return f"{one.name} is the same run as {before.name} and counts once"
+    return (
+        f"{one.name} repeats {before.name} (equal params, seed {one.seed}) with other predictions, "
+        "as another device or number of threads gives; only the latter counts"
+    )
+
+
+def _labels(groups: Sequence[tuple[Experiment, ...]]) -> list[str]:
+    """Of each kind, the values of the params in which kinds differ."""
+    recipes = [runs[0].recipe for runs in groups]
+    keys = [key for key in _every_key(recipes) if _differs(key, recipes)]
+    codes = [runs[0].code for runs in groups]
+    labels = []
+    for recipe, code in zip(recipes, codes, strict=True):
+        parts = [f"{key}={_written(recipe[key])}" for key in keys if key in recipe]
+        if len(set(codes)) > 1:
+            parts.append(f"code {code[:7]}")
+        labels.append(" ".join(parts))
+    return labels
+
+
+def _every_key(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for recipe in recipes for key in recipe))
+
+
+def _differs(key: str, recipes: Sequence[Mapping[str, Any]]) -> bool:
+    absent = object()
+    return len({repr(recipe.get(key, absent)) for recipe in recipes}) > 1
+
+
+def _written(value: Any) -> str:
+    """A value as `-S` takes it."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def _letter(number: int) -> str:
+    """A to Z, then A2 to Z2 and so on."""
+    turn, place = divmod(number, len(LETTERS))
+    return LETTERS[place] + (str(turn + 1) if turn else "")
