@@ -312,6 +312,7 @@ def parser() -> argparse.ArgumentParser:
     viewer.add_sync(commands)
     viewer.add_ui(commands)
     comparison.add_compare(commands)
+    comparison.add_record(commands)
     sweeps.add_sweep(commands)
     return top
 

@@ -62,6 +62,73 @@ def test_wilson_of_no_share_is_refused(successes, n):
         stats.wilson(successes, n)
 
 
+# Tango
+
+
+def pairs(only_one: int, only_other: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whether one and the other are right in each of n frames, given where they differ."""
+    one, other = np.zeros((2, n), bool)
+    one[:only_one] = True
+    other[only_one : only_one + only_other] = True
+    return one, other
+
+
+def score(only_one: int, only_other: int, n: int, difference: float) -> float:
+    """Tango's score, with the likelihood maximised by trying and not by a formula."""
+    lowest = max(0.0, -difference)
+    share = np.linspace(lowest, (1 - difference) / 2, 2_000_001)[1:-1]  # only the other is right
+    likelihood = only_one * np.log(share + difference) + only_other * np.log(share)
+    likelihood += (n - only_one - only_other) * np.log(1 - 2 * share - difference)
+    best = share[likelihood.argmax()]
+    variance = (2 * best + difference - difference**2) / n
+    return ((only_one - only_other) / n - difference) / np.sqrt(variance)
+
+
+@pytest.mark.parametrize(
+    ("only_one", "only_other", "n"), [(1, 7, 21), (12, 30, 200), (90, 20, 120)]
+)
+def test_tango_ends_solve_their_equation(only_one, only_other, n):
+    for end in stats.tango(*pairs(only_one, only_other, n)):
+        assert abs(score(only_one, only_other, n, end)) == pytest.approx(1.959964, abs=1e-4)
+
+
+def test_tango_of_a_published_example():
+    """Responsiveness of 21 children before and after a transplantation, as Fagerland, Lydersen and
+    Laake give it (Statistics in Medicine 33 (2014) 2850): -0.286 (-0.517 to -0.026)."""
+    low, high = stats.tango(*pairs(1, 7, 21))
+    assert (low, high) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+
+
+def test_tango_where_one_is_never_right_is_wilson():
+    """The difference is then a share by itself."""
+    low, high = stats.tango(*pairs(30, 0, 100))
+    assert (low, high) == pytest.approx(stats.wilson(30, 100), abs=1e-9)
+    assert stats.tango(*pairs(0, 30, 100)) == pytest.approx((-high, -low), abs=1e-9)
+
+
+def test_tango_has_a_width_where_nothing_differs():
+    """Both ends solve n d / (1 - d) = z^2, so d = z^2 / (n + z^2)."""
+    end = 1.959964**2 / (100 + 1.959964**2)
+    assert stats.tango(*pairs(0, 0, 100)) == pytest.approx((-end, end), rel=1e-6)
+    assert stats.tango(*pairs(100, 0, 100))[1] == 1
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0.02, 0.02), (0.10, 0.05), (0.30, 0.25)])
+def test_tango_covers_the_truth(better, worse, rng):
+    """Simulated; the coverage of discrete counts swings by 2 % at n = 200."""
+    n, repeats = 200, 2000
+    counts = rng.multinomial(n, [better, worse, 1 - better - worse], size=repeats)
+    kinds, how_often = np.unique(counts[:, :2], axis=0, return_counts=True)
+    intervals = np.array([stats.tango(*pairs(*kind, n)) for kind in kinds])
+    covers = (intervals[:, 0] <= better - worse) & (better - worse <= intervals[:, 1])
+    assert covers @ how_often / repeats == pytest.approx(0.95, abs=coverage_error(repeats) + 0.02)
+
+
+def test_tango_of_no_frame_is_refused():
+    with pytest.raises(ValueError, match="over no frames"):
+        stats.tango(*pairs(0, 0, 0))
+
+
 # Bootstrap
 
 

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pisces.experiments.compare import Comparison
 
+EXPERIMENT = "an experiment of DVC, a revision of git, or workspace"
+
 
 def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `compare` to the commands of a parser."""
     comparing = commands.add_parser("compare", help=_first_line(compare.__doc__))
     comparing.set_defaults(function=compare)
-    comparing.add_argument(
-        "experiments",
-        nargs="+",
-        metavar="EXP",
-        help="an experiment of DVC, a revision of git, or workspace",
-    )
+    comparing.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
     against = "compare all others with the kind of this one; default: the first"
     comparing.add_argument("--against", metavar="EXP", help=against)
     out = "a folder for the tables as CSV and the pictures as PNG"
@@ -45,6 +42,37 @@ def compare(experiments: list[str], against: str | None, out: Path | None, cost:
     print(text(found))
     if out:
         print(f"\nwrote {', '.join(_write(found, out))} to {out}")
+
+
+def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `record` to the commands of a parser."""
+    recording = commands.add_parser("record", help=_first_line(record.__doc__))
+    recording.set_defaults(function=record)
+    recording.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
+    file = "the JSON file: an object of one experiment, a list of several"
+    recording.add_argument("--out", type=Path, required=True, metavar="FILE", help=file)
+    board = "as a row of that board of rf-benchmark-hub: modulation alone"
+    recording.add_argument("--board", choices=("amc",), help=board)
+
+
+def record(experiments: list[str], out: Path, board: str | None) -> None:
+    """Writes results as JSON, with the frames, the regime and the code that they hold for.
+
+    Args:
+        experiments: of DVC, revisions of git, or `workspace`.
+        out: the file.
+        board: the board whose form the results get; None for our own.
+    """
+    from pisces.core.files import write_json
+    from pisces.experiments import record as recording
+    from pisces.run import output_folders
+
+    output_folders.require_target(out)
+    found = recording.records(experiments)
+    if board:
+        found = [recording.for_amc_board(one) for one in found]
+    write_json(out, found[0] if len(found) == 1 else found)
+    print(f"wrote {len(found)} results to {out}")
 
 
 def _write(found: "Comparison", out: Path) -> list[str]:

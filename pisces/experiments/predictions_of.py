@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from yaml import YAMLError
 
 from pisces.config.io import PARAMS
 from pisces.config.presets import leaves
@@ -162,9 +163,8 @@ def find(names: Sequence[str]) -> tuple[list[Experiment], list[Missing]]:
     found: list[Experiment] = []
     missing: list[Missing] = []
     with _repository() as repo:
-        every = [Files(repo, name) for name in dict.fromkeys(names)]
-        for files in every:
-            one = _experiment(files)
+        for name in dict.fromkeys(names):
+            one = _experiment(repo, name)
             if isinstance(one, Missing):
                 missing.append(one)
             else:
@@ -188,8 +188,13 @@ def _repository() -> "Iterator[Repo]":
         yield repo
 
 
-def _experiment(files: Files) -> Experiment | Missing:
-    params = _params(files.lock)
+def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
+    try:
+        files = Files(repo, name)
+        params = _params(files.lock)
+    except (YAMLError, AttributeError, KeyError, TypeError):
+        return Missing(name, f"its {LOCK} is damaged; bring it back with git checkout -- {LOCK}")
+
     reason = _not_evaluated(files, params)
     if reason:
         return Missing(files.name, f"{reason}; make them with {_again(files)}")
