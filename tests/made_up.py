@@ -15,8 +15,10 @@ import numpy as np
 
 from pisces.core.seeding import generator
 
+ROOT = Path(__file__).parents[1]
 MODULATIONS, SNRS_DB = ("BPSK", "QPSK", "16QAM"), (-4, 0, 8)
 DATA = "data/raw/frames.hdf5"
+CEILING = "snr_db,task,series,accuracy,n\n0,modulation,ceiling,1,100\n0,modulation,model,1,100\n"
 
 
 def predictions(accuracy: float, seed: int, of_each: int = 30, first: int = 0) -> dict:
@@ -77,6 +79,7 @@ class Repository:
         data: str = "frames",
         code: str = "code",
         metrics: Mapping[str, Mapping[str, Any]] | None = None,
+        ceiling: str = CEILING,
     ) -> None:
         """Commits a run as the experiment `name`; the workspace is left with it.
 
@@ -87,6 +90,7 @@ class Repository:
             data: what its frames are, a word.
             code: what trained it, a word.
             metrics: stage -> its headlines, which are of this very model.
+            ceiling: the table plots/ceiling.csv of the stage limits.
         """
         lock = _lock(params, md5_of(data), md5_of(code))
         if arrays is None:
@@ -96,11 +100,14 @@ class Repository:
             lock["evaluate"]["outs"] = [_entry("data/predictions.npz", md5(content))]
             self.cache(content)
         for stage, values in (metrics or {}).items():
-            text = json.dumps(values).encode()
-            (self.root / "metrics").mkdir(exist_ok=True)
-            (self.root / f"metrics/{stage}.json").write_bytes(text)
+            files = {f"metrics/{stage}.json": json.dumps(values)}
+            if stage == "limits":
+                files["plots/ceiling.csv"] = ceiling
+            for path, content in files.items():
+                (self.root / path).parent.mkdir(exist_ok=True)
+                (self.root / path).write_text(content)
             read = lock["evaluate"]["outs"] if stage == "limits" else lock["train"]["outs"]
-            outs = [_entry(f"metrics/{stage}.json", md5(text))]
+            outs = [_entry(path, md5_of(content)) for path, content in files.items()]
             lock[stage] = {"cmd": "run", "deps": read, "outs": outs}
 
         self.write("params.yaml", _nested(params))

@@ -2,18 +2,23 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from pisces import models
 from pisces.core import stats
 from pisces.core.seeding import generator
 from pisces.evaluation import metrics
-from pisces.experiments import measures, predictions_of
+from pisces.experiments import costs, measures, predictions_of
 from pisces.experiments.compare import Comparison, compare
 from pisces.experiments.describe import WIDTH, text
+from pisces.inputs.waveform import Waveform
+from pisces.models import Architecture
+from pisces.models.modelfile import TrainedModel
 from pisces.report import comparison as pictures
 from tests import made_up
 
@@ -348,6 +353,33 @@ def test_headlines_of_the_same_model_stand_beside_it(two):
     assert found[0].metrics("limits") == LIMITS
     assert compare(["whole"]).experiments["pis"][0] == 1.25
     assert found[1].metrics("limits") is None
+
+
+def test_points_below_the_ceiling_have_the_interval_of_their_frames(two):
+    """At each of two SNRs 0.5 and 0.9 of 100 frames: a variance of (0.25 + 0.09) / 100 each."""
+    table = "snr_db,task,series,accuracy,n\n"
+    for label in (0, 8):
+        table += f"{label},modulation,ceiling,0.9,100\n{label},modulation,model,0.5,100\n"
+        table += f"{label},snr,model,0.5,100\n{label},modulation,chance,0.1,0\n"
+    params = KENDALL | {"train.epochs": 3}
+    arrays = made_up.predictions(0.8, 1)
+    two.run("whole", arrays, params, metrics={"limits": LIMITS}, ceiling=table)
+    row = compare(["whole"]).experiments.iloc[0]
+    half = 1.96 * 100 * math.sqrt(2 * 0.0034) / 2
+    assert row["gap_points"] == 7.5
+    assert (row["gap_points_low"], row["gap_points_high"]) == pytest.approx(
+        (7.5 - half, 7.5 + half)
+    )
+
+
+def test_frames_a_second_are_of_every_model_that_needs_no_label():
+    architecture = Architecture("mcnet", "plain", "standard")
+    model = models.build(architecture, (2, 128), modulations=2, snrs_db=(0, 10, 20)).eval()
+    trained = TrainedModel(model, architecture, Waveform(128), ("BPSK", "QPSK"), (0, 10, 20))
+    conditioned = trained._replace(model=SimpleNamespace(is_conditioned=True))
+    found = costs.frames_per_second({"one": trained, "conditioned": conditioned})
+    assert found.keys() == {"one"}
+    assert 0 < found["one"].low <= found["one"].value <= found["one"].high
 
 
 def test_headlines_of_another_model_are_left_out(two):

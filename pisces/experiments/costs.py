@@ -34,7 +34,7 @@ Models = Mapping[str, "TrainedModel"]
 
 
 def models_of(experiments: Sequence[Experiment]) -> "dict[str, TrainedModel]":
-    """Those that DVC's cache has."""
+    """Those that DVC's cache has, and this version can read."""
     return {one.name: trained for one in experiments if (trained := _model(one))}
 
 
@@ -82,7 +82,10 @@ def _model(one: Experiment) -> "TrainedModel | None":
             if file is None:
                 return None
             (Path(folder) / Path(path).name).symlink_to(file.resolve())
-        return modelfile.load(Path(folder))
+        try:
+            return modelfile.load(Path(folder))
+        except ValueError:  # as of a model that another version of the code wrote
+            return None
 
 
 def _seconds(trained: "TrainedModel") -> float:
