@@ -313,6 +313,7 @@ def parser() -> argparse.ArgumentParser:
     viewer.add_ui(commands)
     comparison.add_compare(commands)
     comparison.add_record(commands)
+    comparison.add_seeds(commands)
     sweeps.add_sweep(commands)
     return top
 

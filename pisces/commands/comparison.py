@@ -75,6 +75,61 @@ def record(experiments: list[str], out: Path, board: str | None) -> None:
     print(f"wrote {len(found)} results to {out}")
 
 
+def add_seeds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `seeds` to the commands of a parser."""
+    running = commands.add_parser("seeds", help=_first_line(seeds.__doc__))
+    running.set_defaults(function=seeds)
+    running.add_argument("count", type=int, metavar="N", help="train.seed goes from 1 to this")
+    change = "a param, as of dvc exp run; values with commas between are all run with every seed"
+    running.add_argument(
+        *("-S", "--set-param"), dest="changes", action="append", metavar="KEY=VALUE", help=change
+    )
+    running.add_argument("--name", help="of the study; default: made of its params")
+    storage = "where workers meet, see sweep run; default: PISCES_STORAGE, or else sweeps.db here"
+    running.add_argument("--storage", metavar="URL", help=storage)
+    until = "the last stage of a run; default: evaluate"
+    running.add_argument("--until", default="evaluate", metavar="STAGE", help=until)
+    running.add_argument("--threads", type=int, metavar="T", help="of a run; default: all cores")
+    out = "a folder for the tables as CSV and the pictures as PNG"
+    running.add_argument("--out", type=Path, metavar="DIR", help=out)
+
+
+def seeds(
+    count: int,
+    changes: list[str] | None,
+    name: str | None,
+    storage: str | None,
+    until: str,
+    threads: int | None,
+    out: Path | None,
+) -> None:
+    """Runs the same experiment with several seeds of the training, and compares over them.
+
+    Args:
+        count: of seeds.
+        changes: `key=value` or `key=value,value`, of the params as they are.
+        name: of the study; None for one made of its params.
+        storage: address where workers meet; None for the default.
+        until: the last stage of a run.
+        threads: of a run; None for all cores.
+        out: folder for tables and pictures; None: only the terminal.
+    """
+    from pisces.experiments import address, worker
+    from pisces.experiments import seeds as runs
+    from pisces.run import output_folders
+
+    if out:
+        output_folders.require_writable(out)
+    address.hide_password(storage)
+    url = address.read(storage)
+    spec = runs.study_of(count, changes or [], until, threads)
+    name = name or runs.default_name(spec)
+    print(f"study {name}: {spec.trials} runs; the same command elsewhere joins it", flush=True)
+    worker.work(spec, name, url)
+    print()
+    compare(runs.finished(spec, name, url), None, out, cost=False)
+
+
 def _write(found: "Comparison", out: Path) -> list[str]:
     """Tables and pictures, all of them or none; the names of the files."""
     from pisces.core.files import together, write_tables
