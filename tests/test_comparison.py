@@ -173,10 +173,19 @@ def test_damaged_predictions_are_named(two):
     assert str(path) in found.remarks[0]
 
 
-def test_a_damaged_lock_is_named(two):
-    (two.root / "dvc.lock").write_text("stages: [")
+@pytest.mark.parametrize("file", ["dvc.lock", "params.yaml"])
+@pytest.mark.parametrize("content", ["stages: [", "", "1"])
+def test_a_damaged_lock_is_named(two, file, content):
+    (two.root / file).write_text(content)
     found = compare(["poor", "workspace"])
-    assert found.remarks[0].startswith("workspace: its dvc.lock is damaged")
+    assert found.remarks[0].startswith("workspace: its dvc.lock or params.yaml is damaged")
+
+
+def test_a_revision_in_which_nothing_has_run(two):
+    """Whatever the lock of the workspace says."""
+    found = compare(["poor", "HEAD~2"])
+    assert found.remarks[0].startswith("HEAD~2: it has no predictions")
+    assert two.git("show", "--stat", "HEAD~2").endswith("start")
 
 
 def test_nothing_to_compare_is_one_line(two):
@@ -232,6 +241,12 @@ def test_the_reference_turns_the_sign():
     assert behind["difference"] == pytest.approx(-ahead["difference"])
     assert behind["p"] == pytest.approx(ahead["p"])
     assert behind["label"] == "train.weighting=fixed"
+
+
+def test_the_reference_may_be_another_name_of_a_run(two):
+    found = compare(["poor", "good", "workspace"], against="workspace")
+    assert list(found.kinds["experiments"]) == ["good", "poor"]
+    assert two.root.exists()
 
 
 def test_the_reference_need_not_be_named_twice(two):

@@ -69,11 +69,11 @@ def compare(
     """
     asked = list(dict.fromkeys([*names, *([against] if against else [])]))
     found, missing = predictions_of.find(asked)
-    remarks = [f"{one.name}: {one.reason}" for one in missing]
+    reasons = {one.name: f"{one.name}: {one.reason}" for one in missing}
     if not found:
-        raise ValueError("there is nothing to compare: " + "; ".join(remarks))
-    if against in [one.name for one in missing]:
-        raise ValueError(f"nothing can be compared with {remarks[-1]}")
+        raise ValueError("there is nothing to compare: " + "; ".join(reasons.values()))
+    if against in reasons:
+        raise ValueError(f"nothing can be compared with {reasons[against]}")
 
     groups, repeated = kinds.group(found, against or found[0].name)
     resampled = _resampled(found)
@@ -94,7 +94,7 @@ def compare(
         differences,
         pd.DataFrame(by_snr),
         convention_in(groups[0].runs[0].predictions),
-        (*remarks, *repeated, *refused),
+        (*reasons.values(), *repeated, *refused),
     )
 
 

@@ -42,8 +42,7 @@ def group(experiments: Sequence[Experiment], first: str) -> tuple[list[Kind], li
 
     Args:
         experiments: with predictions.
-        first: name of the experiment whose kind is the first, A. Where it has no predictions, that
-            of the first experiment is.
+        first: name of the experiment whose kind is the first, A.
 
     Returns:
         Kinds in the order of the experiments, and remarks in words.
@@ -56,8 +55,9 @@ def group(experiments: Sequence[Experiment], first: str) -> tuple[list[Kind], li
         if before is not one:
             remarks.append(_repeated(one, before))
 
-    groups = [tuple(sorted(runs.values(), key=lambda run: run.seed)) for runs in by_key.values()]
-    groups.sort(key=lambda runs: all(run.name != first for run in runs))  # stable
+    first_key = next(_key(one) for one in experiments if one.name == first)
+    keys = sorted(by_key, key=lambda key: key != first_key)  # stable
+    groups = [tuple(run for _, run in sorted(by_key[key].items())) for key in keys]
     labels = _labels(groups)
     kinds = [
         Kind(_letter(number), label, runs)

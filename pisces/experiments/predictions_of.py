@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 WORKSPACE = "workspace"
+NO_STAGES = "stages: {}"
+"""The lock of a revision in which nothing has run."""
 PREDICTIONS, SHARDS, SPLITS = "data/predictions.npz", "data/split_hdf5", "data/splits.npz"
 SEED = "train.seed"
 SEED_BEFORE = "base.seed"
@@ -82,9 +84,9 @@ class Files:
             return None
         return Path(self._cache.oid_to_path(md5))
 
-    def _lock_text(self) -> str | None:
+    def _lock_text(self) -> str:
         content = self.read(LOCK)
-        return None if content is None else content.decode()
+        return NO_STAGES if content is None else content.decode()
 
 
 @dataclass(frozen=True)
@@ -192,10 +194,11 @@ def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
     try:
         files = Files(repo, name)
         params = _params(files.lock)
+        reason = _not_evaluated(files, params)
     except (YAMLError, AttributeError, KeyError, TypeError):
-        return Missing(name, f"its {LOCK} is damaged; bring it back with git checkout -- {LOCK}")
+        remedy = f"see git status, and bring back the one with git checkout -- {LOCK} {PARAMS}"
+        return Missing(name, f"its {LOCK} or {PARAMS} is damaged; {remedy}")
 
-    reason = _not_evaluated(files, params)
     if reason:
         return Missing(files.name, f"{reason}; make them with {_again(files)}")
 
@@ -236,7 +239,7 @@ def _not_evaluated(files: Files, params: Mapping[str, Any]) -> str:
             return f"its predictions are stale: {maker} has made another {path} since"
 
     content = files.read(str(PARAMS))
-    now = dict(leaves(yaml.parse(content.decode()))) if content else {}
+    now = {} if content is None else dict(leaves(yaml.parse(content.decode())))
     for key, value in params.items():
         if key in now and now[key] != value:
             return (

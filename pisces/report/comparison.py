@@ -37,8 +37,8 @@ MEASURES = {
     "macro_f1": ("Macro F1, modulation", "points"),
     "mae_db": ("MAE of the SNR", "dB"),
 }
-ROW = 0.24
-"""Inches of a kind in a forest plot."""
+ROW, LINE = 0.24, 0.14
+"""Inches of a kind in a forest plot, and of a line of its caption."""
 
 
 def accuracy_over_snr(rows: pd.DataFrame, snr_label: SnrLabel) -> Figure:
@@ -50,7 +50,7 @@ def accuracy_over_snr(rows: pd.DataFrame, snr_label: SnrLabel) -> Figure:
         snr_label: what the labels mean.
     """
     marks = _marks(rows)
-    figure = Figure((PAGE, 3.1 + 0.16 * len(marks)))
+    figure = Figure((PAGE, 3.1 + LINE * len(marks)))
     panels = figure.subplots(1, len(TASKS), sharey=True)
     for axes, task in zip(panels, TASKS, strict=True):
         _curves(axes, rows[rows["task"] == task], marks)
@@ -73,7 +73,7 @@ def differences(rows: pd.DataFrame) -> Figure:
             points of percent or dB. A filled marker says that the adjusted p is below 0.05.
     """
     kinds = list(dict.fromkeys(rows["kind"]))
-    figure = Figure((PAGE, 1.5 + ROW * len(kinds) + 0.14 * len(kinds)))
+    figure = Figure((PAGE, 1.5 + (ROW + LINE) * len(kinds)))
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     for axes, (measure, (heading, unit)) in zip(panels, MEASURES.items(), strict=True):
         _forest(axes, rows[rows["measure"] == measure], kinds)
