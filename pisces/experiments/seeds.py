@@ -84,11 +84,12 @@ def finished(spec: Study, name: str, url: "URL") -> list[str]:
     Raises:
         ValueError: where there is none, with what its runs failed of.
     """
-    import optuna
+    from optuna.trial import TrialState
 
-    store = optuna.storages.RDBStorage(url.render_as_string(hide_password=False))
-    trials = optuna.load_study(study_name=name, storage=store).get_trials(deepcopy=False)
-    done = [one for one in trials if one.state == optuna.trial.TrialState.COMPLETE]
+    from pisces.experiments import sweep_report
+
+    trials = sweep_report.load(url, name).get_trials(deepcopy=False)
+    done = [one for one in trials if one.state == TrialState.COMPLETE]
     if not done:
         errors = sorted({one.user_attrs["error"] for one in trials if "error" in one.user_attrs})
         raise ValueError(f"no run of the study {name} has a result: {'; '.join(errors)}")
