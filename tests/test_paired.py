@@ -10,6 +10,7 @@ from pisces.core.paired import (
     ratio_interval,
 )
 from pisces.core.seeding import generator
+from pisces.core.stats import wilson
 
 Z = 1.959964
 
@@ -27,6 +28,19 @@ def test_interval_where_nothing_changed_is_of_closed_form():
     for n in (1, 14, 238, 10**6):
         end = Z**2 / (n + Z**2)
         assert difference_interval(0, 0, n) == pytest.approx((-end, end), rel=1e-5)
+
+
+def test_a_published_example():
+    """Responsiveness of 21 children before and after a transplantation, as Fagerland, Lydersen and
+    Laake give it (Statistics in Medicine 33 (2014) 2850): -0.286 (-0.517 to -0.026)."""
+    low, high = difference_interval(1, 7, 21)
+    assert (low, high) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+
+
+def test_ends_where_nothing_is_gained_are_wilsons():
+    """The difference is then a share by itself."""
+    low, high = difference_interval(30, 0, 100)
+    assert (low, high) == pytest.approx(wilson(30, 100), abs=1e-9)
 
 
 def test_ends_solve_tangos_equation():

@@ -112,7 +112,7 @@ def test_the_best_trials_come_first_with_their_settings(report, study):
     assert best["value"].is_monotonic_decreasing
     assert best["train.lr"].iloc[0] == study.best_params["train.lr"]
     name = best["experiment"].iloc[0]
-    assert f"dvc exp apply {name}" in sweep_page.page(report, [])
+    assert f"python -m pisces restore {name}" in sweep_page.page(report, [])
 
 
 def test_the_least_is_the_best_where_that_is_sought():
@@ -280,7 +280,7 @@ def test_the_command_writes_a_page_with_tables_and_pictures(
     run(monkeypatch, tmp_path, "own")
     said = capsys.readouterr().out
     assert said.startswith("14 trials: ")
-    assert "dvc exp apply planted-" in said
+    assert "python -m pisces restore planted-" in said
     folder = tmp_path / "build/sweeps/own"
     assert (folder / "report.md").is_file()
     for link in ("history", "epochs", "importance", "marginals", "parallel"):

@@ -4,8 +4,7 @@ from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, norm, rankdata
+from scipy.stats import binom, binomtest, rankdata
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -37,70 +36,6 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
     interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
-
-
-def tango(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """95 % score interval of the difference of two shares of the same n frames, `one - other`.
-
-    Both are bool (n,). The interval holds the differences that the score test does not reject. It
-    has a width where no frame tells the two apart, and is that of `wilson` where the other is
-    right in none (Tango, Statistics in Medicine 17 (1998) 891).
-
-    Returns:
-        Both ends, within -1..1.
-
-    Raises:
-        ValueError: without any frame.
-
-    >>> right = np.arange(100) < 90
-    >>> low, high = tango(right, right)
-    >>> print(f"{100 * low:.1f} to {100 * high:.1f} points")
-    -3.7 to 3.7 points
-    """
-    n = one.size
-    if n == 0:
-        raise ValueError("a difference over no frames; give predictions of one or more")
-
-    only_one = int(np.count_nonzero(one & ~other))
-    only_other = int(np.count_nonzero(other & ~one))
-    difference = (only_one - only_other) / n
-    z = norm.ppf(0.975)
-
-    def beyond(candidate: float) -> float:
-        """How many standard errors a candidate lies above the difference, less `z`."""
-        return -_tango_score(only_one, only_other, n, candidate) - z
-
-    def below(candidate: float) -> float:
-        return _tango_score(only_one, only_other, n, candidate) - z
-
-    low = -1.0 if difference == -1 else brentq(below, -1, difference)
-    high = 1.0 if difference == 1 else brentq(beyond, difference, 1)
-    return float(low), float(high)
-
-
-def _tango_score(only_one: int, only_other: int, n: int, candidate: float) -> float:
-    """Standard errors by which the difference of shares lies above a candidate for it.
-
-    The standard error is the one that were true if the candidate was: the share of frames in which
-    only the other is right is then at its maximum likelihood, a root of a quadratic (equations 2
-    to 4 there).
-
-    Args:
-        only_one: frames in which one is right and the other is not.
-        only_other: the other way round.
-        n: all frames.
-        candidate: -1..1.
-    """
-    linear = (2 * n - only_one + only_other) * candidate - only_one - only_other
-    constant = -only_other * candidate * (1 - candidate)
-    root = np.sqrt(max(0.0, linear**2 - 8 * n * constant))
-    share = (root - linear) / (4 * n)
-
-    variance = n * (2 * share + candidate * (1 - candidate))
-    lead = only_one - only_other - n * candidate
-    if lead == 0:
-        return 0.0
-    return float(lead / np.sqrt(variance)) if variance > 0 else float(np.sign(lead) * np.inf)
 
 
 def percentile_interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pisces.core import stats
+from pisces.core import paired, stats
 from pisces.core.snr_label import SnrLabel, convention_in
 from pisces.core.tasks import TASKS
 from pisces.experiments import costs, crossed, kinds, predictions_of, standing
@@ -236,9 +236,14 @@ def _difference(
 def _of_shares(here: Experiment, there: Experiment, task: str, over: str) -> Difference:
     """Of two models on the same frames: Tango's interval and McNemar's test."""
     is_right, is_right_there = right(here.predictions, task), right(there.predictions, task)
-    value = is_right.mean() - is_right_there.mean()
-    low, high = stats.tango(is_right, is_right_there)
-    return Difference(float(value), low, high, float(stats.mcnemar(is_right, is_right_there)), over)
+    only_here = int(np.count_nonzero(is_right & ~is_right_there))
+    only_there = int(np.count_nonzero(is_right_there & ~is_right))
+    frames = len(is_right)
+
+    low, high = paired.difference_interval(only_here, only_there, frames)
+    value = (only_here - only_there) / frames
+    p = stats.mcnemar(is_right, is_right_there)
+    return Difference(value, float(low), float(high), float(p), over)
 
 
 def _over_seeds_and_frames(one: Kind, other: Kind, measure: Measure) -> Difference:

@@ -68,7 +68,7 @@ def _best(report: Report) -> Iterator[str]:
 
 def apply(experiment: str) -> str:
     """The command that brings an experiment into the workspace."""
-    return f"dvc exp apply {experiment}"
+    return f"python -m pisces restore {experiment}"
 
 
 def _importance(report: Report) -> Iterator[str]:
