@@ -4,10 +4,10 @@ of docs/results/ablation.md.
 make ablation [PRESET=ablation] [DATA=/path/to/RML2016.10a_dict.pkl]
 
 Every model is trained on one preset with three seeds, each of which makes its own data, split and
-start; what differs from A0 is taken seed by seed, on the same frames. They are queued DVC
-experiments under one MLflow run: interrupted, the command resumes with those that are missing. Run
-it in a clone of its own, with nothing uncommitted. The page is written from the whole matrix on the
-preset `ablation`; any other choice is printed only.
+start; what differs from A0 is taken seed by seed, on the same frames. They are DVC experiments,
+found in MLflow by one tag. Interrupted, the command resumes with those that are missing. Run it
+with nothing uncommitted. The page is written from the whole matrix on the preset `ablation`; any
+other choice is printed only.
 """
 
 import argparse

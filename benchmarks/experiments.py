@@ -1,95 +1,124 @@
-"""Rows of DVC experiments: queued by name, run until all of them have a result, and read back."""
+"""Rows of DVC experiments: run by name until all of them have a result, and read back.
+
+They run as the trials of a sweep do: each worker in a clone of its own, so that one that is killed
+harms nothing, and what it had in hand is taken by another or by the next run of the command.
+"""
 
 import io
 import json
+import multiprocessing
 import os
-import subprocess
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dvc.api
 import pandas as pd
 
 from pisces.config import presets
-from pisces.config.io import PARAMS
+from pisces.core.locks import LockFile
+from pisces.experiments import joining, trial, workplace
+from pisces.experiments.study_schema import changed
+from pisces.experiments.workplace import Workplace
+
+UNTIL = "evaluate"
+SECONDS_BETWEEN_LOOKS = 1
+LOCKS = Path(".dvc/tmp/experiment_locks")
+"""Each is held by the worker that runs the experiment of its name."""
+
+Params = Mapping[str, Any]
 
 
-def run(
-    experiments: Mapping[str, Mapping[str, Any]],
-    overlay: Mapping[str, Any],
-    sweep: str,
-    jobs: int = 1,
-) -> None:
+def run(experiments: Mapping[str, Params], overlay: Params, sweep: str, jobs: int = 1) -> None:
     """Runs every experiment that has no result yet, up to the stage `evaluate`.
 
-    Results are those of this commit: a sweep that was interrupted resumes where it was, and must
-    have nothing uncommitted.
+    Results are those of this commit: a row that was interrupted resumes where it was, and must have
+    nothing uncommitted.
 
     Args:
         experiments: name -> key -> value, on top of the overlay.
         overlay: what all of them change of the shipped defaults, as a preset does.
-        sweep: the name in MLflow under which they stand.
+        sweep: the name in MLflow by which they are found.
         jobs: how many run at a time, each on its share of the cores.
 
     Raises:
-        ValueError: when the queue holds other experiments, which would run as well, or when one
-            of ours fails.
+        ValueError: with uncommitted changes, or when an experiment has no result in the end.
     """
-    states = queued()
-    others = sorted(set(states) - set(experiments))
-    if others:
-        raise ValueError(
-            f"the queue of DVC holds {', '.join(others)}; "
-            "see dvc queue status, and run or remove them first"
-        )
-    done = finished() | set(states)
-    before = PARAMS.read_bytes()
-    try:
-        presets.write(presets.on_defaults(overlay))
-        for name, settings in experiments.items():
-            if name not in done:
-                queue(name, settings)
-    finally:
-        PARAMS.write_bytes(before)
-
+    root = Path.cwd()
+    joining.require_committed(root)
+    contents = {
+        name: changed(presets.on_defaults(overlay), settings)
+        for name, settings in experiments.items()
+    }
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     environment = {"OMP_NUM_THREADS": str(threads), "PISCES_SWEEP": sweep}
-    command = ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)]
-    subprocess.run(command, check=True, env=os.environ | environment)
-    failed = set(experiments) - finished()
-    if failed:
+
+    spawning = multiprocessing.get_context("spawn")
+    workers = [
+        spawning.Process(target=work, args=(root, contents, environment)) for _ in range(jobs)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    left = [name for name in experiments if name not in finished(root)]
+    if left:
+        ends = ", ".join(str(worker.exitcode) for worker in workers)
         raise ValueError(
-            f"{', '.join(sorted(failed))} failed; see dvc queue logs and one of these names"
+            f"{', '.join(left)} without a result; workers ended with status {ends}. What a stage "
+            f"that failed said is in {workplace.LOGS}; run again for what was interrupted"
         )
 
 
-def queue(name: str, settings: Mapping[str, Any]) -> None:
-    """Puts an experiment, key -> value, into the queue of DVC."""
-    options: list[str] = []
-    for key, value in settings.items():
-        options += ["-S", f"{key}={json.dumps(value)}"]
-    dvc_says("exp", "run", "--queue", "--name", name, *options, "evaluate")
+def work(root: Path, contents: Mapping[str, Params], environment: Mapping[str, str]) -> None:
+    """Runs one experiment after another that nobody else runs, until each has been tried.
 
-
-def queued() -> dict[str, str]:
-    """Name -> state of the experiments in the queue that are still to end."""
-    lines = [line.split() for line in dvc_says("queue", "status")]
-    return {words[1]: words[-1] for words in lines if words[-1] in ("Queued", "Running")}
-
-
-def finished() -> set[str]:
-    """Names of the experiments of this commit that have a result."""
-    return set(dvc_says("exp", "list", "--name-only"))
-
-
-def dvc_says(*arguments: str) -> list[str]:
-    """The lines, none empty, that a dvc command prints.
-
-    Raises:
-        CalledProcessError: when it fails, with its complaint on stderr.
+    Args:
+        root: the repository.
+        contents: name of an experiment -> content of its params.yaml.
+        environment: further variables for its stages.
     """
-    done = subprocess.run(["dvc", *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    return [line for line in done.stdout.splitlines() if line.strip()]
+    os.chdir(root)
+    locks = root / LOCKS
+    locks.mkdir(parents=True, exist_ok=True)
+    tried: set[str] = set()
+    with workplace.opened(root, revision(root)) as place:
+        # One that another worker holds is looked at again, since that worker may die.
+        while left := [name for name in contents if name not in tried | finished(root)]:
+            for name in left:
+                lock = LockFile(locks / f"{name}.lock")
+                if not lock.take():
+                    continue
+                with lock:
+                    if name not in finished(root):
+                        _run_one(place, name, contents[name], environment)
+                tried.add(name)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _run_one(place: Workplace, name: str, content: Params, environment: Mapping[str, str]) -> None:
+    """Runs an experiment; one that fails leaves a line and its log."""
+    print(f"{name} begins", flush=True)
+    try:
+        trial.run(place, trial.Experiment(name, content, UNTIL, environment), lambda _: True)
+    except (trial.Failed, trial.Lost) as error:
+        print(f"{name} failed: {error}; see {place.keep_log(name)}", flush=True)
+    else:
+        print(f"{name} is done", flush=True)
+
+
+def revision(root: Path) -> str:
+    """The commit that experiments belong to."""
+    return workplace.git(root, "rev-parse", "HEAD")
+
+
+def finished(root: Path) -> set[str]:
+    """Names of the experiments of this commit that have a result."""
+    pattern = workplace.reference(revision(root), "")
+    listed = workplace.git(root, "for-each-ref", "--format=%(refname:lstrip=4)", pattern)
+    return set(listed.split())
 
 
 def read(experiment: str, path: str) -> dict[str, Any]:
