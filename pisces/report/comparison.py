@@ -13,6 +13,7 @@ from pisces.core.snr_label import SnrLabel
 from pisces.core.tasks import TASKS
 from pisces.report.style import (
     CAPTION,
+    ESTIMATE,
     MARKERS,
     PAGE,
     ZERO_LINE,
@@ -119,12 +120,12 @@ def _forest(axes: Axes, rows: pd.DataFrame, kinds: Sequence[str]) -> None:
     axes.axvline(0, **ZERO_LINE)
     lengths = spread(rows["difference"], rows["difference_low"], rows["difference_high"])
     places = [kinds.index(kind) for kind in rows["kind"]]
-    axes.errorbar(rows["difference"], places, xerr=lengths, fmt="none", color="C0", capsize=2)
+    axes.errorbar(rows["difference"], places, xerr=lengths, fmt="none", color=ESTIMATE, capsize=2)
     for is_found in (True, False):
         chosen = (rows["p_holm"] < 0.05) == is_found
         where = [place for place, one in zip(places, chosen, strict=True) if one]
-        face = "C0" if is_found else "white"
-        axes.plot(rows["difference"][chosen], where, "o", ms=5, color="C0", mfc=face)
+        face = ESTIMATE if is_found else "white"
+        axes.plot(rows["difference"][chosen], where, "o", ms=5, color=ESTIMATE, mfc=face)
     widest = np.nanmax(np.abs(rows[["difference_low", "difference_high"]].to_numpy()), initial=0)
     if widest > 0:
         axes.set_xlim(-1.15 * widest, 1.15 * widest)

@@ -75,6 +75,15 @@ PULSE_COLOURS = {"This file": "C0", "RRC 0.2": "C1", "RRC 0.5": "C2", "RML2018.0
 SCORE_COLOURS = {"f1": "C0", "precision": "C0", "recall": "C1"}
 """Of each modulation."""
 
+TRIAL_COLOURS = {"finished": "C0", "pruned": "C1", "failed": "C2"}
+"""Of the trials of a sweep."""
+
+ALWAYS, CONDITIONAL = "C0", "C1"
+"""Of params that every trial has, and of those that some have."""
+
+ESTIMATE = "C0"
+"""Of a mean or a difference with its interval."""
+
 OWN_FAMILY = "Other"
 """Of classes of one's own."""
 MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate((*FAMILIES, OWN_FAMILY))}

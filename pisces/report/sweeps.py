@@ -11,7 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pisces.report.style import (
+    ALWAYS,
+    CONDITIONAL,
+    ESTIMATE,
     PAGE,
+    TRIAL_COLOURS,
     ZERO_LINE,
     Mark,
     Style,
@@ -22,9 +26,9 @@ from pisces.report.style import (
 )
 
 FINISHED, PRUNED, FAILED = (
-    Mark("Finished", "C0", "o"),
-    Mark("Pruned, at its last epoch", "C1", "x"),
-    Mark("Failed or lost", "C2", "v"),
+    Mark("Finished", TRIAL_COLOURS["finished"], "o"),
+    Mark("Pruned, at its last epoch", TRIAL_COLOURS["pruned"], "x"),
+    Mark("Failed or lost", TRIAL_COLOURS["failed"], "v"),
 )
 NOT_ENDED = FAILED._replace(label="Running, failed or lost")
 COLUMNS = 3
@@ -135,7 +139,7 @@ def importance(rows: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     shares = 100 * rows[["importance", "low", "high"]]
     places = np.arange(len(rows))[::-1]
-    colours = ["C1" if one else "C0" for one in rows["conditional"]]
+    colours = [CONDITIONAL if one else ALWAYS for one in rows["conditional"]]
     axes.barh(places, shares["importance"], color=colours, height=0.65, alpha=0.8)
     reach = spread(shares["importance"], shares["low"], shares["high"])
     axes.errorbar(
@@ -195,7 +199,9 @@ def _panel(axes: Axes, key: str, rows: pd.DataFrame) -> None:
     places = np.arange(len(rows))
     reach = spread(rows["mean"], rows["low"], rows["high"])
     reach = np.nan_to_num(reach)
-    axes.errorbar(places, rows["mean"], reach, ls="", marker="o", ms=4, elinewidth=1, color="C0")
+    axes.errorbar(
+        places, rows["mean"], reach, ls="", marker="o", ms=4, elinewidth=1, color=ESTIMATE
+    )
     for place, row in zip(places, rows.itertuples(), strict=True):
         axes.annotate(
             f"{row.trials}",
