@@ -174,6 +174,14 @@ def test_damaged_predictions_are_named(two):
     assert str(path) in found.remarks[0]
 
 
+def test_predictions_of_another_in_the_place_of_these_are_noticed(two):
+    path = two.cache(made_up.npz(made_up.predictions(0.9, 1)))
+    path.chmod(0o644)
+    path.write_bytes(made_up.npz(made_up.predictions(0.6, 1)))
+    found = compare(["poor", "good"])
+    assert "good: its data/predictions.npz in DVC's cache is damaged" in found.remarks[0]
+
+
 @pytest.mark.parametrize("file", ["dvc.lock", "params.yaml"])
 @pytest.mark.parametrize("content", ["stages: [", "", "1"])
 def test_a_damaged_lock_is_named(two, file, content):
@@ -205,7 +213,7 @@ def test_an_unknown_experiment_is_refused(two):
 
 def test_outside_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="in no DVC repository; run from the root"):
+    with pytest.raises(ValueError, match="in no repository of git and DVC; run from the root"):
         compare(["workspace"])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -213,10 +214,12 @@ def test_the_way_to_an_experiment_and_back(run_here):
 
 
 @pytest.mark.usefixtures("clone")
-def test_a_way_to_what_is_not_there():
+@pytest.mark.parametrize("name", ["faster", "^HEAD", "-x", "a b"])
+def test_a_way_to_what_is_not_there(name):
     before = Path("params.yaml").read_bytes()
-    with pytest.raises(ValueError, match=r"no experiment and no revision faster.*git fetch"):
-        restore.restore("faster")
+    match = rf"no experiment and no revision {re.escape(name)};.*git fetch"
+    with pytest.raises(ValueError, match=match):
+        restore.restore(name)
     assert Path("params.yaml").read_bytes() == before
 
 

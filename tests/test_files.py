@@ -406,3 +406,13 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
     with pytest.raises(OSError, match="out is a folder, where a file is to be written: name anoth"):
         files.write_bytes(tmp_path / "out", b"new")
     assert (tmp_path / "out" / "kept").read_text() == "of the user"
+
+
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path):
+    """As root it could: /dev/null would be a file from then on, for everybody."""
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(OSError, match="is a device or a pipe, and no file"):
+            files.write_bytes(target, b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert Path("/dev/null").is_char_device()

@@ -30,6 +30,12 @@ class LetGo:
 def main():
     if sys.argv[1] == "letting go":
         LetGo()
+    if sys.argv[1] == "swallowing":
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except:
+            pass
     with files.staged(Path("out.txt")) as temporary:
         temporary.write_text(sys.argv[1])
         print("writing", flush=True)
@@ -128,8 +134,9 @@ def test_a_signal_while_libraries_are_imported_is_one_line(start, number):
     assert said.startswith(f"stopped by {SIGNALS[number]}")
 
 
-def test_a_signal_is_not_lost_where_python_raises_nothing(start):
-    stage = start("letting go")
+@pytest.mark.parametrize("where", ["letting go", "swallowing"])
+def test_a_signal_is_not_lost_in_a_del_or_an_except_of_everything(start, where):
+    stage = start(where)
     said, _ = stage.communicate(timeout=30)
     assert stage.returncode == 128 + signal.SIGINT
     assert said.splitlines()[-1].startswith("stopped by Ctrl-C")

@@ -584,7 +584,7 @@ def test_the_page_is_what_happens(copied, shell, tmp_path):
 
         if "preset" in words:
             (edits,) = (yaml_text.safe_load(text) for text in EDITS.findall(PAGE.read_text()))
-            changes = {name: smoke[name] for name in ("render", "train", "perturb", "pis")}
+            changes = {name: smoke[name] for name in ("render", "train", "perturb")}
             for section, values in overlaid(
                 changes | {"attribute": smoke["attribute"]}, edits
             ).items():

@@ -48,6 +48,18 @@ def test_a_damaged_table_is_named_with_its_stage(table, text, reason):
         read_csv(table, "pis", COLUMNS)
 
 
+def test_an_archive_that_says_it_is_encrypted_or_packed_otherwise_is_damaged(tmp_path):
+    """Bit 0 of the flags of an entry, and its method, in the list at the end of the archive."""
+    path = tmp_path / "a.npz"
+    np.savez(path, frame=np.arange(3))
+    whole = path.read_bytes()
+    entry = whole.index(b"PK\x01\x02")
+    for place, value in ((entry + 8, 1), (entry + 10, 99)):
+        path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"a\.npz is not .*cut off or damaged"):
+            read_npz(path, "pis", ["frame"])
+
+
 def test_arrays_that_are_missing_or_objects_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, frame=np.arange(3))

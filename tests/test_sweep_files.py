@@ -213,6 +213,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "NaN": ({f"{SPACE}/from": math.nan}, r"space.train.lr.from = NaN: .*finite"),
     "NaN as a choice": ({SPACE: {"choices": [math.nan]}}, r"train.lr = NaN: .*finite"),
     "text as an end": ({f"{SPACE}/from": "low"}, r'space.train.lr.from = "low": .*number'),
+    "steps without end": (
+        {SPACE: {"from": 1e-4, "to": 1e-2, "step": 1e-300}},
+        r"step = 1e-300 makes more than 1e\+09 values; raise it",
+    ),
     "steps that miss the end": (
         {SPACE: {"from": 0.1, "to": 0.95, "step": 0.1}},
         r"steps of 0.1 from 0.1 do not reach to = 0.95; set it to 0.9",

@@ -32,16 +32,18 @@ def report(action: str, study: str, storage: str | None, out: Path | None) -> No
     """
     from pisces.experiments import address, sweep_page, sweep_report
     from pisces.report import style, sweeps
+    from pisces.run import output_folders
 
     del action
     address.hide_password(storage)
     # Who began it from a file may name that.
     name = Path(study).stem if study.endswith(".yaml") else study
+    folder = out or OUT / name
+    output_folders.require_writable(folder)
     found = sweep_report.of_study(sweep_report.load(address.read(storage), name))
     figures = sweeps.pictures(found.tables, found.metric, found.epoch_metric, found.maximize)
     page = sweep_page.page(found, list(figures))
 
-    folder = out or OUT / name
     with together():
         write_tables(folder, found.tables)
         for picture, figure in figures.items():

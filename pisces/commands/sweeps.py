@@ -55,7 +55,9 @@ def run(
     del action
     address.hide_password(storage)
     spec = study.read(file)
-    worker.work(spec, name or file.stem, address.read(storage), patience, lost_after)
+    worker.work(
+        spec, file.stem if name is None else name, address.read(storage), patience, lost_after
+    )
 
 
 def _seconds(text: str) -> int:

@@ -70,10 +70,11 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
 
     Raises:
         OSError: with a message that names `target`: what was needed and what was free when the
-            disk is full, and what to do when nothing can be written there.
+            disk is full, and what to do when nothing can be written there, or it is a device.
     """
     needed, free = size, 0
     place = target.parent
+    _require_no_device(target)
     try:
         place.mkdir(parents=True, exist_ok=True)
         place = work.place_of(target)
@@ -108,6 +109,12 @@ def staged(target: Path, size: int | None = None) -> Iterator[Path]:
         if in_words is None:
             raise
         raise in_words from error
+
+
+def _require_no_device(target: Path) -> None:
+    """Raises OSError where something lies that no file may take the place of, as in /dev."""
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(f"{target} is a device or a pipe, and no file: name a file to be written")
 
 
 def _size(path: Path) -> int:

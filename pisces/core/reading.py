@@ -19,6 +19,9 @@ from pisces.core.texts import counted
 if TYPE_CHECKING:
     import pandas
 
+_DAMAGED_ARRAYS = (ValueError, TypeError, EOFError, OSError, KeyError, RuntimeError)
+"""What NumPy and zipfile raise, the last for what no archive of NumPy's has, such as encryption."""
+
 Columns = Mapping[str, Literal["text", "number"]]
 """Name of a column that must be there -> what it holds."""
 
@@ -73,7 +76,7 @@ def read_npz(path: Path, stage: str, names: Iterable[str]) -> dict[str, np.ndarr
             arrays = dict(file)
     except PermissionError:
         raise
-    except (ValueError, TypeError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error):
+    except (*_DAMAGED_ARRAYS, zipfile.BadZipFile, zlib.error):
         # NumPy's own words advise to unpickle what is no array.
         reason = "it cannot be read as arrays of numbers and texts, so it is cut off or damaged"
         raise damaged(path, stage, reason) from None

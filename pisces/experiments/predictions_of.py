@@ -178,13 +178,14 @@ def find(names: Sequence[str]) -> tuple[list[Experiment], list[Missing]]:
 def _repository() -> "Iterator[Repo]":
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         repo = Repo()
-    except NotDvcRepoError:
+    except (NotDvcRepoError, SCMError):
         raise ValueError(
-            f"{Path.cwd()} is in no DVC repository; run from the root of the repository"
+            f"{Path.cwd()} is in no repository of git and DVC; run from the root of the repository"
         ) from None
     with repo:
         yield repo
@@ -209,6 +210,7 @@ def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
         return Missing(files.name, f"{reason}; fetch it with {fetch}, or make it: {_again(files)}")
 
     try:
+        _require_whole(path, files.lock.wrote("evaluate", PREDICTIONS))
         arrays = read_npz(path, "evaluate", (*checks.PER_FRAME, *checks.CLASSES))
         checks.check(arrays)
     except ValueError as error:
@@ -216,6 +218,13 @@ def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
         reason = f"its {PREDICTIONS} in DVC's cache is damaged ({str(error).partition(';')[0]})"
         return Missing(files.name, f"{reason}; {remedy}")
     return Experiment(files, params, measures.sorted_by_frame(arrays))
+
+
+def _require_whole(path: Path, md5: str | None) -> None:
+    """Raises ValueError unless a file of the cache is what its name says."""
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "md5").hexdigest() != md5:
+            raise ValueError("its content is not that of its name")
 
 
 def _params(lock: Lock) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pisces.config.io import PARAMS, parse
 from pisces.config.presets import leaves
 from pisces.core import yaml
+from pisces.core.texts import printable
 from pisces.experiments import pipeline, study, study_checks
 from pisces.experiments.predictions_of import SEED
 from pisces.experiments.study_schema import Study
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 COMMAND = "python -m pisces seeds"
 METRIC = "evaluate.joint.accuracy"
 EVALUATE = "evaluate"
+LONGEST_SHOWN = 100
+"""Characters of a change in a message."""
+MOST_SEEDS = 1000
+"""More than any comparison needs."""
 OPENING, CLOSING, QUOTES = "[{(", "]})", "'\""
 
 
@@ -40,6 +45,8 @@ def study_of(count: int, changes: Sequence[str], until: str, threads: int | None
     """
     if count < 2:
         raise ValueError(f"{count} is no number of seeds to compare over; give 2 or more")
+    if count > MOST_SEEDS:
+        raise ValueError(f"{count} seeds are more than anybody runs; give {MOST_SEEDS} at most")
     values = _values(changes)
     _require_predictions(until)
 
@@ -124,8 +131,9 @@ def _parsed(text: str, change: str) -> Any:
 
     try:
         return yaml.parse(text)
-    except YAMLError:
-        raise ValueError(f"-S {change}: {text} is no value of YAML; correct or quote it") from None
+    except (YAMLError, RecursionError, ValueError):
+        shown = printable(change)[:LONGEST_SHOWN]
+        raise ValueError(f"-S {shown} has no value of YAML; correct or quote it") from None
 
 
 def _parts(text: str) -> list[str]:

@@ -18,9 +18,11 @@ from pisces.config.fields import Positive, Section
 if TYPE_CHECKING:
     import optuna
 
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+Values = Annotated[tuple[Any, ...], Field(min_length=1, max_length=1000)]
 SCALARS = (bool, int, float, str, type(None))
 """Types that a storage of Optuna holds; other choices travel as JSON."""
+MOST_STEPS, LARGEST_WHOLE = 10**9, 2**53
+"""Of a range; beyond the second a float holds no longer every whole number."""
 MOST_VALUES = 100_000
 """Of a dimension that are listed."""
 
@@ -144,10 +146,16 @@ def _check_range(dimension: Dimension) -> None:
         raise ValueError(f"from = {low:g} has no logarithm; raise it above 0, or set log to false")
     if dimension.log and step is not None:
         raise ValueError("has both log and step, which exclude each other; leave one of them out")
+    if dimension.whole and max(abs(low), abs(high)) > LARGEST_WHOLE:
+        raise ValueError(f"has a whole number beyond {LARGEST_WHOLE}, which is rounded; lower it")
     if dimension.whole:
         for name, value in (("from", low), ("to", high), ("step", step)):
             if value is not None and value != int(value):
                 raise ValueError(f"{name} = {value:g} is no whole number, which int = true needs")
+    if step is not None and (high - low) / step > MOST_STEPS:
+        raise ValueError(
+            f"step = {step:g} makes more than {MOST_STEPS:g} values; raise it, or leave it out"
+        )
     if step is not None:
         steps = (Decimal(str(high)) - Decimal(str(low))) / Decimal(str(step))
         if steps != int(steps):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from pisces.core.texts import printable
 from pisces.core.write_errors import RAISE_LIMIT, has_size_limit, size_limit
 from pisces.run import signals
 
@@ -100,7 +101,8 @@ def _fail(error: Exception) -> None:
     if ranks:
         time.sleep(SECONDS_FOR_THE_FIRST)
     process = f" in process {ranks[0]}" if ranks else ""
-    print(f"error{process}: {error}", file=sys.stderr)
+    lines = map(printable, str(error).split("\n"))
+    print(f"error{process}: " + "\n".join(lines), file=sys.stderr)
     sys.exit(1)
 
 

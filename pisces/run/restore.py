@@ -4,11 +4,14 @@ import logging
 import subprocess
 from typing import NamedTuple
 
+from pisces.core.texts import printable
 from pisces.run import output_folders
 
 EXPERIMENTS = "refs/exps"
 """Where git keeps the experiments of DVC: `refs/exps/<first 2>/<other 38 of a commit>/<name>`."""
 
+LONGEST_SHOWN = 100
+"""Characters of a name in a message."""
 RECORDS = ("params.yaml", "dvc.lock", "metrics", "plots")
 """What git holds of a run."""
 
@@ -74,13 +77,17 @@ def commit_of(revision: str) -> str:
     if named:
         return named.pop()
     try:
-        return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")[0]
+        commit = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")[0]
     except ValueError:
+        commit = ""
+    if not commit.isalnum():  # git writes ^ before what it is asked to leave out
+        shown = printable(revision)[:LONGEST_SHOWN]
         raise ValueError(
-            f"there is no experiment and no revision {revision}; python -m pisces experiments "
+            f"there is no experiment and no revision {shown}; python -m pisces experiments "
             "names those that are here, and those of another repository come with "
             f"git fetch origin '{EXPERIMENTS}/*:{EXPERIMENTS}/*'"
-        ) from None
+        )
+    return commit
 
 
 def _stash() -> bool:

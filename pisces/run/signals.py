@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +14,7 @@ from types import FrameType
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 PATIENCE_SECONDS = 5.0
 """For so long after the first signal others are ignored: launchers send several."""
-SECONDS_TO_ASK_AGAIN = 0.1
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Stopped(BaseException):
@@ -78,13 +79,29 @@ def ignore() -> None:
 
 
 def _on_unraisable(lost: "sys.UnraisableHookArgs") -> None:
-    """Sends a signal again that was raised where nothing can be raised, as in a `__del__`."""
-    stopped = lost.exc_value
-    if not isinstance(stopped, Stopped):
+    """Says nothing of a signal that came where nothing can be raised, as in a `__del__`."""
+    if not isinstance(lost.exc_value, Stopped):
         sys.__unraisablehook__(lost)
-        return
-    _Requests.first = -PATIENCE_SECONDS
-    threading.Timer(SECONDS_TO_ASK_AGAIN, os.kill, (os.getpid(), stopped.number)).start()
+
+
+def _watched(stopped: Stopped) -> Stopped:
+    """The same, of which another thread looks that it is not lost on its way."""
+    arguments = (weakref.ref(stopped), stopped.number)
+    threading.Thread(target=_ask_again_if_lost, args=arguments, daemon=True).start()
+    return stopped
+
+
+def _ask_again_if_lost(stopped: "weakref.ref[Stopped]", number: int) -> None:
+    """Sends a signal again whose exception is gone, while nobody has caught it who should.
+
+    A library that excepts whatever its imports raise, or a `__del__`, lets it vanish.
+    """
+    while _Requests.can_raise:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        if _Requests.can_raise and stopped() is None:
+            _Requests.first = -PATIENCE_SECONDS
+            os.kill(os.getpid(), number)
+            return
 
 
 def _was_asked_just_now() -> bool:
@@ -100,11 +117,12 @@ def _on_signal(number: int, _: FrameType | None) -> None:
         f"stopped by {NAMES[signal.Signals(number)]}; nothing half-written was left, "
         "and the same command resumes"
     )
-    stopped = Stopped(number, _Requests.reason or by_signal)
+    reason = _Requests.reason or by_signal
     if _Requests.can_raise:
-        raise stopped
+        # No variable holds it: its traceback holds this frame, and both would live for ever.
+        raise _watched(Stopped(number, reason))
 
     # A closed terminal reads nothing any more.
     with contextlib.suppress(OSError):
-        print(stopped, file=sys.stderr, flush=True)
-    os._exit(stopped.status)
+        print(reason, file=sys.stderr, flush=True)
+    os._exit(Stopped(number, reason).status)

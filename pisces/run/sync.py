@@ -83,7 +83,7 @@ def named(name: str) -> Execution:
         return execution.of_experiment(name, baselines[0])
 
     commit = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    if not commit:
+    if not (commit and commit.isalnum()):  # git writes ^ before what it is asked to leave out
         raise ValueError(
             f"{name} is no experiment and no revision; python -m pisces experiments shows them"
         )
