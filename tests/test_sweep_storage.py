@@ -1,9 +1,11 @@
 """Where studies are kept: which addresses there are, what is never shown, and who waits."""
 
 import os
+import sqlite3
 import sys
 import threading
 import time
+from contextlib import closing
 
 import optuna
 import psycopg
@@ -81,6 +83,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(m
         ("a.db", "not the address"),
         ("postgresql://a:secret@b:port/c", "not the address"),
         ("sqlite://", "lost"),
+        ("sqlite://folder/a.db", "lost"),
     ],
 )
 def test_what_is_no_address_is_refused_in_one_line_without_its_password(given, part):
@@ -89,6 +92,34 @@ def test_what_is_no_address_is_refused_in_one_line_without_its_password(given, p
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
     assert "sqlite:///FILE" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ("timeout=abc", "timeout=abc"),
+        ("timeout=nan", "timeout=nan"),
+        ("timeout=-1", "timeout=-1"),
+        ("timeout=1&timeout=2", "timeout="),
+        ("mode=ro&uri=true", "option mode"),
+        ("nolock=1", "option nolock"),
+    ],
+)
+def test_an_option_that_a_file_cannot_have_is_named(options, part):
+    with pytest.raises(ValueError, match=part) as raised:
+        address.read(f"sqlite:///a.db?{options}")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_time_to_wait_for_a_locked_file_can_be_given(tmp_path):
+    path = tmp_path / "a.db"
+    storage.open_storage(address.read(f"sqlite:///{path}"), 0, 60)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        start = time.monotonic()
+        with pytest.raises(ValueError, match=r"locked; end the program that writes it"):
+            storage.open_storage(address.read(f"sqlite:///{path}?timeout=0.1"), 0, 60)
+    assert time.monotonic() - start < 5
 
 
 def test_an_address_is_shown_without_its_passwords():
@@ -102,6 +133,42 @@ def test_a_complaint_of_the_database_is_shown_without_the_password(spelt):
     url = address.read(f"postgresql://a:{QUOTED}@host/b")
     error = ValueError(f"cannot connect as a with {spelt}\nto the host")
     assert address.reason(error, url).startswith("cannot connect as a with *** to the host; ")
+
+
+@pytest.mark.parametrize(
+    ("complaint", "remedy"),
+    [
+        ("unable to open database file", "make its folder"),
+        ("database or disk is full", "make room"),
+        ("database disk image is malformed", "put a copy of it back"),
+        ("attempt to write a readonly database", "the right to write it"),
+        ("database is locked", "wait for it"),
+        ("[Errno 2] No such file or directory: 'a.db'", "make its folder"),
+        ("[Errno 28] No space left on device", "make room"),
+        ("something that nobody knows of the database", "name another one"),
+    ],
+)
+def test_the_remedy_for_a_file_is_one_for_files(complaint, remedy):
+    said = address.reason(ValueError(complaint), address.read("sqlite:///a.db"))
+    assert remedy in said.removeprefix(complaint)
+    assert "createdb" not in said
+    assert "start it" not in said
+
+
+@pytest.mark.parametrize(
+    ("complaint", "remedy"),
+    [
+        ('FATAL:  database "b" does not exist', "createdb"),
+        ('FATAL:  role "a" does not exist', "createuser"),
+        ('permission denied for database "b"', "the right"),
+        ("FATAL:  the database system is starting up", "wait until it has started"),
+        ("could not extend file: No space left on device", "make room"),
+        ("connection refused", "start it"),
+    ],
+)
+def test_the_remedy_for_a_server_is_the_most_specific(complaint, remedy):
+    said = address.reason(ValueError(complaint), address.read("postgresql://a@host/b"))
+    assert remedy in said.removeprefix(complaint)
 
 
 def test_a_password_is_taken_out_of_the_list_of_processes(monkeypatch):
@@ -144,9 +211,67 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
         storage.open_storage(address.read(f"sqlite:///{path}"), 1, 60)
 
 
-def test_a_file_in_no_folder_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"none/a\.db cannot be used"):
+def test_a_file_in_no_folder_is_named_and_nothing_is_made(tmp_path):
+    with pytest.raises(ValueError, match=r"none/a\.db cannot be used: there is no folder .*none;"):
         storage.open_storage(address.read(f"sqlite:///{tmp_path}/none/a.db"), 1, 60)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "device"])
+def test_what_is_no_file_is_named_and_nothing_is_made(tmp_path, kind):
+    path = tmp_path / "a.db"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/full")
+    with pytest.raises(ValueError, match=rf"a\.db is a {kind}, not a file; name a file"):
+        storage.open_storage(address.read(f"sqlite:///{path}"), 1, 60)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        ["studies (id INTEGER PRIMARY KEY, title TEXT)"],
+        ["studies (study_id INTEGER PRIMARY KEY, title TEXT)"],
+        ["version_info (version TEXT)", "studies (id INTEGER)"],
+        ["trials (trial_id INTEGER PRIMARY KEY)", "patients (id INTEGER)"],
+        ["experiments (experiment_id INTEGER PRIMARY KEY)", "alembic_version (version_num TEXT)"],
+    ],
+)
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path, tables):
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as other:
+        for table in tables:
+            other.execute(f"CREATE TABLE {table}")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"belongs to another program.*name another") as raised:
+        storage.open_storage(address.read(f"sqlite:///{path}"), 1, 60)
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tables_that_an_ended_worker_has_not_all_made_are_completed(tmp_path):
+    path = tmp_path / "a.db"
+    url = address.read(f"sqlite:///{path}")
+    storage.open_storage(url, 1, 60)
+    with closing(sqlite3.connect(path)) as other:
+        listed = other.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for (name,) in listed.fetchall():
+            if name != "studies":
+                other.execute(f"DROP TABLE {name}")
+    again = storage.open_storage(url, 1, 60)
+    assert optuna.create_study(storage=again, study_name="a").trials == []
+
+
+def test_a_database_where_others_have_tables_besides_those_of_optuna_is_taken(tmp_path):
+    path = tmp_path / "a.db"
+    url = address.read(f"sqlite:///{path}")
+    storage.open_storage(url, 1, 60)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE runs (id INTEGER)")
+    storage.open_storage(url, 1, 60)
 
 
 # Patience
@@ -167,6 +292,19 @@ def test_a_storage_that_stays_away_is_given_up_after_the_limit(store):
     with pytest.raises(Away, match=r"has not answered for 0\.1 s.*run the same command again"):
         store.patiently(Broken(lambda: 5, times=10**9, is_done=False))
     assert 0.1 <= time.monotonic() - start < 1
+
+
+def test_a_full_disk_is_waited_for_until_there_is_room(store, study, capsys):
+    most_pages = [1]
+
+    @sqlalchemy.event.listens_for(store.engine, "checkout")
+    def limit(connection, *_):
+        connection.execute(f"PRAGMA max_page_count = {most_pages[-1]}")
+
+    threading.Timer(0.2, most_pages.append, [10**6]).start()
+    study.set_user_attr("a", 2000 * "long ")
+    assert study.user_attrs["a"] == 2000 * "long "
+    assert "is full; make room" in capsys.readouterr().err
 
 
 def test_a_mistake_is_not_repeated(store):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import sqlalchemy
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from pisces.experiments import (
@@ -292,6 +294,55 @@ def test_a_storage_that_fails_is_named_without_its_password(monkeypatch):
     monkeypatch.setattr(worker, "_run_next", fill_the_disk)
     with pytest.raises(ValueError, match=r"own\.db failed: disk is full, \*\*\*;"):
         work()
+
+
+def test_a_disk_that_stays_full_ends_the_worker_with_one_line(monkeypatch):
+    """Also where Optuna itself stumbles over it: when it is told how a trial ended."""
+
+    def fill_the_disk(_):
+        monkeypatch.setattr(RDBStorage, "set_trial_state_values", refuse)
+
+    def refuse(*_):
+        complaint = sqlite3.OperationalError("database or disk is full")
+        raise sqlalchemy.exc.OperationalError("UPDATE", {}, complaint)
+
+    instead(monkeypatch, fill_the_disk)
+    with pytest.raises(ValueError, match=r"has not answered for 1 s: .* is full; make room"):
+        work()
+
+
+def test_a_storage_that_breaks_as_a_trial_ends_is_named(monkeypatch):
+    def damage(_):
+        monkeypatch.setattr(RDBStorage, "set_trial_state_values", refuse)
+
+    def refuse(*_):
+        complaint = sqlite3.DatabaseError("database disk image is malformed")
+        raise sqlalchemy.exc.DatabaseError("UPDATE", {}, complaint)
+
+    instead(monkeypatch, damage)
+    with pytest.raises(ValueError, match=r"own\.db failed: .* malformed; put a copy of it back"):
+        work()
+
+
+def test_a_worker_whose_folder_is_removed_says_so_and_hands_its_trial_back(monkeypatch, tmp_path):
+    folder = tmp_path / "removed"
+    gone = workplaces.Workplace(tmp_path, folder, "0" * 40)
+
+    @contextmanager
+    def opened(root, revision):
+        del root, revision
+        yield SimpleNamespace(repository=tmp_path, keep_log=gone.keep_log)
+
+    def read_the_log(_):
+        gone.log.read_text()
+
+    monkeypatch.setattr(workplaces, "opened", opened)
+    instead(monkeypatch, read_the_log)
+    with pytest.raises(ValueError, match=r"removed, the folder of this worker, .* run the same"):
+        work(trials=1)
+    first, again = joined().trials
+    assert first.user_attrs[HANDED_BACK]
+    assert again.state is TrialState.WAITING
 
 
 # Joining

@@ -1,5 +1,6 @@
 """Where studies are kept: the address of a database, checked, and shown without its password."""
 
+import math
 import os
 import sys
 import urllib.parse
@@ -30,16 +31,37 @@ HIDDEN = "***"
 LONGEST_REASON = 300
 
 ALLOWED = "allowed are sqlite:///FILE and postgresql://USER@HOST:PORT/DATABASE"
-REMEDIES = {
+TIMEOUT = "timeout"
+"""The only option of a file: seconds to wait for others who write it."""
+
+_MAKE_ROOM = "make room on the disk"
+_MAY_WRITE = "give yourself the right to write it, or name another file"
+REMEDIES_OF_FILE = {
+    "is full": _MAKE_ROOM,
+    "No space left": _MAKE_ROOM,
+    "disk I/O error": "see whether its disk is full, or gone",
+    "malformed": "put a copy of it back, or name another file",
     "not a database": "name another file",
-    "password": f"give the right one in PGPASSWORD, in ~/.pgpass or in {VARIABLE}",
-    "database": "make it with createdb, or correct the address",
-    "role": "make it with createuser, or correct the address",
-    "too many": "raise max_connections of the server, or start fewer workers",
+    "locked": "end the program that writes it, or wait for it",
+    "readonly": _MAY_WRITE,
+    "Read-only": _MAY_WRITE,
+    "ermission denied": _MAY_WRITE,
+    "No such file": "make its folder, or name another file",
     "unable to open": "make its folder, or name a file that can be written",
-    "readonly": "give yourself the right to write it, or name another file",
+}
+REMEDIES_OF_SERVER = {
+    "No space left": f"{_MAKE_ROOM} of the server",
+    "password": f"give the right one in PGPASSWORD, in ~/.pgpass or in {VARIABLE}",
+    "too many": "raise max_connections of the server, or start fewer workers",
+    "connection slots": "raise max_connections of the server, or start fewer workers",
+    "permission denied": "let its owner grant you the right, or name another database",
+    "database system is": "wait until it has started, or start it",
+    'role "': "make it with createuser, or correct the address",
+    'database "': "make it with createdb, or correct the address",
 }
 """What stands in a complaint of the database -> what to do; the first that fits."""
+FALLBACK_OF_FILE = "see to the file, or name another one"
+FALLBACK_OF_SERVER = "start it, or correct the address"
 
 
 def read(given: str | None) -> URL:
@@ -65,9 +87,52 @@ def read(given: str | None) -> URL:
         raise ValueError(f"{source} names a storage of the kind {url.drivername}; {ALLOWED}")
 
     url = url.set(drivername=DRIVERS[url.drivername])
-    if is_file(url) and url.database in (None, "", ":memory:"):
-        raise ValueError(f"{source} names no file, so that the study would be lost; {ALLOWED}")
+    if is_file(url):
+        if url.host or url.database in (None, "", ":memory:"):
+            raise ValueError(f"{source} names no file, so that the study would be lost; {ALLOWED}")
+        _require_known_options(url, source)
     return url
+
+
+def _require_known_options(url: URL, source: str) -> None:
+    """Refuses what SQLite would take for a part of the name, or stumble over."""
+    for name, value in url.query.items():
+        if name != TIMEOUT:
+            raise ValueError(
+                f"{source} has the option {name}, but a file of SQLite may have {TIMEOUT} alone; "
+                "leave it out"
+            )
+        if not _is_seconds(value):
+            raise ValueError(
+                f"{source} has {TIMEOUT}={value}, but allowed is one number of seconds, 0 or more"
+            )
+
+
+def _is_seconds(value: str | tuple[str, ...]) -> bool:
+    try:
+        seconds = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return False
+    return math.isfinite(seconds) and seconds >= 0
+
+
+def require_file(url: URL) -> None:
+    """Refuses what can be no file of SQLite, before anything is made there.
+
+    Raises:
+        ValueError: for a folder, a device, or a file in a folder that is not there.
+    """
+    path = Path(str(url.database))
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"the storage {shown(url)} cannot be used: there is no folder {path.parent}; make it, "
+            "or name another file"
+        )
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device"
+        raise ValueError(
+            f"the storage {shown(url)} cannot be used: {path} is {kind}, not a file; name a file"
+        )
 
 
 def is_file(url: URL) -> bool:
@@ -111,8 +176,10 @@ def reason(error: BaseException, url: URL) -> str:
     text = in_one_line(getattr(original, "orig", None) or original, LONGEST_REASON)
     for secret in secrets(url):
         text = text.replace(secret, HIDDEN)
-    fallback = "start it, or correct the address"
-    remedy = next((do for part, do in REMEDIES.items() if part in text), fallback)
+    remedies, fallback = REMEDIES_OF_SERVER, FALLBACK_OF_SERVER
+    if is_file(url):
+        remedies, fallback = REMEDIES_OF_FILE, FALLBACK_OF_FILE
+    remedy = next((do for part, do in remedies.items() if part in text), fallback)
     return f"{text}; {remedy}"
 
 

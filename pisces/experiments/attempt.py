@@ -93,8 +93,8 @@ class Attempt:
             self._end(f"lost, since {error}")
             raise Failure from None
         except (trial.Failed, ValueError, OSError) as error:
-            self.one.set_user_attr(ERROR, str(error))
             log = self.place.keep_log(self.name)
+            self.one.set_user_attr(ERROR, str(error))
             self._end(f"failed: {error}; see {log}")
             raise Failure from None
 

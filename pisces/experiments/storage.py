@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -24,12 +24,14 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import BaseModel, VersionInfoModel
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from pisces.core.locks import LockFile
 from pisces.core.seeding import bits
+from pisces.core.texts import in_one_line
 from pisces.experiments import address
 
 T = TypeVar("T")
@@ -41,6 +43,8 @@ SECONDS_TO_CONNECT = 10
 SECONDS_FOR_LOCKED_FILE = 60
 SECONDS_FOR_OTHERS = 10.0
 """After an outage, for their heartbeats."""
+LONGEST_LIST = 100
+"""Characters of a message for the tables of another program."""
 HEARTBEATS = 6
 """In the time after which a trial counts as lost."""
 
@@ -52,8 +56,11 @@ CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-AWAY = ("08", "57P", "53300", "40001", "40P01")
-"""Beginnings of SQLSTATE codes: no connection, shutdown, too many connections, deadlock."""
+AWAY = ("08", "57P", "53100", "53300", "40001", "40P01")
+"""Beginnings of SQLSTATE codes: no connection, shutdown, disk full, too many connections, deadlock.
+"""
+AWAY_FILE = ("locked", "is full", "disk I/O error")
+"""Complaints of SQLite that may be over soon, when somebody has made room."""
 
 REPEATED = (
     "create_new_study",
@@ -103,9 +110,9 @@ class PatientStorage(RDBStorage):
         self._back = -float("inf")
         self._speaking = threading.Lock()
 
-        options: dict[str, Any] = {"connect_args": {"timeout": SECONDS_FOR_LOCKED_FILE}}
+        options: dict[str, Any] = {"connect_args": _connection(url)}
         if not address.is_file(url):
-            options = {"connect_args": dict(CONNECTION), "pool_pre_ping": True}
+            options["pool_pre_ping"] = True
         # RDBStorage fills in braces.
         text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         with warnings.catch_warnings():
@@ -168,9 +175,9 @@ class PatientStorage(RDBStorage):
                 print(f"the storage answers again after {seconds:.0f} s", file=sys.stderr)
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """As Optuna's, whose thread ends without a word when the storage stays away."""
+        """As Optuna's, whose thread ends without a word; the trial itself meets the same."""
         record = functools.partial(RDBStorage.record_heartbeat, self, trial_id)
-        with suppress(Away):
+        with suppress(Away, OptunaError, sqlalchemy.exc.SQLAlchemyError):
             self.patiently(record)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
@@ -238,10 +245,18 @@ def _is_lost(error: sqlalchemy.exc.DBAPIError) -> bool:
         return False
     module = type(error.orig).__module__
     if module == "sqlite3":
-        return "locked" in str(error.orig)
+        return any(part in str(error.orig) for part in AWAY_FILE)
     code = getattr(error.orig, "sqlstate", None)
     # Without a code it was not the server that answered.
     return code is None or code.startswith(AWAY)
+
+
+def _connection(url: URL) -> dict[str, Any]:
+    """What a connection is opened with."""
+    if not address.is_file(url):
+        return dict(CONNECTION)
+    seconds = url.query.get(address.TIMEOUT, SECONDS_FOR_LOCKED_FILE)
+    return {"timeout": float(str(seconds))}
 
 
 class Claim(Protocol):
@@ -317,10 +332,14 @@ def open_storage(url: URL, patience: float, lost_after: int) -> PatientStorage:
         The storage.
 
     Raises:
-        ValueError: when it does not answer, or refuses.
+        ValueError: when it does not answer, refuses, or belongs to another program.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
+        if address.is_file(url):
+            address.require_file(url)
+        # Before the claim, which makes a file beside that of another program.
+        _require_own_tables(url)
         # Two workers that make the same tables at once would both fail.
         with held(claim_of(url, "tables")):
             return PatientStorage(url, patience, lost_after)
@@ -328,3 +347,42 @@ def open_storage(url: URL, patience: float, lost_after: int) -> PatientStorage:
         raise ValueError(
             f"the storage {address.shown(url)} cannot be used: {address.reason(error, url)}"
         ) from None
+
+
+def _require_own_tables(url: URL) -> None:
+    """Refuses a database whose tables Optuna has not made; it is only read."""
+    if address.is_file(url) and not Path(str(url.database)).exists():
+        return
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=_connection(url))
+    with warnings.catch_warnings():
+        # Types of columns that SQLAlchemy does not know.
+        warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
+        tables = sqlalchemy.inspect(engine)
+        found = {
+            name: {column["name"] for column in tables.get_columns(name)}
+            for name in tables.get_table_names()
+        }
+    if not is_of_optuna(found):
+        raise ValueError(
+            f"the storage {address.shown(url)} belongs to another program, whose tables are "
+            f"{in_one_line(', '.join(sorted(found)), LONGEST_LIST)}; name another file or database"
+        )
+
+
+def is_of_optuna(found: Mapping[str, set[str]]) -> bool:
+    """Whether Optuna may have a database for itself.
+
+    Args:
+        found: name of each table that is there -> names of its columns.
+
+    Returns:
+        True as well where there are no tables, or a worker has begun to make them.
+    """
+    own = BaseModel.metadata.tables
+    if VersionInfoModel.__tablename__ in found:
+        # Other columns may be those of another version, of which Optuna itself tells.
+        shared = own.keys() & found.keys()
+        return all(set(own[name].primary_key.columns.keys()) <= found[name] for name in shared)
+    return all(
+        name in own and set(own[name].columns.keys()) <= columns for name, columns in found.items()
+    )

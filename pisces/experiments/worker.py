@@ -23,7 +23,7 @@ from pisces.experiments.attempt import Attempt, Failure
 from pisces.experiments.attempts import ERROR, HANDED_BACK, ROOT, State
 from pisces.experiments.storage import Away, Claim, PatientStorage
 from pisces.experiments.study import Study
-from pisces.experiments.workplace import Workplace
+from pisces.experiments.workplace import Gone, Workplace
 
 PATIENCE, LOST_AFTER = 600.0, 120
 """Seconds."""
@@ -69,7 +69,8 @@ def work(
 
     Raises:
         ValueError: when the repository, the storage or the study is not fit for it, when the
-            storage does not come back, or when trial after trial fails.
+            storage does not come back, when the worker's folder is removed, or when trial after
+            trial fails.
     """
     joining.require_name(name)
     root = Path.cwd()
@@ -82,7 +83,7 @@ def work(
             base = joining.base_of(spec, place.repository)
             joining.require_same_base(trials, base, spec.preset)
             _work(Work(spec, trials, store, claim, place, base))
-    except Away as error:
+    except (Away, Gone) as error:
         raise ValueError(str(error)) from None
     except (OptunaError, SQLAlchemyError) as error:
         raise ValueError(
@@ -137,6 +138,12 @@ def _run_next(job: Work) -> None:
         if job.current is None or not job.store.get_trial(job.current).state.is_finished():
             raise
         print("the trial in hand was taken for lost while the storage was away, and is tried again")
+    except (AssertionError, UnboundLocalError) as error:
+        # Optuna stumbles when it cannot tell the storage of a trial, and so hides why.
+        hidden = error.__context__
+        if not isinstance(hidden, Away | OptunaError | SQLAlchemyError):
+            raise
+        raise hidden from hidden.__cause__
     _note(job)
 
 
@@ -171,7 +178,7 @@ def _note(job: Work) -> None:
 def _hand_back(job: Work) -> None:
     """Lets others have the trial in hand at once, and not only when its heartbeat is missed."""
     job.store.hurry(SECONDS_TO_HAND_BACK)
-    with suppress(Away, OptunaError):
+    with suppress(Away, OptunaError, SQLAlchemyError, OSError):
         running = job.trials.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         own = [one for one in running if one.user_attrs.get(storage.WORKER) == job.store.worker]
         for one in own:

@@ -72,6 +72,10 @@ def reference(revision: str, name: str) -> str:
     return f"refs/exps/{revision[:2]}/{revision[2:]}/{name}"
 
 
+class Gone(BaseException):
+    """The worker's folder was removed. No `Exception`: it is no fault of the trial, as `Away`."""
+
+
 class Workplace:
     """A clone in which one experiment at a time runs.
 
@@ -178,10 +182,19 @@ class Workplace:
                 time.sleep(1)
 
     def keep_log(self, name: str) -> Path:
-        """Keeps what was printed last; returns where."""
+        """Keeps what was printed last, if anything was; returns where.
+
+        Raises:
+            Gone: when there is no clone any more.
+        """
+        if not (self.repository / ".git").is_dir():
+            raise Gone(
+                f"{self.log.parent}, the folder of this worker, was removed while it worked; run "
+                "the same command again"
+            )
         kept = self.root / LOGS / f"{name}.txt"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.log, kept)
+        kept.write_bytes(self.log.read_bytes() if self.log.is_file() else b"")
         return kept.relative_to(self.root)
 
     def _environment(self) -> dict[str, str]:
