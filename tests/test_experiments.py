@@ -111,6 +111,16 @@ def test_a_workspace_that_is_the_same_is_not_shown_beside_it():
     assert changed.strip() == "train.lr=0.005"
 
 
+def test_accuracies_of_other_params_are_not_shown(run_here):
+    """As after `dvc exp run train`, which leaves the metrics of the commit beside new params."""
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("lr: 2e-3", "lr: 9e-3"))
+    lines = table.table().splitlines()
+    assert lines[-1] == "not evaluated with their params: workspace"
+    assert not any("9" in line.split()[0] or line.startswith("workspace") for line in lines)
+    assert run_here.exists()
+
+
 def test_without_any_accuracy_it_says_what_to_run(clone):
     (clone / "metrics/evaluate.json").unlink()
     call("git", "commit", "-qam", "none")

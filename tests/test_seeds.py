@@ -52,9 +52,9 @@ def test_commas_in_brackets_are_no_choices():
 
 @pytest.mark.usefixtures("here")
 def test_the_name_is_that_of_the_study():
-    first = seeds.default_name(seeds.study_of(2, [], "evaluate", None))
-    assert first == seeds.default_name(seeds.study_of(2, [], "evaluate", None))
-    assert first != seeds.default_name(seeds.study_of(3, [], "evaluate", None))
+    first = seeds.default_name(seeds.study_of(2, [], "evaluate", None), ROOT)
+    assert first == seeds.default_name(seeds.study_of(2, [], "evaluate", None), ROOT)
+    assert first != seeds.default_name(seeds.study_of(3, [], "evaluate", None), ROOT)
 
 
 @pytest.mark.usefixtures("here")

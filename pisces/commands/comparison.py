@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pisces.core.texts import counted
+
 if TYPE_CHECKING:
     from pisces.experiments.compare import Comparison
 
@@ -72,7 +74,7 @@ def record(experiments: list[str], out: Path, board: str | None) -> None:
     if board:
         found = [recording.for_amc_board(one) for one in found]
     write_json(out, found[0] if len(found) == 1 else found)
-    print(f"wrote {len(found)} results to {out}")
+    print(f"wrote {counted(len(found), 'result')} to {out}")
 
 
 def add_seeds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -123,7 +125,7 @@ def seeds(
     address.hide_password(storage)
     url = address.read(storage)
     spec = runs.study_of(count, changes or [], until, threads)
-    name = name or runs.default_name(spec)
+    name = runs.default_name(spec, Path.cwd()) if name is None else name
     print(f"study {name}: {spec.trials} runs; the same command elsewhere joins it", flush=True)
     worker.work(spec, name, url)
     print()

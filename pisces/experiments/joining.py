@@ -85,8 +85,7 @@ def require_committed(root: Path) -> None:
 
 def require_unused(name: str, root: Path) -> None:
     """Raises ValueError where experiments of an earlier study would be overwritten."""
-    revision = workplace.git(root, "rev-parse", "HEAD")
-    pattern = workplace.reference(revision, f"{name}-*")
+    pattern = f"refs/exps/*/*/{name}-*"  # of any commit, since names are how they are found
     found = workplace.git(root, "for-each-ref", "--format=%(refname:lstrip=4)", pattern).split()
     own = [one for one in found if one.removeprefix(f"{name}-").isdigit()]
     if own:

@@ -247,6 +247,24 @@ def _not_evaluated(files: Files, params: Mapping[str, Any]) -> str:
         if lock.read("evaluate", path) != lock.wrote(maker, path):
             return f"its predictions are stale: {maker} has made another {path} since"
 
+    return _changed_since(files, params)
+
+
+def has_current_params(repo: "Repo", name: str) -> bool:
+    """Whether the results of a revision were made with the params that it has.
+
+    Of an experiment whose last stages have not run, metrics are those of the commit before.
+
+    Args:
+        repo: of DVC.
+        name: of an experiment, a revision, or `workspace`.
+    """
+    files = Files(repo, name)
+    return not _changed_since(files, _params(files.lock))
+
+
+def _changed_since(files: Files, params: Mapping[str, Any]) -> str:
+    """Which of the params that predictions were made with has another value now; or empty."""
     content = files.read(str(PARAMS))
     now = {} if content is None else dict(leaves(yaml.parse(content.decode())))
     for key, value in params.items():

@@ -82,7 +82,7 @@ def for_amc_board(record: Mapping[str, Any]) -> dict[str, Any]:
             "version": record["dataset"]["shards_md5"],
         },
         "split": {
-            "canonical_split_id": f"amc-{plain}-pisces-seed{split['seed']}-v1",
+            "canonical_split_id": f"amc-{plain}-pisces-{split['test_frames_sha256'][:8]}-v1",
             "name": split["part"],
             "seed": split["seed"],
             "checksum": f"sha256:{split['test_frames_sha256']}",
@@ -100,7 +100,7 @@ def for_amc_board(record: Mapping[str, Any]) -> dict[str, Any]:
             "conditions": {
                 "snr_db_min": ends[0],
                 "snr_db_max": ends[1],
-                "full_snr_range": ends == WHOLE_RANGES.get(data, ends),
+                "full_snr_range": ends == WHOLE_RANGES.get(data),
                 "snr_label": record["dataset"]["snr_label"],
             },
             "n_samples": split["test_frames"],

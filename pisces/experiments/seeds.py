@@ -3,13 +3,14 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pisces.config.io import PARAMS, parse
 from pisces.config.presets import leaves
 from pisces.core import yaml
 from pisces.core.texts import printable
-from pisces.experiments import pipeline, study, study_checks
+from pisces.experiments import pipeline, study, study_checks, workplace
 from pisces.experiments.predictions_of import SEED
 from pisces.experiments.study_schema import Study
 from pisces.run.provenance import nearest_preset
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 COMMAND = "python -m pisces seeds"
 METRIC = "evaluate.joint.accuracy"
 EVALUATE = "evaluate"
+CODE = ("pisces", "stages", "dvc.yaml")
 LONGEST_SHOWN = 100
 """Characters of a change in a message."""
 MOST_SEEDS = 1000
@@ -75,9 +77,16 @@ def study_of(count: int, changes: Sequence[str], until: str, threads: int | None
     return spec
 
 
-def default_name(spec: Study) -> str:
-    """The same for the same study, so that the same command goes on with it."""
-    return f"seeds-{hashlib.sha256(study.canonical(spec).encode()).hexdigest()[:8]}"
+def default_name(spec: Study, root: Path) -> str:
+    """The same for the same study of the same committed code, which the same command goes on with.
+
+    Args:
+        spec: the study.
+        root: the repository.
+    """
+    code = workplace.git(root, "rev-parse", *[f"HEAD:{part}" for part in CODE])
+    text = study.canonical(spec) + code
+    return f"seeds-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def finished(spec: Study, name: str, url: "URL") -> list[str]:

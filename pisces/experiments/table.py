@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pisces.config.presets import leaves
 from pisces.core.tasks import TASKS
+from pisces.experiments.predictions_of import has_current_params
 
 if TYPE_CHECKING:
     from dvc.repo.experiments.serialize import ExpState
@@ -33,8 +34,8 @@ def table() -> str:
     Raises:
         ValueError: when there is nothing with an accuracy, or outside a DVC repository.
     """
-    states = _states()
-    rows = [(state, _accuracies(state)) for state in states]
+    states, stale = _states()
+    rows = [(state, _accuracies(state)) for state in states if state.rev not in stale]
     shown = [(state, found) for state, found in rows if found and not _is_repeated(state, rows)]
     if not shown:
         raise ValueError(f"nothing here has {METRICS}; make it with dvc repro or dvc exp run")
@@ -45,25 +46,37 @@ def table() -> str:
     for state, found in shown:
         cells = [_cell(found.get(task)) for task in TASKS]
         changes = " ".join(_changes(committed, _params(state)))
-        name = "workspace" if state.rev == "workspace" else state.name or state.rev[:7]
-        lines.append(_line(name, cells))
+        lines.append(_line(_name(state), cells))
         lines += [INDENT + part for part in textwrap.wrap(changes, WIDTH - len(INDENT))]
+    without = [_name(state) for state in states if state.rev in stale]
+    if without:
+        lines.append(f"not evaluated with their params: {', '.join(without)}")
     return "\n".join(lines)
 
 
-def _states() -> "list[ExpState]":
-    """The workspace, the commit and its experiments, as DVC knows them."""
+def _name(state: "ExpState") -> str:
+    return state.rev if state.rev == "workspace" else state.name or state.rev[:7]
+
+
+def _states() -> "tuple[list[ExpState], set[str]]":
+    """The workspace, the commit and its experiments, as DVC knows them, and which are stale."""
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with Repo() as repo:
-            found = repo.experiments.show()
+            states = _with_experiments(repo.experiments.show())
+            stale = {one.rev for one in states if not has_current_params(repo, one.rev)}
     except NotDvcRepoError:
         raise ValueError(
             f"{Path.cwd()} is in no DVC repository; run from the root of the repository"
         ) from None
+    return states, stale
+
+
+def _with_experiments(found: "Sequence[ExpState]") -> "list[ExpState]":
+    """Commits and the experiments on them, one after another."""
     states = list(found)
     for state in found:
         for one in state.experiments or []:
