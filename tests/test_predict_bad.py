@@ -282,6 +282,8 @@ def test_ctrl_c_leaves_nothing_half_written(model, tmp_path, signal):
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
+        # A shell lets its background jobs ignore Ctrl-C, and these tests may be one.
+        preexec_fn=functools.partial(signals.signal, signals.SIGINT, signals.SIG_DFL),
         text=True,
     )
     assert running.stderr is not None
