@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pisces.commands import comparison, deployment, model_card, recordings, sweeps, viewer, weights
+from pisces.commands.help_texts import first_line
 from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
@@ -299,7 +300,7 @@ def parser() -> argparse.ArgumentParser:
     tasks = ("joint", "modulation", "snr")
     comparing.add_argument("--task", choices=tasks, default="joint", help="default: joint")
 
-    exporting = commands.add_parser("export-png", help=_first_line(export_png.__doc__))
+    exporting = commands.add_parser("export-png", help=first_line(export_png.__doc__))
     exporting.add_argument("target", type=Path, help="a new directory")
     exporting.add_argument("--view", help="default: the first of render.views")
     few = "the first so many of each (modulation, SNR); default: all"
@@ -316,10 +317,6 @@ def parser() -> argparse.ArgumentParser:
     comparison.add_seeds(commands)
     sweeps.add_sweep(commands)
     return top
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").partition("\n")[0]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pisces.commands.help_texts import first_line
 from pisces.core.texts import counted
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ EXPERIMENT = "an experiment of DVC, a revision of git, or workspace"
 
 def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `compare` to the commands of a parser."""
-    comparing = commands.add_parser("compare", help=_first_line(compare.__doc__))
+    comparing = commands.add_parser("compare", help=first_line(compare.__doc__))
     comparing.set_defaults(function=compare)
     comparing.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
     against = "compare all others with the kind of this one; default: the first"
@@ -48,7 +49,7 @@ def compare(experiments: list[str], against: str | None, out: Path | None, cost:
 
 def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `record` to the commands of a parser."""
-    recording = commands.add_parser("record", help=_first_line(record.__doc__))
+    recording = commands.add_parser("record", help=first_line(record.__doc__))
     recording.set_defaults(function=record)
     recording.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
     file = "the JSON file: an object of one experiment, a list of several"
@@ -79,7 +80,7 @@ def record(experiments: list[str], out: Path, board: str | None) -> None:
 
 def add_seeds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `seeds` to the commands of a parser."""
-    running = commands.add_parser("seeds", help=_first_line(seeds.__doc__))
+    running = commands.add_parser("seeds", help=first_line(seeds.__doc__))
     running.set_defaults(function=seeds)
     running.add_argument("count", type=int, metavar="N", help="train.seed goes from 1 to this")
     change = "a param, as of dvc exp run; values with commas between are all run with every seed"
@@ -152,7 +153,3 @@ def _write(found: "Comparison", out: Path) -> list[str]:
             written.append(out / f"{name}.png")
             style.save(picture, written[-1])
     return [path.name for path in written]
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").partition("\n")[0]

@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
+from pisces.commands.help_texts import first_line
+
 WHICH = "folder of a model; default: models, else the one shipped"
 
 
 def add_export_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `export-model` to the commands of a parser."""
-    exporting = commands.add_parser("export-model", help=_first_line(export_model.__doc__))
+    exporting = commands.add_parser("export-model", help=first_line(export_model.__doc__))
     exporting.set_defaults(function=export_model)
     exporting.add_argument("--model", type=Path, help=WHICH)
     formats = ("onnx", "torch")
@@ -26,7 +28,7 @@ def add_export_model(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 
 def add_register_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `register-model` to the commands of a parser."""
-    registering = commands.add_parser("register-model", help=_first_line(register_model.__doc__))
+    registering = commands.add_parser("register-model", help=first_line(register_model.__doc__))
     registering.set_defaults(function=register_model)
     registering.add_argument("--model", type=Path, help=WHICH)
 
@@ -79,7 +81,3 @@ def register_model(model: Path | None) -> None:
     where, version = tracking.register(files, served.__name__, *export.example_of(folder))
     print(f"registered {folder} as version {version}; serve it with")
     print(f"  mlflow models serve -m {where} --env-manager local --host 127.0.0.1 --port 5001")
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").partition("\n")[0]

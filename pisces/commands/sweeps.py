@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pisces.commands import sweep_report
+from pisces.commands.help_texts import first_line
 
 
 def add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,7 +14,7 @@ def add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     actions = group.add_subparsers(dest="action", required=True)
 
-    running = actions.add_parser("run", help=_first_line(run.__doc__))
+    running = actions.add_parser("run", help=first_line(run.__doc__))
     running.set_defaults(function=run)
     running.add_argument("file", type=Path, help="the study, such as sweeps/smoke.yaml")
     running.add_argument(
@@ -66,7 +67,3 @@ def _seconds(text: str) -> int:
     if not 1 <= value <= 10**6:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of seconds from 1 on")
     return value
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").partition("\n")[0]

@@ -85,11 +85,7 @@ def _importance(report: Report) -> Iterator[str]:
         "The share of the variance of the values that a param explains by itself (fANOVA), the "
         f"mean and range of {FORESTS} forests over the same finished trials."
     )
-    yield table(rows[~rows["conditional"]].drop(columns="conditional"))
-    conditional = rows[rows["conditional"]]
-    if not conditional.empty:
-        yield "Params that only some trials have, each among those trials:"
-        yield table(conditional.drop(columns="conditional"))
+    yield from _by_condition(rows)
 
 
 def _marginals(report: Report) -> Iterator[str]:
@@ -103,10 +99,15 @@ def _marginals(report: Report) -> Iterator[str]:
         "(Student's t over trials). The sampler tries what looked good with more of what looked "
         "good, so that these are no effects of the choice alone."
     )
+    yield from _by_condition(rows)
+
+
+def _by_condition(rows: pd.DataFrame) -> Iterator[str]:
+    """The rows of params that every trial has, and apart from them those that some have."""
     yield table(rows[~rows["conditional"]].drop(columns="conditional"))
     conditional = rows[rows["conditional"]]
     if not conditional.empty:
-        yield "Params that only some trials have:"
+        yield "Params that only some trials have, each among those trials:"
         yield table(conditional.drop(columns="conditional"))
 
 
