@@ -195,7 +195,7 @@ def rows(sweep: Sweep, roots: Mapping[int, list[FrozenTrial]]) -> list[dict[str,
             way = f"resumed after epoch {epoch}" if epoch else "begun anew"
             if last.user_attrs.get("from_run_cache"):
                 way = "from DVC's run cache"
-            then = f"{last.state.name.lower()} at attempt {len(tried)}, {way}"
+            then = f"{attempts.end_of(last)} at attempt {len(tried)}, {way}"
         row = {"after": f"{event.seconds:.0f} s", "event": event.what, "trial in hand": trial}
         found.append(row | {"what came of it": then})
     return found

@@ -2,8 +2,15 @@
 
 import argparse
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+
+from pisces.run import signals
+
+if __name__ == "__main__" or sys.argv[0].endswith("/pisces"):
+    # Before the other imports, which take a second: Ctrl-C would end them with a traceback.
+    signals.catch()
 
 from pisces.commands import comparison, deployment, model_card, recordings, sweeps, viewer, weights
 from pisces.commands.help_texts import first_line

@@ -325,6 +325,27 @@ def test_a_mistake_is_one_line_on_stderr():
     assert answer.stderr == f"error: preset 'smokey' is unknown; there are {PRESETS}\n"
 
 
+def test_ctrl_c_while_a_command_is_still_importing_is_one_line():
+    """The signal comes as the first module after the handler is looked for."""
+    script = (
+        "import os, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'pisces.config.presets':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['pisces', 'check']\n"
+        "runpy.run_module('pisces', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr.startswith("stopped by Ctrl-C")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_reader_that_goes_away_is_no_mistake():
     """As with `| head`: the pipe is closed before anything is printed."""
     code = (

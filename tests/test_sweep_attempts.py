@@ -48,13 +48,13 @@ def test_a_study_that_was_made_half_is_completed(study):
 @pytest.mark.parametrize(
     ("before", "state"),
     [
-        ([COMPLETE], "complete"),
+        ([COMPLETE], "finished"),
         ([PRUNED], "pruned"),
         ([RUNNING], "running"),
         ([WAITING], "waiting"),
         ([FAIL, RUNNING], "running"),
-        ([FAIL, COMPLETE], "complete"),
-        ([COMPLETE, FAIL], "complete"),
+        ([FAIL, COMPLETE], "finished"),
+        ([COMPLETE, FAIL], "finished"),
     ],
 )
 def test_what_goes_on_or_has_ended_is_left_alone(study, before, state):
@@ -116,7 +116,7 @@ def test_an_attempt_that_was_made_twice_is_left_out(study):
 def test_what_waits_for_an_ended_trial_is_left_out(study):
     add(study, 0, COMPLETE)
     add(study, 0, WAITING)
-    assert renewed(study) == ["complete"]
+    assert renewed(study) == ["finished"]
     assert states(study) == [COMPLETE, FAIL]
 
 
@@ -130,3 +130,11 @@ def test_of_two_that_run_at_the_same_root_the_first_goes_on(study):
         add(study, 0, RUNNING)
     of_root = attempts.by_root(study.trials, 1)[0]
     assert [attempts.is_needless(one, of_root) for one in of_root] == [False, True]
+
+
+def test_what_came_of_a_trial_is_said_by_the_attempt_that_came_furthest(study):
+    for state in (FAIL, PRUNED, COMPLETE, RUNNING):
+        add(study, 0, state)
+    assert attempts.decisive(study.trials).state is COMPLETE
+    assert attempts.decisive(study.trials[:2]).state is PRUNED
+    assert attempts.decisive(study.trials[:1]).state is FAIL

@@ -3,6 +3,8 @@
 import argparse
 import math
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +297,7 @@ def test_the_command_writes_a_page_with_tables_and_pictures(
         ("other", None, r"no study other in .*sweeps.db; there are empty, own"),
         ("own", "sqlite:///none.db", r"no storage sqlite:///none.db"),
         ("own", "sqlite:///bare.db", r"no study own in sqlite:///bare.db; it holds none"),
+        ("own", "sqlite:///foreign.db", r"foreign.db belongs to another program, .* are studies;"),
         ("empty", None, r"no trial of the study empty has begun"),
         ("own", "sqlite:///text.db", r"sqlite:///text.db cannot be used: .*not a database"),
         ("own", "postgresql://me:hush@127.0.0.1:1/x", r"me:\*\*\*@127.0.0.1:1/x cannot be used"),
@@ -306,6 +309,8 @@ def test_a_mistake_is_one_line_without_a_password(
     shutil.copy(database, tmp_path)
     (tmp_path / "bare.db").touch()
     (tmp_path / "text.db").write_text("no database " * 100)
+    with closing(sqlite3.connect(tmp_path / "foreign.db")) as foreign:
+        foreign.execute("CREATE TABLE studies (title TEXT)")
     monkeypatch.delenv(address.VARIABLE, raising=False)
     monkeypatch.setattr(address, "hide_password", lambda _: None)
     with pytest.raises((ValueError, FileNotFoundError), match=expected) as caught:

@@ -56,6 +56,9 @@ class Place(workplace.Workplace):
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
+OF_STAGE = "ERROR: failed to reproduce 'a': failed to run: python -m stages.a, exited with 1\n"
+
+
 def run(place: Place, go_on=lambda _: True) -> trial.Outcome:
     return trial.run(place, trial.Experiment("a-0", PARAMS, "train", {}), go_on)
 
@@ -84,7 +87,7 @@ def test_a_stage_that_fails_is_told_by_its_own_line_and_leaves_no_checkpoint(tmp
     kept = tmp_path / "kept"
     kept.mkdir()
     script = f"say(checkpoints={str(kept)!r}); sys.stderr.write('error: lr = 9: too much\\n')\n"
-    script += "sys.stderr.write('ERROR: failed to reproduce\\n'); sys.exit(255)"
+    script += f"sys.stderr.write({OF_STAGE!r}); sys.exit(255)"
     place = Place(tmp_path, script)
     with pytest.raises(trial.Failed, match=r"^lr = 9: too much$"):
         run(place)
@@ -93,7 +96,32 @@ def test_a_stage_that_fails_is_told_by_its_own_line_and_leaves_no_checkpoint(tmp
 
 
 @pytest.mark.parametrize(
-    "script", ["os.kill(os.getpid(), 9)", "print('stopped by SIGTERM; nothing'); sys.exit(255)"]
+    "printed",
+    [
+        "ERROR: failed to acquire lock\n",
+        "Running stage 'a':\nERROR: failed to reproduce 'a': [Errno 13] Permission denied: 'b'\n",
+        f"Running stage 'a':\nerror: could not write b: the disk is full; make room\n{OF_STAGE}",
+        f"Running stage 'a':\nerror: [Errno 122] Disk quota exceeded: 'b'\n{OF_STAGE}",
+        "",
+    ],
+)
+def test_what_dvc_or_a_disk_fails_of_is_told_apart_from_a_stage(tmp_path, printed):
+    """The checkpoint stays for the next attempt."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    script = f"say(checkpoints={str(kept)!r}); sys.stderr.write({printed!r}); sys.exit(255)"
+    with pytest.raises(trial.OfMachine):
+        run(Place(tmp_path, script))
+    assert kept.exists()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "os.kill(os.getpid(), 9)",
+        "print('stopped by SIGTERM; nothing'); sys.exit(255)",
+        f"print({OF_STAGE.replace('with 1', 'with -9')!r}); sys.exit(255)",
+    ],
 )
 def test_who_was_ended_from_outside_is_lost_and_has_not_failed(tmp_path, script):
     with pytest.raises(trial.Lost):

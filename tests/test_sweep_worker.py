@@ -1,5 +1,6 @@
 """A worker takes trials until all are done, whatever comes of them. What runs is a stand-in."""
 
+import errno
 import os
 import shutil
 import signal
@@ -67,7 +68,9 @@ def repository(tmp_path, monkeypatch) -> Path:
 def runs(repository, monkeypatch) -> list[trial.Experiment]:
     """The experiments that were run, in a stand-in that takes no time."""
     done: list[trial.Experiment] = []
-    place = SimpleNamespace(repository=repository, keep_log=lambda name: f"{name}.txt")
+    place = SimpleNamespace(
+        repository=repository, require=lambda: None, keep_log=lambda name: f"{name}.txt"
+    )
 
     @contextmanager
     def opened(root, revision):
@@ -126,7 +129,7 @@ def test_every_trial_runs_once_and_is_told_with_all_that_a_report_needs(runs, ca
 
     said = capsys.readouterr().out
     assert "own-1 begins: train.lr=" in said
-    assert "own: 3 trials, 3 complete\nbest: own-2 with evaluate.joint.accuracy = 0.3" in said
+    assert "own: 3 trials, 3 finished\nbest: own-2 with evaluate.joint.accuracy = 0.3" in said
 
 
 def test_a_stage_learns_the_number_and_the_threads_of_its_trial(runs):
@@ -176,7 +179,7 @@ def test_a_trial_whose_stage_fails_keeps_its_line_and_the_study_goes_on(monkeypa
     assert done.trials[1].user_attrs[ERROR] == "data.path = x is not there"
     said = capsys.readouterr().out
     assert "own-1: failed: data.path = x is not there; see own-1.txt" in said
-    assert "own: 3 trials, 2 complete, 1 failed" in said
+    assert "own: 3 trials, 1 failed, 2 finished" in said
 
 
 def test_a_worker_stops_when_trial_after_trial_fails(monkeypatch):
@@ -258,7 +261,8 @@ def test_a_trial_that_another_worker_runs_is_waited_for_and_then_tried_again(
 ):
     work(trials=1)
     other = joined()
-    other.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={ROOT: 1}))
+    taken = {ROOT: 1, "host": "there", "pid": 7}
+    other.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=taken))
     lost = other.trials[-1]
     looks: list[int] = []
 
@@ -270,7 +274,9 @@ def test_a_trial_that_another_worker_runs_is_waited_for_and_then_tried_again(
     monkeypatch.setattr(worker.time, "sleep", fail_later)
     work(trials=2)
     assert runs[-1].name == "own-1"
-    assert "waiting for 1 of other workers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.count("no trial is left to begin; waiting for own-1 on there, process 7;") == 1
+    assert "no sign of life for 120 s" in said
 
 
 def test_an_attempt_that_was_taken_for_lost_ends_without_a_value(monkeypatch, capsys):
@@ -331,7 +337,7 @@ def test_a_worker_whose_folder_is_removed_says_so_and_hands_its_trial_back(monke
     @contextmanager
     def opened(root, revision):
         del root, revision
-        yield SimpleNamespace(repository=tmp_path, keep_log=gone.keep_log)
+        yield SimpleNamespace(repository=tmp_path, require=gone.require, keep_log=gone.keep_log)
 
     def read_the_log(_):
         gone.log.read_text()
@@ -343,6 +349,37 @@ def test_a_worker_whose_folder_is_removed_says_so_and_hands_its_trial_back(monke
     first, again = joined().trials
     assert first.user_attrs[HANDED_BACK]
     assert again.state is TrialState.WAITING
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "params.yaml"), "No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", ".ckpt"), "Permission denied"),
+        (MemoryError(), "no memory left"),
+        (workplaces.GitFailed("git fetch failed in x: no refs"), "git fetch failed"),
+        (trial.OfMachine("unable to open database file"), "unable to open .* see own-0.txt"),
+    ],
+)
+def test_what_the_machine_lacks_costs_no_trial_and_ends_the_worker_in_one_line(
+    monkeypatch, error, what
+):
+    tried: list[str] = []
+
+    def fail(experiment):
+        tried.append(experiment.name)
+        raise error
+
+    instead(monkeypatch, fail)
+    with pytest.raises(ValueError, match=f"cannot run own-0, which waits again: .*{what}") as said:
+        work()
+    assert "\n" not in str(said.value)
+    assert tried == ["own-0"]
+    first, *others = joined().trials
+    assert first.user_attrs[HANDED_BACK]
+    assert ERROR not in first.user_attrs
+    assert [one.state for one in others] == 3 * [TrialState.WAITING]
+    assert others[-1].params == first.params
 
 
 # Joining

@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -14,7 +15,7 @@ from pisces.config.io import parse_params
 from pisces.experiments import attempts, study, trial
 from pisces.experiments.attempts import ERROR, ROOT, SURPLUS
 from pisces.experiments.study import Study
-from pisces.experiments.workplace import Workplace
+from pisces.experiments.workplace import GitFailed, Unfit, Workplace
 
 LONGEST_VALUE = 60
 
@@ -83,6 +84,7 @@ class Attempt:
         Raises:
             TrialPruned: when others are better.
             Failure: when a stage fails, or was ended from outside.
+            Unfit: when this machine lets no trial run, such as with a full disk.
         """
         try:
             value, outcome = self._value()
@@ -92,7 +94,9 @@ class Attempt:
         except trial.Lost as error:
             self._end(f"lost, since {error}")
             raise Failure from None
-        except (trial.Failed, ValueError, OSError) as error:
+        except (OSError, MemoryError, GitFailed, trial.OfMachine) as error:
+            raise self._unfit(error) from None
+        except (trial.Failed, ValueError) as error:
             log = self.place.keep_log(self.name)
             self.one.set_user_attr(ERROR, str(error))
             self._end(f"failed: {error}; see {log}")
@@ -111,6 +115,18 @@ class Attempt:
         experiment = trial.Experiment(self.name, content, self.spec.until, self._environment())
         outcome = trial.run(self.place, experiment, self._goes_on)
         return trial.value_of(self.spec.metric, self.place.repository), outcome
+
+    def _unfit(self, error: Exception) -> Unfit:
+        """What ends this worker, so that its trial waits for one that can run it."""
+        self.place.require()
+        what = str(error) or "there is no memory left"
+        if isinstance(error, trial.OfMachine):
+            with suppress(OSError):
+                what += f"; see {self.place.keep_log(self.name)}"
+        return Unfit(
+            f"this machine cannot run {self.name}, which waits again: {what}; mend that, and run "
+            "the same command again"
+        )
 
     def _environment(self) -> dict[str, str]:
         own = {

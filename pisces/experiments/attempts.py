@@ -5,8 +5,9 @@ Optuna whose user attribute `root` names it. What is to be done follows from the
 that it does not matter at which moment a worker died.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -15,8 +16,34 @@ ROOT, ERROR, SURPLUS, HANDED_BACK = "root", "error", "surplus", "handed_back"
 """User attributes of an attempt: its root; why its stages failed; that another does the same; that
 its worker was stopped and gave it back."""
 
-State = Literal["missing", "lost", "waiting", "running", "complete", "pruned", "failed"]
-DONE: tuple[State, ...] = ("complete", "pruned", "failed")
+End = Literal["finished", "pruned", "failed", "running", "waiting", "handed back", "lost"]
+"""What came of an attempt, or is to come; the first that one of a trial has says what came of it.
+"""
+State = Literal["missing", "lost", "waiting", "running", "finished", "pruned", "failed"]
+"""How far a trial has come."""
+DONE: tuple[State, ...] = ("finished", "pruned", "failed")
+
+_ENDS: Mapping[TrialState, End] = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+_RANKS = get_args(End)
+
+
+def root_of(attempt: FrozenTrial) -> int:
+    """The trial that an attempt is at; its own number where another program made it."""
+    return attempt.user_attrs.get(ROOT, attempt.number)
+
+
+def end_of(attempt: FrozenTrial) -> End:
+    """What came of an attempt."""
+    if attempt.state is not TrialState.FAIL:
+        return _ENDS[attempt.state]
+    if ERROR in attempt.user_attrs:
+        return "failed"
+    return "handed back" if attempt.user_attrs.get(HANDED_BACK) else "lost"
 
 
 def by_root(trials: Iterable[FrozenTrial], count: int) -> dict[int, list[FrozenTrial]]:
@@ -38,11 +65,11 @@ def by_root(trials: Iterable[FrozenTrial], count: int) -> dict[int, list[FrozenT
 
 def losses(attempts: Sequence[FrozenTrial]) -> int:
     """How many of the attempts were lost: neither ended, nor failed, nor handed back."""
-    return sum(_is_unfinished(one) and not one.user_attrs.get(HANDED_BACK) for one in attempts)
+    return [end_of(one) for one in attempts].count("lost")
 
 
 def _is_unfinished(attempt: FrozenTrial) -> bool:
-    return attempt.state is TrialState.FAIL and ERROR not in attempt.user_attrs
+    return end_of(attempt) in ("handed back", "lost")
 
 
 def state_of(attempts: Sequence[FrozenTrial], retries: int) -> State:
@@ -57,18 +84,10 @@ def state_of(attempts: Sequence[FrozenTrial], retries: int) -> State:
     """
     if not attempts:
         return "missing"
-    states = {one.state for one in attempts}
-    if TrialState.COMPLETE in states:
-        return "complete"
-    if TrialState.PRUNED in states:
-        return "pruned"
-    if any(ERROR in one.user_attrs and one.state is TrialState.FAIL for one in attempts):
-        return "failed"
-    if TrialState.RUNNING in states:
-        return "running"
-    if TrialState.WAITING in states:
-        return "waiting"
-    return "failed" if losses(attempts) > retries else "lost"
+    end = end_of(decisive(attempts))
+    if end in ("handed back", "lost"):
+        return "failed" if losses(attempts) > retries else "lost"
+    return end
 
 
 def states(roots: Mapping[int, Sequence[FrozenTrial]], retries: int) -> dict[int, State]:
@@ -77,11 +96,8 @@ def states(roots: Mapping[int, Sequence[FrozenTrial]], retries: int) -> dict[int
 
 
 def decisive(attempts: Sequence[FrozenTrial]) -> FrozenTrial:
-    """The attempt that says what came of a root: the first that ended well, or else the last."""
-    good = (TrialState.COMPLETE, TrialState.PRUNED)
-    ended = [one for one in attempts if one.state in good]
-    failed = [one for one in attempts if ERROR in one.user_attrs]
-    return (ended or failed or attempts[-1:])[0]
+    """The attempt that says what came of a root: of those that came furthest the first."""
+    return min(attempts, key=lambda one: (_RANKS.index(end_of(one)), one.number))
 
 
 def renew(study: optuna.Study, count: int, retries: int) -> dict[int, State]:
@@ -109,8 +125,6 @@ def renew(study: optuna.Study, count: int, retries: int) -> dict[int, State]:
 
 def _fail_lost(study: optuna.Study) -> None:
     """Ends the attempts that have no heartbeat any more."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is experimental
         optuna.storages.fail_stale_trials(study)

@@ -24,7 +24,7 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import BaseModel, VersionInfoModel
+from optuna.storages._rdb.models import BaseModel, StudyModel, VersionInfoModel
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
@@ -105,20 +105,19 @@ class PatientStorage(RDBStorage):
     def __init__(self, url: URL, patience: float, lost_after: int):
         self.address = url
         self.patience = patience
+        self.lost_after = lost_after
         self.worker = f"{platform.node()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._outage: float | None = None
         self._back = -float("inf")
         self._speaking = threading.Lock()
 
-        options: dict[str, Any] = {"connect_args": _connection(url)}
+        options: dict[str, Any] = {"connect_args": connection(url)}
         if not address.is_file(url):
             options["pool_pre_ping"] = True
-        # RDBStorage fills in braces.
-        text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             super().__init__(
-                text,
+                as_optuna_takes(url),
                 options,
                 heartbeat_interval=max(1, lost_after // HEARTBEATS),
                 grace_period=lost_after,
@@ -251,7 +250,12 @@ def _is_lost(error: sqlalchemy.exc.DBAPIError) -> bool:
     return code is None or code.startswith(AWAY)
 
 
-def _connection(url: URL) -> dict[str, Any]:
+def as_optuna_takes(url: URL) -> str:
+    """An address for `RDBStorage`, which fills in what stands in braces."""
+    return url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+
+
+def connection(url: URL) -> dict[str, Any]:
     """What a connection is opened with."""
     if not address.is_file(url):
         return dict(CONNECTION)
@@ -339,7 +343,7 @@ def open_storage(url: URL, patience: float, lost_after: int) -> PatientStorage:
         if address.is_file(url):
             address.require_file(url)
         # Before the claim, which makes a file beside that of another program.
-        _require_own_tables(url)
+        require_own_tables(url)
         # Two workers that make the same tables at once would both fail.
         with held(claim_of(url, "tables")):
             return PatientStorage(url, patience, lost_after)
@@ -349,11 +353,15 @@ def open_storage(url: URL, patience: float, lost_after: int) -> PatientStorage:
         ) from None
 
 
-def _require_own_tables(url: URL) -> None:
-    """Refuses a database whose tables Optuna has not made; it is only read."""
+def require_own_tables(url: URL) -> bool:
+    """Whether a database has studies, some or none; it is only read.
+
+    Raises:
+        ValueError: where Optuna has not made them.
+    """
     if address.is_file(url) and not Path(str(url.database)).exists():
-        return
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=_connection(url))
+        return False
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=connection(url))
     with warnings.catch_warnings():
         # Types of columns that SQLAlchemy does not know.
         warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
@@ -367,6 +375,7 @@ def _require_own_tables(url: URL) -> None:
             f"the storage {address.shown(url)} belongs to another program, whose tables are "
             f"{in_one_line(', '.join(sorted(found)), LONGEST_LIST)}; name another file or database"
         )
+    return StudyModel.__tablename__ in found
 
 
 def is_of_optuna(found: Mapping[str, set[str]]) -> bool:

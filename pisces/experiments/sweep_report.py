@@ -21,26 +21,17 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 from sqlalchemy.engine import URL
 
-from pisces.experiments import address
+from pisces.experiments import address, storage
+from pisces.experiments.attempts import ERROR, SURPLUS, decisive, end_of, root_of
+from pisces.experiments.joining import STUDY
 from pisces.experiments.sweep_importance import importances
 
 BEST = 10
 """Trials that a report names first."""
 PARTS = 4
 """Of a range, whose trials are put together."""
-SECONDS_TO_CONNECT = 10
 SINGLE_VALUES = 6
 """Of whole numbers that stand for themselves; more are put together as a range is."""
-
-STATES = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "pruned",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
-FAILED, LOST, HANDED_BACK = "failed", "lost", "handed back"
-DECISIVE = ("finished", "pruned", FAILED, "running", "waiting", HANDED_BACK, LOST)
-"""States of attempts; the first that one of a trial has is that of the trial."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +73,15 @@ def load(url: URL, name: str) -> optuna.Study:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        names, storage = _opened(url)
+        names, opened = _opened(url)
     except (sqlalchemy.exc.SQLAlchemyError, OptunaError, RuntimeError, OSError) as error:
         reason = address.reason(error, url)
         raise ValueError(f"the storage {where} cannot be used: {reason}") from None
     if name not in names:
         there_are = f"there are {', '.join(names)}" if names else "it holds none"
         raise ValueError(f"there is no study {name} in {where}; {there_are}")
-    assert storage is not None, "it holds a study"
-    return optuna.load_study(study_name=name, storage=storage)
+    assert opened is not None, "it holds a study"
+    return optuna.load_study(study_name=name, storage=opened)
 
 
 def _opened(url: URL) -> tuple[list[str], RDBStorage | None]:
@@ -98,18 +89,10 @@ def _opened(url: URL) -> tuple[list[str], RDBStorage | None]:
 
     Optuna would make its tables in any database that it opens.
     """
-    options = {} if address.is_file(url) else {"connect_timeout": SECONDS_TO_CONNECT}
-    engine = sqlalchemy.create_engine(url, connect_args=dict(options))
-    try:
-        if not sqlalchemy.inspect(engine).has_table("studies"):
-            return [], None
-    finally:
-        engine.dispose()
-
-    # RDBStorage fills in braces.
-    text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    storage = RDBStorage(text, {"connect_args": dict(options)})
-    return sorted(one.study_name for one in storage.get_all_studies()), storage
+    if not storage.require_own_tables(url):
+        return [], None
+    opened = RDBStorage(storage.as_optuna_takes(url), {"connect_args": storage.connection(url)})
+    return sorted(one.study_name for one in opened.get_all_studies()), opened
 
 
 def of_study(study: optuna.Study) -> Report:
@@ -118,14 +101,14 @@ def of_study(study: optuna.Study) -> Report:
     Raises:
         ValueError: when no attempt at any trial has begun.
     """
-    trials = [one for one in study.get_trials(deepcopy=False) if not one.user_attrs.get("surplus")]
+    trials = [one for one in study.get_trials(deepcopy=False) if not one.user_attrs.get(SURPLUS)]
     begun = [one for one in trials if one.state is not TrialState.WAITING]
     if not begun:
         raise ValueError(
             f"no trial of the study {study.study_name} has begun, so that there is nothing to "
             "report; start a worker with python -m pisces sweep run"
         )
-    asked = json.loads(study.user_attrs.get("study", "{}"))
+    asked = json.loads(study.user_attrs.get(STUDY, "{}"))
     maximize = study.direction is optuna.study.StudyDirection.MAXIMIZE
     return Report(
         name=study.study_name,
@@ -150,7 +133,7 @@ def tables_of(trials: Iterable[FrozenTrial], maximize: bool) -> dict[str, pd.Dat
     """
     numbered = {one.number: one for one in trials}
     attempts = pd.DataFrame([_attempt(one) for one in numbered.values()])
-    chosen = _decisive(attempts)
+    chosen = _decisive(attempts, numbered)
     chosen_trials = [numbered[number] for number in chosen["attempt"]]
     settings = pd.DataFrame([one.params for one in chosen_trials], index=chosen.index)
 
@@ -164,7 +147,7 @@ def tables_of(trials: Iterable[FrozenTrial], maximize: bool) -> dict[str, pd.Dat
         "best": with_settings.loc[best.index[:BEST]],
         "epochs": _epochs(chosen_trials),
         "pruned": chosen.loc[chosen["state"] == "pruned", ["trial", "epoch", "epoch_value"]],
-        "failures": chosen.loc[chosen["state"] == FAILED, ["trial", "host", "error"]],
+        "failures": chosen.loc[chosen["state"] == "failed", ["trial", "host", "error"]],
         "retries": _retries(attempts, chosen),
         "importance": importances(finished),
         "marginals": marginals(finished),
@@ -175,9 +158,9 @@ def _attempt(one: FrozenTrial) -> dict[str, Any]:
     """The row of an attempt."""
     attributes, last = one.user_attrs, one.last_step
     return {
-        "trial": attributes.get("root", one.number),
+        "trial": root_of(one),
         "attempt": one.number,
-        "state": _state(one),
+        "state": end_of(one),
         "value": one.value if one.state is TrialState.COMPLETE else np.nan,
         "epoch": last,
         "epoch_value": np.nan if last is None else one.intermediate_values[last],
@@ -185,25 +168,16 @@ def _attempt(one: FrozenTrial) -> dict[str, Any]:
         "from_run_cache": attributes.get("from_run_cache"),
         "experiment": attributes.get("experiment", ""),
         "host": attributes.get("host", ""),
-        "error": attributes.get("error", ""),
+        "error": attributes.get(ERROR, ""),
     }
 
 
-def _state(one: FrozenTrial) -> str:
-    if one.state is not TrialState.FAIL:
-        return STATES[one.state]
-    if "error" in one.user_attrs:
-        return FAILED
-    return HANDED_BACK if one.user_attrs.get("handed_back") else LOST
-
-
-def _decisive(attempts: pd.DataFrame) -> pd.DataFrame:
+def _decisive(attempts: pd.DataFrame, numbered: Mapping[int, FrozenTrial]) -> pd.DataFrame:
     """Of each trial the attempt that says what came of it, with how many attempts there were."""
-    rank = attempts["state"].map(DECISIVE.index)
-    first = attempts.assign(rank=rank).sort_values(["trial", "rank", "attempt"], kind="stable")
-    chosen = first.drop_duplicates("trial").drop(columns="rank").reset_index(drop=True)
-    counts = attempts.groupby("trial").size()
-    return chosen.assign(attempts=chosen["trial"].map(counts))
+    by_trial = attempts.groupby("trial")["attempt"]
+    chosen = [decisive([numbered[one] for one in tries]).number for _, tries in by_trial]
+    rows = attempts.set_index("attempt", drop=False).loc[chosen].reset_index(drop=True)
+    return rows.assign(attempts=rows["trial"].map(by_trial.size()))
 
 
 def _retries(attempts: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
@@ -211,14 +185,14 @@ def _retries(attempts: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     rows = []
     states = chosen.set_index("trial")["state"]
     for trial, tries in attempts.groupby("trial"):
-        given_up = tries["state"].isin([LOST, HANDED_BACK])
+        given_up = tries["state"].isin(["lost", "handed back"])
         if given_up.any():
             rows.append(
                 {
                     "trial": trial,
                     "attempts": len(tries),
-                    "lost": int((tries["state"] == LOST).sum()),
-                    "handed_back": int((tries["state"] == HANDED_BACK).sum()),
+                    "lost": int((tries["state"] == "lost").sum()),
+                    "handed_back": int((tries["state"] == "handed back").sum()),
                     "hosts": ", ".join(dict.fromkeys(filter(None, tries["host"]))),
                     "state": states[trial],
                 }
@@ -230,7 +204,7 @@ def _retries(attempts: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 def _epochs(trials: Iterable[FrozenTrial]) -> pd.DataFrame:
     """What each trial reported of each epoch."""
     rows = [
-        {"trial": one.user_attrs.get("root", one.number), "epoch": epoch, "value": value}
+        {"trial": root_of(one), "epoch": epoch, "value": value}
         for one in trials
         for epoch, value in sorted(one.intermediate_values.items())
     ]

@@ -8,6 +8,8 @@ import csv
 import hashlib
 import json
 import math
+import os
+import re
 import shutil
 import subprocess
 import time
@@ -19,7 +21,7 @@ from typing import Any, NamedTuple
 
 from pisces.config import presets
 from pisces.config.io import PARAMS
-from pisces.core import yaml
+from pisces.core import write_errors, yaml
 from pisces.core.files import read_json
 from pisces.core.locks import LockFile
 from pisces.core.texts import in_one_line
@@ -34,11 +36,21 @@ TABLE = Path("plots/training.csv")
 SECONDS_BETWEEN_LOOKS = 0.2
 LONGEST_LINE = 500
 
+STAGE_FAILED = "failed to run: "
+"""What DVC says where a stage failed, and not DVC itself."""
+KILLED = re.compile(rf"{STAGE_FAILED}.*, exited with (-9|137)$", re.MULTILINE)
+WANTS = (*write_errors.NO_ROOM.values(), *map(os.strerror, write_errors.NO_ROOM))
+"""Errors of a disk in the line of a stage."""
+
 Row = Mapping[str, Any]
 
 
 class Failed(Exception):
     """A stage failed, with its one line. To try it again would fail again."""
+
+
+class OfMachine(Exception):
+    """DVC, git or a disk failed, and not the stage: other params would have met the same."""
 
 
 class Lost(Exception):
@@ -83,7 +95,8 @@ def run(place: Workplace, experiment: Experiment, go_on: Callable[[Row], bool]) 
 
     Raises:
         Failed: when a stage fails.
-        Lost: when DVC is ended from outside.
+        OfMachine: when DVC fails without a stage, or a stage for want of room on a disk.
+        Lost: when DVC, or a stage of it, is ended from outside.
         Pruned: when `go_on` says so.
     """
     place.reset()
@@ -103,8 +116,13 @@ def run(place: Workplace, experiment: Experiment, go_on: Callable[[Row], bool]) 
     printed = place.log.read_text(errors="replace")
     if status < 0 or was_stopped(printed):
         raise Lost(f"dvc was ended with status {status}")
+    if KILLED.search(printed):
+        raise Lost("a stage was killed, as where a machine has no memory left")
+    line = error_line(printed) or f"dvc ended with status {status} and said nothing"
+    if is_of_machine(printed):
+        raise OfMachine(line)
     watched.remove_checkpoints()
-    raise Failed(error_line(printed) or f"dvc ended with status {status} and said nothing")
+    raise Failed(line)
 
 
 class _Watched:
@@ -213,12 +231,13 @@ def value_of(metric: str, repository: Path) -> float:
         Failed: when there is none.
     """
     name, _, key = metric.partition(".")
+    where = TABLE if name == TRAINING else Path("metrics") / f"{name}.json"
+    if not (repository / where).is_file():
+        raise Failed(f"{where} is not there, which is to have {metric}")
     if name == TRAINING:
-        where = TABLE
-        rows = read_rows(repository / TABLE)
+        rows = read_rows(repository / where)
         value: Any = rows[-1].get(key) if rows else None
     else:
-        where = Path("metrics") / f"{name}.json"
         value = read_json(repository / where)
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
@@ -234,6 +253,14 @@ def error_line(printed: str) -> str | None:
     of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     found = of_stage or of_dvc
     return in_one_line(found[-1].removeprefix("error: "), LONGEST_LINE) if found else None
+
+
+def is_of_machine(printed: str) -> bool:
+    """Whether DVC failed by itself, or a stage for want of room on a disk."""
+    if STAGE_FAILED not in printed:
+        return True
+    line = error_line(printed) or ""
+    return any(want in line for want in WANTS)
 
 
 def was_stopped(printed: str) -> bool:

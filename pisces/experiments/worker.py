@@ -14,16 +14,17 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError, UpdateFinishedTrialError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from pisces.core.texts import counted
 from pisces.experiments import address, attempts, joining, storage, study, workplace
 from pisces.experiments.attempt import Attempt, Failure
-from pisces.experiments.attempts import ERROR, HANDED_BACK, ROOT, State
+from pisces.experiments.attempts import ERROR, HANDED_BACK, ROOT, State, root_of
 from pisces.experiments.storage import Away, Claim, PatientStorage
 from pisces.experiments.study import Study
-from pisces.experiments.workplace import Gone, Workplace
+from pisces.experiments.workplace import Unfit, Workplace
 
 PATIENCE, LOST_AFTER = 600.0, 120
 """Seconds."""
@@ -69,7 +70,7 @@ def work(
 
     Raises:
         ValueError: when the repository, the storage or the study is not fit for it, when the
-            storage does not come back, when the worker's folder is removed, or when trial after
+            storage does not come back, when the machine lets no trial run, or when trial after
             trial fails.
     """
     joining.require_name(name)
@@ -82,8 +83,10 @@ def work(
         with workplace.opened(root, trials.user_attrs[joining.REVISION]) as place:
             base = joining.base_of(spec, place.repository)
             joining.require_same_base(trials, base, spec.preset)
+            count = counted(spec.trials, "trial")
+            print(f"study {name}: {count}; the same command elsewhere joins it", flush=True)
             _work(Work(spec, trials, store, claim, place, base))
-    except (Away, Gone) as error:
+    except (Away, Unfit) as error:
         raise ValueError(str(error)) from None
     except (OptunaError, SQLAlchemyError) as error:
         raise ValueError(
@@ -117,11 +120,27 @@ def _take_one(job: Work) -> bool:
             return True
 
     if left and not job.is_waiting:
-        print(f"no trial is left to begin; waiting for {len(left)} of other workers", flush=True)
+        print(_waited_for(job), flush=True)
         job.is_waiting = True
     if left:
         time.sleep(SECONDS_BETWEEN_LOOKS)
     return bool(left)
+
+
+def _waited_for(job: Work) -> str:
+    """Who has the trials that are left, and for how long nobody knows that one has died."""
+    running = job.trials.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    named = [f"{job.trials.study_name}-{root_of(one)}{_who_has(one)}" for one in running]
+    return (
+        f"no trial is left to begin; waiting for {', '.join(named)}; one whose worker gives no "
+        f"sign of life for {job.store.lost_after} s is tried again"
+    )
+
+
+def _who_has(attempt: FrozenTrial) -> str:
+    """The machine and the process that run an attempt, as far as they have said so."""
+    told = attempt.user_attrs
+    return f" on {told['host']}, process {told['pid']}" if {"host", "pid"} <= told.keys() else ""
 
 
 def _run_next(job: Work) -> None:
@@ -195,12 +214,12 @@ def summary(trials: optuna.Study, spec: Study) -> str:
     states = attempts.states(roots, spec.retries)
     counts: Counter[State] = Counter(states.values())
     parts = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    lines = [f"{trials.study_name}: {len(roots)} trials, {parts}"]
+    lines = [f"{trials.study_name}: {counted(len(roots), 'trial')}, {parts}"]
 
-    complete = [attempts.decisive(roots[root]) for root, one in states.items() if one == "complete"]
-    if complete:
+    finished = [attempts.decisive(roots[root]) for root, one in states.items() if one == "finished"]
+    if finished:
         sign = 1 if spec.direction == "maximize" else -1
-        best = max(complete, key=lambda one: sign * (one.value or 0.0))
+        best = max(finished, key=lambda one: sign * (one.value or 0.0))
         name = best.user_attrs["experiment"]
         settings = json.dumps(best.user_attrs["settings"])
         lines.append(f"best: {name} with {spec.metric} = {best.value:.6g}, {settings}")

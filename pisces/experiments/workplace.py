@@ -41,7 +41,7 @@ def git(where: Path, *arguments: str) -> str:
     """What a git command prints.
 
     Raises:
-        ValueError: when it fails, with its complaint.
+        GitFailed: when it fails, with its complaint.
     """
     done = subprocess.run(
         ["git", *arguments],
@@ -52,7 +52,7 @@ def git(where: Path, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise ValueError(f"git {arguments[0]} failed in {where}: {in_one_line(done.stderr)}")
+        raise GitFailed(f"git {arguments[0]} failed in {where}: {in_one_line(done.stderr)}")
     return done.stdout.strip()
 
 
@@ -72,8 +72,15 @@ def reference(revision: str, name: str) -> str:
     return f"refs/exps/{revision[:2]}/{revision[2:]}/{name}"
 
 
-class Gone(BaseException):
-    """The worker's folder was removed. No `Exception`: it is no fault of the trial, as `Away`."""
+class GitFailed(ValueError):
+    """A git command failed, with its complaint."""
+
+
+class Unfit(BaseException):
+    """This machine, or the worker's folder, lets no trial run now.
+
+    No `Exception`: it is no fault of the trial, as `Away`.
+    """
 
 
 class Workplace:
@@ -176,22 +183,26 @@ class Workplace:
                     f"+{one}:{one}",
                 )
                 return
-            except ValueError:
+            except GitFailed:
                 if not tries_left:
                     raise
                 time.sleep(1)
+
+    def require(self) -> None:
+        """Raises Unfit when there is no clone any more."""
+        if not (self.repository / ".git").is_dir():
+            raise Unfit(
+                f"{self.log.parent}, the folder of this worker, was removed while it worked; run "
+                "the same command again"
+            )
 
     def keep_log(self, name: str) -> Path:
         """Keeps what was printed last, if anything was; returns where.
 
         Raises:
-            Gone: when there is no clone any more.
+            Unfit: when there is no clone any more.
         """
-        if not (self.repository / ".git").is_dir():
-            raise Gone(
-                f"{self.log.parent}, the folder of this worker, was removed while it worked; run "
-                "the same command again"
-            )
+        self.require()
         kept = self.root / LOGS / f"{name}.txt"
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(self.log.read_bytes() if self.log.is_file() else b"")
