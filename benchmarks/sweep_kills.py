@@ -7,6 +7,7 @@ With --write the table of what happened goes into docs/results/sweeps.md.
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks import postgres
+from benchmarks import postgres, tiny_sweep
 from benchmarks.clones import make_clone
 from benchmarks.pages import table, write_between
 from benchmarks.timing import machine_and_date
@@ -34,28 +35,16 @@ NAME = "kills"
 LOST_AFTER, PATIENCE = 20, 300
 SECONDS_BETWEEN_LOOKS = 0.5
 
-PRESET = """
-data: {path: data/raw/synthetic.hdf5, modulations: [BPSK, QPSK], snrs_db: [-6, 30],
-  frames_per_cell: 60}
-synthesize: {snrs_db: [-6, 30], frames_per_cell: 60, samples: 256}
-render: {size: 16}
-train: {epochs: 20, batch_size: 16, optimizer: adam, lr: 0.001, schedule: plateau}
-noise_aware: {b1: {epochs: 0}, b2: {epochs: 0}}
-"""
-STUDY = """
-preset: kills
-metric: training.validation_joint_accuracy
-direction: maximize
-until: train
-trials: {trials}
-threads: 1
-retries: 20
-sampler: {{kind: random, seed: 1}}
-pruner: {{kind: none}}
-space:
-  train.lr: {{from: 1e-4, to: 1e-2, log: true}}
-  train.weight_decay: {{from: 1e-6, to: 1e-2, log: true}}
-"""
+FIXED = {
+    "train.epochs": 20,  # long enough to be killed in
+    "train.optimizer": "adam",
+    "data.frames_per_cell": 60,
+    "synthesize.frames_per_cell": 60,
+}
+SPACE = {
+    "train.lr": {"from": 1e-4, "to": 1e-2, "log": True},
+    "train.weight_decay": {"from": 1e-6, "to": 1e-2, "log": True},
+}
 
 
 @dataclass
@@ -123,8 +112,9 @@ class Sweep:
 def prepare(folder: Path, trials: int, environment: Mapping[str, str]) -> None:
     """A clone with a tiny preset and a study of it, committed."""
     make_clone(folder, "smoke", environment=environment)
-    (folder / f"presets/{NAME}.yaml").write_text(PRESET)
-    (folder / f"sweeps/{NAME}.yaml").write_text(STUDY.format(trials=trials))
+    study = tiny_sweep.STUDY | {"trials": trials, "retries": 20, "fixed": FIXED, "space": SPACE}
+    (folder / f"presets/{study['preset']}.yaml").write_text(tiny_sweep.PRESET)
+    (folder / f"sweeps/{NAME}.yaml").write_text(json.dumps(study))
     for command in (("add", "-A"), ("commit", "-qm", "tiny trials")):
         subprocess.run(["git", *command], cwd=folder, env=environment, check=True)
 

@@ -13,7 +13,7 @@ if __name__ == "__main__" or sys.argv[0].endswith("/pisces"):
     signals.catch()
 
 from pisces.commands import comparison, deployment, model_card, recordings, sweeps, viewer, weights
-from pisces.commands.help_texts import first_line
+from pisces.commands.help_texts import texts_of
 from pisces.commands.reference import docs
 from pisces.config import presets
 from pisces.config.agreement import path_remark, pulse_remark, selected_frames_are_generated
@@ -289,9 +289,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m pisces", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     for function in PLAIN:
-        commands.add_parser(function.__name__, help=function.__doc__)
+        commands.add_parser(function.__name__, **texts_of(function))
 
-    choosing = commands.add_parser("preset", help=preset.__doc__)
+    choosing = commands.add_parser("preset", **texts_of(preset))
     choosing.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     choosing.add_argument(
         "--data",
@@ -299,15 +299,15 @@ def parser() -> argparse.ArgumentParser:
         "a folder of labelled recordings",
     )
 
-    restoring = commands.add_parser("restore", help=restore.__doc__)
+    restoring = commands.add_parser("restore", **texts_of(restore))
     where = "an experiment of DVC or a revision of git; default: the last commit"
     restoring.add_argument("revision", nargs="?", default="HEAD", help=where)
 
-    comparing = commands.add_parser("published", help=published.__doc__)
+    comparing = commands.add_parser("published", **texts_of(published))
     tasks = ("joint", "modulation", "snr")
     comparing.add_argument("--task", choices=tasks, default="joint", help="default: joint")
 
-    exporting = commands.add_parser("export-png", help=first_line(export_png.__doc__))
+    exporting = commands.add_parser("export-png", **texts_of(export_png))
     exporting.add_argument("target", type=Path, help="a new directory")
     exporting.add_argument("--view", help="default: the first of render.views")
     few = "the first so many of each (modulation, SNR); default: all"

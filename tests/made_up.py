@@ -80,6 +80,7 @@ class Repository:
         code: str = "code",
         metrics: Mapping[str, Mapping[str, Any]] | None = None,
         ceiling: str = CEILING,
+        trained: Mapping[str, Any] | None = None,
     ) -> None:
         """Commits a run as the experiment `name`; the workspace is left with it.
 
@@ -91,6 +92,7 @@ class Repository:
             code: what trained it, a word.
             metrics: stage -> its headlines, which are of this very model.
             ceiling: the table plots/ceiling.csv of the stage limits.
+            trained: content of models/run.json; None: the cache lacks it.
         """
         lock = _lock(params, md5_of(data), md5_of(code))
         if arrays is None:
@@ -98,6 +100,10 @@ class Repository:
         else:
             content = npz(arrays)
             lock["evaluate"]["outs"] = [_entry("data/predictions.npz", md5(content))]
+            self.cache(content)
+        if trained is not None:
+            content = json.dumps(trained).encode()
+            lock["train"]["outs"].append(_entry("models/run.json", md5(content)))
             self.cache(content)
         for stage, values in (metrics or {}).items():
             files = {f"metrics/{stage}.json": json.dumps(values)}

@@ -135,6 +135,27 @@ def test_what_the_cache_lacks_is_said_and_the_others_are_compared(two, name):
     assert ("dvc pull" in found.remarks[0]) == (name == "workspace")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ({"threads": 1}, {"threads": 1}, None),
+        ({"threads": 1}, None, None),
+        ({"threads": 1}, {"threads": 2}, "trained with threads 1 (one) and 2 (other), so equal"),
+        (
+            {"threads": 1, "device": "a"},
+            {"threads": 1, "device": "b"},
+            "trained with device a (one) and b (other), so equal",
+        ),
+    ],
+)
+def test_experiments_that_ran_on_other_threads_are_named(repository, one, other, told):
+    repository.run("one", made_up.predictions(0.6, 1), FIXED, trained=one)
+    repository.run("other", made_up.predictions(0.9, 1), KENDALL, trained=other)
+    remarks = compare(["one", "other"]).remarks
+    assert len(remarks) == (told is not None)
+    assert told is None or remarks[0].startswith(told)
+
+
 def test_an_experiment_that_was_not_evaluated(two):
     two.run("trained", None, KENDALL)
     found = compare(["poor", "trained"])

@@ -1,7 +1,9 @@
 """What the docs say can be done: links lead somewhere, commands exist, worked examples run."""
 
+import argparse
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,21 @@ def test_commands_that_the_docs_name_are_there():
     known = re.search(r"\{([a-z,-]+)\}", parser().format_usage())[1].split(",")
     assert len(named) > 5
     assert named - set(known) == set()
+
+
+def commands(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Those below a parser, and below them."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield inner
+                yield from commands(inner)
+
+
+def test_the_help_of_each_command_says_what_it_does():
+    without = [one.prog for one in commands(parser()) if not one.description]
+    assert len(list(commands(parser()))) > 10
+    assert without == []
 
 
 def test_make_targets_that_the_docs_name_are_there():

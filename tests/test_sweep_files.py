@@ -15,7 +15,7 @@ from scipy import stats
 
 from pisces.config import io, presets
 from pisces.core import yaml
-from pisces.experiments import pipeline, study, study_page, study_schema
+from pisces.experiments import pipeline, space, study, study_page, study_schema
 from pisces.experiments.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -100,8 +100,10 @@ def test_the_default_study_starts_from_the_default_settings_and_from_what_test_f
     params = dict(presets.leaves(yaml.read(Path("params.yaml"))))
     for key, dimension in one.space.items():
         if dimension.when is None:
-            ends = dimension.tried()
-            is_in = params[key] in ends if dimension.choices else ends[0] <= params[key] <= ends[1]
+            if dimension.choices:
+                is_in = params[key] in dimension.choices
+            else:
+                is_in = dimension.ends[0] <= params[key] <= dimension.ends[1]
             assert is_in, f"{key}: the sweep cannot find the default again"
 
 
@@ -143,7 +145,30 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no trial": ({"trials": 0}, r"trials = 0: .*greater than 0"),
     "infinite hours": ({"hours": math.inf}, r"hours = Infinity: .*finite"),
     "list for a space": ({"space": [1]}, r"space = \[1\]: .*takes mapping of text to mapping"),
-    "text for a dimension": ({SPACE: "all"}, r'space.train.lr = "all": it takes a mapping'),
+    "text for a dimension": (
+        {SPACE: "all"},
+        r'space.train.lr = "all" says not what it may be; write \{choices: \["all", ...\]\}',
+    ),
+    "list for a dimension": (
+        {SPACE: [0.1, 0.2]},
+        r"space.train.lr = \[0.1, 0.2\] is a list; write \{choices: \[0.1, 0.2\]\}",
+    ),
+    "choice without brackets": (
+        {SPACE: {"choices": 0.1}},
+        r"space.train.lr.choices = 0.1 is no list; write \[0.1\]",
+    ),
+    "condition without brackets": (
+        {f"{SPACE}/when": {"train.schedule": "cosine"}},
+        r'space.train.lr.when.train.schedule = "cosine" is no list; write \["cosine"\]',
+    ),
+    "condition without values": (
+        {f"{SPACE}/when": ["train.schedule"]},
+        r"space.train.lr.when = .* has no values; write \{KEY: \[VALUE\]\}",
+    ),
+    "condition in a space of one key": (
+        {"space": {"train.lr": RATE | {"when": {"train.schedule": ["cosine"]}}}},
+        r"train.lr is the only key of the space; leave when out",
+    ),
     "empty space": ({"space": {}}, r"space is empty; name one param"),
     "unknown preset": ({"preset": "smokey"}, r"preset = smokey is unknown \(did you mean smoke\?"),
     "unknown stage": ({"until": "evalate"}, r"until = evalate is no stage \(did you mean evaluate"),
@@ -263,6 +288,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "range below the allowed": (
         {"space/train.label_smoothing": {"from": -0.5, "to": 0.5}},
         r"train.label_smoothing = -0.5: .*greater than or equal to 0",
+    ),
+    "refused between the ends of few values": (
+        {"space/render.size": {"from": 16, "to": 32, "int": True}},
+        r"render.size = 17: 17 must be even, .* \(and 7 more such values\)",
+    ),
+    "refused between the ends of many values": (
+        {"space/render.size": {"from": 16, "to": 128, "int": True}},
+        r"space.render.size = 17: 17 must be even",
     ),
     "empty condition": ({f"{SPACE}/when": {}}, r"space.train.lr: when is empty"),
     "condition on no key": (
@@ -431,13 +464,13 @@ def test_choices_of_every_kind_come_back_as_they_are(tmp_path):
 
 def test_a_trial_is_the_preset_with_its_settings(tmp_path):
     one = read(tmp_path)
-    params = study.params_of(one, {"train.lr": 0.003, "augment.impairments": None}, data="/data.h5")
+    base = study_schema.base_of(one, data="/data.h5")
+    settings = {"train.lr": 0.003, "augment.impairments": None}
+    params = io.parse_params(study_schema.changed(base, settings), "a trial")
     smoke = presets.on_defaults(presets.overlay("smoke"))
     assert (params.train.lr, params.data.path) == (0.003, "/data.h5")
     kept = params.model_dump(mode="json")
     assert kept["perturb"] == smoke["perturb"]
-    with pytest.raises(ValueError, match=r"train.lr = -1"):
-        study.params_of(one, {"train.lr": -1.0})
 
 
 def test_the_canonical_text_changes_with_what_a_study_is_and_not_with_how_long_it_goes_on(tmp_path):
@@ -445,6 +478,46 @@ def test_the_canonical_text_changes_with_what_a_study_is_and_not_with_how_long_i
     assert study.canonical(read(tmp_path, {"trials": 11, "hours": 2.0, "retries": 1})) == one
     other = study.canonical(read(tmp_path, {f"{SPACE}/to": 0.1, "threads": 2}))
     assert sorted(study.differences(one, other)) == ["space.train.lr.to", "threads"]
+
+
+@pytest.mark.parametrize(("epochs", "least"), [(2, 1), (16, 4), (100, 25)])
+def test_a_pruner_that_says_nothing_of_epochs_leaves_a_quarter_and_something_to_prune(
+    tmp_path, epochs, least
+):
+    one = read(tmp_path, {"fixed/train.epochs": epochs, "pruner": {"kind": "median"}})
+    assert study_schema.min_epochs(one) == least < epochs
+
+
+def test_a_training_of_one_epoch_cannot_be_pruned(tmp_path):
+    with pytest.raises(ValueError, match=r"min_epochs = 1 leaves none of .* = 1 to prune; raise"):
+        read(tmp_path, {"fixed/train.epochs": 1, "pruner": {"kind": "median"}})
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [
+        {"from": 1, "to": 1000, "int": True},
+        {"from": 0, "to": 1, "step": 0.001},
+        {"from": 1e-4, "to": 1, "log": True},
+        {"from": -1, "to": 1},
+        {"from": 1, "to": 1000, "int": True, "log": True},
+    ],
+)
+def test_values_between_the_ends_of_a_range_are_tried_and_are_of_it(dimension):
+    one = space.Dimension.model_validate(dimension)
+    tried = one.tried()
+    assert tried[:2] == list(one.ends)
+    assert len(set(tried)) == len(tried) > 6
+    assert all(one.ends[0] <= value <= one.ends[1] for value in tried)
+    if one.count:
+        assert all(one.takes(value) for value in tried)
+    if one.whole:
+        assert {value % 2 for value in tried} == {0, 1}
+
+
+def test_each_value_of_a_range_of_few_is_tried():
+    one = space.Dimension.model_validate({"from": 0, "to": 40, "step": 10, "int": True})
+    assert one.tried() == [0, 10, 20, 30, 40]
 
 
 def test_pruners_leave_every_trial_its_first_epochs(tmp_path):

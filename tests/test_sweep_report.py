@@ -169,7 +169,8 @@ def test_importance_is_not_told_of_few_trials(count):
     assert sweep_importance.importances(study.trials).empty
     if count:
         report = sweep_report.of_study(study)
-        assert f"{count} trials have finished, and 10" in sweep_page.page(report, [])
+        told = "1 finished trial; 10" if count == 1 else f"{count} finished trials; 10"
+        assert told in sweep_page.page(report, [])
 
 
 def test_importance_of_equal_values_is_not_told():

@@ -428,7 +428,9 @@ def test_experiments_of_an_earlier_study_are_not_overwritten(repository):
     head = workplaces.git(repository, "rev-parse", "HEAD")
     workplaces.git(repository, "update-ref", workplaces.reference(head, "own-0"), head)
     workplaces.git(repository, "update-ref", workplaces.reference(head, "own-other"), head)
-    with pytest.raises(ValueError, match="1 experiments of an earlier study own, own-0"):
+    with pytest.raises(
+        ValueError, match="an earlier study own has left 1 experiment, such as own-0;"
+    ):
         work()
 
 

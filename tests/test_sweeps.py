@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from benchmarks import postgres
+from benchmarks import postgres, tiny_sweep
 from pisces.config import presets
 from pisces.core import yaml
 from pisces.experiments import address, attempts, storage, workplace
@@ -20,26 +20,6 @@ from tests.pipeline import Shell, commit, copy_code, smoke_params
 
 pytestmark = pytest.mark.slow
 
-TINY = """
-data: {path: data/raw/synthetic.hdf5, modulations: [BPSK, QPSK], snrs_db: [-6, 30],
-  frames_per_cell: 40}
-synthesize: {snrs_db: [-6, 30], frames_per_cell: 40, samples: 256}
-render: {size: 16}
-train: {epochs: 3, batch_size: 16, schedule: plateau}
-noise_aware: {b1: {epochs: 0}, b2: {epochs: 0}}
-"""
-STUDY = """
-preset: tiny
-metric: training.validation_joint_accuracy
-direction: maximize
-until: train
-trials: 2
-threads: 1
-sampler: {kind: random, seed: 1}
-pruner: {kind: none}
-space:
-  train.lr: {from: 1e-4, to: 1e-2, log: true}
-"""
 TIMEOUT = 600
 
 
@@ -47,7 +27,7 @@ TIMEOUT = 600
 def repository(tmp_path_factory, shell) -> Path:
     """A copy with a tiny preset, which has generated and drawn nothing yet."""
     root = copy_code(tmp_path_factory.mktemp("sweeps") / "pisces", smoke_params())
-    (root / "presets/tiny.yaml").write_text(TINY)
+    (root / "presets/tiny.yaml").write_text(tiny_sweep.PRESET)
     write_study(root, "two")
     write_study(root, "same", space={"train.lr": {"choices": [0.003]}})
     write_study(root, "long", trials=1, fixed={"train.epochs": 400, "train.stop_patience": 400})
@@ -58,7 +38,7 @@ def repository(tmp_path_factory, shell) -> Path:
 
 
 def write_study(root: Path, name: str, **changes) -> None:
-    content = yaml.parse(STUDY) | changes
+    content = tiny_sweep.STUDY | changes
     (root / f"sweeps/{name}.yaml").write_text(json.dumps(content))
 
 
@@ -115,7 +95,7 @@ def test_two_workers_make_the_data_once_and_leave_two_experiments(repository, sh
     for number, one in enumerate((first, second)):
         params = params_of(repository, f"two-{number}")
         assert params["train"]["lr"] == one.params["train.lr"]
-        expected = presets.merged(presets.merged(yaml_default(repository), yaml.parse(TINY)), {})
+        expected = presets.merged(yaml_default(repository), yaml.parse(tiny_sweep.PRESET))
         expected["train"]["lr"] = one.params["train.lr"]
         assert params == expected
     assert clones(repository) == []

@@ -67,6 +67,9 @@ def test_what_only_yaml_1_1_knows_is_a_text(text):
         ("? [1, 2]\n: 3\n", "cannot be a key"),
         ("a: !!python/object/apply:os.system [ls]\n", "python/object"),
         ("a: [1, 2\n", "expected"),
+        ('a: "\\ud800"\n', "'\\ud800' has half a character"),
+        ('"\\udfff": 1\n', "'\\udfff' has half a character"),
+        ('a: ["\\ud83d\\ude00"]\n', "'\\ud83d\\ude00' has half a character"),
     ],
 )
 def test_what_is_ambiguous_or_broken_is_refused_with_its_line(text, named, tmp_path):
@@ -93,3 +96,13 @@ def test_an_empty_file_is_refused_with_a_remedy(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"params\.yaml is empty; .*presets/default\.yaml"):
         yaml.read(path)
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("params.yaml", True), ("sweeps/own.yaml", False)])
+def test_the_defaults_are_an_example_for_params_alone(tmp_path, name, is_told):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("- 1\n")
+    with pytest.raises(ValueError, match=r"must hold sections with keys, not list") as raised:
+        yaml.read(path)
+    assert ("presets/default.yaml" in str(raised.value)) == is_told

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pisces.commands.help_texts import first_line
+from pisces.commands.help_texts import texts_of
 from pisces.core.texts import counted
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ EXPERIMENT = "an experiment of DVC, a revision of git, or workspace"
 
 def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `compare` to the commands of a parser."""
-    comparing = commands.add_parser("compare", help=first_line(compare.__doc__))
+    comparing = commands.add_parser("compare", **texts_of(compare))
     comparing.set_defaults(function=compare)
     comparing.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
     against = "compare all others with the kind of this one; default: the first"
@@ -49,7 +49,7 @@ def compare(experiments: list[str], against: str | None, out: Path | None, cost:
 
 def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `record` to the commands of a parser."""
-    recording = commands.add_parser("record", help=first_line(record.__doc__))
+    recording = commands.add_parser("record", **texts_of(record))
     recording.set_defaults(function=record)
     recording.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
     file = "the JSON file: an object of one experiment, a list of several"
@@ -80,7 +80,7 @@ def record(experiments: list[str], out: Path, board: str | None) -> None:
 
 def add_seeds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `seeds` to the commands of a parser."""
-    running = commands.add_parser("seeds", help=first_line(seeds.__doc__))
+    running = commands.add_parser("seeds", **texts_of(seeds))
     running.set_defaults(function=seeds)
     running.add_argument("count", type=int, metavar="N", help="train.seed goes from 1 to this")
     change = "a param, as of dvc exp run; values with commas between are all run with every seed"
@@ -127,7 +127,6 @@ def seeds(
     url = address.read(storage)
     spec = runs.study_of(count, changes or [], until, threads)
     name = runs.default_name(spec, Path.cwd()) if name is None else name
-    print(f"study {name}: {spec.trials} runs; the same command elsewhere joins it", flush=True)
     worker.work(spec, name, url)
     print()
     compare(runs.finished(spec, name, url), None, out, cost=False)

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from pisces.commands.help_texts import first_line
+from pisces.commands.help_texts import texts_of
 
 WHICH = "folder of a model; default: models, else the one shipped"
 
 
 def add_export_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `export-model` to the commands of a parser."""
-    exporting = commands.add_parser("export-model", help=first_line(export_model.__doc__))
+    exporting = commands.add_parser("export-model", **texts_of(export_model))
     exporting.set_defaults(function=export_model)
     exporting.add_argument("--model", type=Path, help=WHICH)
     formats = ("onnx", "torch")
@@ -28,7 +28,7 @@ def add_export_model(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 
 def add_register_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `register-model` to the commands of a parser."""
-    registering = commands.add_parser("register-model", help=first_line(register_model.__doc__))
+    registering = commands.add_parser("register-model", **texts_of(register_model))
     registering.set_defaults(function=register_model)
     registering.add_argument("--model", type=Path, help=WHICH)
 

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pisces.commands.help_texts import first_line
+from pisces.commands.help_texts import texts_of
 from pisces.core.files import read_json, together, write_bytes
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ PREDICTIONS = "data/predictions.npz"
 
 def add_model_card(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `model-card` and `ship` to the commands of a parser."""
-    writing = commands.add_parser("model-card", help=first_line(model_card.__doc__))
+    writing = commands.add_parser("model-card", **texts_of(model_card))
     writing.set_defaults(function=model_card)
     writing.add_argument("--model", type=Path, default=MODEL, help=f"folder; default: {MODEL}")
     writing.add_argument("--out", type=Path, help=f"default: {README} beside the model")
 
-    shipping = commands.add_parser("ship", help=first_line(ship.__doc__))
+    shipping = commands.add_parser("ship", **texts_of(ship))
     shipping.set_defaults(function=ship)
     shipping.add_argument("--model", type=Path, default=MODEL, help=f"folder; default: {MODEL}")
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pisces.commands.help_texts import texts_of
 from pisces.core.texts import counted
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ MOST_PICTURES = 50
 
 def add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `predict` to the commands of a parser."""
-    what = (predict.__doc__ or "").partition("\n")[0]
-    predicting = commands.add_parser("predict", help=what)
+    predicting = commands.add_parser("predict", **texts_of(predict))
     predicting.set_defaults(function=predict)
     predicting.add_argument(
         "recordings", nargs="+", help="SigMF, WAV, FLAC, .npy, .mat, raw IQ, RadioML; - is stdin"

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from pisces.commands.help_texts import texts_of
 from pisces.core.files import together, write_bytes, write_tables
 
 OUT = Path("build/sweeps")
@@ -10,7 +11,7 @@ OUT = Path("build/sweeps")
 
 def add_report(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `report` to the actions of the group `sweep`."""
-    reporting = actions.add_parser("report", help=(report.__doc__ or "").partition("\n")[0])
+    reporting = actions.add_parser("report", **texts_of(report))
     reporting.set_defaults(function=report)
     reporting.add_argument("study", help="its name, such as smoke")
     reporting.add_argument(

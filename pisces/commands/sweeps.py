@@ -4,17 +4,16 @@ import argparse
 from pathlib import Path
 
 from pisces.commands import sweep_report
-from pisces.commands.help_texts import first_line
+from pisces.commands.help_texts import texts_of
 
 
 def add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the group `sweep` to the commands of a parser."""
-    group = commands.add_parser(
-        "sweep", help="searches for better params, on any number of workers"
-    )
+    what = "searches for better params, on any number of workers"
+    group = commands.add_parser("sweep", help=what, description=what)
     actions = group.add_subparsers(dest="action", required=True)
 
-    running = actions.add_parser("run", help=first_line(run.__doc__))
+    running = actions.add_parser("run", **texts_of(run))
     running.set_defaults(function=run)
     running.add_argument("file", type=Path, help="the study, such as sweeps/smoke.yaml")
     running.add_argument(

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from pisces.commands.help_texts import texts_of
 from pisces.core.texts import counted
 
 MOST_NAMES = 5
@@ -11,7 +12,7 @@ MOST_NAMES = 5
 
 def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `sync` to the commands of a parser."""
-    syncing = commands.add_parser("sync", help=sync.__doc__)
+    syncing = commands.add_parser("sync", **texts_of(sync))
     syncing.set_defaults(function=sync)
     words = "an experiment of DVC or a revision; default: the workspace"
     syncing.add_argument("names", nargs="*", metavar="EXP", help=words)
@@ -19,7 +20,7 @@ def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def add_ui(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `ui` to the commands of a parser."""
-    commands.add_parser("ui", help=ui.__doc__).set_defaults(function=ui)
+    commands.add_parser("ui", **texts_of(ui)).set_defaults(function=ui)
 
 
 def sync(names: list[str]) -> None:

@@ -25,6 +25,9 @@ CORE_SCHEMA = {
 }
 """Tag -> pattern and first characters: YAML 1.2.2, section 10.3.2."""
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character of UTF-16, which no file can hold."""
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the core schema, which refuses aliases and repeated keys."""
@@ -54,6 +57,15 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise yaml.MarkedYAMLError(
+                problem=f"{value!a} has half a character; write the whole one without escapes",
+                problem_mark=node.start_mark,
+            )
+        return value
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         text = self.construct_scalar(node)
@@ -107,6 +119,6 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _remedy(path: Path) -> str:
-    return (
-        f"correct it (presets/default.yaml shows how), or bring it back with git checkout -- {path}"
-    )
+    has_params = path.name == "params.yaml" or path.parent.name == "presets"
+    example = " (presets/default.yaml shows how)" if has_params else ""
+    return f"correct it{example}, or bring it back with git checkout -- {path}"

@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import TrialPruned
 
 from pisces.config.io import parse_params
-from pisces.experiments import attempts, study, trial
+from pisces.experiments import attempts, study, study_schema, trial
 from pisces.experiments.attempts import ERROR, ROOT, SURPLUS
 from pisces.experiments.study import Study
 from pisces.experiments.workplace import GitFailed, Unfit, Workplace
@@ -110,7 +110,7 @@ class Attempt:
         return value
 
     def _value(self) -> tuple[float, trial.Outcome]:
-        content = study.changed(self.base, self.settings)
+        content = study_schema.changed(self.base, self.settings)
         parse_params(content, f"{self.name} on the preset {self.spec.preset}")
         experiment = trial.Experiment(self.name, content, self.spec.until, self._environment())
         outcome = trial.run(self.place, experiment, self._goes_on)

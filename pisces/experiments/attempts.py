@@ -85,7 +85,7 @@ def state_of(attempts: Sequence[FrozenTrial], retries: int) -> State:
     if not attempts:
         return "missing"
     end = end_of(decisive(attempts))
-    if end in ("handed back", "lost"):
+    if end == "handed back" or end == "lost":
         return "failed" if losses(attempts) > retries else "lost"
     return end
 

@@ -94,7 +94,7 @@ def compare(
         differences,
         pd.DataFrame(by_snr),
         convention_in(groups[0].runs[0].predictions),
-        (*reasons.values(), *repeated, *refused),
+        (*reasons.values(), *repeated, *refused, *costs.ran_otherwise(found)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, epochs of its training, and frames a second."""
+"""What a model costs: parameters, epochs of its training, and frames a second; and on what."""
 
 import json
 import tempfile
@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,8 @@ ROUNDS = 6
 SAMPLES_PER_SYMBOL = 8
 LONGEST = 1024
 """Samples of a frame for a model that takes any."""
-
+RAN_ON = ("device", "precision", "processes", "threads")
+"""What of a machine the bytes of a model hang on, as `RUN` has it."""
 
 Models = Mapping[str, "TrainedModel"]
 """Name of an experiment -> its model."""
@@ -45,10 +46,35 @@ def size_and_epochs(one: Experiment, models: Models) -> dict[str, float]:
         sizes = [values.numel() for values in models[one.name].model.parameters()]
         found["parameters"] = float(sum(sizes))
 
-    run = one.files.cached("train", RUN)
-    if run:
-        found["epochs"] = float(json.loads(run.read_bytes()).get("epochs", np.nan))
+    found["epochs"] = float(run_of(one).get("epochs", np.nan))
     return found
+
+
+def run_of(one: Experiment) -> dict[str, Any]:
+    """How its training went on its machine; empty where DVC's cache does not know."""
+    run = one.files.cached("train", RUN)
+    return json.loads(run.read_bytes()) if run else {}
+
+
+def ran_otherwise(experiments: Sequence[Experiment]) -> list[str]:
+    """A remark where trainings ran on other threads or another device, of those that are known."""
+    runs = {one.name: run_of(one) for one in experiments}
+    parts = []
+    for key in RAN_ON:
+        values = dict.fromkeys(run[key] for run in runs.values() if key in run)
+        if len(values) > 1:
+            named = [_with_names(value, key, runs) for value in values]
+            parts.append(f"{key} {' and '.join(named)}")
+    if not parts:
+        return []
+    otherwise = "so equal params give other bytes, which DVC's run cache does not tell apart"
+    return [f"trained with {'; '.join(parts)}, {otherwise}"]
+
+
+def _with_names(value: Any, key: str, runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """A value of a key, and which experiments have it."""
+    names = [name for name, run in runs.items() if run.get(key) == value]
+    return f"{value} ({', '.join(names)})"
 
 
 def frames_per_second(models: Models) -> dict[str, Interval]:

@@ -12,7 +12,8 @@ import optuna
 from pisces.config.io import PARAMS
 from pisces.config.sections.data import GENERATED_FILES
 from pisces.core import yaml
-from pisces.experiments import address, study, workplace
+from pisces.core.texts import counted
+from pisces.experiments import address, study, study_schema, workplace
 from pisces.experiments.storage import PatientStorage
 from pisces.experiments.study import Study
 
@@ -90,8 +91,8 @@ def require_unused(name: str, root: Path) -> None:
     own = [one for one in found if one.removeprefix(f"{name}-").isdigit()]
     if own:
         raise ValueError(
-            f"there are {len(own)} experiments of an earlier study {name}, {own[0]} among them; "
-            "give another --name, or remove them with dvc exp remove"
+            f"an earlier study {name} has left {counted(len(own), 'experiment')}, such as "
+            f"{own[0]}; give another --name, or remove them with dvc exp remove"
         )
 
 
@@ -119,7 +120,7 @@ def base_of(spec: Study, repository: Path) -> dict[str, Any]:
         Section -> key -> value.
     """
     path = str(yaml.read(repository / PARAMS)["data"]["path"])
-    return study.base_of(spec, None if path in GENERATED_FILES else path)
+    return study_schema.base_of(spec, None if path in GENERATED_FILES else path)
 
 
 def digest(content: Mapping[str, Any]) -> str:

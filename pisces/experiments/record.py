@@ -122,7 +122,7 @@ def for_amc_board(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _record(one: Experiment, models: costs.Models) -> dict[str, Any]:
     card = _json(one, "models/model.json")
-    run = _json(one, costs.RUN)
+    run = costs.run_of(one)
     size = costs.size_and_epochs(one, models)
     preset = nearest_preset(one.params)
     pretrained = one.params.get("train.pretrained", "none")

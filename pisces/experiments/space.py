@@ -25,6 +25,8 @@ MOST_STEPS, LARGEST_WHOLE = 10**9, 2**53
 """Of a range; beyond the second a float holds no longer every whole number."""
 MOST_VALUES = 100_000
 """Of a dimension that are listed."""
+ALL_TRIED, BETWEEN = 50, 8
+"""Values of a range with steps up to which all are tried; else so many between its ends."""
 
 
 class Dimension(Section):
@@ -98,10 +100,24 @@ class Dimension(Section):
         return [self.number(float(low + place * step)) for place in range(self.count or 0)]
 
     def tried(self) -> list[Any]:
-        """The values that are tried before a study begins: each choice, or the ends of a range."""
-        if self.choices is not None:
-            return list(self.choices)
-        return [self.number(end) for end in self.ends]
+        """The values that are tried before a study begins, the first one first.
+
+        Returns:
+            Each choice; each value of a range of few; of another range both ends and some between.
+        """
+        if self.choices is not None or (self.count or MOST_VALUES) <= ALL_TRIED:
+            return self.values()
+        low, high = self.ends
+        shares = [(place + 0.5) / BETWEEN for place in range(BETWEEN)]
+        if self.log:
+            between = [low * (high / low) ** share for share in shares]
+        else:
+            between = [low + (high - low) * share for share in shares]
+        if self.count:
+            step = self.step or 1
+            # Beside the ends, since those between may all be even.
+            between = [low + step, high - step, *(_on_step(one, low, step) for one in between)]
+        return [self.number(one) for one in dict.fromkeys((low, high, *between))]
 
     def takes(self, value: Any) -> bool:
         """Whether a dimension that can be listed has this value, where 1 is not true."""
@@ -131,6 +147,12 @@ class Dimension(Section):
             step = int(self.step or 1)
             return trial.suggest_int(key, int(low), int(high), step=step, log=self.log)
         return trial.suggest_float(key, low, high, step=self.step, log=self.log)
+
+
+def _on_step(value: float, low: float, step: float) -> float:
+    """The nearest value of a range with steps."""
+    place = round((value - low) / step)
+    return float(Decimal(str(low)) + place * Decimal(str(step)))
 
 
 def _check_range(dimension: Dimension) -> None:

@@ -6,16 +6,18 @@ Optuna is imported where it is used, so that commands that need none start soone
 import json
 import random
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pisces.config import presets
-from pisces.config.io import parse, parse_params
-from pisces.config.schema import Params
+from pisces.config.io import parse
 from pisces.core import seeding, yaml
 from pisces.experiments import space, study_checks
-from pisces.experiments.study_schema import Study, base_of, changed, most_epochs
+from pisces.experiments.study_schema import (
+    Study,
+    min_epochs,
+    most_epochs,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -44,7 +46,9 @@ def read(path: Path) -> Study:
     if not path.is_file():
         shipped = ", ".join(f"{SWEEPS}/{name}.yaml" for name in names())
         raise FileNotFoundError(f"there is no study {path}; there are {shipped or 'none here'}")
-    study = parse(Study, yaml.read(path), str(path))
+    content = yaml.read(path)
+    study_checks.require_form(content, str(path))
+    study = parse(Study, content, str(path))
     study_checks.check(study, str(path))
     return study
 
@@ -60,24 +64,6 @@ def differences(one: str, other: str) -> list[str]:
     first, second = (dict(presets.leaves(json.loads(text))) for text in (one, other))
     absent = object()
     return [key for key in first | second if first.get(key, absent) != second.get(key, absent)]
-
-
-def params_of(study: Study, settings: Mapping[str, Any], data: str | None = None) -> Params:
-    """The params of a trial, checked.
-
-    Args:
-        study: gives the preset.
-        settings: full key -> value, which change it.
-        data: path of the user's data file; None for that of the preset.
-
-    Returns:
-        The params of all stages.
-
-    Raises:
-        ValueError: naming each wrong key and value.
-    """
-    source = f"a trial on the preset {study.preset}"
-    return parse_params(changed(base_of(study, data), settings), source)
 
 
 def settings(study: Study, trial: "optuna.Trial") -> dict[str, Any]:
@@ -128,11 +114,11 @@ def pruner(study: Study) -> "optuna.pruners.BasePruner":
     if study.pruner.kind == "none":
         return NopPruner()
     if study.pruner.kind == "median":
-        return MedianPruner(study.pruner.startup_trials, n_warmup_steps=study.pruner.min_epochs)
+        return MedianPruner(study.pruner.startup_trials, n_warmup_steps=min_epochs(study))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return HyperbandPruner(
-            min_resource=study.pruner.min_epochs,
+            min_resource=min_epochs(study),
             max_resource=most_epochs(study),
             reduction_factor=study.pruner.reduction,
         )

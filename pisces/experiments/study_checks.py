@@ -18,6 +18,7 @@ from pisces.experiments.study_schema import (
     base_of,
     changed,
     grid_size,
+    min_epochs,
     most_epochs,
 )
 
@@ -25,9 +26,52 @@ LARGEST_GRID = 100_000
 """Points of a grid, which is written out."""
 TOGETHER = 200
 """Points of a space that are tried as a whole."""
+LONGEST_VALUE = 80
+"""Characters of a value in a message."""
 FALLS = ("loss", "mae_db", "ece", "gap_points", "blind_gap", "false_alarms")
 """Endings of metrics that are the better the lower they are."""
 REFERENCE = "docs/reference/parameters.md has all"
+
+
+def require_form(content: Mapping[str, Any], source: str) -> None:
+    """Raises ValueError with a line for each value of the space that lacks its key or its brackets.
+
+    Args:
+        content: of a file, as it was read.
+        source: the file.
+    """
+    space_read = content.get("space")
+    entries = space_read if isinstance(space_read, Mapping) else {}
+    lines = [line for key, entry in entries.items() for line in _form(f"space.{key}", entry)]
+    if lines:
+        raise ValueError("\n".join(f"{source}: {line}" for line in lines))
+
+
+def _form(where: str, entry: Any) -> Iterator[str]:
+    """Lines about what stands for one key of a space."""
+    written = _in_yaml(entry)
+    if isinstance(entry, list):
+        yield f"{where} = {written} is a list; write {{choices: {written}}}"
+    elif not isinstance(entry, Mapping):
+        yield (
+            f"{where} = {written} says not what it may be; write {{choices: [{written}, ...]}}, "
+            "or put it under fixed"
+        )
+    else:
+        conditions = entry.get("when")
+        lists = {f"{where}.choices": entry.get("choices")}
+        if isinstance(conditions, Mapping):
+            lists |= {f"{where}.when.{key}": values for key, values in conditions.items()}
+        elif conditions is not None:
+            yield f"{where}.when = {_in_yaml(conditions)} has no values; write {{KEY: [VALUE]}}"
+        for place, values in lists.items():
+            if values is not None and not isinstance(values, list):
+                yield f"{place} = {_in_yaml(values)} is no list; write [{_in_yaml(values)}]"
+
+
+def _in_yaml(value: Any) -> str:
+    """A value as a file may have it."""
+    return json.dumps(value, default=str)[:LONGEST_VALUE]
 
 
 def check(study: Study, source: str) -> None:
@@ -128,8 +172,10 @@ def _conditions(study: Study) -> Iterator[str]:
     for key, dimension in study.space.items():
         for other, values in (dimension.when or {}).items():
             where = f"space.{key}.when.{other}"
-            if other not in study.space:
-                known = [one for one in study.space if one != key]
+            known = [one for one in study.space if one != key]
+            if not known:
+                yield f"{where}: {key} is the only key of the space; leave when out"
+            elif other not in study.space:
                 close = suggestion(other, known)
                 yield f"{where}: {other} is no key of the space{close}; it has {', '.join(known)}"
             elif not study.space[other].is_listed:
@@ -237,16 +283,18 @@ def _wrong_way(key: str, metric: str, direction: str) -> Iterator[str]:
 def _search(study: Study) -> Iterator[str]:
     """What sampler and pruner ask for."""
     pruner, epochs = study.pruner, most_epochs(study)
-    if pruner.kind == "hyperband" and epochs < pruner.min_epochs * pruner.reduction:
+    least = min_epochs(study)
+    if pruner.kind == "hyperband" and epochs < least * pruner.reduction:
         yield (
             f"pruner.kind = hyperband has no second rung: train.epochs = {epochs} is less than "
-            f"min_epochs x reduction = {pruner.min_epochs} x {pruner.reduction}; "
+            f"min_epochs x reduction = {least} x {pruner.reduction}; "
             "raise the epochs, or lower one of the two"
         )
-    if pruner.kind == "median" and epochs <= pruner.min_epochs:
+    if pruner.kind == "median" and epochs <= least:
+        remedy = "raise the epochs" if least == 1 else "lower it"
         yield (
-            f"pruner.min_epochs = {pruner.min_epochs} leaves none of train.epochs = {epochs} to "
-            "prune; lower it, or set pruner.kind to none"
+            f"pruner.min_epochs = {least} leaves none of train.epochs = {epochs} to "
+            f"prune; {remedy}, or set pruner.kind to none"
         )
     if study.sampler.kind == "grid":
         yield from _grid(study)
@@ -283,10 +331,14 @@ def _values(study: Study) -> Iterator[str]:
 
     found = set(at_first)
     for key, dimension in study.space.items():
+        lines = []
         for value in dimension.tried():
             mistakes = _refused(base, space.first_point(study.space, {key: value}))
-            yield from (_of_value(key, value, one) for one in mistakes if one not in found)
+            lines += [_of_value(key, value, one) for one in mistakes if one not in found]
             found.update(mistakes)
+        if dimension.choices is None and len(lines) > 1:
+            lines = [f"{lines[0]} (and {len(lines) - 1} more such values)"]
+        yield from lines
     if not found:
         yield from _together(study, base)
 

@@ -9,7 +9,8 @@ from pisces.config.fields import Section
 from pisces.config.keys import key_of, one_line
 from pisces.config.reference import table
 from pisces.experiments.pipeline import TRAINING_COLUMNS
-from pisces.experiments.space import Dimension
+from pisces.experiments.space import ALL_TRIED, Dimension
+from pisces.experiments.study_checks import TOGETHER
 from pisces.experiments.study_schema import Pruner, Sampler, Study
 
 PAGE = Path("docs/reference/sweeps.md")
@@ -17,8 +18,11 @@ HEAD = """# Sweep files
 
 Every key of `sweeps/<name>.yaml`, which says what a sweep searches for and where.
 Made by `python -m pisces docs`; the meaning of a key stands in `pisces/experiments/`.
-`python -m pisces check` checks the files: every choice, and both ends of every range, must be valid
-params on top of the preset.
+`python -m pisces check` checks the files, as a sweep does before it begins. What is tried must be
+valid params on top of the preset: each choice; each value of a range of up to ALL_TRIED whole
+numbers or steps; of any other range both ends and some values between. Each is tried with the first
+values of the other keys, and then TOGETHER points of the whole space. A value that is not among
+them and that params refuse fails the trial that draws it.
 
     preset: smoke
     metric: training.validation_joint_accuracy
@@ -44,7 +48,8 @@ PARTS: tuple[tuple[str, type[Section], tuple[str, ...]], ...] = (
 
 def page() -> str:
     """The whole page, as Markdown."""
-    parts = [HEAD]
+    head = HEAD.replace("ALL_TRIED", str(ALL_TRIED)).replace("TOGETHER", str(TOGETHER))
+    parts = [head]
     for head, section, apart in PARTS:
         rows = table(section, _defaults(section)).splitlines(keepends=True)
         kept = [row for row in rows if not row.startswith(tuple(f"| `{one}" for one in apart))]

@@ -34,8 +34,8 @@ class Pruner(Section):
     kind: Literal["none", "median", "hyperband"] = "median"
     """median: what is worse than the median of others at the same epoch. hyperband: most of each
     rung, after Li et al. (JMLR 2018). none: every trial goes to its end."""
-    min_epochs: Epochs = 3
-    """Epochs that every trial gets."""
+    min_epochs: Epochs | None = None
+    """Epochs that every trial gets; null: a quarter of those that a trial may have, 1 at least."""
     reduction: Annotated[int, Field(ge=2), at_most(100, "which leaves no rung")] = 3
     """Of `hyperband`: a rung has so many times the epochs of the one before, and one of so many
     trials goes on to it."""
@@ -111,6 +111,12 @@ def most_epochs(study: Study) -> int:
         is_always = study.space[key].when is None
         found = [*study.space[key].tried(), *([] if is_always else found)]
     return int(max(found))
+
+
+def min_epochs(study: Study) -> int:
+    """Epochs that every trial gets, whatever the pruner says."""
+    given = study.pruner.min_epochs
+    return max(1, most_epochs(study) // 4) if given is None else given
 
 
 def grid_size(study: Study, limit: int) -> int:

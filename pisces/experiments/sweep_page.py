@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from pisces.core.texts import counted
 from pisces.experiments.sweep_importance import FEWEST, FORESTS
 from pisces.experiments.sweep_report import Report
 
@@ -46,7 +47,8 @@ def _counts(report: Report) -> str:
     counts = trials["state"].value_counts()
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     better = "higher" if report.maximize else "lower"
-    return f"{len(trials)} trials: {told}. Sought: {report.metric}, the {better} the better."
+    count = counted(len(trials), "trial")
+    return f"{count}: {told}. Sought: {report.metric}, the {better} the better."
 
 
 def _best(report: Report) -> Iterator[str]:
@@ -77,8 +79,8 @@ def _importance(report: Report) -> Iterator[str]:
     finished = int((report.tables["trials"]["state"] == "finished").sum())
     if rows.empty:
         yield (
-            f"Not known: {finished} trials have finished, and {FEWEST} with differing values are "
-            "the fewest that say anything."
+            f"Not known, with {counted(finished, 'finished trial')}; {FEWEST} with differing "
+            "values are the fewest that say anything."
         )
         return
     yield (
