@@ -252,6 +252,34 @@ def test_pictures_show_the_tables(report):
     assert len([line for line in axes.lines if len(line.get_xdata()) == 4]) == len(finished)
 
 
+def test_a_picture_of_one_finished_trial_stays_near_its_value_and_shows_what_runs_as_running():
+    study = optuna.create_study(direction="maximize")
+    finished, running = study.ask(), study.ask()
+    for trial in (finished, running):
+        trial.suggest_float("train.lr", 0, 1)
+        trial.report(0.5, 1)
+    study.tell(finished, 1.0)
+    found = sweep_report.of_study(study)
+    figures = sweeps.pictures(found.tables, found.metric, found.epoch_metric, found.maximize)
+    low, high = figures["marginals"].axes[0].get_ylim()
+    assert 0.95 < low < 1 < high < 1.05
+    for name in ("history", "epochs"):
+        (legend,) = figures[name].legends
+        told = {entry.get_text() for entry in legend.get_texts()}
+        assert "Running or waiting" in told
+        assert not any("ailed" in entry for entry in told)
+
+
+def test_labels_of_settings_stand_above_all_lines(report):
+    figures = sweeps.pictures(report.tables, report.metric, report.epoch_metric, report.maximize)
+    axes = figures["parallel"].axes[0]
+    assert axes.texts
+    highest = max(line.get_zorder() for line in axes.lines)
+    for label in axes.texts:
+        assert label.get_zorder() > highest
+        assert label.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory) -> Path:
     """A storage of two studies."""

@@ -14,7 +14,6 @@ from pisces.report.style import (
     ALWAYS,
     CONDITIONAL,
     ESTIMATE,
-    PAGE,
     TRIAL_COLOURS,
     ZERO_LINE,
     Mark,
@@ -30,14 +29,22 @@ FINISHED, PRUNED, FAILED = (
     Mark("Pruned, at its last epoch", TRIAL_COLOURS["pruned"], "x"),
     Mark("Failed or lost", TRIAL_COLOURS["failed"], "v"),
 )
-NOT_ENDED = FAILED._replace(label="Running, failed or lost")
-COLUMNS = 3
+UNDER_WAY = Mark("Running or waiting", "0.55", "D")
+MARK_OF = {"finished": FINISHED, "pruned": PRUNED, "failed": FAILED, "lost": FAILED}
+"""State of a trial -> its mark; any other is under way."""
+COLUMN = 3.46
+"""Width of a picture in inches, 88 mm, which a column of a page has."""
+SMALL = 6.5
+"""Size of letters in points."""
+COLUMNS = 2
 """Panels beside each other."""
 MOST_TICKS = 6
-NOT_DRAWN = -0.05
-"""Height of a param that a trial has not."""
+NOT_DRAWN = -0.08
+"""Place of a param that a trial has not."""
 Ticks = list[tuple[float, str]]
-ROOM = 24
+ROW = 0.55
+"""Inches of a param."""
+ROOM = 16
 """Characters below a panel."""
 LONGEST = 20
 """Characters of a choice on an axis."""
@@ -77,7 +84,7 @@ def history(trials: pd.DataFrame, metric: str, maximize: bool) -> Figure:
         metric: what was sought.
         maximize: whether a higher value is better.
     """
-    figure = Figure((PAGE, 3.0))
+    figure = Figure((COLUMN, 2.8))
     axes = figure.subplots()
     finished = trials[trials["state"] == "finished"].sort_values("trial")
     best = finished["value"].cummax() if maximize else finished["value"].cummin()
@@ -85,18 +92,22 @@ def history(trials: pd.DataFrame, metric: str, maximize: bool) -> Figure:
     axes.step(finished["trial"], best, where="post", color="0.25", lw=1)
 
     # Near the axis, since they have no value.
-    for mark, states in ((PRUNED, ("pruned",)), (FAILED, ("failed", "lost"))):
-        others = trials.loc[trials["state"].isin(states), "trial"]
+    marks = trials["state"].map(_mark_of)
+    without_value = [PRUNED, FAILED, UNDER_WAY]
+    for mark in without_value:
+        others = trials.loc[[one == mark for one in marks], "trial"]
         style: Style = {"ls": "", "marker": mark.marker, "ms": 4, "color": mark.colour}
         along_axis = axes.get_xaxis_transform()
         axes.plot(others, np.full(len(others), 0.03), transform=along_axis, **style)
     axes.margins(y=0.12)
-    axes.set(xlabel="Trial", ylabel=metric)
+    axes.set(xlabel="Trial")
+    _name_values(axes, metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     best_line = Mark("Best so far", "0.25", "")
-    without_value = [PRUNED._replace(label="Pruned"), FAILED]
+    there = [mark for mark in without_value if mark in set(marks)]
+    named = [PRUNED._replace(label="Pruned") if mark == PRUNED else mark for mark in there]
     legend_below(
-        figure, [*handles([FINISHED], ""), *handles([best_line]), *handles(without_value, "")]
+        figure, [*handles([FINISHED], ""), *handles([best_line]), *handles(named, "")], columns=2
     )
     counts = trials["state"].value_counts()
     caption(figure, ", ".join(f"{count} {state}" for state, count in counts.items()))
@@ -111,22 +122,34 @@ def epochs(rows: pd.DataFrame, trials: pd.DataFrame, epoch_metric: str) -> Figur
         trials: with the columns `trial` and `state`.
         epoch_metric: what was reported.
     """
-    figure = Figure((PAGE, 3.4))
+    figure = Figure((COLUMN, 3.0))
     axes = figure.subplots()
-    marks = {"finished": FINISHED._replace(marker=""), "pruned": PRUNED}
     states = trials.set_index("trial")["state"]
     shown: dict[Mark, None] = {}
     for trial, of_trial in rows.groupby("trial"):
-        mark = marks.get(states[trial], NOT_ENDED)
-        shown[mark] = None
+        mark = _mark_of(states[trial])
+        shown[mark._replace(marker="") if mark == FINISHED else mark] = None
         axes.plot(of_trial["epoch"], of_trial["value"], color=mark.colour, lw=0.8, alpha=0.6)
         last = of_trial.iloc[-1]
-        axes.plot(last["epoch"], last["value"], marker=mark.marker, ms=5, color=mark.colour)
-    axes.set(xlabel="Epoch", ylabel=epoch_metric)
+        if mark != FINISHED:
+            axes.plot(last["epoch"], last["value"], marker=mark.marker, ms=5, color=mark.colour)
+        elif len(of_trial) == 1:
+            axes.plot(last["epoch"], last["value"], marker=".", color=mark.colour)
+    axes.set(xlabel="Epoch")
+    _name_values(axes, epoch_metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, handles(shown))
+    legend_below(figure, handles(shown), columns=2)
     caption(figure, f"A line a trial, n = {rows['trial'].nunique()}")
     return figure
+
+
+def _mark_of(state: str) -> Mark:
+    return MARK_OF.get(state, UNDER_WAY)
+
+
+def _name_values(axes: Axes, metric: str) -> None:
+    """The label of the axis of values, of which a full key may be long."""
+    axes.set_ylabel(metric, fontsize=SMALL + 0.5)
 
 
 def importance(rows: pd.DataFrame) -> Figure:
@@ -135,7 +158,7 @@ def importance(rows: pd.DataFrame) -> Figure:
     Args:
         rows: the columns of `importances`.
     """
-    figure = Figure((PAGE, 0.9 + 0.27 * len(rows)))
+    figure = Figure((COLUMN, 1.3 + 0.27 * len(rows)))
     axes = figure.subplots()
     shares = 100 * rows[["importance", "low", "high"]]
     places = np.arange(len(rows))[::-1]
@@ -145,9 +168,10 @@ def importance(rows: pd.DataFrame) -> Figure:
     axes.errorbar(
         shares["importance"], places, xerr=reach, ls="", color="0.25", elinewidth=1, capsize=2
     )
-    labels = [f"{row.param} (n = {row.trials})" for row in rows.itertuples()]
-    axes.set_yticks(places, labels)
-    axes.set(xlabel="Importance (% of the variance of the values, fANOVA)", xlim=(0, None))
+    labels = [f"{row.param}\n(n = {row.trials})" for row in rows.itertuples()]
+    axes.set_yticks(places, labels, fontsize=SMALL)
+    axes.set(xlim=(0, None))
+    axes.set_xlabel("Importance (% of the variance, fANOVA)", fontsize=SMALL + 1)
     note = "Bars: mean of the forests, lines: their range; n finished trials"
     some = (
         "; orange: params that only some trials have, among those"
@@ -167,14 +191,14 @@ def marginals(rows: pd.DataFrame, metric: str) -> Figure:
     """
     keys = list(dict.fromkeys(rows["param"]))
     lines = -(-len(keys) // COLUMNS)
-    figure = Figure((PAGE, 0.6 + 2.0 * lines))
+    figure = Figure((COLUMN, 1.1 + 1.7 * lines))
     panels = figure.subplots(lines, COLUMNS, sharey=True, squeeze=False)
     for axes in panels.flat[len(keys) :]:
         axes.set_axis_off()
     for axes, key in zip(panels.flat, keys, strict=False):
         _panel(axes, key, rows[rows["param"] == key])
     for axes in panels[:, 0]:
-        axes.set_ylabel(metric, fontsize=7)
+        _name_values(axes, metric)
     panels[0, 0].set_ylim(_limits(rows))
     caption(
         figure,
@@ -186,11 +210,14 @@ def marginals(rows: pd.DataFrame, metric: str) -> Figure:
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """The least and greatest value that is shown: all means, and intervals of three trials on."""
+    """The least and greatest value that is shown: all means, and intervals of three trials on.
+
+    Room above is for the counts; it is small where all values are one.
+    """
     known = rows[rows["trials"] > 2]
     ends = pd.concat([rows["mean"], known["low"], known["high"]]).dropna()
     low, high = float(ends.min()), float(ends.max())
-    room = 0.2 * (high - low) or 1.0
+    room = 0.3 * (high - low) or 0.02 * abs(high) or 1.0
     return low - room / 2, high + room
 
 
@@ -210,17 +237,17 @@ def _panel(axes: Axes, key: str, rows: pd.DataFrame) -> None:
             xytext=(0, -8),
             textcoords="offset points",
             ha="center",
-            fontsize=6,
+            fontsize=SMALL,
             color="0.4",
         )
     labels = [_short(choice) for choice in rows["choice"]]
     is_crowded = max(map(len, labels)) * len(labels) > ROOM
     turned: Style = {"rotation": 30, "ha": "right"} if is_crowded else {}
-    axes.set_xticks(places, labels, fontsize=6, **turned)
-    axes.tick_params(axis="y", labelsize=7)
+    axes.set_xticks(places, labels, fontsize=SMALL, **turned)
+    axes.tick_params(axis="y", labelsize=SMALL)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     star = "*" if rows["conditional"].any() else ""
-    axes.set_title(f"{key}{star}", fontsize=7)
+    axes.set_title(f"{key}{star}", fontsize=SMALL + 0.5)
 
 
 def _short(choice: str) -> str:
@@ -236,46 +263,62 @@ def parallel(trials: pd.DataFrame, keys: Sequence[str], metric: str) -> Figure:
         metric: what was sought.
     """
     finished = trials[trials["state"] == "finished"].sort_values("value")
-    figure = Figure((max(PAGE, 0.85 * (len(keys) + 2)), 3.8))
+    figure = Figure((COLUMN, 1.2 + ROW * len(keys)))
     axes = figure.subplots()
-    columns = [_heights(finished[key]) for key in keys]
-    heights = np.stack([one for one, _ in columns], axis=1)  # (trials, params)
+    columns = [_places(finished[key]) for key in keys]
+    across = np.stack([one for one, _ in columns], axis=1)  # (trials, params)
 
     values = finished["value"].to_numpy(float)
     norm = Normalize(values.min(), values.max())
     viridis = matplotlib.colormaps["viridis"]
-    for line, value in zip(heights, values, strict=True):
-        axes.plot(range(len(keys)), line, color=viridis(norm(value)), lw=0.9, marker=".", ms=4)
-    for place, (_, ticks) in enumerate(columns):
-        axes.axvline(place, **ZERO_LINE)
-        for height, label in ticks:
-            axes.annotate(
-                _short(label),
-                (place, height),
-                xytext=(3, 0),
-                textcoords="offset points",
-                fontsize=6,
-                va="center",
-                bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
-            )
-    names = [key.replace(".", ".\n", 1) for key in keys]
-    axes.set_xticks(range(len(keys)), names, fontsize=6, rotation=30, ha="right")
-    axes.set_yticks([])
-    axes.set_xlim(-0.3, len(keys) - 0.3)
+    rows = np.arange(len(keys))
+    for line, value in zip(across, values, strict=True):
+        axes.plot(line, rows, color=viridis(norm(value)), lw=0.9, marker=".", ms=4)
+    for row, (_, ticks) in enumerate(columns):
+        axes.axhline(row, **ZERO_LINE)
+        for place, label in ticks:
+            _write_below(axes, (place, row), label)
+    axes.set_yticks(rows, [key.replace(".", ".\n", 1) for key in keys], fontsize=SMALL)
+    axes.set_xticks([])
+    axes.set_ylim(len(keys) - 0.4, -0.3)  # the first on top
+    axes.set_xlim(NOT_DRAWN - 0.05, 1.05)
     axes.spines[:].set_visible(False)
-    figure.colorbar(matplotlib.cm.ScalarMappable(norm, viridis), ax=axes, label=metric, pad=0.01)
-    caption(figure, f"A line a finished trial, n = {len(finished)}; at the bottom: not drawn")
+    if values.min() < values.max():
+        scale = figure.colorbar(
+            matplotlib.cm.ScalarMappable(norm, viridis), ax=axes, location="bottom", pad=0.01
+        )
+        scale.set_label(metric, fontsize=SMALL + 0.5)
+        scale.ax.tick_params(labelsize=SMALL)
+    else:
+        axes.set_xlabel(f"{metric} = {values[0]:.4g} of each", fontsize=SMALL + 0.5)
+    at_left = "; at the left edge: not drawn" if (across == NOT_DRAWN).any() else ""
+    caption(figure, f"A line a finished trial, n = {len(finished)}{at_left}")
     return figure
 
 
-def _heights(values: pd.Series) -> tuple[np.ndarray, Ticks]:
-    """Where values stand on an axis from 0 to 1, below it where there are none.
+def _write_below(axes: Axes, place: tuple[float, float], label: str) -> None:
+    """The label of a tick, below its axis and above all lines."""
+    axes.annotate(
+        _short(label),
+        place,
+        xytext=(0, -3),
+        textcoords="offset points",
+        fontsize=SMALL,
+        ha="center",
+        va="top",
+        zorder=5,
+        bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none"},
+    )
+
+
+def _places(values: pd.Series) -> tuple[np.ndarray, Ticks]:
+    """Where values stand on an axis from 0 to 1, left of it where there are none.
 
     Args:
         values: (trials,), numbers or texts.
 
     Returns:
-        Heights (trials,), and height and label of each tick.
+        Places (trials,), and place and label of each tick.
     """
     known = values.dropna()
     is_number = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
@@ -297,7 +340,7 @@ def _label(value: object) -> str:
     """A choice as the tables write it."""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def _texts(values: pd.Series) -> pd.Series:
