@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def texts_of(command: Callable[..., Any]) -> dict[str, str]:
+def texts_of(command: Callable[..., Any]) -> dict[str, Any]:
     """Options of `add_parser`: what stands in the list of commands, and above a command's own help.
 
     Args:
