@@ -197,8 +197,7 @@ def marginals(rows: pd.DataFrame, metric: str) -> Figure:
         axes.set_axis_off()
     for axes, key in zip(panels.flat, keys, strict=False):
         _panel(axes, key, rows[rows["param"] == key])
-    for axes in panels[:, 0]:
-        _name_values(axes, metric)
+    figure.supylabel(metric, fontsize=SMALL + 0.5)  # once: it is longer than a panel is high
     panels[0, 0].set_ylim(_limits(rows))
     caption(
         figure,
