@@ -120,7 +120,7 @@ def _likelihood(
     phase_step = STEP / math.sqrt(2 * searched * symbols)
     candidates = []
     for points in constellations:
-        phases, search = _search(tuple(points.tolist()), searched, phase_step)
+        phases, search = phase_search(tuple(points.tolist()), searched, phase_step)
         levels, of_level = _levels(points, snr, symbols)
         by_level = tabulate(lattice_of(snr), snr, levels[:, None] * torch.from_numpy(points))
         candidates.append(_Candidate(turns(points), phases, search, by_level, of_level))
@@ -130,13 +130,13 @@ def _likelihood(
 
 
 @lru_cache(maxsize=32)
-def _search(
+def phase_search(
     points: tuple[complex, ...], snr: float, phase_step: float
 ) -> tuple[torch.Tensor, Table]:
     """Phases of the search, and its table: the same for all SNRs that are searched at this one."""
     alphabet = np.array(points)
     phases = _phases(alphabet, phase_step)
-    turned = _turns(phases)[:, None] * torch.from_numpy(alphabet)
+    turned = phasors(phases)[:, None] * torch.from_numpy(alphabet)
     return phases, tabulate(lattice_of(snr), snr, turned)
 
 
@@ -205,7 +205,7 @@ def _averaged(
     offsets = rest.gather(1, node)[..., None] + within * grid.step  # (n, kept, finer)
     phases = candidate.phases[phase][..., None] + within * candidate.phase_step
     without_offset = x[:, None, None] * _waves(-offsets, x.shape[1])
-    turned = without_offset[:, :, :, None] * _turns(-phases)[:, :, None, :, None]
+    turned = without_offset[:, :, :, None] * phasors(-phases)[:, :, None, :, None]
 
     corners = corners_of(turned, candidate.by_level.lattice)
     by_level = sums(corners, candidate.by_level)  # (n, kept, finer, finer, levels)
@@ -243,7 +243,7 @@ def _phases(points: np.ndarray, step: float) -> torch.Tensor:
     return torch.arange(count) * (2 * math.pi / turns(points) / count)
 
 
-def _turns(phases: torch.Tensor) -> torch.Tensor:
+def phasors(phases: torch.Tensor) -> torch.Tensor:
     """Phasors of phases in radians, of the same shape."""
     return torch.polar(torch.ones_like(phases), phases)
 
@@ -273,4 +273,4 @@ def _levels(points: np.ndarray, snr: float, symbols: int) -> tuple[torch.Tensor,
 def _waves(offsets: torch.Tensor, symbols: int) -> torch.Tensor:
     """Carriers of offsets (...) in cycles a symbol, phase 0 in the middle: (..., symbols)."""
     number = torch.arange(symbols) - (symbols - 1) / 2
-    return _turns(2 * math.pi * offsets[..., None] * number)
+    return phasors(2 * math.pi * offsets[..., None] * number)
