@@ -15,7 +15,8 @@ from pisces.evaluation import references
 from pisces.evaluation.likelihood import phasors
 from pisces.inputs.receiver.chain import Symbols
 from pisces.inputs.receiver.spectrum import power_of
-from pisces.truth.law import SymbolLaw, places, unit_level
+from pisces.truth.law import SymbolLaw, unit_level
+from pisces.truth.posterior import hypotheses
 
 NO_POINTS = "no constellation points, one sample a symbol"
 LOW_SNR = "SNR too low for the timing"
@@ -98,13 +99,13 @@ def why_without_points(modulation: str) -> str:
 def least_snr(response: torch.Tensor) -> float:
     """Linear SNR of a symbol from which on the receiver's timing can be relied on.
 
-    Of N symbols of unit power at SNR g the beats of `receiver.timing` have the mean s = int Q^2 and,
-    about it, the variance V = (1 / g) int Q^2 (P^2 + M^2) + (1 / g^2) int Q^2, where M(f) = P(1 - f)
-    is the mirrored response, Q = P M, and integrals run over 0 to 1 symbol rate with P^2 + M^2 = 1
-    in the mean. Half of V turns the line, so that the timing errs by sqrt(V / 2 N) / (2 pi s)
-    symbols. An error e puts xi e^2 of other symbols' power into each: behind the equaliser, with
-    F = P^2 / (P^2 + M^2), xi = (2 pi)^2 int (f F - (1 - f) (1 - F))^2. That may be at most
-    `TIMING_SHARE` / g, and the error `TIMING_ERROR`.
+    Of N symbols of unit power at SNR g the beats of `receiver.timing` have the mean s = int Q^2,
+    and about it the variance V = (1 / g) int Q^2 (P^2 + M^2) + (1 / g^2) int Q^2. There
+    M(f) = P(1 - f) is the mirrored response and Q = P M; integrals run over 0 to 1 symbol rate,
+    with P^2 + M^2 = 1 in the mean. Half of V turns the line, so that the timing errs by
+    sqrt(V / 2 N) / (2 pi s) symbols. An error e puts xi e^2 of other symbols' power into each:
+    behind the equaliser, with F = P^2 / (P^2 + M^2), xi = (2 pi)^2 int (f F - (1 - f) (1 - F))^2.
+    That may be at most `TIMING_SHARE` / g, and the error `TIMING_ERROR`.
 
     Args:
         response: of the pulse at `spectrum.band_rates`, float32 (2 * symbols,).
@@ -172,10 +173,8 @@ def leveled(points: torch.Tensor, law: SymbolLaw) -> tuple[torch.Tensor, torch.T
         The symbols complex64 (n, symbols), and the level float32 (n, 1).
     """
     x = unit_level(points, law.snr)
-    known = places(x, law)
-    best = known.log_posterior().flatten(1).argmax(1)
-    classes, place = best // known.phases.shape[2], best % known.phases.shape[2]
-    phase = known.phases[torch.arange(len(x)), classes, place]
+    best = hypotheses(x, law).best(len(x))
+    classes, phase = best.classes, best.phase
 
     for c in classes.unique().tolist():
         rows = torch.nonzero(classes == c)[:, 0]
@@ -206,9 +205,7 @@ def _misfit(x: torch.Tensor, modulations: Sequence[str], law: SymbolLaw) -> torc
         if not len(rows):
             continue
         alone = SymbolLaw((name,), law.snr, law.ask)
-        known = places(x[rows], alone)
-        place = known.log_posterior()[:, 0].argmax(1)
-        phase = known.phases[torch.arange(len(rows)), 0, place]
+        phase = hypotheses(x[rows], alone).best(len(rows)).phase
         upright = x[rows] * phasors(-phase)[:, None]
 
         points = torch.from_numpy(law.points[c]).to(x.dtype)

@@ -15,7 +15,7 @@ from pisces.evaluation.likelihood import phasors
 from pisces.truth.law import SymbolLaw
 from pisces.truth.region import Counts
 
-LEAD = 30.0
+LEAD = 20.0
 """Nats behind the likeliest, beyond which a class at a phase is looked at no further."""
 LOOKUPS_AT_ONCE = 2**21
 """Of symbols in tables, which bounds the memory."""

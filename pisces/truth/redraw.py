@@ -9,9 +9,9 @@ What "the law given the rest" means depends on how a mask chose:
 
 - Blind to values (random pixels, controls): new symbols are free. Symbols that share a pixel go
   together, which this leaves out: it matters where pixels hold many.
-- A region that is fixed in the picture (ring, sector, window): the symbols removed are exactly those
-  inside it. So new ones are drawn inside, and each of them tells the class and phase by how likely
-  a symbol is to lie there.
+- A region that is fixed in the picture (ring, sector, window): the symbols removed are exactly
+  those inside it. So new ones are drawn inside, and each of them tells the class and phase by how
+  likely a symbol is to lie there.
 - By brightness of the pixels: refused, see `way_of`.
 """
 
