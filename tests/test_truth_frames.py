@@ -93,6 +93,17 @@ def test_symbols_of_a_ring_stay_in_it():
     assert inside[new.removed].float().mean() > 0.999
 
 
+def test_the_likeliest_class_is_told_by_what_stays():
+    """At 21 dB a symbol a few symbols are enough; of none all classes are alike."""
+    frames = redrawable("held")
+    shape = frames.bins["symbol"].shape
+    some, all_of_them = torch.ones(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)
+    some[:, ::6] = False
+    known = [frames.likeliest(removed)[: 2 * EACH].tolist() for removed in (None, some)]
+    assert known == [[0] * EACH + [1] * EACH] * 2
+    assert len(set(frames.likeliest(all_of_them).tolist())) == 1
+
+
 def test_the_view_symbol_is_needed():
     iq, names = frames_of()
     law = SymbolLaw(MODULATIONS, 10.0)

@@ -18,6 +18,7 @@ from pisces.inputs.settings import RenderSettings
 from pisces.truth import samples
 from pisces.truth.found import Found, find
 from pisces.truth.law import SymbolLaw
+from pisces.truth.posterior import likeliest_classes
 from pisces.truth.redraw import Way, redraw, touched
 from pisces.truth.region import Region
 
@@ -123,6 +124,18 @@ class RedrawableFrames:
             bins |= self._other_bins(points, rows)
         return Redrawing(bins, removed)
 
+    def likeliest(self, removed: torch.Tensor | None = None) -> torch.Tensor:
+        """The likeliest class of each frame given the symbols that stay, as a number in the law.
+
+        Args:
+            removed: bool (n, symbols), as of `Redrawing`; None: nothing.
+
+        Returns:
+            int64 (n,); of refused frames it says nothing.
+        """
+        kept = None if removed is None else ~removed
+        return likeliest_classes(self._found.x, self.law, kept)
+
     def _other_bins(self, points: torch.Tensor, rows: torch.Tensor) -> dict[str, torch.Tensor]:
         """The other views, those of some frames from samples that hold new points."""
         replaced = samples.with_symbols(
@@ -132,7 +145,7 @@ class RedrawableFrames:
             samples.Pulses(*(one[rows.numpy()] for one in self._pulses)),
             self.render.sps,
         )
-        bins = {}
+        bins: dict[str, torch.Tensor] = {}
         for view in self.render.views:
             if view != "symbol":
                 shown = views.points_of(view, torch.from_numpy(replaced), self.render)

@@ -81,6 +81,24 @@ def hypotheses(
     return Hypotheses(frame, classes, phase, half_step / law.finer, chance)
 
 
+def likeliest_classes(
+    x: torch.Tensor, law: SymbolLaw, kept: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The likeliest class of each frame, its phase averaged out.
+
+    Arguments are as of `hypotheses`.
+
+    Returns:
+        Numbers in the law, int64 (n,); the first among equals.
+    """
+    known = hypotheses(x, law, kept)
+    largest = known.best(len(x)).log_chance[known.frame]
+    share = (known.log_chance - largest).double().exp()
+    totals = torch.zeros(len(x), len(law.classes), dtype=torch.float64)
+    totals.index_put_((known.frame, known.classes), share, accumulate=True)
+    return totals.argmax(1)
+
+
 def _searched(
     x: torch.Tensor, law: SymbolLaw, kept: torch.Tensor | None, counts: Counts | None
 ) -> Hypotheses:
