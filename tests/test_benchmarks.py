@@ -21,6 +21,7 @@ from benchmarks import (
     pages,
     pis,
     precision,
+    redraw,
     rendering,
     rise,
     robustness,
@@ -76,6 +77,13 @@ def test_rise(call, monkeypatch):
     monkeypatch.setattr(rise, "RISE", replace(rise.RISE, masks=4))
     found = call(rise, "--frames", "1", "--size", "16", "--repeats", "1")
     assert "one pass for both heads" in found
+
+
+@pytest.mark.slow
+def test_redraw(call, monkeypatch):
+    monkeypatch.setattr(redraw, "SNRS_DB", (12,))
+    found = call(redraw, "--frames", "1", "--repeats", "1")
+    assert "| 12 | a ring, in the samples too |" in found
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ class RedrawableFrames:
         if "symbol" not in render.views:
             raise ValueError(
                 f"render.views = {', '.join(render.views)} lacks symbol, the one view whose points "
-                "can be drawn anew; add it, or set pis.removal to blackout"
+                "can be drawn anew; add it"
             )
         self.render, self.law, self.other_views = render, law, other_views
         self.bins = binning.bin_frames(iq, render)

@@ -17,8 +17,8 @@ from pisces.truth.region import Counts
 
 LEAD = 20.0
 """Nats behind the likeliest, beyond which a class at a phase is looked at no further."""
-LOOKUPS_AT_ONCE = 2**21
-"""Of symbols in tables, which bounds the memory."""
+LOOKUPS_AT_ONCE = 2**16
+"""Of symbols in tables, so that they stay near the processor."""
 
 
 class Hypotheses(NamedTuple):

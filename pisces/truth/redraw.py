@@ -32,11 +32,8 @@ from pisces.truth.region import Counts, Region, bands
 Way = Literal["free", "region"]
 """How new symbols are drawn: from the whole law, or from the law inside the masked pixels."""
 
-WAYS: dict[tuple[str, str], Way] = {
-    ("exact", "random"): "free",
-    ("percentile", "random"): "free",
-}
 REGIONS = ("ring", "sector", "window")
+"""Rules of masks that are fixed in the picture."""
 
 
 class Refused(ValueError):
@@ -66,8 +63,8 @@ def way_of(view: str, rule: str, name: str) -> Way:
         raise Refused(f"points of the view {view} mix neighbouring symbols; only symbol is redrawn")
     if rule in REGIONS:
         return "region"
-    if (rule, name) in WAYS:
-        return WAYS[rule, name]
+    if rule in ("exact", "percentile") and name == "random":
+        return "free"
     raise Refused(
         f"{rule} {name} chooses by how many points a pixel holds, which depends on all symbols at "
         "once: their law, given that, has no closed form"

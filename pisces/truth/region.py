@@ -72,11 +72,6 @@ class Counts:
         self.inside, self.level = inside, level.double().numpy()
         self._steps = np.round(np.log(self.level) / LEVEL_STEP).astype(int)
 
-    def of(self, frames: slice) -> "Counts":
-        """Those of some of the frames."""
-        level = torch.from_numpy(self.level[frames])
-        return Counts(self.law, self.region, self.inside[frames], level)
-
     def roughly(self, phases: Sequence[torch.Tensor]) -> torch.Tensor:
         """At phases (phases,) of each class, with levels rounded: float32 (n, phases of all)."""
         rows = {
