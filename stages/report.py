@@ -6,25 +6,32 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
+from pisces.config.schema import Params
 from pisces.core import files
 from pisces.core.texts import counted
-from pisces.report import needed, pictures, style
+from pisces.report import captions, needed, pictures, style
+from pisces.report.pis_regions import Images
 from pisces.run import guard, tracking
 
-DATA, PLOTS = Path("data"), Path("plots")
+DATA, PLOTS, CARD = Path("data"), Path("plots"), Path("models/model.json")
 STAGES = {"data": "report_data", "results": "report"}
+CAPTIONS = {"data": "captions_data.tex", "results": "captions.tex"}
 
 
-def draw(part: str) -> dict[str, Figure]:
+def draw(part: str, params: Params) -> dict[str, Figure]:
     """The pictures of one part, data or results."""
+    source = Path(params.data.path).name
     if part == "data":
         from pisces.inputs import sheet  # here, for it loads torch, which takes seconds
 
-        preview = sheet.preview(DATA / "constellations")
         tables = needed.tables(PLOTS, needed.DATA_TABLES)
-        return pictures.of_data(tables["audit"], tables["audit_spectrum"], preview)
+        preview = sheet.preview(DATA / "constellations")
+        return pictures.of_data(tables["audit"], tables["audit_spectrum"], preview, source)
 
-    return pictures.of_results(needed.tables(PLOTS, needed.TABLES), needed.arrays(DATA))
+    render, extents = params.render, params.render.extent.model_dump()
+    images = Images(render.size, extents, params.perturb.window)
+    tables, arrays = needed.tables(PLOTS, needed.TABLES), needed.arrays(DATA)
+    return pictures.of_results(tables, arrays, pictures.Run(needed.card(CARD), source, images))
 
 
 def main() -> None:
@@ -33,15 +40,16 @@ def main() -> None:
         raise ValueError(f"part {part!r} is unknown; give one of {', '.join(STAGES)}")
     params = load_params()
     with tracking.stage(STAGES[part], params) as run:
-        figures = draw(part)
-        paths = [PLOTS / f"{name}.png" for name in figures]
+        figures = draw(part, params)
         with files.together():
-            for figure, path in zip(figures.values(), paths, strict=True):
-                style.save(figure, path)
+            for name, figure in figures.items():
+                for ending in ("png", "pdf"):
+                    style.save(figure, PLOTS / f"{name}.{ending}")
+            files.write_bytes(PLOTS / CAPTIONS[part], captions.latex(figures).encode())
 
-        for path in paths:
-            run.artifact(path)
-    print(f"drew {counted(len(figures), 'picture')} in {PLOTS}/")
+        for name in figures:
+            run.artifact(PLOTS / f"{name}.png")
+    print(f"drew {counted(len(figures), 'picture')} in {PLOTS}/, captions: {CAPTIONS[part]}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from itertools import product
 
 import numpy as np
+from matplotlib.text import Text
+
+from pisces.report import style
 
 
 def labels(axes) -> tuple[str, str]:
@@ -23,17 +26,23 @@ def legend(figure) -> list[str]:
 def boxes_in_inches(figure) -> tuple[list, list]:
     """Extents, once drawn, of panels with labels, and of the words around: caption, legend."""
     figure.draw_without_rendering()
-    around = [figure._suptitle, *figure.legends]
+    around = [text for text in (figure._suptitle, figure._supxlabel) if text is not None]
+    around += figure.legends
     to_inches = figure.dpi_scale_trans.inverted()
     panels = [axes.get_tightbbox().transformed(to_inches) for axes in figure.axes if axes.axison]
     return panels, [one.get_window_extent().transformed(to_inches) for one in around]
 
 
 def assert_printable(figure) -> None:
-    """Nothing is cut off, the words lie on no panel, and all fits on a page."""
+    """Nothing is cut off, words lie on no panel and can be read, and it is a column or two wide.
+
+    Captions stand in a file of their own.
+    """
     width, height = figure.get_size_inches()
-    assert width <= 10
-    assert height <= 10
+    assert style.COLUMN - 0.01 <= width <= style.PAGE + 0.01
+    assert height <= 9
+    words_in_it = [one for one in figure.findobj(Text) if one.get_text() and one.get_visible()]
+    assert min(one.get_fontsize() for one in words_in_it) >= 7
     panels, words = boxes_in_inches(figure)
     for box in (*panels, *words):
         assert min(box.x0, box.y0) >= -0.01

@@ -9,14 +9,21 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from pisces.config.io import parse_params
 from pisces.core import files
-from pisces.report import attribution, pictures
+from pisces.report import attribution, attribution_measures, needed, pictures
+from pisces.report.captions import caption_of
+from pisces.report.pis_regions import Images
 from stages import report
-from tests.pipeline import outputs
+from tests.pipeline import default_params, outputs
 
 SNRS_DB = (-10, 20)
 MODULATIONS = ("BPSK", "QPSK")
 TASKS = ("modulation", "snr", "joint")
+SINGLE = ("value", "accuracy", "correlation", "probability")
+"""Of whose columns a table has one, so that the interval bears no name."""
+CARD = {"model": "small_cnn", "input": {"kind": "iq", "samples": 128, "sps": 8}}
+RUN = pictures.Run(CARD, "mine.hdf5", Images(8, {"raw": 2.5}, 0.5))
 LEVELS = (0.5, 5.0)
 NOTES = {
     "predictions": "tested with the denoiser bypassed",
@@ -27,7 +34,7 @@ NOTES = {
 
 def intervals(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
     for name in names:
-        prefix = "" if name in ("value", "accuracy", "correlation") else f"{name}_"
+        prefix = "" if name in SINGLE else f"{name}_"
         rows[f"{prefix}ci_low"], rows[f"{prefix}ci_high"] = rows[name] - 0.1, rows[name] + 0.1
     return rows
 
@@ -58,11 +65,9 @@ def arrays() -> dict[str, dict[str, np.ndarray]]:
     examples: dict[str, np.ndarray] = {}
     for task in ("modulation", "snr"):
         found = {
-            **{"images": images, "frames": np.array(3), "titles": np.array(["BPSK, 20 dB\nraw"])},
+            **{"images": images, "titles": np.array(["BPSK, 20 dB\nraw"])},
             **{"taken_names": np.array(["Top 5 %"]), "taken": images[None] > 0},
             **{"map_names": np.array(["rise"]), "maps": 0.5 * images[None]},
-            **{"curve_names": np.array(["rise", "random"]), "curves": np.full((2, 1, 3), 0.5)},
-            "levels_percent": np.array([0, 5, 100]),
         }
         examples |= {f"{task}_{name}": values for name, values in found.items()}
     baseline = {f"{task}_baseline": np.array([True, False, True, True]) for task in TASKS}
@@ -102,12 +107,15 @@ def tables() -> dict[str, pd.DataFrame]:
     ]
     pis = pd.DataFrame(masks, columns=["view", "rule", "mask", "level_percent", "task"])
     pis = pis.assign(n=4, accuracy=0.5, fraction_lit=0.05, pis=1.0, control_count_pis=0.5)
+    pis["excess"] = 0.5
     pis["p_count_holm"] = 0.01
     cells = pd.DataFrame(product(MODULATIONS, SNRS_DB), columns=["modulation", "snr_db"])
-    cells = cells.assign(view="raw", mask="top", task="joint", level_percent=5.0, n=2, excess=0.5)
+    cells = cells.assign(view="raw", rule="exact", mask="top", task="joint", level_percent=5.0)
+    cells = cells.assign(n=2, fraction_lit=0.05, excess=0.5, p_count_holm=1.0)
 
     methods = product(("modulation", "snr"), ("rise", "random"))
     measured = pd.DataFrame(methods, columns=["task", "method"])
+    curves = measured.assign(curve="deletion", level_percent=5.0, probability=0.5)
     checks = measured.assign(check="weights", share=1.0, correlation=0.2, n=3, null=0.4)
     return {
         "training": pd.DataFrame(training),
@@ -118,24 +126,34 @@ def tables() -> dict[str, pd.DataFrame]:
         "ceiling": intervals(ceiling.assign(accuracy=0.5, n=4), "accuracy"),
         "pis": intervals(pis, "pis"),
         "pis_by_cell": cells,
+        "pis_by_modulation": cells.drop_duplicates("modulation"),
+        "pis_by_snr": cells.drop_duplicates("snr_db"),
         "attribution": intervals(measured.assign(measure="deletion_area", value=0.3, n=5), "value"),
+        "attribution_curves": intervals(curves, "probability"),
         "attribution_checks": intervals(checks, "correlation"),
     }
 
 
 @pytest.fixture(scope="module")
 def drawn(tables, arrays) -> dict[str, Figure]:
-    return pictures.of_results(tables, arrays)
+    return pictures.of_results(tables, arrays, RUN)
 
 
 def test_the_pictures_are_those_that_dvc_knows(drawn):
-    names = [f"plots/{name}.png" for name in drawn]
-    assert sorted(names) == sorted(outputs("report"))
+    names = [f"plots/{name}.{ending}" for name in drawn for ending in ("png", "pdf")]
+    assert sorted([*names, "plots/captions.tex"]) == sorted(outputs("report"))
+
+
+def test_every_caption_names_the_data_and_of_a_model_the_model(drawn):
+    for name, figure in drawn.items():
+        caption = caption_of(figure)
+        assert "Data: mine.hdf5, 2 modulations at 2 SNRs." in caption
+        assert ("Model: small_cnn of raw frames." in caption) == (name != "perturbations")
 
 
 def test_a_note_stands_on_the_pictures_of_its_stage_and_on_no_other(drawn):
     with_note = {
-        note: {name for name, figure in drawn.items() if note in figure.get_suptitle()}
+        note: {name for name, figure in drawn.items() if note in caption_of(figure).lower()}
         for note in NOTES.values()
     }
     tested = {"accuracy_by_snr", "per_class", "snr_estimate", "ceiling"}
@@ -143,19 +161,20 @@ def test_a_note_stands_on_the_pictures_of_its_stage_and_on_no_other(drawn):
     assert list(with_note.values()) == [
         tested,
         {"pis", "pis_regions", "degradation", "pis_heatmap"},
-        {"attribution", "attribution_modulation", "attribution_snr"},
+        {"attribution", "attribution_curves", "attribution_modulation", "attribution_snr"},
     ]
 
 
 def test_without_notes_there_are_none(tables, arrays):
     silent = {name: content | {"note": np.array("")} for name, content in arrays.items()}
-    drawn = pictures.of_results(tables, silent)
-    assert drawn["confusion_snr"].get_suptitle() == ""
-    assert not drawn["pis"].get_suptitle().endswith("; ")
+    drawn = pictures.of_results(tables, silent, RUN)
+    captions = [caption_of(figure).lower() for figure in drawn.values()]
+    assert not any(note in caption for caption in captions for note in NOTES.values())
+    assert ".." not in caption_of(drawn["pis"])
 
 
 def test_pictures_are_made_of_the_arrays(drawn):
-    assert "Estimate: mean over the SNR classes" in drawn["snr_estimate"].get_suptitle()
+    assert "Estimate: mean over the SNR classes" in caption_of(drawn["snr_estimate"])
     matrix = drawn["confusion_modulation"].axes[0].images[0].get_array()
     assert matrix.tolist() == [[50, 50], [0, 100]]
     curve = drawn["degradation"].axes[0].get_lines()[0]
@@ -168,15 +187,13 @@ def test_examples_come_back_as_they_were_packed(arrays):
     packed = arrays["attribution_examples"]
     found = attribution.unpack_examples(packed, "snr")
     assert list(found.masked) == ["Top 5 %"]
-    assert list(found.curves) == ["rise", "random"]
-    assert found.frames == 3
     assert np.array_equal(found.maps["rise"], packed["snr_maps"][0])
 
 
 def test_checks_without_any_knowledge_join_the_measures(tables):
     checks = tables["attribution_checks"]
     some = pd.concat([checks, checks.assign(share=0.5, correlation=0.9)])
-    joined = attribution.join_checks(tables["attribution"], some)
+    joined = attribution_measures.join_checks(tables["attribution"], some)
     weights = joined[joined["measure"] == "weights"]
     assert weights["value"].tolist() == [0.2] * 4
     assert weights["null"].tolist() == [0.4] * 4
@@ -190,10 +207,18 @@ def test_the_stage_reads_what_the_others_wrote(tables, arrays, tmp_path, monkeyp
     for name, content in arrays.items():
         files.write_npz(tmp_path / "data" / f"{name}.npz", content)
     monkeypatch.chdir(tmp_path)
-    drawn = report.draw("results")
+    files.write_json(tmp_path / "models/model.json", CARD)
+    drawn = report.draw("results", parse_params(default_params(), "defaults"))
     names = [tick.get_text() for tick in drawn["pis_regions"].axes[0].get_xticklabels()]
     assert names == ["1", "2"]
-    assert drawn["pis"].get_suptitle().count("levels under 1 % may leave the panel") == 1
+    assert "exact masks at 5 %" in caption_of(drawn["pis"])  # and not at half a percent
+    assert "Data: synthetic.hdf5" in caption_of(drawn["pis"])
+
+
+def test_a_card_that_names_no_model_is_refused(tmp_path):
+    files.write_json(tmp_path / "model.json", {"model": "small_cnn"})
+    with pytest.raises(ValueError, match=r"model\.json.*'input'.*train"):
+        needed.card(tmp_path / "model.json")
 
 
 def test_an_unknown_part_is_refused_with_those_there_are(monkeypatch):

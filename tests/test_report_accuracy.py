@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from pisces.core.seeding import generator
+from pisces.core.stats import wilson
 from pisces.evaluation import metrics
-from pisces.report import accuracy
+from pisces.report import accuracy, ceiling, style
+from pisces.report.captions import caption_of
 from tests.figures import assert_printable, labels, legend, line
 
 
@@ -56,7 +58,7 @@ def test_training_with_phases_shows_them_and_what_was_learnt_beside_the_tasks():
             1.5,
             2.5,
         ]
-    assert figure.get_suptitle() == "Dotted: phases b1, c begin"
+    assert "Dotted: phases b1, c begin." in caption_of(figure)
     assert_printable(figure)
     assert auxiliary.get_yscale() == "log"
     nothing = accuracy.training(
@@ -67,7 +69,8 @@ def test_training_with_phases_shows_them_and_what_was_learnt_beside_the_tasks():
 
 def test_confusion_is_in_percent_of_the_true_class():
     true, predicted = np.array(list("aaaabb")), np.array(list("aaabcb"))
-    axes, bar = accuracy.confusion(true, predicted, ("a", "b", "c"), "modulation").axes
+    figure = accuracy.confusion(true, predicted, ("a", "b", "c"), "modulation")
+    (axes,) = figure.axes
     assert labels(axes) == ("Predicted modulation", "True modulation")
     image = axes.images[0]
     assert image.get_array().tolist() == [[75, 25, 0], [0, 50, 50], [0, 0, 0]]  # rows are the truth
@@ -80,8 +83,28 @@ def test_confusion_is_in_percent_of_the_true_class():
     }
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         assert [tick.get_text() for tick in ticks] == ["a", "b", "c"]
-    assert axes.get_title() == "n = 6"
-    assert bar.get_ylabel() == "Share of the true class (%)"
+    assert "n = 0 to 4 test frames a class" in caption_of(figure)
+    assert_printable(figure)
+
+
+def test_numbers_above_the_last_confused_one_are_left_out_but_for_the_first():
+    true = np.array([-4, -4, -2, 0, 2, 4])
+    predicted = np.array([-4, -2, -2, 0, 2, 4])
+    figure = accuracy.confusion(true, predicted, (-4, -2, 0, 2, 4), "SNR (dB)", rising=True)
+    assert figure.axes[0].images[0].get_array().tolist() == [[50, 50, 0], [0, 100, 0], [0, 0, 100]]
+    assert "Left out: 2, 4, all right" in caption_of(figure)
+    whole = accuracy.confusion(true, true, (-4, -2, 0, 2, 4), "SNR (dB)", rising=True)
+    assert whole.axes[0].images[0].get_array().shape == (2, 2)
+
+
+def test_a_matrix_is_two_columns_wide_once_its_numbers_would_touch():
+    widths = []
+    for n in (17, 24):
+        names = np.array([f"class {i:02}" for i in range(n)])
+        figure = accuracy.confusion(names, names, names.tolist(), "modulation")
+        assert_printable(figure)
+        widths.append(figure.get_figwidth())
+    assert widths == [style.COLUMN, style.PAGE]
 
 
 def test_per_class_is_sorted_by_family():
@@ -93,13 +116,19 @@ def test_per_class_is_sorted_by_family():
             "recall": [0.7, 0.8, 0.9],
         }
     )
-    (axes,) = accuracy.per_class(scores.assign(frames=[4, 5, 6])).axes
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["8ASK", "QPSK", "16QAM"]
-    assert [bar.get_height() for bar in axes.patches] == pytest.approx([20, 30, 10])
-    assert line(axes, "Precision")[:, 1] == pytest.approx([50, 60, 40])
-    assert line(axes, "Recall")[:, 1] == pytest.approx([80, 90, 70])
-    assert labels(axes) == ("Modulation, n = 15 frames", "Score (%)")
-    assert axes.get_ylim() == (0, 100)
+    figure = accuracy.per_class(scores.assign(frames=[4, 5, 60]))
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["8ASK", "QPSK", "16QAM"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first on top
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([20, 30, 10])
+    recall, precision = axes.get_lines()
+    assert precision.get_xdata() == pytest.approx([50, 60, 40])
+    assert recall.get_xdata() == pytest.approx([80, 90, 70])
+    assert legend(figure) == ["Precision", "F1", "Recall"]
+    ends = axes.containers[1][2][0].get_segments()[1][:, 0]  # of QPSK, 54 of 60
+    assert ends == pytest.approx([100 * end for end in wilson(54, 60)])
+    assert "n = 4 to 60 test frames a modulation" in caption_of(figure)
+    assert labels(axes) == ("Score (%)", "")
     assert not any(
         one.get_clip_on() for one in axes.get_lines()
     )  # markers at 0 and 100 % are whole
@@ -114,11 +143,15 @@ def test_accuracy_by_snr_has_chance_lines_and_intervals():
         "modulation_pred": rng.choice(["QPSK", "8PSK"], 120),
     }
     rows = metrics.accuracy_by_snr(predictions)
-    (axes,) = accuracy.accuracy_by_snr(rows, (4, 5)).axes
+    figure = accuracy.accuracy_by_snr(rows, (4, 5))
+    (axes,) = figure.axes
     assert labels(axes) == ("SNR (dB)", "Accuracy (%)")
-    assert axes.get_ylim() == (0, 100)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["\N{MINUS SIGN}10", "0", "20"]
     for label, task in (("Modulation", "modulation"), ("SNR", "snr"), ("Joint", "joint")):
-        assert line(axes, label) == pytest.approx(np.column_stack([[-10, 0, 20], 100 * rows[task]]))
+        (curve,) = (one for one in axes.get_lines() if one.get_label() == label)
+        assert curve.get_xydata() == pytest.approx(
+            np.column_stack([[-10, 0, 20], 100 * rows[task]])
+        )
     assert not any(
         one.get_clip_on() for one in axes.get_lines() if one.get_marker() != "None"
     )  # markers at 0 and 100 % are whole
@@ -129,8 +162,10 @@ def test_accuracy_by_snr_has_chance_lines_and_intervals():
         heights = band.get_paths()[0].vertices[:, 1]
         assert heights.min() == pytest.approx(100 * rows[f"{task}_ci_low"].min())
         assert heights.max() == pytest.approx(100 * rows[f"{task}_ci_high"].max())
-    assert "n = 30 or more a point; dotted: chance" in axes.get_title()
-    assert "95 % Wilson interval" in axes.get_title()
+    assert legend(figure) == ["Modulation", "SNR", "Joint"]
+    assert "95 % Wilson interval, n = 30 to 50 frames a point" in caption_of(figure)
+    assert figure.get_suptitle() == axes.get_title() == ""
+    assert_printable(figure)
 
 
 def test_snr_estimate_shows_the_estimates_and_how_far_they_are_off():
@@ -147,12 +182,9 @@ def test_snr_estimate_shows_the_estimates_and_how_far_they_are_off():
     assert (labels(estimate)[1], *labels(error)) == (
         "Estimated SNR (dB)",
         "SNR (dB)",
-        "Estimate minus true SNR (dB)",
+        "Estimate minus\ntrue SNR (dB)",
     )
-    assert (
-        figure.get_suptitle()
-        == "Estimate: the estimated noise fraction; n = 5 to 7 frames per label"
-    )
+    assert "Estimate: the estimated noise fraction, n = 5 to 7 frames" in caption_of(figure)
 
 
 def test_estimates_are_compared_with_the_true_snr_of_labels_of_half_of_it():
@@ -161,7 +193,7 @@ def test_estimates_are_compared_with_the_true_snr_of_labels_of_half_of_it():
     estimate, error = accuracy.snr_estimate(rows, "", "amplitude").axes
     assert line(estimate, "Perfect").tolist() == [[-10, -20], [0, 0], [20, 40]]
     assert error.get_lines()[0].get_xydata().tolist() == [[-10, 2], [0, 0.5], [20, -3]]
-    assert error.get_xlabel() == "SNR label (true SNR in dB = 2 x label)"
+    assert error.get_xlabel() == "SNR label (half the SNR in dB)"
 
 
 @pytest.fixture
@@ -205,12 +237,12 @@ def ceiling_rows() -> pd.DataFrame:
 
 
 def test_ceiling(ceiling_rows):
-    figure = accuracy.ceiling(ceiling_rows)
+    figure = ceiling.ceiling(ceiling_rows)
     assert_printable(figure)
     modulation, snr = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["Modulation", "SNR"]
     assert (*labels(modulation), *labels(snr)) == ("SNR (dB)", "Accuracy (%)", "SNR (dB)", "")
-    assert modulation.get_ylim() == snr.get_ylim() == (0, 102)  # room for a line at 100 %
+    assert modulation.get_ylim() == snr.get_ylim() == (-2, 102)  # room for a line at 100 %
     drawn = [
         {one.get_label(): one.get_xydata().tolist() for one in axes.get_lines()}
         for axes in figure.axes
@@ -236,14 +268,17 @@ def test_ceiling(ceiling_rows):
     )
     assert (bands.min(), bands.max()) == pytest.approx((46, 52))
     # Filled column by column.
-    assert sorted(legend(figure)) == sorted(accuracy.CEILING_LABELS.values())
-    sizes = "n = 136 frames a point; blind: n = 50; ceiling: n = 1600 trials"
-    assert sizes in figure._suptitle.get_text()
+    assert sorted(legend(figure)) == sorted(ceiling.CEILING_LABELS.values())
+    sizes = "n = 136 frames a point; blind reference: n = 50; ceiling: n = 1600 simulated frames"
+    assert sizes in caption_of(figure)
+    for name in ("Matched-filter bound", "Blind reference", "Cumulants", "M2M4"):
+        assert f"{name}: " in caption_of(figure)
 
 
 def test_ceiling_of_one_task(ceiling_rows):
-    figure = accuracy.ceiling(ceiling_rows[ceiling_rows["task"] == "snr"])
+    figure = ceiling.ceiling(ceiling_rows[ceiling_rows["task"] == "snr"])
     assert [axes.get_title() for axes in figure.axes] == ["SNR"]
     expected = ["Ceiling, all known", "Model", "Noise floor", "M2M4", "Chance"]
     assert legend(figure) == expected
     assert labels(figure.axes[0]) == ("SNR (dB)", "Accuracy (%)")
+    assert "OQPSK" not in caption_of(figure)  # which is about modulations

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from pisces.attribution import sanity
+from pisces.core.modulations import DIGITAL
 from pisces.core.seeding import generator
-from pisces.report import attribution, style
+from pisces.report import attribution, attribution_measures, style
+from pisces.report.captions import caption_of
 from tests.figures import assert_printable, legend
 
 
@@ -19,14 +21,13 @@ def test_attributions_lay_maps_over_the_constellation():
     signed[0, 0, :3] = (2, -4, 1)
     positive = np.full((2, 8, 8), 0.6)
     positive[0, 0, :2] = (0.8, 0.7)
-    curves = {"occlusion": np.array([[0.9, 0.5, 0.1], [1, 0.25, 0]]), "random": np.ones((2, 3))}
     maps = {"integrated_gradients": signed, "rise": positive}
     given = attribution.Examples(
-        images, {"Top 5 %": mask}, maps, curves, (0, 5, 100), ["QPSK\n0 dB", "BPSK\n6 dB"], 7
+        images, {"Top 5 %": mask}, maps, ["QPSK, 0 dB\nraw", "16QAM, 6 dB\nraw"]
     )
     figure = attribution.examples(given)
-    grid = np.reshape(figure.axes, (2, 5))
-    for i, (frame, masked, *over, curve) in enumerate(grid):
+    grid = np.reshape(figure.axes, (2, 4))
+    for i, (frame, masked, *over) in enumerate(grid):
         assert all(
             np.array_equal(axes.images[0].get_array(), images[i]) for axes in (frame, masked, *over)
         )
@@ -37,12 +38,6 @@ def test_attributions_lay_maps_over_the_constellation():
             "Greys",
         ]
         assert np.array_equal(~np.ma.getmaskarray(masked.images[1].get_array()), mask[i])
-        occlusion, chance = (one.get_xydata() for one in curve.get_lines())
-        assert occlusion == pytest.approx(
-            np.column_stack([(0, 5, 100), 100 * curves["occlusion"][i]])
-        )
-        assert chance[:, 1].tolist() == [100, 100, 100]
-        assert curve.get_ylim() == (0, 100)
     red, _, blue, opacity = np.moveaxis(np.asarray(grid[0, 2].images[1].get_array()), -1, 0)
     assert opacity[0, :4] == pytest.approx(
         [0.5, 1, 0.25, 0]
@@ -51,63 +46,89 @@ def test_attributions_lay_maps_over_the_constellation():
     assert np.asarray(grid[0, 3].images[1].get_array())[0, :3, 3] == pytest.approx(
         [1, 0.5, 0]
     )  # what is everywhere is no colour
-    assert not grid[1, 3].images[1].get_array()[..., 3].any()
+    assert len(grid[1, 3].images) == 1  # nor is what is everywhere alike
+    assert grid[1, 3].texts[0].get_text() == "no map"
     bare = positive.copy()
     bare[0, 4:] = bare[1] = np.nan
     maps = {"integrated_gradients": bare, "rise": bare}
     figure_of_bare = attribution.examples(given._replace(maps=maps))
-    _, _, above, _, _, _, _, nothing, *_ = figure_of_bare.axes
+    _, _, above, _, _, _, nothing, *_ = figure_of_bare.axes
     opacity = np.asarray(above.images[1].get_array())[..., 3]
     assert opacity[0, :3] == pytest.approx([1, 0.5, 0])  # as if the others were not
     assert not opacity[4:].any()
     assert len(nothing.images) == 1
+    assert [text.get_text() for text in nothing.texts] == ["no map"]
+    assert not above.texts
     heads = [
-        "Constellation",
+        "Frame",
         "Top 5\u00a0%",
         "Integrated\ngradients",
         "RISE",
-        "Probability of\nprediction (%)",
     ]
     assert [axes.get_title() for axes in grid[0]] == heads
-    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["QPSK\n0 dB", "BPSK\n6 dB"]
-    assert grid[1, 4].get_xlabel() == "Lit pixels deleted (%)"
-    assert legend(figure) == ["Occlusion", "Random"]
-    assert "n = 7" in figure.get_suptitle()
-    assert "examples" not in figure.get_suptitle()
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == [
+        "QPSK\n0 dB\nraw",
+        "16QAM\n6 dB\nraw",
+    ]
+    assert "2 of 2 frames" in caption_of(figure)
+    assert "No map: every pixel has the same score" in caption_of(figure)
     assert_printable(figure)
 
 
-def test_many_examples_of_attributions_are_spread_over_one_page():
+def test_many_examples_of_attributions_are_spread_over_one_page_by_family():
     images = np.ones((17, 8, 8)) * np.arange(1, 18)[:, None, None]
-    curves = {"random": np.arange(17)[:, None] / np.array([20, 40])}
-    titles = [f"row {i}" for i in range(17)]
-    given = attribution.Examples(
-        images, {"Top": images > 0}, {"rise": images}, curves, (0, 100), titles
-    )
-    figure = attribution.examples(given)
-    grid = np.reshape(figure.axes, (9, 4))
-    for i, (frame, _, _, curve) in zip(
-        range(0, 17, 2), grid, strict=True
-    ):  # the first and the last among them
-        assert frame.get_ylabel() == f"row {i}"
-        assert frame.images[0].get_array().max() == i + 1
-        assert curve.get_lines()[0].get_ydata() == pytest.approx([5 * i, 2.5 * i])
-    assert figure.get_suptitle().startswith("9 of 17 examples; ")
-    assert figure.get_figwidth() == style.PAGE
+    names = ["OQPSK", *(name for name in DIGITAL if name != "OQPSK")]
+    titles = [f"{name}, 10 dB\nsymbol" for name in names]
+    given = attribution.Examples(images, {"Top": images > 0}, {"rise": images}, titles)
+    figure = attribution.examples(given, "amplitude")
+    grid = np.reshape(figure.axes, (6, 3))
+    shown = [frame.get_ylabel().split("\n") for frame in grid[:, 0]]
+    assert shown[0] == ["4ASK", "label 10", "symbol"]
+    modulations = [name for name, *_ in shown]
+    assert modulations == style.spaced(style.by_family(names), 6)
+    for frame, name in zip(grid[:, 0], modulations, strict=True):
+        assert frame.images[0].get_array().max() == 1 + names.index(name)
+    assert "6 of 17 frames" in caption_of(figure)
     assert_printable(figure)
 
 
-def test_curves_have_markers_only_where_they_are_apart():
-    curves = {
-        "rise": np.array([[0.9, 0.5, 0.02, 0.4, 0.5]]),
-        "random": np.array([[0.9, 0.8, 0.7, 0.02, 0.5]]),
-    }
-    image, levels = np.ones((1, 8, 8)), (0, 1, 5, 20, 100)
-    given = attribution.Examples(image, {}, {}, curves, levels, ["QPSK"])
-    figure = attribution.examples(given)
-    rise, chance = figure.axes[-1].get_lines()
-    assert list(rise.get_markevery()) == [False, True, False, True, False]
-    assert list(chance.get_markevery()) == [False, True, True, False, False]
+def test_a_score_of_a_single_pixel_of_a_fine_image_is_spread_over_its_neighbours():
+    scores = np.zeros((1, 64, 64))
+    scores[0, 10, 10], scores[0, 10, 12] = 1, -2
+    given = attribution.Examples(np.ones((1, 64, 64)), {}, {"shapley": scores}, ["QPSK, 0 dB\nraw"])
+    colours = np.asarray(attribution.examples(given).axes[1].images[1].get_array())
+    opacity = colours[..., 3]
+    assert opacity[9:12, 9].tolist() == [0.5] * 3
+    assert opacity[9:12, 11].tolist() == [1] * 3  # the larger of the two
+    assert not opacity[:9].any()
+    red_less_blue = colours[10, :, 0] - colours[10, :, 2]
+    assert np.sign(red_less_blue[[9, 11]]).tolist() == [1, -1]
+
+
+def test_curves_of_all_methods_have_panels_large_enough_for_them():
+    rows = pd.DataFrame(
+        product(("snr", "modulation"), ("random", "rise"), ("deletion", "insertion"), (0, 5, 100)),
+        columns=["task", "method", "curve", "level_percent"],
+    )
+    rows["probability"] = np.arange(len(rows)) / 100
+    rows = rows.assign(ci_low=rows["probability"] - 0.02, ci_high=rows["probability"] + 0.01)
+    measured = pd.DataFrame({"measure": ["deletion_area", "weights"], "n": [170, 17]})
+    figure = attribution_measures.curves(rows, measured)
+    grid = np.reshape(figure.axes, (2, 2))
+    for (t, task), (c, curve) in product(
+        enumerate(("snr", "modulation")), enumerate(("deletion", "insertion"))
+    ):
+        here = rows[(rows["task"] == task) & (rows["curve"] == curve)]
+        for one in grid[t, c].get_lines():
+            method = {"Random": "random", "RISE": "rise"}[one.get_label()]
+            percent = 100 * here.loc[here["method"] == method, "probability"]
+            assert one.get_xydata() == pytest.approx(np.column_stack([(0, 5, 100), percent]))
+        ends = grid[t, c].collections[0].get_paths()[0].vertices[:, 1]
+        of_first = 100 * here.loc[here["method"] == "random", ["ci_low", "ci_high"]].to_numpy()
+        assert (ends.min(), ends.max()) == pytest.approx((of_first.min(), of_first.max()))
+    assert [axes.get_xlabel() for axes in grid[1]] == list(attribution_measures.CURVES.values())
+    assert legend(figure) == ["RISE", "Random"]
+    assert "n = 170 frames" in caption_of(figure)
     assert_printable(figure)
 
 
@@ -118,7 +139,7 @@ def test_tiny_numbers_in_the_attribution_table_have_exponents_of_their_own():
     )
     rows = rows.assign(value=[1e-7, 3e-7, 2e-7, 4e-7], ci_low=5e-8, ci_high=5e-7, n=17)
     rows["null"] = np.nan
-    figure = attribution.measures(rows)
+    figure = attribution_measures.measures(rows)
     figure.canvas.draw()
     axes = figure.axes[-1]
     low, high = axes.get_xlim()
@@ -144,7 +165,9 @@ def test_attribution_table_has_each_value_in_its_panel():
     costs = rows[rows["measure"] == "agreement"].assign(
         measure="forward_passes"
     )  # not for the picture
-    figure = attribution.measures(pd.concat([rows, costs, rows.assign(method="unknown", n=9)]))
+    figure = attribution_measures.measures(
+        pd.concat([rows, costs, rows.assign(method="unknown", n=9)])
+    )
     grid = np.reshape(figure.axes, (2, 3))
     for (t, task), (m, measure) in product(enumerate(("snr", "modulation")), enumerate(measures)):
         scale = 100 if measure == "deletion_area" else 1
@@ -171,15 +194,13 @@ def test_attribution_table_has_each_value_in_its_panel():
     assert grid[0, 0].get_ylim()[0] > grid[0, 0].get_ylim()[1]  # the first on top
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["SNR head", "Modulation head"]
     assert [axes.get_xlabel() for axes in grid[1]] == [
-        "Deletion area\n(%, low is good)\nn = 17",
-        "Rank correlation\nwith brightness\nn = 17",
-        "... with random\nweights\n(low is good)\nn = 17",
+        "Deletion\narea (%)\nlow is good",
+        "Rank correlation\nwith brightness",
+        "... with random\nweights\nlow is good",
     ]
-    caption = (
-        "95 % bootstrap interval; dotted: the random ranking; "
-        "dashed: threshold of the sanity checks, 0.5"
-    )
-    assert figure.get_suptitle() == caption
+    caption = caption_of(figure)
+    assert "over frames, n = 17 (deletion area, agreement, weights)" in caption
+    assert "Dashed: threshold of the sanity checks, 0.5." in caption
     assert_printable(figure)
 
 
@@ -195,7 +216,7 @@ def test_sanity_checks_have_their_threshold_their_null_and_the_pattern_of_pis():
     rows["null"] = np.where(
         (rows["method"] == "rise") & (rows["measure"] == "weights"), 0.7, np.nan
     )
-    figure = attribution.measures(rows)
+    figure = attribution_measures.measures(rows)
     for agreement, weights in np.reshape(figure.axes, (2, 2)):
         assert not [
             one
@@ -216,10 +237,9 @@ def test_sanity_checks_have_their_threshold_their_null_and_the_pattern_of_pis():
         ).all()  # no PIS pattern there
     agreement, weights = figure.axes[2:]
     assert [tick.get_text() for tick in agreement.get_yticklabels()] == ["RISE", "PIS pattern"]
-    assert agreement.get_xlabel().endswith("\nn = 21")
-    assert weights.get_xlabel().endswith("\nn = 17 to 21")
-    assert figure.get_suptitle().endswith(
-        "sanity checks, 0.5; grey x: mean |rank correlation| between maps of different frames"
-    )
+    caption = caption_of(figure)
+    assert "n = 21 (agreement), n = 17 to 21 (weights)" in caption
+    assert "Grey x: mean |rank correlation| between maps of different frames." in caption
     assert_printable(figure)
-    assert "dashed" not in attribution.measures(rows[rows["measure"] == "agreement"]).get_suptitle()
+    without_checks = attribution_measures.measures(rows[rows["measure"] == "agreement"])
+    assert "Dashed" not in caption_of(without_checks)

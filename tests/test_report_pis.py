@@ -10,8 +10,10 @@ import pytest
 
 from pisces.core.modulations import MODULATIONS
 from pisces.core.seeding import generator
+from pisces.core.stats import mcnemar
 from pisces.core.tasks import TASKS
-from pisces.report import pis, pis_regions, style
+from pisces.report import pis, pis_cells, pis_regions, style
+from pisces.report.captions import caption_of
 from tests.figures import assert_printable, legend, pis_row
 
 MASKS = ("Brightest pixels", "Dimmest lit pixels", "Random pixels")
@@ -55,15 +57,16 @@ def test_perturbations_marks_the_masked_pixels_and_no_others():
         assert np.array_equal(
             ~np.ma.getmaskarray(beside.images[1].get_array()), masked["exact top 5 %"][i]
         )
-    assert [axes.get_title() for axes in grid[0]] == ["Frame", "exact top 5\u00a0%"]
+    assert [axes.get_title() for axes in grid[0]] == ["Frame", "exact top\n5\u00a0%"]
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["QPSK\n0 dB", "BPSK\n6 dB"]
 
 
 def test_many_perturbations_fit_on_a_page():
     masked = {f"percentile bottom {level} %": np.zeros((4, 8, 8), bool) for level in range(8)}
     figure = pis.perturbations(np.ones((4, 8, 8)), masked, ["QPSK"] * 4)
-    assert figure.get_figwidth() <= 10
+    assert figure.get_figwidth() == pytest.approx(style.PAGE)
     assert figure.axes[1].get_title() == "percentile\nbottom 0\u00a0%"
+    assert_printable(figure)
 
 
 def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(pis_rows):
@@ -76,7 +79,7 @@ def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(
         axes = grid[t, v]
         chance = [one.get_ydata()[0] for one in axes.get_lines() if one.get_linestyle() == ":"]
         assert chance == pytest.approx([100 / classes])
-        assert axes.get_ylim() == (0, 100)
+        assert axes.get_ylim() == (-2, 102)
         assert axes.get_xlim() == (0, pytest.approx(1.05 * 5.2))  # of both views
         curves = [one for one in axes.get_lines() if one.get_marker() != "None"]
         controls = [one for one in axes.get_lines() if one.get_linestyle() == "--"]
@@ -106,10 +109,9 @@ def test_degradation_starts_at_the_baseline_and_goes_over_the_realised_fraction(
     assert [axes.get_title() for axes in grid[0]] == ["raw", "noise"]
     assert {axes.get_xlabel() for axes in grid[-1]} == {"Lit pixels taken (%)"}
     assert legend(figure) == [*MASKS, "Count control", "Chance"]
-    assert (
-        figure.get_suptitle()
-        == "Exact masks; 95 % paired score interval of the drop, n = 321 frames"
-    )
+    caption = caption_of(figure)
+    assert "exact masks" in caption
+    assert "95 % paired score interval of the drop, n = 321 frames" in caption
     assert_printable(figure)
 
 
@@ -144,7 +146,7 @@ def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
         ):
             expected = 100 * v + 10 * t + m + np.array([0.1, 0.5])
             assert points.get_ydata() == pytest.approx(expected)
-            assert points.get_xdata() == pytest.approx([1, 5], rel=0.1)
+            assert points.get_xdata() == pytest.approx([1, 5], rel=0.13)
             assert np.asarray(mark.get_offsets()) == pytest.approx(points.get_xydata())
             assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
                 pytest.approx([y - 0.5, y + 0.25]) for y in expected
@@ -155,30 +157,39 @@ def test_pis_shows_exact_scores_with_intervals_and_controls(pis_rows):
             assert filled.tolist() == mark.get_edgecolors()[0].tolist() != white.tolist()
     assert {axes.get_xlabel() for axes in grid[-1]} == {"Level (% of lit pixels)"}
     assert legend(figure) == [*MASKS, "Count control"]
-    caption = (
-        "Exact masks; 95 % paired score interval, n = 321 frames; "
-        "filled: differs from its count control, p < 0.05, Holm-adjusted by family"
-    )
-    assert figure.get_suptitle() == caption
+    caption = caption_of(figure)
+    assert "exact masks at 1, 5 %. Bars: 95 % paired score interval, n = 321 frames." in caption
+    assert "p < 0.05, Holm-adjusted" in caption
     assert_printable(figure)
 
 
-def test_a_level_of_next_to_nothing_does_not_set_the_scale_of_pis(pis_rows):
+def test_levels_of_next_to_nothing_and_those_close_to_others_are_left_out(pis_rows):
     ends = [axes.get_ylim() for axes in pis.scores(pis_rows).axes]
-    assert [
-        low < -100.5 - 10 * t and high > 100.75 + 10 * t
-        for t in range(3)
-        for low, high in ends[2 * t : 2 * t + 2]
-    ] == 6 * [True]
-    tiny = [pis_row("raw", "exact", "top", task, 900, level_percent=0.5) for task in TASKS]
-    figure = pis.scores(pd.concat([pis_rows, pd.DataFrame(tiny)]))
+    left_out = [
+        pis_row("raw", "exact", "top", task, 900, level_percent=level)
+        for task, level in product(TASKS, (0.5, 4.0))
+    ]
+    figure = pis.scores(pd.concat([pis_rows, pd.DataFrame(left_out)]))
     assert [axes.get_ylim() for axes in figure.axes] == ends
-    assert ends[4][1] < 150  # of the joint task, whose largest interval ends at 122.75
-    assert (
-        figure.axes[0].containers[0][0].get_ydata().max() == 900
-    )  # drawn, though out of the panel
-    assert figure.get_suptitle().endswith("; levels under 1 % may leave the panel")
-    assert_printable(figure)
+    assert figure.axes[0].containers[0][0].get_ydata().max() < 900
+    assert "masks at 1, 5 %" in caption_of(figure)
+
+
+def test_every_interval_of_pis_lies_within_its_panel(pis_rows):
+    for axes in pis.scores(pis_rows).axes:
+        low, high = axes.get_ylim()
+        for container in axes.containers:
+            ends = np.concatenate(container[2][0].get_segments())[:, 1]
+            assert low < ends.min()
+            assert ends.max() < high
+
+
+def test_an_snr_that_no_mask_costs_anything_takes_no_room(pis_rows):
+    sure = pis_rows.assign(accuracy=pis_rows["accuracy"].where(pis_rows["task"] != "snr", 0.999))
+    for figure in (pis.scores(sure), pis.degradation(sure, dict.fromkeys(TASKS, 0.7), (17, 7))):
+        assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes] == ["Modulation", ""]
+        assert "Not drawn: the SNR, right in 99.5 % of the frames and more" in caption_of(figure)
+        assert_printable(figure)
 
 
 def test_one_view_and_one_mask_is_one_column(pis_rows):
@@ -202,85 +213,127 @@ def test_four_views_fit_on_a_page(pis_rows):
 def test_only_one_rule_is_drawn_when_there_is_no_exact_one(pis_rows):
     figure = pis.scores(pis_rows[pis_rows["rule"] == "percentile"])
     assert figure.axes[0].containers[0][0].get_ydata() == pytest.approx([1000.1, 1000.5])
-    assert figure.get_suptitle().startswith("Percentile masks")
+    assert "percentile masks" in caption_of(figure)
 
 
 def test_where_nothing_was_taken_the_picture_says_so(pis_rows):
+    some = pis_rows[pis_rows["mask"] == "random"]
+    images = pis_regions.Images(8, {"raw": 2.5, "noise": 80}, 0.5)
     for figure, why in (
-        (pis_regions.regions(pis_rows), "perturb.regions is empty"),
-        (pis.heatmap(pis_rows[pis_rows["mask"] == "random"]), "perturb.masks top"),
+        (pis_regions.regions(pis_rows, images), "perturb.regions is empty"),
+        (pis_cells.heatmap(pis_cells.Scores(some, some, some, some)), "perturb.masks top"),
     ):
         assert why in figure.get_suptitle()
+        assert why in caption_of(figure)
         assert not figure.axes
         assert_printable(figure)
 
 
-def test_pis_heatmap_has_each_cell_at_its_place():
-    cells = [
-        {
-            "view": view,
-            "mask": mask,
-            "task": task,
-            "modulation": m,
-            "snr_db": snr_db,
-            "level_percent": 5.0,
-            "n": n,
-            "excess": excess,
-        }
+@pytest.fixture
+def cell_scores() -> pis_cells.Scores:
+    """Of two views. Cells take a tenth of the lit pixels of 100 frames: a PIS of 1 is 10 frames.
+
+    Of the sums, those of 8ASK, of 10 dB and of all stand out.
+    """
+    rows = [
+        {"view": view, "mask": mask, "task": task, "modulation": m, "snr_db": snr_db} | more
         for view, mask, task, wrong in (
             ("raw", "top", "joint", 0),
             ("noise", "top", "joint", 1),
             ("raw", "bottom", "joint", 50),
             ("raw", "top", "snr", 50),
         )
-        for m, snr_db, n, excess in (
-            ("16QAM", 10, 2, -3),
-            ("16QAM", -4, 4, 1),
-            ("QPSK", 10, 4, np.nan),
-            ("8ASK", 10, 3, 2 + wrong),
+        for m, snr_db, more in (
+            ("16QAM", 10, {"n": 100, "excess": -3}),
+            ("16QAM", -4, {"n": 101, "excess": 0.5}),
+            ("QPSK", 10, {"n": 100, "excess": np.nan}),
+            ("8ASK", 10, {"n": 100, "excess": 2 + wrong}),
         )
     ]
-    figure = pis.heatmap(pd.DataFrame(cells).assign(pis=70, control_count_pis=70))
+    cells = pd.DataFrame(rows).assign(rule="exact", level_percent=5.0, fraction_lit=0.1)
+    sums = cells[cells["snr_db"] == 10].assign(excess=1.5)
+    by_modulation = sums.assign(p_count_holm=np.where(sums["modulation"] == "8ASK", 0.01, 0.2), n=7)
+    by_snr = cells.drop_duplicates(["view", "mask", "task", "snr_db"]).assign(excess=-1.5, n=8)
+    by_snr["p_count_holm"] = np.where(by_snr["snr_db"] == 10, 0.01, 0.2)
+    overall = cells.drop_duplicates(["view", "mask", "task"]).assign(excess=1, p_count_holm=0.01)
+    other = [table.assign(level_percent=1.0, excess=77) for table in (by_modulation, by_snr)]
+    return pis_cells.Scores(
+        cells,
+        pd.concat([by_modulation, other[0]]),
+        pd.concat([by_snr, other[1]]),
+        overall.assign(n=9),
+    )
+
+
+def test_pis_heatmap_has_each_cell_and_sum_at_its_place_and_is_grey_within_noise(cell_scores):
+    figure = pis_cells.heatmap(cell_scores)
     raw, noise, bar = figure.axes
     for axes, view, ask in ((noise, "noise", 3), (raw, "raw", 2)):
         shown = axes.images[0].get_array()
+        # 8ASK, QPSK, 16QAM and all; -4 dB, where 5 frames tip one way, 10 dB and all.
         assert np.ma.filled(shown, 99).tolist() == [
-            [99, ask],
-            [99, 99],
-            [1, -3],
-        ]  # 8ASK, QPSK, 16QAM; -4 and 10 dB
+            [99, ask, 1.5],
+            [99, 99, 99],
+            [99, -3, 99],
+            [99, -1.5, 1],
+        ]
         assert axes.images[0].get_clim() == (-3, 3)
         assert axes.get_title() == view
-    assert [tick.get_text() for tick in raw.get_xticklabels()] == ["-4", "10"]
-    assert [tick.get_text() for tick in raw.get_yticklabels()] == ["8ASK", "QPSK", "16QAM"]
+    assert [tick.get_text() for tick in raw.get_xticklabels()][-1] == "All"
+    assert [tick.get_text() for tick in raw.get_yticklabels()] == ["8ASK", "QPSK", "16QAM", "All"]
     assert figure.get_supxlabel() == "SNR (dB)"
     assert bar.get_ylabel() == "Joint PIS over chance"
-    assert matplotlib.colors.to_hex(raw.images[0].get_cmap().get_bad()) == "#bfbfbf"
-    caption = (
-        "Brightest pixels, 5 % of the lit pixels, minus their count control; "
-        "only n = 2 to 4 frames a cell; grey: undefined"
-    )
-    assert figure.get_suptitle() == caption
+    assert matplotlib.colors.to_hex(raw.images[0].get_cmap().get_bad()) == "#cccccc"
+    caption = caption_of(figure)
+    assert "brightest pixels, 5 % of the lit pixels, minus their count control" in caption
+    assert "n = 100 to 101 a cell, n = 7 a modulation, n = 8 an SNR, n = 9 in all" in caption
     assert_printable(figure)
+
+
+def test_a_heatmap_in_which_nothing_stands_out_says_so(cell_scores):
+    few = pis_cells.Scores(*(table.assign(n=2, p_count_holm=1.0) for table in cell_scores))
+    figure = pis_cells.heatmap(few)
+    assert len(figure.axes) == 2  # no scale of colours
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["within noise\nn = 2 a cell"] * 2
+    assert "All is within noise" in caption_of(figure)
+    assert_printable(figure)
+
+
+def test_fewest_frames_are_what_an_exact_test_needs():
+    lost = np.arange(100) < pis_cells.FEWEST
+    assert mcnemar(lost, np.zeros(100, bool)) < pis.SIGNIFICANT
+    assert mcnemar(lost & (np.arange(100) > 0), np.zeros(100, bool)) > pis.SIGNIFICANT
 
 
 def test_largest_heatmap_fits_on_a_page():
     views, snrs_db = ("raw", "symbol", "noise", "differential"), range(-20, 32, 2)
     cells = pd.DataFrame(
         product(views, MODULATIONS, snrs_db), columns=["view", "modulation", "snr_db"]
-    )
-    figure = pis.heatmap(cells.assign(mask="top", task="joint", level_percent=5.0, n=2, excess=0.0))
-    assert figure.axes[0].images[0].get_array().shape == (24, 26)
+    ).assign(rule="exact", mask="top", task="joint", level_percent=5.0, n=2)
+    cells = cells.assign(fraction_lit=0.05, excess=1.0, p_count_holm=0.01)
+    sums = [cells.drop_duplicates(["view", *by]) for by in (["modulation"], ["snr_db"], [])]
+    figure = pis_cells.heatmap(pis_cells.Scores(cells, *sums))
+    assert figure.axes[0].images[0].get_array().shape == (25, 27)
     assert len(figure.axes[0].get_xticks()) <= 8
     assert_printable(figure)
 
 
-def test_saved_twice_is_the_same_picture(tmp_path, pis_rows):
+@pytest.mark.parametrize("ending", ["png", "pdf"])
+def test_saved_twice_is_the_same_picture_with_its_caption(tmp_path, pis_rows, ending):
     one = pis_rows[pis_rows["view"] == "raw"]
-    for name in ("a.png", "b.png"):
-        style.save(pis.scores(one), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    picture = matplotlib.image.imread(tmp_path / "a.png")
-    assert picture.shape[:2] == (810, 525)  # 5.4 x 3.5 inches at 150 dots
+    paths = [tmp_path / f"{name}.{ending}" for name in "ab"]
+    for path in paths:
+        style.save(pis.scores(one), path)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert b"paired score interval" in first
+    assert not any(word in first for word in (b"CreationDate", b"Matplotlib"))
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_a_picture_is_a_column_wide_at_200_dots_an_inch(tmp_path, pis_rows):
+    path = tmp_path / "a.png"
+    style.save(pis.scores(pis_rows), path)
+    picture = matplotlib.image.imread(path)
+    assert picture.shape[1] == int(88 / 25.4 * 200)
     assert picture[..., :3].std() > 0.05
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]

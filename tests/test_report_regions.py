@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 from pisces.report import pis_regions
+from pisces.report.captions import caption_of
 from pisces.report.style import Mark
 from tests.figures import assert_printable, legend, pis_row
+
+IMAGES = pis_regions.Images(16, {"raw": 2.0, "noise": 80.0}, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def region_rows() -> pd.DataFrame:
 
 
 def test_regions_are_points_with_controls(region_rows):
-    figure = pis_regions.regions(region_rows)
+    figure = pis_regions.regions(region_rows, IMAGES)
     raw, _, noise, *_ = figure.axes
     for axes, view, sign in ((raw, "raw", 1), (noise, "noise", -1)):
         points = [one for one in axes.collections if len(one.get_offsets()) > 1]
@@ -76,23 +79,25 @@ def test_regions_are_points_with_controls(region_rows):
     assert [text.get_text() for text in raw.texts] == heads
     assert raw.get_ylim() == noise.get_ylim()
     assert legend(figure) == ["Ring", "Sector", "Cluster", "Count control"]
-    assert "n = 321 frames" in figure.get_suptitle()
+    assert "n = 321 frames" in caption_of(figure)
     assert_printable(figure)
 
 
-def test_a_region_of_next_to_nothing_does_not_set_the_scale(region_rows):
-    ends = pis_regions.regions(region_rows).axes[0].get_ylim()
+def test_a_region_of_next_to_nothing_is_not_drawn(region_rows):
     tiny = pis_row("raw", "ring", "4", "joint", 500, fraction_lit=0.002)
-    assert (
-        pis_regions.regions(pd.concat([region_rows, pd.DataFrame([tiny])])).axes[0].get_ylim()
-        == ends
-    )
-    assert ends[0] < -9.5
-    assert 9.25 < ends[1] < 12
+    figure = pis_regions.regions(pd.concat([region_rows, pd.DataFrame([tiny])]), IMAGES)
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()][:5] == ["1", "2", "3", "4", "0"]
+    drawn = [y for one in axes.collections for _, y in one.get_offsets().tolist()]
+    assert max(drawn) == 9
+    assert axes.get_ylim() == pis_regions.regions(region_rows, IMAGES).axes[0].get_ylim()
+    assert -12 < axes.get_ylim()[0] < -9.5  # of the view `noise`
+    assert 9.25 < axes.get_ylim()[1] < 12
+    assert "regions with less than 1 % of the lit pixels" in caption_of(figure)
 
 
 def test_windows_are_a_map_at_their_places(region_rows):
-    figure = pis_regions.regions(region_rows)
+    figure = pis_regions.regions(region_rows, IMAGES)
     _, raw, _, noise, bar = figure.axes
     for axes, view, sign in ((raw, "raw", 1), (noise, "noise", -1)):
         image = axes.images[0]
@@ -104,12 +109,16 @@ def test_windows_are_a_map_at_their_places(region_rows):
         assert shown[1].tolist() == [4 * sign, -12 * sign]
         assert image.origin == "upper"  # row 0, the largest Q, on top
         assert image.get_clim() == (-12, 12)
+        half = IMAGES.extents[view]
+        assert image.get_extent() == [-half, half, -half, half]
         dots = axes.get_lines()[0].get_xydata()
-        assert sorted(dots.tolist()) == [[1, 0], [1, 1]]  # x, y
-        assert axes.get_ylabel() == view
-    assert matplotlib.colors.to_hex(image.get_cmap().get_bad()) == "#bfbfbf"
-    assert bar.get_ylabel() == "Joint PIS of a window"
-    assert "grey: less than 1 % of the lit pixels" in figure.get_suptitle()
+        assert sorted(dots.tolist()) == [[half / 2, -half / 2], [half / 2, half / 2]]  # I, Q
+        unit = "dB" if view == "noise" else "RMS"
+        assert axes.get_xlabel() == f"In-phase ({unit})"
+        assert axes.get_ylabel() == f"Quadrature\n({unit})"
+        assert axes.get_xticks().tolist() == [-half, 0, half]
+    assert matplotlib.colors.to_hex(image.get_cmap().get_bad()) == "#cccccc"
+    assert bar.get_ylabel() == "PIS of a window"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +142,8 @@ def test_degrees_of_sectors_stand_apart_and_under_their_points(sectors, names):
                 *rows,
                 *(pis_row("raw", "cluster", name, "joint", 1) for name in ("core", "transition")),
             ]
-        )
+        ),
+        IMAGES,
     )
     figure.draw_without_rendering()
     ticks = figure.axes[0].get_xticklabels()
@@ -148,7 +158,7 @@ def test_degrees_of_sectors_stand_apart_and_under_their_points(sectors, names):
 
 @pytest.mark.parametrize("kept", [("ring", "cluster"), ("window",)])
 def test_some_regions_are_drawn_without_the_others(region_rows, kept):
-    figure = pis_regions.regions(region_rows[region_rows["rule"].isin(kept)], "snr")
+    figure = pis_regions.regions(region_rows[region_rows["rule"].isin(kept)], IMAGES, "snr")
     points, windows = figure.axes[:2]
     assert (points.axison, windows.axison) == ("ring" in kept, "window" in kept)
     assert (legend(figure) if figure.legends else []) == (
@@ -164,7 +174,7 @@ def test_a_further_region_is_drawn_by_its_label_and_colour(region_rows, monkeypa
     monkeypatch.setitem(pis_regions.REGIONS, "border", Mark("Border", "C3", "^"))
     views = ("raw", "noise")
     further = [pis_row(view, "border", "outermost", "joint", 6.5) for view in views]
-    figure = pis_regions.regions(pd.concat([region_rows, pd.DataFrame(further)]))
+    figure = pis_regions.regions(pd.concat([region_rows, pd.DataFrame(further)]), IMAGES)
     points = figure.axes[0].collections[-1]
     assert points.get_offsets()[:, 1].tolist() == [6.5]
     assert matplotlib.colors.same_color(points.get_edgecolor()[0], "C3")

@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 
 from pisces.report import reliability
+from pisces.report.captions import caption_of
+from tests.figures import assert_printable, legend
 
 
 def test_a_panel_a_head_with_accuracy_over_confidence_and_the_error_of_the_table():
@@ -20,7 +22,9 @@ def test_a_panel_a_head_with_accuracy_over_confidence_and_the_error_of_the_table
     assert drawn.get_ydata().tolist() == pytest.approx([50, 80])
     assert calibrated.get_ydata().tolist() == pytest.approx([40, 90])
 
-    labels = [text.get_text() for text in snr.get_legend().get_texts()]
-    assert labels == ["As trained, ECE 10.0 %", "Calibrated, ECE 0.0 %"]
-    assert "n = 40 test frames" in figure.get_suptitle()
+    assert legend(figure) == ["As trained", "Calibrated"]
+    caption = caption_of(figure)
+    assert "SNR as trained 10.0 %, SNR calibrated 0.0 %, Modulation as trained 10.0 %" in caption
+    assert "n = 40 test frames" in caption
+    assert_printable(figure)
     assert len(modulation.containers) == 1

@@ -10,18 +10,25 @@ from matplotlib.figure import Figure
 
 from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.core.snr_label import SnrLabel, convention_in, true_snr_db
+from pisces.report.captions import describe
 from pisces.report.style import (
     CAPTION,
+    COLUMN,
     FAMILY_MARKS,
+    NAMES,
     PAGE,
     PULSE_COLOURS,
     Style,
     band,
-    caption,
+    by_family,
     draw_constellation,
     families_of,
+    name_row,
     sizes,
     snr_axis,
+    snr_named,
+    snr_ticks,
+    spaced,
 )
 
 USUAL_SNRS_DB = (-20, 30)
@@ -40,6 +47,9 @@ SPECTRUM_LIMITS_DB = (-45, 5)
 SPECTRUM_REACH = 1.0
 """Symbol rates on either side."""
 
+MOST_COLUMNS, MOST_ROWS = 8, 8
+"""Constellations that a page holds at a size at which their points can be seen."""
+
 
 def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
     """Measured SNR over its label, how far it is off, and the spectrum of the signal.
@@ -52,7 +62,7 @@ def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
     Returns:
         SNR, a curve a family, on the left and the mean spectrum on the right.
     """
-    figure = Figure((PAGE, 5))
+    figure = Figure((PAGE, 3.6))
     halves = figure.add_gridspec(1, 2, width_ratios=(1.15, 1))
     rows = halves[0].subgridspec(2, 1, height_ratios=(3, 2))
     measured = figure.add_subplot(rows[0])
@@ -61,7 +71,7 @@ def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
 
     snrs_db = table["snr_db"]
     ends = (snrs_db.min(), snrs_db.max()) if len(table) else USUAL_SNRS_DB
-    snr_label = _convention_of(table)
+    snr_label = convention_of(table)
     true_ends = [true_snr_db(end, snr_label) for end in ends]
     measured.plot(ends, true_ends, ":", color="black", zorder=3, label="Measured = true SNR")
     error.plot(ends, (0, 0), ":", color="black", zorder=3)
@@ -71,13 +81,21 @@ def audit(table: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
         _family_curve(measured, error, family, of_family, snr_label)
 
     measured.set(ylabel="SNR from the out-of-band floor (dB)")
-    error.set(xlabel=snr_axis(snr_label), ylabel="Measured - true SNR (dB)")
-    counted = sizes(table["n"]).removeprefix("n = ") if len(table) else "no"
-    bands = "bands: 16th to 84th percentile of the widest class"
-    measured.set_title(f"{counted} frames a cell;\n{bands}", fontsize=CAPTION)
-    measured.legend(frameon=False, fontsize=CAPTION)
-
+    error.set(xlabel=snr_axis(snr_label), ylabel="Measured - true (dB)")
+    if len(table):
+        snr_ticks(error, snrs_db)
+    measured.legend(frameon=False)
     _spectrum(figure.add_subplot(halves[1]), spectrum)
+    figure.align_ylabels([measured, error])
+
+    counted = sizes(table["n"]) if len(table) else "no"
+    frames = "clear frames without a carrier" if len(spectrum) else "no clear frames"
+    describe(
+        figure,
+        f"Left: measured SNR over its label, the median class of each family, {counted} frames a "
+        "cell; shaded: 16th to 84th percentile of the widest class",
+        f"Right: mean spectrum of {frames}, noise taken off; shaded: 95 % interval",
+    )
     return figure
 
 
@@ -101,12 +119,10 @@ def _spectrum(axes: Axes, spectrum: pd.DataFrame) -> None:
         xlim=(-SPECTRUM_REACH, SPECTRUM_REACH),
         ylim=SPECTRUM_LIMITS_DB,
     )
-    frames = "clear frames without a carrier" if len(spectrum) else "no clear frames"
-    axes.set_title(f"Mean of {frames}, noise taken off;\nband: 95 % interval", fontsize=CAPTION)
-    axes.legend(frameon=False, fontsize=CAPTION, loc="lower center")
+    axes.legend(frameon=False, loc="lower center")
 
 
-def _convention_of(table: pd.DataFrame) -> SnrLabel:
+def convention_of(table: pd.DataFrame) -> SnrLabel:
     """What the labels of an audit mean, which every row says alike."""
     names = table["snr_label"].tolist()
     return convention_in({"snr_label": names[0]}) if names else "power"
@@ -121,7 +137,7 @@ def _family_curve(
     low, high = by_snr["low_db"].min(), by_snr["high_db"].max()
 
     mark = FAMILY_MARKS[family]
-    style: Style = {"color": mark.colour, "marker": mark.marker, "ms": 4, "lw": 1}
+    style: Style = {"color": mark.colour, "marker": mark.marker, "lw": 1}
     measured.plot(median.index, median, label=mark.label, **style)
     band(measured, median.index, low, high, color=mark.colour, alpha=0.15)
     true_db = true_snr_db(median.index.to_numpy(), snr_label)
@@ -133,32 +149,47 @@ def constellations(
     snrs_db: Sequence[int],
     images: Mapping[str, np.ndarray],
     extents: Mapping[str, float],
+    snr_label: SnrLabel = "power",
 ) -> Figure:
     """A sheet of images: modulations in columns, SNRs in rows, the views under each other.
 
+    Of more than `MOST_COLUMNS` modulations so many are shown, spread over the families, and of more
+    than `MOST_ROWS` rows the lowest and the highest SNR.
+
     Args:
-        modulations: names of the columns.
-        snrs_db: SNRs of the rows of a view, in dB.
+        modulations: names of the classes.
+        snrs_db: SNRs of the rows of a view, rising, in dB.
         images: view -> log(1 + points in a pixel), (modulations, SNRs, size, size).
         extents: view -> half of the width of an image, in dB for `noise` and in RMS units else.
+        snr_label: what the SNR labels mean.
 
     Returns:
         The figure. All images of a view share one scale of brightness.
     """
-    rows = [(view, s) for view in images for s in range(len(snrs_db))]
-    figure = Figure((0.8 * max(len(modulations), 4) + 0.6, 0.82 * len(rows) + 0.7))
-    grid = figure.subplots(len(rows), len(modulations), squeeze=False)
+    columns = [list(modulations).index(one) for one in spaced(by_family(modulations), MOST_COLUMNS)]
+    kept = spaced(range(len(snrs_db)), max(2, MOST_ROWS // len(images)))
+    rows = [(view, s) for view in images for s in kept]
+    tile = min(1, (PAGE - NAMES) / len(columns))
+    figure = Figure((max(COLUMN, NAMES + tile * len(columns)), 0.2 + tile * len(rows)))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
 
     for axes_row, (view, s) in zip(grid, rows, strict=True):
         brightest = images[view].max()
-        for axes, image in zip(axes_row, images[view][:, s], strict=True):
+        for axes, image in zip(axes_row, images[view][columns, s], strict=True):
             draw_constellation(axes, image, brightest)
-        axes_row[0].set_ylabel(f"{view}\n{snrs_db[s]} dB", fontsize=CAPTION)
-    for axes, modulation in zip(grid[0], modulations, strict=True):
-        axes.set_title(modulation, fontsize=CAPTION)
+        name_row(axes_row[0], snr_named(f"{view}, {snrs_db[s]} dB", snr_label))
+    for axes, column in zip(grid[0], columns, strict=True):
+        axes.set_title(modulations[column], fontsize=CAPTION, pad=3)
 
     units = {view: "dB" if view == "noise" else "RMS" for view in images}
     widths = ", ".join(f"{view} {extents[view]:g} {unit}" for view, unit in units.items())
-    axes_are = "In-phase to the right, quadrature upwards"
-    caption(figure, f"{axes_are}, half width: {widths}; brightness: log(1 + points)")
+    some = f"{len(columns)} of {len(modulations)} modulations"
+    describe(
+        figure,
+        f"One frame of each of {some} at {len(kept)} SNR labels in every view"
+        if len(columns) < len(modulations)
+        else f"One frame of each modulation at {len(kept)} SNR labels in every view",
+        f"In-phase to the right, quadrature upwards, half width: {widths}",
+        "The brighter a pixel, the more points it holds, on one scale a view",
+    )
     return figure

@@ -1,14 +1,16 @@
 """What the pictures need of the files of other stages, and how these are read."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pisces.core import predictions
-from pisces.core.reading import Columns, damaged, read_csv, read_npz
+from pisces.core.files import read_json
+from pisces.core.reading import Columns, damaged, read_csv, read_npz, require
 from pisces.core.tasks import HEADS, TASKS
+from pisces.report import captions
 
 
 class Table(NamedTuple):
@@ -36,6 +38,7 @@ SCORES = (
     *("level_percent", "accuracy", "fraction_lit", "pis", "pis_ci_low", "pis_ci_high"),
     *("control_count_pis", "p_count_holm"),
 )
+OVER_CHANCE = ("n", "excess", "p_count_holm")
 
 DATA_TABLES = {
     "audit": Table(
@@ -58,13 +61,22 @@ TABLES = {
         "evaluate", ("task", "probabilities"), ("confidence", "accuracy", *INTERVAL, "frames")
     ),
     "ceiling": Table("limits", ("task", "series"), ("snr_db", "accuracy", *INTERVAL, "n")),
-    "pis": Table("pis", ("view", "rule", "mask", "task"), SCORES),
+    "pis": Table("pis", ("view", "rule", "mask", "task"), (*SCORES, "n", "excess")),
     "pis_by_cell": Table(
         "pis",
         ("view", "mask", "task", "modulation"),
-        ("level_percent", "snr_db", "excess"),
+        ("level_percent", "snr_db", "n", "fraction_lit", "excess"),
+    ),
+    "pis_by_modulation": Table(
+        "pis", ("view", "rule", "mask", "task", "modulation"), (*OVER_CHANCE, "level_percent")
+    ),
+    "pis_by_snr": Table(
+        "pis", ("view", "rule", "mask", "task"), (*OVER_CHANCE, "level_percent", "snr_db")
     ),
     "attribution": Table("attribute", ("task", "method", "measure"), ("n", "value", *INTERVAL)),
+    "attribution_curves": Table(
+        "attribute", ("task", "method", "curve"), ("level_percent", "probability", *INTERVAL)
+    ),
     "attribution_checks": Table(
         "attribute",
         ("task", "method", "check"),
@@ -73,10 +85,7 @@ TABLES = {
 }
 """Tables of `report`."""
 
-EXAMPLES = (
-    *("images", "taken_names", "taken", "map_names", "maps", "curve_names", "curves"),
-    *("levels_percent", "titles", "frames"),
-)
+EXAMPLES = ("images", "taken_names", "taken", "map_names", "maps", "titles")
 
 ARRAYS = {
     "predictions": Arrays(
@@ -115,4 +124,15 @@ def arrays(folder: Path) -> dict[str, dict[str, np.ndarray]]:
                 predictions.check(found[name])
             except ValueError as error:
                 raise damaged(path, one.stage, str(error)) from None
+    return found
+
+
+def card(path: Path) -> dict[str, Any]:
+    """Reads what captions say of the model from models/model.json, in which the rest may lack."""
+    require(path, "train")
+    found = read_json(path)
+    try:
+        captions.of_model(found)
+    except (KeyError, TypeError) as error:
+        raise damaged(path, "train", f"it does not say which model it is of: {error}") from None
     return found

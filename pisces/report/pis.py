@@ -1,6 +1,6 @@
-"""Pictures of masks by brightness: examples, Perturbation Impact Scores, degradation, heat map.
+"""Pictures of masks by brightness: examples, Perturbation Impact Scores, degradation.
 
-Regions have a module of their own, `pis_regions`.
+Regions and cells have modules of their own, `pis_regions` and `pis_cells`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,37 +9,37 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pisces.core.snr_label import SnrLabel
+from pisces.report.captions import describe
 from pisces.report.style import (
     CAPTION,
     CHANCE_LINE,
+    COLUMN,
     CONTROL_LINE,
     MASK_COLOURS,
+    NAMES,
     PAGE,
     PAIRED,
-    SIGNED,
     TASKS,
     ZERO_LINE,
     Mark,
     Style,
     band,
-    by_family,
-    caption,
     chances,
     draw_constellation,
     draw_masked,
-    empty_picture,
     fraction_axis,
     handles,
     legend_below,
     marks,
+    name_row,
     narrow,
+    percent_axis,
     sizes,
-    snr_axis,
+    snr_named,
     spread,
 )
 
@@ -50,17 +50,29 @@ MASKS = marks(
 
 SIGNIFICANT = 0.05
 """Of the p-value of a difference from the count control, Holm-adjusted within its family."""
-FILLED = f"filled: differs from its count control, p < {SIGNIFICANT}, Holm-adjusted by family"
+FILLED = (
+    f"Filled: differs from its count control, as many lit pixels at random, p < {SIGNIFICANT}, "
+    "Holm-adjusted"
+)
 
 SCARCE = 0.01
 """Share of the lit pixels. A PIS divides by that share, and below it may run off any scale."""
+
+ALL_RIGHT = 0.995
+"""Accuracy from which a task is not drawn when no mask brings it lower."""
+
+APART = 1.6
+"""Factor between levels, below which their intervals would lie on each other."""
 
 SMALLEST_SCALE = 0.1
 """Of a PIS axis: where no accuracy falls, rounding does not set the scale."""
 
 
 def perturbations(
-    images: np.ndarray, masked: Mapping[str, np.ndarray], titles: Sequence[str]
+    images: np.ndarray,
+    masked: Mapping[str, np.ndarray],
+    titles: Sequence[str],
+    snr_label: SnrLabel = "power",
 ) -> Figure:
     """A sheet of masks: each frame as it is and, beside it, in red what each mask takes.
 
@@ -68,13 +80,15 @@ def perturbations(
         images: constellations (rows, size, size).
         masked: name of a mask -> its pixels, bool (rows, size, size).
         titles: view, modulation and SNR of each row.
+        snr_label: what the SNR labels mean.
 
     Returns:
         A row a frame, a column a mask.
     """
     columns = 1 + len(masked)
-    tile = min(1.5, 10 / columns)
-    figure = Figure((tile * columns, (tile + 0.1) * len(images) + 0.2))
+    tile = min(1, (PAGE - NAMES) / columns)
+    size = (max(COLUMN, NAMES + tile * columns), 0.5 + tile * len(images))
+    figure = Figure(size)
     grid = figure.subplots(len(images), columns, squeeze=False)
 
     sheet = {"Frame": np.zeros_like(images, bool), **masked}
@@ -82,9 +96,14 @@ def perturbations(
         for axes, image, mask in zip(column, images, masks, strict=True):
             draw_constellation(axes, image, images.max())
             draw_masked(axes, mask)
-        column[0].set_title(narrow(name), fontsize=CAPTION)
+        column[0].set_title(narrow(name), fontsize=CAPTION, pad=3)
     for axes, title in zip(grid[:, 0], titles, strict=True):
-        axes.set_ylabel(title, fontsize=CAPTION)
+        name_row(axes, snr_named(title, snr_label))
+    describe(
+        figure,
+        "What masks take of a few test frames, in red; dark pixels hold no point",
+        "Levels in percent of the lit pixels",
+    )
     return figure
 
 
@@ -99,18 +118,22 @@ class Panel(NamedTuple):
     task: str
 
 
-def _panels(figure: Figure, views: Sequence[str], what: str, over: str) -> list[Panel]:
-    """A column of panels a view, a row a task."""
-    grid = figure.subplots(len(TASKS), len(views), squeeze=False, sharex=True, sharey="row")
+def _panels(drawn: pd.DataFrame, what: str, over: str) -> tuple[Figure, list[Panel]]:
+    """A figure with a column of panels a view, a row a task that tells something."""
+    views, tasks = list(drawn["view"].unique()), _telling(drawn)
+    width = COLUMN if len(views) <= 2 else PAGE
+    figure = Figure((width, 0.8 + 1.1 * len(tasks)))
+    grid = figure.subplots(len(tasks), len(views), squeeze=False, sharex=True, sharey="row")
     for axes, view in zip(grid[0], views, strict=True):
-        axes.set_title(view, fontsize=9)
-    for axes, mark in zip(grid[:, 0], TASKS.values(), strict=True):
-        axes.set_ylabel(f"{mark.label}\n{what}")
+        axes.set_title(view)
+    for axes, task in zip(grid[:, 0], tasks, strict=True):
+        axes.set_ylabel(f"{TASKS[task].label}\n{what}")
     for axes in grid[-1]:
-        axes.set_xlabel(over, fontsize=CAPTION)
-    return [
+        axes.set_xlabel(over)
+    figure.align_ylabels()
+    return figure, [
         Panel(axes, view, task)
-        for task, row in zip(TASKS, grid, strict=True)
+        for task, row in zip(tasks, grid, strict=True)
         for view, axes in zip(views, row, strict=True)
     ]
 
@@ -129,8 +152,22 @@ def _of_panel(drawn: pd.DataFrame, panel: Panel) -> Iterator[tuple[Mark, pd.Data
         yield mark, here[here["mask"] == mask]
 
 
-def _level_figure(views: Sequence[str]) -> Figure:
-    return Figure((max(3.5, min(PAGE, 0.7 + 1.6 * len(views))), 5.4))
+def _telling(drawn: pd.DataFrame) -> list[str]:
+    """The tasks, less SNR and joint where no mask costs the SNR anything.
+
+    The joint task is then the modulation once more.
+    """
+    of_snr = drawn.loc[drawn["task"] == "snr", "accuracy"]
+    all_right = len(of_snr) > 0 and (of_snr >= ALL_RIGHT).all()
+    return ["modulation"] if all_right else list(TASKS)
+
+
+def _left_out(drawn: pd.DataFrame) -> str:
+    """What a caption says of the tasks that `_telling` leaves out."""
+    if len(_telling(drawn)) == len(TASKS):
+        return ""
+    whatever = f"right in {100 * ALL_RIGHT:g} % of the frames and more, whatever is masked"
+    return f"Not drawn: the SNR, {whatever}, and the joint task, which is then the modulation"
 
 
 def _mask_legend(figure: Figure, drawn: pd.DataFrame, *others: Line2D) -> None:
@@ -143,31 +180,46 @@ def scores(rows: pd.DataFrame) -> Figure:
     """PIS over the level with its interval: a column a view, a row a task.
 
     Dashed: as many lit pixels at random. A marker is filled where the accuracy differs from the one
-    after this control. Levels under `SCARCE` do not set the scale.
+    after this control. Shown are levels that stand apart, from `SCARCE` on: intervals at less would
+    leave nothing of the scale to the others.
 
     Args:
         rows: plots/pis.csv.
     """
-    drawn = _by_level(rows)
-    views = list(rows["view"].unique())
-    figure = _level_figure(views)
-    scarce = drawn["level_percent"] < 100 * SCARCE
+    every = _by_level(rows)
+    drawn = every[every["level_percent"].isin(_shown_levels(every["level_percent"]))]
+    figure, panels = _panels(drawn, "PIS", "Level (% of lit pixels)")
 
-    for panel in _panels(figure, views, "PIS", "Level (% of lit pixels)"):
+    for panel in panels:
         axes = panel.axes
         # A little apart, or the intervals would hide each other.
         for shift, (mark, part) in zip((-1, 0, 1), _of_panel(drawn, panel), strict=True):
-            draw_scores(axes, part["level_percent"] * 1.06**shift, part, mark, "-")
+            draw_scores(axes, part["level_percent"] * 1.12**shift, part, mark, "-")
             axes.plot(part["level_percent"], part["control_count_pis"], **CONTROL_LINE)
         axes.axhline(0, **ZERO_LINE)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-        same_scale([axes], drawn[~scarce & (drawn["task"] == panel.task)])
+        same_scale([axes], drawn[drawn["task"] == panel.task])
 
     _mask_legend(figure, drawn)
-    beyond = f"; levels under {100 * SCARCE:g} % may leave the panel" if scarce.any() else ""
-    caption(figure, f"{_rule(drawn)} masks; {PAIRED}, {frame_count(rows)}; {FILLED}{beyond}")
+    levels = ", ".join(f"{level:g}" for level in sorted(drawn["level_percent"].unique()))
+    describe(
+        figure,
+        f"Perturbation impact score over the level, {_rule(drawn).lower()} masks at {levels} %",
+        f"Bars: {PAIRED}, {frame_count(drawn)}",
+        FILLED,
+        _left_out(drawn),
+    )
     return figure
+
+
+def _shown_levels(levels: pd.Series) -> list[float]:
+    """Of levels in percent, from the largest down, those that are `APART` and not `SCARCE`."""
+    shown: list[float] = []
+    for level in sorted(levels.unique(), reverse=True):
+        if not shown or (level >= 100 * SCARCE and shown[-1] / level >= APART):
+            shown.append(level)
+    return shown
 
 
 def degradation(
@@ -186,19 +238,24 @@ def degradation(
         Accuracy in percent over percent of the lit pixels.
     """
     drawn = _by_level(rows)
-    views = list(rows["view"].unique())
-    figure = _level_figure(views)
+    figure, panels = _panels(drawn, "accuracy (%)", "Lit pixels taken (%)")
     largest = 100 * drawn["fraction_lit"].max()
 
-    for panel in _panels(figure, views, "accuracy (%)", "Lit pixels taken (%)"):
+    for panel in panels:
         for mark, part in _of_panel(drawn, panel):
             _draw_degradation(panel.axes, part, baseline[panel.task], mark)
         panel.axes.axhline(100 * chances(classes)[panel.task], **CHANCE_LINE)
         fraction_axis(panel.axes, largest)
-        panel.axes.set_ylim(0, 100)
+        percent_axis(panel.axes.yaxis)
 
     _mask_legend(figure, drawn, Line2D([], [], **CHANCE_LINE, label="Chance"))
-    caption(figure, f"{_rule(drawn)} masks; {PAIRED} of the drop, {frame_count(rows)}")
+    describe(
+        figure,
+        f"Accuracy over the fraction of lit pixels taken, {_rule(drawn).lower()} masks",
+        f"Shaded: {PAIRED} of the drop, {frame_count(drawn)}",
+        "Dashed: as many lit pixels at random",
+        _left_out(drawn),
+    )
     return figure
 
 
@@ -213,7 +270,7 @@ def _draw_degradation(axes: Axes, part: pd.DataFrame, baseline: float, mark: Mar
         return 100 * (baseline - drop)
 
     percent = 100 * fraction
-    style: Style = {"color": mark.colour, "marker": mark.marker, "ms": 3, "lw": 1, "clip_on": False}
+    style: Style = {"color": mark.colour, "marker": mark.marker, "ms": 3, "clip_on": False}
     axes.plot(percent, 100 * accuracy, **style)
     low, high = left_by("pis_ci_high"), left_by("pis_ci_low")
     band(axes, percent, low, high, color=mark.colour, alpha=0.15)
@@ -224,57 +281,7 @@ def _rule(drawn: pd.DataFrame) -> str:
     return str(drawn["rule"].iloc[0]).capitalize()
 
 
-# By cell
-
-
-def heatmap(
-    cells: pd.DataFrame,
-    mask: str = "top",
-    task: str = "joint",
-    snr_label: SnrLabel = "power",
-) -> Figure:
-    """PIS minus that of the count control in every (modulation, SNR) cell: a panel a view.
-
-    Args:
-        cells: plots/pis_by_cell.csv.
-        mask: top, bottom or random.
-        task: modulation, snr or joint.
-        snr_label: what the SNR labels mean.
-
-    Returns:
-        SNR to the right, modulations downwards, those of a family together.
-    """
-    views = cells["view"].unique()
-    cells = cells[(cells["mask"] == mask) & (cells["task"] == task)]
-    label = MASKS[mask].label
-    if cells.empty:
-        lacking = f"perturb.rules lacks exact, or perturb.masks {mask}"
-        return empty_picture(f"{label} were not masked: {lacking}")
-    order = by_family(cells["modulation"])
-    snrs_db = np.sort(cells["snr_db"].unique())
-    step = 1 + (len(snrs_db) - 1) // 8
-
-    figure = Figure((min(PAGE, 1.9 + 1.5 * len(views)), max(2.2, 1.3 + 0.15 * len(order))))
-    panels = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
-    style: Style = {"cmap": SIGNED, "norm": CenteredNorm(0, scale_end(cells["excess"]))}
-    for axes, view in zip(panels, views, strict=True):
-        of_view = cells[cells["view"] == view]
-        table = of_view.pivot(index="modulation", columns="snr_db", values="excess")
-        values = np.ma.masked_invalid(table.reindex(order, columns=snrs_db))
-        image = axes.imshow(values, aspect="auto", interpolation="nearest", **style)
-        axes.set_title(view, fontsize=9)
-        axes.set_xticks(range(0, len(snrs_db), step), snrs_db[::step], fontsize=7)
-        axes.set_yticks(range(len(order)), order, fontsize=7)
-
-    figure.supxlabel(snr_axis(snr_label), fontsize=9)
-    figure.colorbar(image, ax=panels, label=f"{TASKS[task].label} PIS over chance")
-    levels = " and ".join(f"{level:g} %" for level in np.sort(cells["level_percent"].unique()))
-    what = f"{label}, {levels} of the lit pixels, minus their count control"
-    caption(figure, f"{what}; only {frame_count(cells)} a cell; grey: undefined")
-    return figure
-
-
-# Also of `pis_regions`
+# Also of regions and cells
 
 
 def draw_scores(

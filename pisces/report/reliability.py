@@ -1,14 +1,20 @@
 """The reliability diagram: how often predictions of each confidence are right."""
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from pisces.report.captions import describe
 from pisces.report.style import (
     CHANCE_LINE,
+    COLUMN,
     TASKS,
     WILSON,
     Style,
-    caption,
+    ends_inside,
+    legend_below,
+    percent_axis,
     spread,
 )
 
@@ -25,9 +31,10 @@ def diagram(rows: pd.DataFrame) -> Figure:
     The further a point is below the diagonal, the surer the model is than it may be.
     """
     tasks = list(rows["task"].unique())
-    figure = Figure((3.4 * len(tasks), 3.4))
+    figure = Figure((COLUMN, COLUMN / 2 + 0.5))
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
 
+    errors = []
     for axes, task in zip(panels, tasks, strict=True):
         mark = TASKS[task]
         axes.plot([0, 100], [0, 100], **CHANCE_LINE)
@@ -36,16 +43,31 @@ def diagram(rows: pd.DataFrame) -> Figure:
             numbers = ["confidence", "accuracy", "ci_low", "ci_high"]
             shares = 100 * of_name[numbers]
             reach = spread(*(shares[column] for column in ("accuracy", "ci_low", "ci_high")))
-            label = f"{str(name).capitalize()}, ECE {_error_percent(of_name):.1f} %"
-            line: Style = {"ms": 4, "lw": 1, "elinewidth": 0.8, "label": label}
+            line: Style = {"ms": 3, "lw": 1, "elinewidth": 0.8, "label": str(name).capitalize()}
             axes.errorbar(shares["confidence"], shares["accuracy"], reach, **style, **line)
-        axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="Confidence (%)", title=mark.label)
+            errors.append(f"{mark.label} {name} {_error_percent(of_name):.1f} %")
+        axes.set(xlabel="Confidence (%)", title=mark.label)
+        percent_axis(axes.xaxis)
+        ends_inside(axes)
         axes.set_aspect("equal")
-        axes.legend(frameon=False, loc="upper left")
 
     panels[0].set_ylabel("Accuracy (%)")
+    percent_axis(panels[0].yaxis)
+    names = rows["probabilities"].unique()
+    entries: list[Artist] = [
+        Line2D([], [], **({"color": "0.15"} | STYLES[name]), ms=3, label=name.capitalize())
+        for name in STYLES
+        if name in names
+    ]
+    legend_below(figure, entries)
+
     frames = int(rows[rows["task"] == tasks[0]].groupby("probabilities")["frames"].sum().max())
-    caption(figure, f"{WILSON}, n = {frames} test frames; dotted: as right as sure")
+    describe(
+        figure,
+        "Share of predictions that are right, over the confidence in them",
+        f"Expected calibration error: {', '.join(errors)}",
+        f"Bars: {WILSON}, n = {frames} test frames; dotted: as right as sure",
+    )
     return figure
 
 

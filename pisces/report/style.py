@@ -1,8 +1,10 @@
-"""How every picture looks: fonts, colours, markers, captions, legends and axes.
+"""How every picture looks: widths, fonts, colours, markers, legends and axes.
 
-All functions of this package take arrays and tables and return a figure. Only `save` writes.
+All functions of this package take arrays and tables and return a figure, which carries its caption
+(`report.captions`). Only `save` writes.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -14,24 +16,37 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.axis import Axis
+from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pisces.core.files import staged
 from pisces.core.modulations import FAMILIES, in_order
-from pisces.core.snr_label import DB_PER_LABEL, SnrLabel
+from pisces.core.snr_label import SnrLabel
+from pisces.report.captions import caption_of, describe
 
 matplotlib.style.use("petroff10")  # C0 to C9, which people with any colour vision can tell apart
 matplotlib.rcParams.update(
-    {"font.size": 9, "axes.grid": False, "figure.constrained_layout.use": True, "savefig.dpi": 150}
+    {
+        **{"font.size": 7.5, "axes.titlesize": 7.5, "axes.labelsize": 7.5},
+        **{"xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7},
+        **{"axes.linewidth": 0.6, "lines.linewidth": 1, "lines.markersize": 3.5},
+        **{"xtick.major.width": 0.6, "xtick.minor.width": 0.4, "xtick.major.size": 2.5},
+        **{"ytick.major.width": 0.6, "ytick.minor.width": 0.4, "ytick.major.size": 2.5},
+        **{"axes.grid": False, "figure.constrained_layout.use": True},
+        **{"savefig.dpi": 200, "pdf.fonttype": 42},  # 42: TrueType, which publishers ask for
+    }
 )
 
-PAGE = 7.1
-"""Width of a page in inches, 180 mm."""
+COLUMN, PAGE = 88 / 25.4, 181 / 25.4
+"""Widths in inches of one and of two columns of IEEE journals. Nothing is scaled in print."""
 
-CAPTION = 8
-"""Font size in points of what stands around the panels."""
+CAPTION = 7
+"""The smallest font size in points, of what stands around the panels."""
+
+NAMES = 0.7
+"""Inches beside a row of constellations for its name."""
 
 
 # Colours, by what they stand for. C0 to C9 are those of petroff10; any name of matplotlib will do.
@@ -72,8 +87,11 @@ ESTIMATOR_COLOURS = {
 PULSE_COLOURS = {"This file": "C0", "RRC 0.2": "C1", "RRC 0.5": "C2", "RML2018.01A": "C4"}
 """Of the spectrum of a file and of pulses it is compared with. RRC: root-raised cosine."""
 
-SCORE_COLOURS = {"f1": "C0", "precision": "C0", "recall": "C1"}
-"""Of each modulation."""
+SCORE_COLOURS = {"f1": "0.8", "precision": "C0", "recall": "C1"}
+"""Of each modulation; F1 is a bar behind the others."""
+
+PART_COLOURS = {"train": "0.5", "validation": "0.15"}
+"""Of the losses of both parts, which are of no single task."""
 
 TRIAL_COLOURS = {"finished": "C0", "pruned": "C1", "failed": "C2"}
 """Of the trials of a sweep."""
@@ -94,7 +112,9 @@ RECEIVED, WITHOUT_REGION = "C0", "C1"
 MASKED = ListedColormap(["#ff3b30"])
 """Of masked pixels, over a constellation."""
 
-SIGNED = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
+SIGNED = ListedColormap(matplotlib.colormaps["RdBu_r"](np.linspace(0.1, 0.9, 256))).with_extremes(
+    bad="0.8"
+)
 """Of scores around 0, white: red lowers accuracy or supports the prediction; grey: undefined."""
 
 
@@ -137,41 +157,42 @@ WILSON = "95 % Wilson interval"
 def save(figure: Figure, path: Path, dots_per_inch: float | None = None) -> None:
     """Writes the picture, whole or not at all, in the format of the ending of `path`.
 
+    The same figure makes the same bytes: neither a date nor a version is written. The caption goes
+    along, as what a PNG and a PDF have for it.
+
     Args:
         figure: what is drawn.
-        path: of the file.
+        path: of the file, .png or .pdf.
         dots_per_inch: None for those of all pictures of a page.
     """
+    text = caption_of(figure) or None
+    of_format: dict[str, dict[str, str | None]] = {
+        ".png": {"Description": text, "Software": None},
+        ".pdf": {"Subject": text, "CreationDate": None, "Creator": None, "Producer": None},
+    }
     with staged(path) as temporary:
-        figure.savefig(temporary, dpi=dots_per_inch)
+        figure.savefig(temporary, dpi=dots_per_inch, metadata=of_format[path.suffix])
 
 
 # Words around the panels
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Small words above the panels, broken into lines where the figure ends."""
+    """Small words above the panels, for pictures that stand without a file of captions."""
     figure.suptitle(text, fontsize=CAPTION, wrap=True)
-
-
-def add_note(figure: Figure, note: str) -> Figure:
-    """The figure with one more remark in its caption; an empty one adds nothing."""
-    if note:
-        parts = [figure.get_suptitle(), note]
-        caption(figure, "; ".join(filter(None, parts)))
-    return figure
 
 
 def empty_picture(why: str) -> Figure:
     """The picture where there is nothing to draw: DVC wants every output whatever the params."""
-    figure = Figure((PAGE, 0.3))
+    figure = Figure((COLUMN, 0.5))
     caption(figure, why)
+    describe(figure, why)
     return figure
 
 
 def narrow(heading: str) -> str:
     """A heading broken between words for a narrow panel, but not between a number and its %."""
-    return fill(heading.replace(" %", "\u00a0%"), 14)
+    return fill(heading.replace(" %", "\u00a0%"), 11)
 
 
 def sizes(numbers: pd.Series) -> str:
@@ -186,7 +207,9 @@ def sizes(numbers: pd.Series) -> str:
 def handles(marks: Iterable[Mark], line: str = "-") -> list[Artist]:
     """Entries of a legend with colour, marker and, unless `line` is empty, a line."""
     return [
-        Line2D([], [], color=mark.colour, marker=mark.marker, ms=4, lw=1, ls=line, label=mark.label)
+        Line2D(
+            [], [], color=mark.colour, marker=mark.marker, ms=3.5, lw=1, ls=line, label=mark.label
+        )
         for mark in marks
     ]
 
@@ -208,6 +231,7 @@ def legend_below(figure: Figure, entries: Sequence[Artist], columns: int | None 
         frameon=False,
         fontsize=CAPTION,
         columnspacing=1.2,
+        handlelength=1.8,
     )
 
 
@@ -252,9 +276,16 @@ def draw_constellation(axes: Axes, image: np.ndarray, brightest: float) -> None:
             own maximum would hide its SNR.
     """
     axes.set_axis_on()
-    axes.imshow(image, cmap="viridis", interpolation="nearest", vmin=0, vmax=brightest)
+    norm = PowerNorm(0.5, vmin=0, vmax=brightest)  # or single points could hardly be seen
+    axes.imshow(image, cmap="viridis", interpolation="nearest", norm=norm)
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def name_row(axes: Axes, name: str) -> None:
+    """Names a row of constellations on its left, in lines, in the `NAMES` inches that it has."""
+    style: Style = {"rotation": 0, "ha": "right", "va": "center", "fontsize": CAPTION}
+    axes.set_ylabel(name.replace(", ", "\n"), labelpad=3, **style)
 
 
 def draw_masked(axes: Axes, mask: np.ndarray) -> None:
@@ -273,6 +304,28 @@ def fraction_axis(axes: Axes, largest_percent: float) -> None:
     axes.set_xticks([x for x in (0, 1, 5, 20, 100) if x <= end])
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
+    ends_inside(axes)
+
+
+def percent_axis(axis: Axis) -> None:
+    """Scales an axis for shares of 0 to 100 %, with room for a line at either end."""
+    axis.axes.set(**{f"{axis.axis_name}lim": (-2, 102)})
+    axis.set_ticks([0, 25, 50, 75, 100])
+
+
+def ends_inside(axes: Axes) -> None:
+    """Keeps the outermost numbers of x within the panel, or they run into those of the next."""
+    numbers = axes.get_xticklabels()  # none where the panel below has them
+    for number, side in zip(numbers[:1] + numbers[-1:], ("left", "right"), strict=False):
+        number.set_horizontalalignment(side)
+
+
+def snr_ticks(axes: Axes, snrs_db: Iterable[float]) -> None:
+    """Ticks of x at SNR labels, at most seven of them, under which stands what they mean."""
+    labels = sorted(set(snrs_db))
+    step = 1 + (len(labels) - 1) // 6
+    axes.set_xticks(labels[::step])
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 # Classes
@@ -294,14 +347,23 @@ def by_family(modulations: Iterable[str]) -> list[str]:
     return [name for members in families_of(modulations).values() for name in members]
 
 
+def spaced(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the values, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, len(values) - 1, min(len(values), most)).round().astype(int)
+    return [values[place] for place in places]
+
+
 def chances(classes: tuple[int, int]) -> dict[str, float]:
     """Accuracy of guessing each task, for the numbers of modulations and SNRs."""
     modulations, snrs = classes
     return {"modulation": 1 / modulations, "snr": 1 / snrs, "joint": 1 / (modulations * snrs)}
 
 
+def snr_named(text: str, snr_label: SnrLabel) -> str:
+    """A text that names an SNR label as "-4 dB", or as "label -4" where it is no SNR in dB."""
+    return text if snr_label == "power" else re.sub(r"(-?\d+) dB", r"label \1", text)
+
+
 def snr_axis(snr_label: SnrLabel) -> str:
     """What an axis of SNR labels says, unit or meaning included."""
-    if snr_label == "power":
-        return "SNR (dB)"
-    return f"SNR label (true SNR in dB = {DB_PER_LABEL[snr_label]} x label)"
+    return "SNR (dB)" if snr_label == "power" else "SNR label (half the SNR in dB)"
