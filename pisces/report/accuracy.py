@@ -148,7 +148,7 @@ def confusion(
     Returns:
         The figure. Cells of at least 1 % have their number.
     """
-    counts = pd.crosstab(true, predicted).reindex(labels, axis=0).reindex(labels, axis=1)
+    counts = pd.crosstab(true, predicted).reindex(index=list(labels), columns=list(labels))
     table = counts.fillna(0).to_numpy()
     shown = _confused(table) if rising else len(labels)
     percent = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1)
@@ -207,8 +207,8 @@ def per_class(scores: pd.DataFrame) -> Figure:
     axes.barh(places, 100 * scores["f1"], 0.8, color=SCORE_COLOURS["f1"], label="F1")
     right = (scores["recall"] * scores["frames"]).round().astype(int)
     ends = [wilson(*pair) for pair in zip(right, scores["frames"], strict=True)]
-    low, high = pd.DataFrame(ends, index=scores.index, columns=["low", "high"]).T.to_numpy()
-    reach = 100 * spread(scores["recall"], low, high)
+    interval = pd.DataFrame(ends, index=scores.index, columns=["low", "high"])
+    reach = 100 * spread(scores["recall"], interval["low"], interval["high"])
     style: Style = {"fmt": "D", "color": SCORE_COLOURS["recall"], "lw": 0.8, "clip_on": False}
     axes.errorbar(100 * scores["recall"], places + 0.15, xerr=reach, label="Recall", **style)
     style = {"color": SCORE_COLOURS["precision"], "clip_on": False, "label": "Precision"}
@@ -216,7 +216,7 @@ def per_class(scores: pd.DataFrame) -> Figure:
 
     axes.set_yticks(places, order)
     axes.set(xlabel="Score (%)", ylim=(len(order) - 0.4, -0.6))
-    percent_axis(axes.xaxis)
+    percent_axis(axes, "x")
     axes.tick_params(axis="y", length=0)
     legend_below(figure, axes.get_legend_handles_labels()[0], columns=3)
     describe(
@@ -256,7 +256,7 @@ def accuracy_by_snr(
         axes.axhline(100 * chance, color=colour, ls=":", lw=1)
 
     axes.set(xlabel=snr_axis(snr_label), ylabel="Accuracy (%)")
-    percent_axis(axes.yaxis)
+    percent_axis(axes, "y")
     snr_ticks(axes, snrs_db)
     legend_below(figure, handles(TASKS.values()), columns=3)
     describe(

@@ -77,7 +77,7 @@ def curves(rows: pd.DataFrame, measured: pd.DataFrame) -> Figure:
     for kind, axes in zip(kinds, grid[-1], strict=True):
         axes.set_xlabel(CURVES[kind])
         fraction_axis(axes, rows["level_percent"].max())
-    percent_axis(grid[0, 0].yaxis)
+    percent_axis(grid[0, 0], "y")
 
     there = set(rows["method"])
     legend_below(figure, handles(mark for name, mark in METHODS.items() if name in there))

@@ -80,7 +80,7 @@ def ceiling(rows: pd.DataFrame, snr_label: SnrLabel = "power") -> Figure:
         axes.set(xlabel=snr_axis(snr_label), title=TASKS[task].label)
         snr_ticks(axes, rows["snr_db"])
     panels[0].set_ylabel("Accuracy (%)")
-    percent_axis(panels[0].yaxis)
+    percent_axis(panels[0], "y")
 
     there = set(rows["series"])
     entries = [

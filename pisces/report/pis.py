@@ -246,7 +246,7 @@ def degradation(
             _draw_degradation(panel.axes, part, baseline[panel.task], mark)
         panel.axes.axhline(100 * chances(classes)[panel.task], **CHANCE_LINE)
         fraction_axis(panel.axes, largest)
-        percent_axis(panel.axes.yaxis)
+        percent_axis(panel.axes, "y")
 
     _mask_legend(figure, drawn, Line2D([], [], **CHANCE_LINE, label="Chance"))
     describe(

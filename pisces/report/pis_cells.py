@@ -125,8 +125,8 @@ def _maps(
     some = next(iter(told.values()))
     figure = Figure((COLUMN if len(told) <= 2 else PAGE, 0.7 + 0.14 * len(some)))
     panels = figure.subplots(1, len(told), squeeze=False, sharey=True)[0]
-    every = pd.concat([table.stack() for table in told.values()])
-    norm = CenteredNorm(0, scale_end(every))
+    every = np.concatenate([table.to_numpy(dtype=float).ravel() for table in told.values()])
+    norm = CenteredNorm(0, scale_end(pd.Series(every)))
 
     for axes, (view, table) in zip(panels, told.items(), strict=True):
         values = np.ma.masked_invalid(table.to_numpy(dtype=float))

@@ -1,7 +1,6 @@
 """The reliability diagram: how often predictions of each confidence are right."""
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -47,16 +46,17 @@ def diagram(rows: pd.DataFrame) -> Figure:
             axes.errorbar(shares["confidence"], shares["accuracy"], reach, **style, **line)
             errors.append(f"{mark.label} {name} {_error_percent(of_name):.1f} %")
         axes.set(xlabel="Confidence (%)", title=mark.label)
-        percent_axis(axes.xaxis)
+        percent_axis(axes, "x")
         ends_inside(axes)
         axes.set_aspect("equal")
 
     panels[0].set_ylabel("Accuracy (%)")
-    percent_axis(panels[0].yaxis)
+    percent_axis(panels[0], "y")
     names = rows["probabilities"].unique()
-    entries: list[Artist] = [
-        Line2D([], [], **({"color": "0.15"} | STYLES[name]), ms=3, label=name.capitalize())
-        for name in STYLES
+    grey: Style = {"color": "0.15", "ms": 3}
+    entries = [
+        Line2D([], [], label=name.capitalize(), **(grey | style))
+        for name, style in STYLES.items()
         if name in names
     ]
     legend_below(figure, entries)

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -307,17 +306,21 @@ def fraction_axis(axes: Axes, largest_percent: float) -> None:
     ends_inside(axes)
 
 
-def percent_axis(axis: Axis) -> None:
-    """Scales an axis for shares of 0 to 100 %, with room for a line at either end."""
-    axis.axes.set(**{f"{axis.axis_name}lim": (-2, 102)})
-    axis.set_ticks([0, 25, 50, 75, 100])
+def percent_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Scales x or y for shares of 0 to 100 %, with room for a line at either end."""
+    low, high, ticks = -2, 102, [0, 25, 50, 75, 100]
+    if which == "x":
+        axes.set(xlim=(low, high), xticks=ticks)
+    else:
+        axes.set(ylim=(low, high), yticks=ticks)
 
 
 def ends_inside(axes: Axes) -> None:
     """Keeps the outermost numbers of x within the panel, or they run into those of the next."""
-    numbers = axes.get_xticklabels()  # none where the panel below has them
-    for number, side in zip(numbers[:1] + numbers[-1:], ("left", "right"), strict=False):
-        number.set_horizontalalignment(side)
+    numbers = axes.get_xticklabels()
+    if numbers:  # none where the panel below has them
+        numbers[0].set_horizontalalignment("left")
+        numbers[-1].set_horizontalalignment("right")
 
 
 def snr_ticks(axes: Axes, snrs_db: Iterable[float]) -> None:
