@@ -32,6 +32,10 @@ FEWEST = int(np.ceil(1 - np.log2(SIGNIFICANT)))
 """Frames that must tip one way, before an exact McNemar test can find anything."""
 
 
+MOST_CELLS = 24
+"""Beside each other, of all views, in the width of one column."""
+
+
 class Scores(NamedTuple):
     """Tables of one run, over ever more frames a row."""
 
@@ -123,7 +127,8 @@ def _maps(
 ) -> tuple[Figure, AxesImage]:
     """A panel a view, all on one scale of colours; one that is grey says why."""
     some = next(iter(told.values()))
-    figure = Figure((COLUMN if len(told) <= 2 else PAGE, 0.7 + 0.14 * len(some)))
+    width = COLUMN if len(told) * some.shape[1] <= MOST_CELLS else PAGE
+    figure = Figure((width, 0.7 + 0.14 * len(some)))
     panels = figure.subplots(1, len(told), squeeze=False, sharey=True)[0]
     every = np.concatenate([table.to_numpy(dtype=float).ravel() for table in told.values()])
     norm = CenteredNorm(0, scale_end(pd.Series(every)))

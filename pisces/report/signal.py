@@ -21,7 +21,7 @@ NAMES = 0.5
 """Room for the names of modulations, in inches."""
 BARS = 5
 """Modulations whose probabilities are drawn."""
-SMALL = 6.5
+SMALL = 7
 """Font size in points, which can be read at the width of a column."""
 DOTS_PER_INCH = 300
 """Of a picture so small."""
