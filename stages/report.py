@@ -6,7 +6,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
-from pisces.config.schema import Params
 from pisces.core import files
 from pisces.core.texts import counted
 from pisces.report import captions, needed, pictures, style
@@ -18,9 +17,8 @@ STAGES = {"data": "report_data", "results": "report"}
 CAPTIONS = {"data": "captions_data.tex", "results": "captions.tex"}
 
 
-def draw(part: str, params: Params) -> dict[str, Figure]:
-    """The pictures of one part, data or results."""
-    source = Path(params.data.path).name
+def draw(part: str, source: str, images: Images) -> dict[str, Figure]:
+    """The pictures of one part, data or results, of a data file with this name."""
     if part == "data":
         from pisces.inputs import sheet  # here, for it loads torch, which takes seconds
 
@@ -28,8 +26,6 @@ def draw(part: str, params: Params) -> dict[str, Figure]:
         preview = sheet.preview(DATA / "constellations")
         return pictures.of_data(tables["audit"], tables["audit_spectrum"], preview, source)
 
-    render, extents = params.render, params.render.extent.model_dump()
-    images = Images(render.size, extents, params.perturb.window)
     tables, arrays = needed.tables(PLOTS, needed.TABLES), needed.arrays(DATA)
     return pictures.of_results(tables, arrays, pictures.Run(needed.card(CARD), source, images))
 
@@ -40,7 +36,9 @@ def main() -> None:
         raise ValueError(f"part {part!r} is unknown; give one of {', '.join(STAGES)}")
     params = load_params()
     with tracking.stage(STAGES[part], params) as run:
-        figures = draw(part, params)
+        extents = params.render.extent.model_dump()
+        images = Images(params.render.size, extents, params.perturb.window)
+        figures = draw(part, Path(params.data.path).name, images)
         with files.together():
             for name, figure in figures.items():
                 for ending in ("png", "pdf"):

@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pisces.config.io import parse_params
 from pisces.core import files
 from pisces.report import attribution, attribution_measures, needed, pictures
 from pisces.report.captions import caption_of
 from pisces.report.pis_regions import Images
 from stages import report
-from tests.pipeline import default_params, outputs
+from tests.pipeline import outputs
 
 SNRS_DB = (-10, 20)
 MODULATIONS = ("BPSK", "QPSK")
@@ -208,11 +207,11 @@ def test_the_stage_reads_what_the_others_wrote(tables, arrays, tmp_path, monkeyp
         files.write_npz(tmp_path / "data" / f"{name}.npz", content)
     monkeypatch.chdir(tmp_path)
     files.write_json(tmp_path / "models/model.json", CARD)
-    drawn = report.draw("results", parse_params(default_params(), "defaults"))
+    drawn = report.draw("results", "mine.hdf5", RUN.images)
     names = [tick.get_text() for tick in drawn["pis_regions"].axes[0].get_xticklabels()]
     assert names == ["1", "2"]
     assert "exact masks at 5 %" in caption_of(drawn["pis"])  # and not at half a percent
-    assert "Data: synthetic.hdf5" in caption_of(drawn["pis"])
+    assert "Data: mine.hdf5" in caption_of(drawn["pis"])
 
 
 def test_a_card_that_names_no_model_is_refused(tmp_path):
