@@ -69,8 +69,13 @@ def readable(
         The copy, in evaluation mode, which shares the weights of `model`; and the module.
 
     Raises:
-        ValueError: as `check_layer`.
+        ValueError: where the model has no backbone, and as `check_layer`.
     """
+    if not hasattr(model, "backbone"):
+        raise ValueError(
+            f"Grad-CAM reads a layer that is a map of the image, and {type(model).__name__} has "
+            "none; leave grad_cam out of attribute.methods"
+        )
     twin = _copy_sharing_weights(model).eval()
     backbone = twin.get_submodule("backbone")
     layout = _layout(backbone)

@@ -38,8 +38,8 @@ def needs_true_snr(model: nn.Module) -> bool:
 def frames_at_once(images: torch.Tensor, context: Context) -> int:
     """How many frames like these go through a model in one batch, at least 1."""
     # A model of raw IQ holds nothing of the size of an image, only what the context begins with:
-    # the frames, and the pixel and the sample of each pair.
-    held = context[:3] or (images,)
+    # the frames, and the pixel and the sample of each pair. One number a frame holds nothing.
+    held = [column for column in context[:3] if column.dim() > 1] or [images]
     values_per_frame = sum(column[0].numel() for column in held)
     return max(1, VALUES_AT_ONCE // values_per_frame)
 
@@ -102,6 +102,14 @@ class Head(nn.Module):
         """The logits (n, classes) of this head."""
         return of_both_heads[HEADS.index(self.task)]
 
+    def of_model(self, context: Context) -> Context:
+        """The part of the context that the model takes."""
+        return context
+
+    def worth(self, logits: torch.Tensor, _context: Context) -> torch.Tensor:
+        """What methods that take pixels away measure of logits (n, classes): probabilities."""
+        return logits.softmax(1)
+
     def _backend(self, with_gradient: bool) -> AbstractContextManager[None]:
         # In evaluation mode cuDNN's recurrent layers refuse a backward pass; torch's own do not.
         if self.recurrent and with_gradient:
@@ -110,6 +118,30 @@ class Head(nn.Module):
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
         self.backward_frames += len(gradient)
+
+
+class DifferenceHead(Head):
+    """As `Head`, of logits less that of a rival class, the last of the context: int64 (n,).
+
+    A softmax has the odds of all classes in it, and nears 1 where differences still grow. A
+    difference of two logits is what evidence against one rival adds up to.
+    """
+
+    def predict(
+        self, images: torch.Tensor, *context: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As of `Head`, but the logits of this head are less those of the rivals."""
+        logits = list(super().predict(images, *self.of_model(context)))
+        own = HEADS.index(self.task)
+        logits[own] = self.worth(logits[own], context)
+        return logits[0], logits[1]
+
+    def of_model(self, context: Context) -> Context:
+        return context[:-1]
+
+    def worth(self, logits: torch.Tensor, context: Context) -> torch.Tensor:
+        """Logits (n, classes) less those of the rivals."""
+        return logits - logits.gather(1, context[-1][:, None])
 
 
 def logits_of_heads(

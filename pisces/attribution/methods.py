@@ -138,7 +138,7 @@ class GradCam:
     """Where the map of a layer speaks for the class, the same for all channels.
 
     The map is enlarged bilinearly to the image, and shows no detail finer than one of its cells.
-    Only for models that see the image, hence without a context.
+    Only for models that see the image.
 
     Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
@@ -153,14 +153,19 @@ class GradCam:
         return cls(settings.layer)
 
     def attribute(
-        self, head: Head, images: torch.Tensor, targets: torch.Tensor, _context: Context
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
     ) -> torch.Tensor:
         from captum import attr
 
         model, map_module = gradcam_layers.readable(head.model, images, self.layer)
-        twin = Head(model, head.task)
+        twin = type(head)(model, head.task)
         grad_cam = attr.LayerGradCam(twin, map_module)
-        coarse = grad_cam.attribute(images, target=targets, relu_attributions=True)
+        coarse = grad_cam.attribute(
+            images,
+            target=targets,
+            additional_forward_args=context or None,
+            relu_attributions=True,
+        )
         head.forward_frames += twin.forward_frames
         head.backward_frames += twin.backward_frames
 
@@ -168,6 +173,31 @@ class GradCam:
         size = images.shape[2:]
         fine = functional.interpolate(coarse, size, mode="bilinear", align_corners=False)
         return fine.expand_as(images)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The image times the gradient of the logit: what a pixel is worth to a straight line.
+
+    Shrikumar et al., "Not just a black box: learning important features through propagating
+    activation differences", arXiv 1605.01713 (2016).
+    """
+
+    name: ClassVar[str] = "gradient"
+    needs_map: ClassVar[bool] = False
+
+    @classmethod
+    def from_settings(cls, _settings: AttributionSettings, _seed: int) -> Self:
+        return cls()
+
+    def attribute(
+        self, head: Head, images: torch.Tensor, targets: torch.Tensor, context: Context
+    ) -> torch.Tensor:
+        from captum import attr
+
+        shown = images.detach().requires_grad_()
+        explained = attr.InputXGradient(head)
+        return explained.attribute(shown, target=targets, additional_forward_args=context)
 
 
 @dataclass(frozen=True)
@@ -297,6 +327,7 @@ class RandomBaseline:
 
 _METHODS: tuple[type[Method], ...] = (
     GradCam,
+    Gradient,
     IntegratedGradients,
     Occlusion,
     Rise,

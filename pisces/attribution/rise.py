@@ -100,8 +100,10 @@ def mean_under_masks(
     for grids, shifts in parts:
         masks = masks_of(grids, shifts, images.shape[-1]).to(images.device)
         logits = _logits_under(masks, heads, images, context)
-        for total, of_head, classes in zip(weighted, logits, targets, strict=True):
-            total += _weighted_probability(of_head, classes, masks)
+        repeated = _repeated(context, len(masks))
+        for total, head, of_head, classes in zip(weighted, heads, logits, targets, strict=True):
+            worth = head.worth(of_head.float(), repeated)
+            total += _weighted_worth(worth, classes, masks)
         weight += masks.sum(0)
 
     tiny = torch.finfo(weight.dtype).tiny  # a pixel that no mask lets through scores 0
@@ -114,26 +116,28 @@ def _logits_under(
 ) -> list[torch.Tensor]:
     """Of each head, logits (m * n, classes) of n images under each of m masks."""
     masked = (masks[:, None] * images).flatten(0, 1)  # (m * n, channels, size, size)
-    repeated = tuple(torch.cat([column] * len(masks)) for column in context)
     with precision.autocast(heads[0].model, images.device):
-        return logits_of_heads(heads, masked, repeated)
+        return logits_of_heads(heads, masked, _repeated(context, len(masks)))
 
 
-def _weighted_probability(
-    logits: torch.Tensor, targets: torch.Tensor, masks: torch.Tensor
+def _repeated(context: Context, times: int) -> Context:
+    return tuple(torch.cat([column] * times) for column in context)
+
+
+def _weighted_worth(
+    worth: torch.Tensor, targets: torch.Tensor, masks: torch.Tensor
 ) -> torch.Tensor:
-    """Sum over masks (m, channels, size, size) of the probability under each, times the mask.
+    """Sum over masks (m, channels, size, size) of what the target is worth, times the mask.
 
     Args:
-        logits: (m * n, classes), the frames of a mask one after the other.
+        worth: of all classes, (m * n, classes), the frames of a mask one after the other.
         targets: classes (n,).
         masks: (m, channels, size, size).
 
     Returns:
         (n, channels, size, size).
     """
-    probability = logits.float().softmax(1)
-    by_mask = probability.view(len(masks), len(targets), -1)  # (m, n, classes)
+    by_mask = worth.view(len(masks), len(targets), -1)  # (m, n, classes)
     classes = targets.expand(len(masks), -1)  # (n,) -> (m, n)
     of_target = by_mask.gather(2, classes[..., None])[..., 0]  # (m, n)
     return torch.einsum("mn,mchw->nchw", of_target, masks)

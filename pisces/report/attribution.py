@@ -39,6 +39,7 @@ METHODS = marks(
         "brightness": "Brightness (ranks PIS)",
         "pis": "PIS pattern",
         "random": "Random",
+        "gradient": "Gradient times input",
     },
     METHOD_COLOURS,
 )

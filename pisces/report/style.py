@@ -63,6 +63,7 @@ METHOD_COLOURS = {
     "rise": "C3",
     "leave_one_out": "C7",
     "shapley": "C8",
+    "gradient": "C9",
     "brightness": "C4",
     "pis": "C5",
     "random": "C6",

@@ -25,7 +25,7 @@ Rule = Literal["exact", "percentile"]
 MaskName = Literal["top", "bottom", "random"]
 Region = Literal["ring", "sector", "cluster", "window"]
 MethodName = Literal[
-    "grad_cam", "integrated_gradients", "occlusion", "rise", "leave_one_out", "shapley"
+    "grad_cam", "gradient", "integrated_gradients", "occlusion", "rise", "leave_one_out", "shapley"
 ]
 
 

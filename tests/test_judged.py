@@ -1,0 +1,127 @@
+"""Methods that find planted evidence agree with it; frames without any are counted."""
+
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from pisces.attribution import judged, methods
+from pisces.attribution.head import DifferenceHead
+from pisces.attribution.judged import Truth
+from pisces.core.modulations import constellation
+from pisces.inputs.binning import bin_frames
+from pisces.sources.modulators import shape_symbols
+from pisces.truth.evidence import Duel
+from pisces.truth.law import SymbolLaw
+from tests.test_truth_counts import noise, render
+
+SIZE = 8
+
+
+class Planted(nn.Module):
+    """Logits that are weights times pixels: what a pixel says is its weight."""
+
+    def __init__(self, weights: torch.Tensor) -> None:
+        super().__init__()
+        self.weights = weights  # (classes, pixels)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = images.flatten(1) @ self.weights.T
+        return logits, logits[:, :2]
+
+
+def planted(frames: int = 6) -> tuple[DifferenceHead, torch.Tensor, Duel, Truth]:
+    rng = torch.Generator().manual_seed(1)
+    weights = torch.randn(3, SIZE**2, generator=rng)
+    images = torch.randint(0, 4, (frames, 1, SIZE, SIZE), generator=rng).float()
+    duel = Duel(np.array([0, 1, 2] * (frames // 3)), np.array([1, 2, 0] * (frames // 3)))
+    worth = (weights[duel.chosen] - weights[duel.rival]).numpy().astype(float)
+    worth[images.flatten(1).numpy() == 0] = np.nan
+    truth = Truth(worth, worth, np.ones(frames, bool))
+    return DifferenceHead(Planted(weights), "modulation"), images, duel, truth
+
+
+@pytest.mark.parametrize("method", [methods.Gradient(), methods.IntegratedGradients(4)])
+def test_a_method_that_is_right_about_a_sum_agrees_wholly(method):
+    head, images, duel, truth = planted()
+    maps = judged.scores_of(method, head, images, duel, ())
+    counts = images.flatten(1).numpy()
+    assert np.allclose(judged.agreements(method, maps, 0, counts, truth), 1, atol=1e-3)
+
+    # What speaks for one class speaks against the other.
+    swapped = Duel(duel.rival, duel.chosen)
+    maps = judged.scores_of(method, head, images, swapped, ())
+    assert np.allclose(judged.agreements(method, maps, 0, counts, truth), -1, atol=1e-3)
+
+
+def test_occlusion_of_single_pixels_is_their_worth():
+    head, images, duel, truth = planted()
+    method = methods.Occlusion(1 / SIZE, 1 / SIZE)
+    maps = judged.scores_of(method, head, images, duel, ())
+    per_point = maps / images.clamp_min(1)
+    assert np.allclose(judged.agreements(method, per_point, 0, np.ones(1), truth), 1, atol=1e-3)
+
+
+def test_brightness_and_noise_do_not_agree():
+    head, images, duel, truth = planted(60)
+    for method in (methods.Brightness(), methods.RandomBaseline(1)):
+        maps = judged.scores_of(method, head, images, duel, ())
+        found = judged.agreements(method, maps, 0, images.flatten(1).numpy(), truth)
+        # Of some 48 lit pixels and 60 frames the mean has a standard deviation of .019.
+        assert abs(np.nanmean(found)) < 4 * 0.019
+
+
+def test_rise_of_a_difference_goes_beyond_certainty():
+    """A probability of 1 under every mask would rank nothing."""
+    head, images, duel, truth = planted()
+    sure = DifferenceHead(Planted(100 * head.model.weights), "modulation")
+    method = methods.Rise(masks=4000, cells=SIZE, keep=0.5, seed=1)
+    maps = judged.scores_of(method, sure, images.clamp_max(1), duel, ())
+    assert judged.agreements(method, maps, 0, np.ones(1), truth).mean() > 0.3
+
+
+def test_a_summary_counts_what_is_left_out_and_a_constant_map_as_no_ranking():
+    by_frame = pd.DataFrame(
+        {
+            "snr_db": 6,
+            "method": "rise",
+            "ranked": [True, True, False, True],
+            "rho": [0.9, 0.6, -1.0, np.nan],
+        }
+    )
+    (row,) = judged.summary(by_frame, resamples=200, seed=1).to_dict("records")
+    assert (row["frames"], row["left_out"]) == (3, 1)
+    assert row["mean"] == pytest.approx(0.5)
+    assert 0 <= row["ci_low"] < 0.5 < row["ci_high"] <= 0.9
+
+
+def frames_of(name: str, snr: float, frames: int = 4) -> torch.Tensor:
+    sent = np.random.default_rng(3).choice(constellation(name), (frames, 64))
+    clean = shape_symbols(sent, sps=8, rolloff=0.35, timing=0.2)
+    noisy = clean + noise(clean.shape, np.mean(np.abs(clean) ** 2) * 8 / snr)
+    return torch.view_as_real(torch.from_numpy(noisy.astype(np.complex64)))
+
+
+def test_symbols_lie_in_the_pixels_that_are_drawn():
+    frames, setup = frames_of("16QAM", 100.0), render(64)
+    received = judged.receive(frames, setup)
+    assert np.array_equal(received.pixels, bin_frames(frames, setup)["symbol"].numpy())
+    assert np.ptp(received.pixels) > 1000
+
+
+def test_finer_pixels_hide_less():
+    snr = 100.0
+    frames, law = frames_of("16QAM", snr), SymbolLaw(("16QAM", "64QAM", "QPSK"), snr)
+    duel = Duel(np.zeros(4, int), np.ones(4, int))
+    phases = judged.phases_of(judged.receive(frames, render(64)).points, law, duel)
+    found = []
+    for size in (16, 64, 512):
+        setup = render(size)
+        truth = judged.truth_of(judged.receive(frames, setup), law, duel, phases, setup)
+        assert truth.ranked.all()
+        found.append(judged.ceiling(truth).mean())
+    assert found[0] < found[1] - 0.05
+    assert found[1] < found[2] - 0.01
+    assert found[2] > 0.9
