@@ -17,6 +17,7 @@ from benchmarks import (
     coverage,
     echoes,
     experiments,
+    judge,
     order,
     pages,
     pis,
@@ -66,6 +67,13 @@ def test_coverage(call, monkeypatch, tmp_path):
     assert text.startswith("before\n")
     assert "| 14 | 5 | 0.7 |" in text
     assert "20 data sets of each cell" in text
+
+
+@pytest.mark.slow
+def test_judge(call):
+    found = call(judge, "--snrs", "6", "--frames", "1", "--methods", "gradient", "random")
+    assert "pixel middle, 64 px" in found
+    assert "| gradient | 0.9" in found
 
 
 def test_order(call):
