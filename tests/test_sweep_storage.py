@@ -122,6 +122,13 @@ def test_the_time_to_wait_for_a_locked_file_can_be_given(tmp_path):
     assert time.monotonic() - start < 5
 
 
+def test_an_unescaped_at_in_a_password_is_refused_and_not_shown():
+    with pytest.raises(ValueError, match="%40") as caught:
+        address.read("postgresql://ann:first@second@server/sweeps")
+    assert "first" not in str(caught.value)
+    assert "second" not in str(caught.value)
+
+
 def test_an_address_is_shown_without_its_passwords():
     url = address.read(f"postgresql://a:{QUOTED}@host:5/b?sslpassword=second")
     assert url.password == PASSWORD

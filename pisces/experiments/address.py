@@ -87,6 +87,12 @@ def read(given: str | None) -> URL:
         raise ValueError(f"{source} names a storage of the kind {url.drivername}; {ALLOWED}")
 
     url = url.set(drivername=DRIVERS[url.drivername])
+    if "@" in (url.host or ""):
+        # What lies before the last @ is a part of the password.
+        raise ValueError(
+            f"{source} has more than one @ before its host; write an @ in a password as %40, or "
+            "give the password in PGPASSWORD or ~/.pgpass"
+        )
     if is_file(url):
         if url.host or url.database in (None, "", ":memory:"):
             raise ValueError(f"{source} names no file, so that the study would be lost; {ALLOWED}")
