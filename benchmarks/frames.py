@@ -10,6 +10,7 @@ import numpy as np
 from pisces.core import shards
 from pisces.core.apsk import USUAL_RATE
 from pisces.core.shards import Cell
+from pisces.inputs.settings import Extent, RenderSettings
 from pisces.sources.settings import Physics
 from pisces.sources.synthesis import synthesize_cell
 
@@ -27,6 +28,16 @@ PHYSICS = Physics(
     gmsk_bt=0.35,
     multipath=None,
     impairments=None,
+)
+TEXTBOOK_RENDER = RenderSettings(
+    views=("symbol", "noise"),
+    size=64,
+    extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5),
+    sps=PHYSICS.sps,
+    pulse="rrc",
+    rolloff=0.35,
+    carrier_offset_std=PHYSICS.carrier_offset_std,
+    delay=4,
 )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.frames import PHYSICS
+from benchmarks.frames import PHYSICS, TEXTBOOK_RENDER
 from benchmarks.pages import table, write_between
 from benchmarks.timing import interleave, machine_and_date, medians
 from pisces import models
@@ -31,7 +31,6 @@ from pisces.attribution.judged import CEILING, Truth
 from pisces.attribution.methods import Method
 from pisces.core.modulations import DIGITAL
 from pisces.evaluation import references
-from pisces.inputs.settings import Extent, RenderSettings
 from pisces.models import Architecture
 from pisces.models.modelfile import TrainedModel
 from pisces.sources.synthesis import synthesize_cell
@@ -45,16 +44,7 @@ SPEED = ("<!-- speed -->\n", "<!-- end of speed -->\n")
 CLASSES = references.recognisable(DIGITAL)
 ROLLOFF = 0.35
 RRC = replace(PHYSICS, rolloff=(ROLLOFF, ROLLOFF))
-RENDER = RenderSettings(
-    views=("symbol",),
-    size=64,
-    extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5),
-    sps=RRC.sps,
-    pulse="rrc",
-    rolloff=ROLLOFF,
-    carrier_offset_std=RRC.carrier_offset_std,
-    delay=4,
-)
+RENDER = replace(TEXTBOOK_RENDER, views=("symbol",), rolloff=ROLLOFF)
 SIZES = (32, 64, 128)
 """Pixels along each side, of the ceilings."""
 MASKS, ORDERS = 256, 16

@@ -22,14 +22,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks.frames import make_shards
+from benchmarks.frames import TEXTBOOK_RENDER, make_shards
 from benchmarks.timing import interleave, machine_and_date, medians
 from pisces import models
 from pisces.core.shards import Cell
 from pisces.evaluation import inference
 from pisces.inputs import rendering
 from pisces.inputs.drawing import BinStore, Drawing, DrawingProber
-from pisces.inputs.settings import DrawSettings, Extent, RenderSettings
+from pisces.inputs.settings import DrawSettings
 from pisces.models import Architecture
 from pisces.pis import masks, score, tables
 from pisces.pis.settings import MaskSettings
@@ -38,16 +38,7 @@ from pisces.pis.store import PerturbationPlan
 SIZE = 32
 CELLS = [Cell(m, s) for m in ("QPSK", "64QAM") for s in (0, 20)]
 CLASSES = 17, tuple(range(0, 31, 5))  # of the model, whatever the frames are
-RENDER = RenderSettings(
-    views=("raw",),
-    size=SIZE,
-    extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5),
-    sps=8,
-    pulse="rrc",
-    rolloff=0.35,
-    carrier_offset_std=3.3e-5,
-    delay=4,
-)
+RENDER = replace(TEXTBOOK_RENDER, views=("raw",), size=SIZE)
 DRAWING = Drawing(
     RENDER, DrawSettings(method="log_histogram", sigma_px=1.0, decay_px=(0.5, 1.0, 2.0))
 )

@@ -11,29 +11,18 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.frames import PHYSICS
+from benchmarks.frames import PHYSICS, SAMPLES, TEXTBOOK_RENDER
 from benchmarks.timing import interleave, machine_and_date, medians
 from pisces.core.modulations import DIGITAL
 from pisces.evaluation import blind
-from pisces.inputs.settings import Extent, RenderSettings
 from pisces.pis.regions import ring_numbers
 from pisces.sources.synthesis import synthesize_cell
 from pisces.truth.frames import RedrawableFrames
 from pisces.truth.law import SymbolLaw
 from pisces.truth.redraw import generators
 
-SIZE = 64
-RENDER = RenderSettings(
-    views=("symbol", "noise"),
-    size=SIZE,
-    extent=Extent(raw=2.5, symbol=2.0, noise=80.0, differential=2.5),
-    sps=8,
-    pulse="rrc",
-    rolloff=0.35,
-    carrier_offset_std=3.3e-5,
-    delay=4,
-    samples=1024,
-)
+RENDER = replace(TEXTBOOK_RENDER, samples=SAMPLES)
+SIZE = RENDER.size
 SNRS_DB = (0, 12, 24)
 
 

@@ -33,8 +33,7 @@ def main() -> None:
 
     is_summing = shapley.is_summing(trained.model)
     chosen = compare.choose(settings, trained.input.spatial, seed, is_summing)
-    names = [method.name for method in chosen]
-    if left_out := [name for name in settings.methods if name not in names]:
+    if left_out := compare.left_out(settings, chosen):
         print(f"left out: {', '.join(left_out)}, which cannot explain {trained.architecture.model}")
 
     parts = splitting.read_splits(SPLITS, data.sizes)
@@ -54,10 +53,8 @@ def main() -> None:
             run.artifact(path)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-    print(
-        f"{counted(len(chosen), 'ranking')} of {counted(len(index), 'frame')} measured in "
-        f"{PLOTS}/attribution.csv"
-    )
+    rankings, frames = counted(len(chosen), "ranking"), counted(len(index), "frame")
+    print(f"{rankings} of {frames} measured in {PLOTS}/attribution.csv")
 
 
 if __name__ == "__main__":

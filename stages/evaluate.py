@@ -50,11 +50,8 @@ def main() -> None:
         print("the model has no calibration: its probabilities are those of the heads as trained")
     print(f"evaluated on {hardware.in_words(inference.device())}")
     accuracies = [f"{task} {100 * summary[task]['accuracy']:.1f} %" for task in TASKS]
-    frames = len(predictions["frame"])
-    print(
-        f"{counted(frames, 'test frame')}: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and "
-        f"{TABLES}/*.csv"
-    )
+    tested = counted(len(test), "test frame")
+    print(f"{tested}: {', '.join(accuracies)}; wrote {OUT}, {METRICS} and {TABLES}/*.csv")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,8 @@ def main() -> None:
     data = frames.open_data(DATA, SPLITS, model_input, augmentation, cldnn, noise_aware, sps)
 
     fabric = devices.make_fabric(config.accelerator, config.precision, config.model)
-    with (
-        tracking.stage("train", params) as run,
-        checkpoints.shared_folder("train", fabric) as folder,
-    ):
+    shared = checkpoints.shared_folder("train", fabric)
+    with tracking.stage("train", params) as run, shared as folder:
 
         def report(row: history.Epoch) -> None:
             print(history.describe(row, config.epochs), flush=True)

@@ -182,7 +182,10 @@ def test_predictions_of_a_former_model_are_stale(two):
     place = lock.index(weights)
     (two.root / "dvc.lock").write_text(lock[:place] + made_up.md5_of("new") + lock[place + 32 :])
     found = compare(["poor", "workspace"])
-    assert "stale: train has made another models/model.safetensors since" in found.remarks[0]
+    assert (
+        "stale: evaluate has not run since train made its models/model.safetensors"
+        in found.remarks[0]
+    )
 
 
 def test_damaged_predictions_are_named(two):

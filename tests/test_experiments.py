@@ -116,9 +116,20 @@ def test_accuracies_of_other_params_are_not_shown(run_here):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("lr: 2e-3", "lr: 9e-3"))
     lines = table.table().splitlines()
-    assert lines[-1] == "not evaluated with their params: workspace"
+    assert lines[-1] == "not evaluated as they are: workspace"
     assert not any("9" in line.split()[0] or line.startswith("workspace") for line in lines)
     assert run_here.exists()
+
+
+def test_accuracies_of_another_model_are_not_shown(run_here):
+    """As after `dvc exp run train`, of params that evaluate does not read."""
+    lock = yaml.read(run_here / "dvc.lock")
+    weights = {"path": "models/model.safetensors", "md5": 32 * "a", "size": 1}
+    lock["stages"]["train"] = {"cmd": "train", "outs": [weights]}
+    (run_here / "dvc.lock").write_text(json.dumps(lock))
+    lines = table.table().splitlines()
+    assert lines[-1] == "not evaluated as they are: workspace"
+    assert not any(line.startswith("workspace") for line in lines)
 
 
 def test_without_any_accuracy_it_says_what_to_run(clone):

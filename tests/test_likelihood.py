@@ -7,6 +7,7 @@ import torch
 from pisces.core.modulations import constellation
 from pisces.core.seeding import generator
 from pisces.evaluation import likelihood
+from tests.physics import received_symbols
 
 KNOWN_OFFSET = 1e-9
 """Cycles a symbol, of the prior: next to nothing is left to average over."""
@@ -16,15 +17,6 @@ OFFSET_STD = 8 * 3.3e-5
 @pytest.fixture
 def rng():
     return generator(1, "test blind")
-
-
-def received(
-    modulation: str, snr: float, shape: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
-    """Symbols of unit signal power at a random phase of each row: complex (n, symbols)."""
-    noise = rng.normal(scale=np.sqrt(0.5 / snr), size=(*shape, 2)) @ [1, 1j]
-    phase = np.exp(2j * np.pi * rng.random((shape[0], 1)))
-    return rng.choice(constellation(modulation), shape) * phase + noise
 
 
 def with_offset(x: np.ndarray, offset: float | np.ndarray) -> np.ndarray:
@@ -76,7 +68,7 @@ def test_one_phase_stands_for_all_where_noise_hides_the_rest(rng, monkeypatch):
     """At -7 dB a symbol 32PSK repeats itself within a step of the search."""
     monkeypatch.setattr(likelihood, "LEVELS", (0.0,))
     names, snr = ("BPSK", "32PSK"), 10**-0.7
-    x = received("BPSK", snr, (40, 60), rng)
+    x = received_symbols("BPSK", snr, (40, 60), rng)
 
     expected = brute_force(x, snr, names)
     found = score(x, snr, names, KNOWN_OFFSET)
@@ -89,7 +81,7 @@ def test_average_over_the_phase_is_the_integral(rng, monkeypatch, snr_db):
     """At a known level: nothing is left out, and of 16 symbols tables know 0.03 nats or so."""
     monkeypatch.setattr(likelihood, "LEVELS", (0.0,))
     names, snr, n = ("BPSK", "QPSK", "8PSK"), 10 ** (snr_db / 10), 40
-    x = np.concatenate([received(name, snr, (n, 16), rng) for name in names])
+    x = np.concatenate([received_symbols(name, snr, (n, 16), rng) for name in names])
     truth = np.repeat(np.arange(3), n)
 
     expected, found = brute_force(x, snr, names), score(x, snr, names, KNOWN_OFFSET)
@@ -106,7 +98,7 @@ def test_average_over_the_offset_is_the_integral(rng, monkeypatch, snr_db):
     """Offsets as wide as the phase that they turn 16 symbols by: the prior's own width counts."""
     monkeypatch.setattr(likelihood, "LEVELS", (0.0,))
     names, snr, n, std = ("QPSK", "8PSK"), 10 ** (snr_db / 10), 10, 0.004
-    x = np.concatenate([received(name, snr, (n, 16), rng) for name in names])
+    x = np.concatenate([received_symbols(name, snr, (n, 16), rng) for name in names])
     x = with_offset(x, rng.normal(scale=std, size=(len(x), 1)))
 
     expected = brute_force(x, snr, names, std)
@@ -119,7 +111,7 @@ def test_average_over_the_offset_is_the_integral(rng, monkeypatch, snr_db):
 def test_what_the_receiver_took_off_does_not_matter(rng, snr_db):
     """Its error is up to two standard deviations of the prior; not told of it, all scores fall."""
     names, snr = ("16QAM", "8PSK"), 10 ** (snr_db / 10)
-    x = np.concatenate([received(name, snr, (20, 120), rng) for name in names])
+    x = np.concatenate([received_symbols(name, snr, (20, 120), rng) for name in names])
     error = OFFSET_STD * rng.uniform(1, 2, (len(x), 1))
 
     right = score(x, snr, names, OFFSET_STD).max(1)
@@ -131,7 +123,7 @@ def test_what_the_receiver_took_off_does_not_matter(rng, snr_db):
 
 def test_a_prior_too_wide_for_a_grid_lies_about_what_the_receiver_found(rng):
     """A tenth of a cycle a symbol was taken off rightly."""
-    x = received("QPSK", 30.0, (5, 120), rng)
+    x = received_symbols("QPSK", 30.0, (5, 120), rng)
     nothing, much = (score(x, 30.0, ("QPSK", "8PSK"), 1.0, offset) for offset in (0.0, 0.1))
     assert (nothing == much).all()
 
@@ -151,7 +143,7 @@ def test_turns_that_map_a_constellation_onto_itself(modulation, count):
 def test_no_phase_matters(rng, snr_db):
     """The grid of phases is fine enough that a turn changes no prediction among four."""
     names, snr = ("16QAM", "32QAM", "64QAM", "8PSK"), 10 ** (snr_db / 10)
-    x = np.concatenate([received(name, snr, (10, 120), rng) for name in names])
+    x = np.concatenate([received_symbols(name, snr, (10, 120), rng) for name in names])
     one, other = (score(x * np.exp(1j * turn), snr, names, KNOWN_OFFSET) for turn in (0, 0.4))
     assert one.max(1) == pytest.approx(other.max(1), abs=0.5)
     assert np.mean(one.argmax(1) == other.argmax(1)) > 0.95
@@ -162,7 +154,7 @@ def test_a_level_that_is_off_is_averaged_out(rng, monkeypatch):
     snr, symbols = 10**2.1, 120
     power_variance = np.mean(np.abs(constellation("64QAM")) ** 4) - 1
     off = 1 + 1.5 * np.sqrt((power_variance + 2 / snr) / symbols) / 2
-    x = off * received("64QAM", snr, (20, symbols), rng)
+    x = off * received_symbols("64QAM", snr, (20, symbols), rng)
 
     averaged = score(x, snr, ("64QAM",), KNOWN_OFFSET)[:, 0]
     monkeypatch.setattr(likelihood, "LEVELS", (0.0,))
@@ -191,7 +183,7 @@ def test_nothing_that_is_skipped_matters(rng, monkeypatch, snr_db):
     """
     names = ("8PSK", "16PSK", "16APSK", "16QAM", "32QAM", "64QAM")
     snr, frames = 10 ** (snr_db / 10), 34
-    x = np.concatenate([received(name, snr, (frames, 120), rng) for name in names])
+    x = np.concatenate([received_symbols(name, snr, (frames, 120), rng) for name in names])
     offset = rng.normal(scale=OFFSET_STD, size=(len(x), 1))
 
     found = score(with_offset(x, offset), snr, names, OFFSET_STD)

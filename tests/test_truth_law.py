@@ -1,7 +1,5 @@
 """The law of symbols, against brute-force integration over the phase in double precision."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ import torch
 from pisces.core.modulations import constellation
 from pisces.core.seeding import generator
 from pisces.truth.law import MOST_PLACES, Places, SymbolLaw, places, unit_level
+from tests.physics import received_symbols
 
 NAMES = ("OOK", "BPSK", "QPSK", "8PSK", "16PSK", "16APSK", "16QAM", "64QAM")
 DENSE = 512
@@ -18,15 +17,6 @@ DENSE = 512
 @pytest.fixture
 def rng():
     return generator(1, "test law")
-
-
-def received(
-    modulation: str, snr: float, shape: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
-    """Symbols of unit signal power at a random phase of each row: complex (n, symbols)."""
-    noise = rng.normal(scale=math.sqrt(0.5 / snr), size=(*shape, 2)) @ [1, 1j]
-    phase = np.exp(2j * np.pi * rng.random((shape[0], 1)))
-    return rng.choice(constellation(modulation), shape) * phase + noise
 
 
 def judged(x: np.ndarray, snr: float, names: tuple[str, ...] = NAMES, **options) -> Places:
@@ -52,7 +42,7 @@ def test_values_summed_and_averaged_are_the_likelihood(rng, snr_db):
     of a Gaussian adds 2 exp(-pi^2 / 2) = 0.014, places left out 1e-4.
     """
     snr = 10 ** (snr_db / 10)
-    x = np.concatenate([received(name, snr, (2, 24), rng) for name in NAMES])
+    x = np.concatenate([received_symbols(name, snr, (2, 24), rng) for name in NAMES])
     found = judged(x, snr).log_likelihoods().numpy()
     expected = np.stack([brute_force(x, snr, name) for name in NAMES], 1)
 
@@ -65,7 +55,7 @@ def test_values_summed_and_averaged_are_the_likelihood(rng, snr_db):
 def test_what_some_symbols_say_is_the_likelihood_of_those_alone(rng, snr_db):
     """A fifth of the symbols, for which many more phases matter than for all."""
     snr = 10 ** (snr_db / 10)
-    x = np.concatenate([received(name, snr, (2, 40), rng) for name in NAMES])
+    x = np.concatenate([received_symbols(name, snr, (2, 40), rng) for name in NAMES])
     kept = torch.zeros(x.shape, dtype=torch.bool)
     kept[:, ::5] = True
 
@@ -81,13 +71,13 @@ def test_what_some_symbols_say_is_the_likelihood_of_those_alone(rng, snr_db):
 def test_the_right_class_is_the_likeliest(rng, snr_db):
     snr = 10 ** (snr_db / 10)
     names = ("BPSK", "QPSK", "8PSK", "16APSK", "16QAM")
-    x = np.concatenate([received(name, snr, (20, 120), rng) for name in names])
+    x = np.concatenate([received_symbols(name, snr, (20, 120), rng) for name in names])
     chosen = judged(x, snr, names).log_likelihoods().argmax(1).numpy()
     assert np.array_equal(chosen, np.repeat(np.arange(len(names)), 20))
 
 
 def test_posteriors_sum_to_one(rng):
-    x = received("QPSK", 4.0, (6, 40), rng)
+    x = received_symbols("QPSK", 4.0, (6, 40), rng)
     kept = torch.from_numpy(rng.random(x.shape) < 0.5)
     found = judged(x, 4.0)
     for some in (None, kept, torch.zeros_like(kept)):
@@ -96,7 +86,7 @@ def test_posteriors_sum_to_one(rng):
 
 
 def test_of_no_symbols_every_class_is_as_likely(rng):
-    x = received("QPSK", 4.0, (3, 40), rng)
+    x = received_symbols("QPSK", 4.0, (3, 40), rng)
     nothing = torch.zeros(x.shape, dtype=torch.bool)
     found = judged(x, 4.0, kept=nothing, most=None).log_likelihoods(nothing)
     assert found.numpy() == pytest.approx(0, abs=2e-4)
@@ -110,7 +100,7 @@ def test_a_turn_by_the_grid_changes_nothing(rng, snr_db, turn, tolerance):
     The square lattice of the tables turns with a quarter turn, and else errs otherwise.
     """
     snr = 10 ** (snr_db / 10)
-    x = np.concatenate([received(name, snr, (2, 60), rng) for name in NAMES])
+    x = np.concatenate([received_symbols(name, snr, (2, 60), rng) for name in NAMES])
     before = judged(x, snr).log_likelihoods().numpy()
     after = judged(x * np.exp(2j * np.pi * turn), snr).log_likelihoods().numpy()
     near = before > before.max(1, keepdims=True) - 20
@@ -118,7 +108,7 @@ def test_a_turn_by_the_grid_changes_nothing(rng, snr_db, turn, tolerance):
 
 
 def test_places_that_there_are_not_count_for_nothing(rng):
-    found = judged(received("QPSK", 2.0, (4, 40), rng), 2.0)
+    found = judged(received_symbols("QPSK", 2.0, (4, 40), rng), 2.0)
     absent = found.log_prior == -torch.inf
     assert absent.any()
     assert (found.log_posterior().exp()[absent] == 0).all()
@@ -126,7 +116,7 @@ def test_places_that_there_are_not_count_for_nothing(rng):
 
 
 def test_the_level_is_that_of_the_signal(rng):
-    x = torch.from_numpy(3 * received("QPSK", 10.0, (4, 4000), rng))
+    x = torch.from_numpy(3 * received_symbols("QPSK", 10.0, (4, 4000), rng))
     power = unit_level(x, 10.0).abs().square().mean(1)
     assert power.numpy() == pytest.approx(1.1, rel=1e-6)
 

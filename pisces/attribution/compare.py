@@ -69,6 +69,12 @@ def choose(
     return tuple(methods.build(name, settings, seed) for name in names)
 
 
+def left_out(settings: AttributionSettings, chosen: tuple[Method, ...]) -> list[str]:
+    """Names of `settings.methods` that are not among those chosen."""
+    names = [method.name for method in chosen]
+    return [name for name in settings.methods if name not in names]
+
+
 def explain(
     explained: ExplainedModel,
     chosen: tuple[Method, ...],

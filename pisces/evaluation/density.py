@@ -40,6 +40,12 @@ class Corners(NamedTuple):
     def of(self, rows: torch.Tensor) -> "Corners":
         return Corners(self.number[rows], self.share[rows])
 
+    def kept(self, which: torch.Tensor | None) -> "Corners":
+        """With nothing of the symbols that are not kept; bool (..., symbols), None: all are."""
+        if which is None:
+            return self
+        return Corners(self.number, self.share * which.repeat_interleave(4, -1))
+
 
 class Table(NamedTuple):
     """What a symbol adds to log likelihoods, by where it lies."""

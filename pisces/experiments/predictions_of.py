@@ -239,28 +239,32 @@ def _params(lock: Lock) -> dict[str, Any]:
 
 def _not_evaluated(files: Files, params: Mapping[str, Any]) -> str:
     """Why there are no predictions of this revision as it is; empty where there are."""
-    lock = files.lock
-    if lock.wrote("evaluate", PREDICTIONS) is None:
+    if files.lock.wrote("evaluate", PREDICTIONS) is None:
         return "it has no predictions, since the stage evaluate has not run in it"
+    return _stale(files, params)
 
+
+def _stale(files: Files, params: Mapping[str, Any]) -> str:
+    """Why what evaluate has left is of another model, other frames or params; empty if not."""
+    lock = files.lock
     for maker, path in (("train", WEIGHTS), ("stratify", SPLITS), ("split_hdf5", SHARDS)):
         if lock.read("evaluate", path) != lock.wrote(maker, path):
-            return f"its predictions are stale: {maker} has made another {path} since"
+            return f"its predictions are stale: evaluate has not run since {maker} made its {path}"
 
     return _changed_since(files, params)
 
 
-def has_current_params(repo: "Repo", name: str) -> bool:
-    """Whether the results of a revision were made with the params that it has.
+def is_evaluated(repo: "Repo", name: str) -> bool:
+    """Whether the accuracies of a revision are those of its own model, frames and params.
 
-    Of an experiment whose last stages have not run, metrics are those of the commit before.
+    Of an experiment that ended before `evaluate`, they are those of the commit before.
 
     Args:
         repo: of DVC.
         name: of an experiment, a revision, or `workspace`.
     """
     files = Files(repo, name)
-    return not _changed_since(files, _params(files.lock))
+    return not _stale(files, _params(files.lock))
 
 
 def _changed_since(files: Files, params: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pisces.config.presets import leaves
 from pisces.core.tasks import TASKS
-from pisces.experiments.predictions_of import has_current_params
+from pisces.experiments.predictions_of import is_evaluated
 
 if TYPE_CHECKING:
     from dvc.repo.experiments.serialize import ExpState
@@ -50,7 +50,7 @@ def table() -> str:
         lines += [INDENT + part for part in textwrap.wrap(changes, WIDTH - len(INDENT))]
     without = [_name(state) for state in states if state.rev in stale]
     if without:
-        lines.append(f"not evaluated with their params: {', '.join(without)}")
+        lines.append(f"not evaluated as they are: {', '.join(without)}")
     return "\n".join(lines)
 
 
@@ -67,7 +67,7 @@ def _states() -> "tuple[list[ExpState], set[str]]":
     try:
         with Repo() as repo:
             states = _with_experiments(repo.experiments.show())
-            stale = {one.rev for one in states if not has_current_params(repo, one.rev)}
+            stale = {one.rev for one in states if not is_evaluated(repo, one.rev)}
     except NotDvcRepoError:
         raise ValueError(
             f"{Path.cwd()} is in no DVC repository; run from the root of the repository"

@@ -22,6 +22,7 @@ from pisces.core.texts import counted
 from pisces.experiments import address, attempts, joining, storage, study, workplace
 from pisces.experiments.attempt import Attempt, Failure
 from pisces.experiments.attempts import ERROR, HANDED_BACK, ROOT, State, root_of
+from pisces.experiments.predictions_of import SEED
 from pisces.experiments.storage import Away, Claim, PatientStorage
 from pisces.experiments.study import Study
 from pisces.experiments.workplace import Unfit, Workplace
@@ -217,7 +218,8 @@ def summary(trials: optuna.Study, spec: Study) -> str:
     lines = [f"{trials.study_name}: {counted(len(roots), 'trial')}, {parts}"]
 
     finished = [attempts.decisive(roots[root]) for root, one in states.items() if one == "finished"]
-    if finished:
+    # The best of several seeds is the luckiest one.
+    if finished and SEED not in spec.space:
         sign = 1 if spec.direction == "maximize" else -1
         best = max(finished, key=lambda one: sign * (one.value or 0.0))
         name = best.user_attrs["experiment"]

@@ -39,7 +39,7 @@ SMALL = 6.5
 COLUMNS = 2
 """Panels beside each other."""
 MOST_TICKS = 6
-NOT_DRAWN = -0.08
+NOT_SAMPLED = -0.08
 """Place of a param that a trial has not."""
 Ticks = list[tuple[float, str]]
 ROW = 0.55
@@ -280,7 +280,7 @@ def parallel(trials: pd.DataFrame, keys: Sequence[str], metric: str) -> Figure:
     axes.set_yticks(rows, [key.replace(".", ".\n", 1) for key in keys], fontsize=SMALL)
     axes.set_xticks([])
     axes.set_ylim(len(keys) - 0.4, -0.3)  # the first on top
-    axes.set_xlim(NOT_DRAWN - 0.05, 1.05)
+    axes.set_xlim(NOT_SAMPLED - 0.05, 1.05)
     axes.spines[:].set_visible(False)
     if values.min() < values.max():
         scale = figure.colorbar(
@@ -290,7 +290,7 @@ def parallel(trials: pd.DataFrame, keys: Sequence[str], metric: str) -> Figure:
         scale.ax.tick_params(labelsize=SMALL)
     else:
         axes.set_xlabel(f"{metric} = {values[0]:.4g} of each", fontsize=SMALL + 0.5)
-    at_left = "; at the left edge: not drawn" if (across == NOT_DRAWN).any() else ""
+    at_left = "; at the left edge: not sampled" if (across == NOT_SAMPLED).any() else ""
     caption(figure, f"A line a finished trial, n = {len(finished)}{at_left}")
     return figure
 
@@ -332,7 +332,7 @@ def _places(values: pd.Series) -> tuple[np.ndarray, Ticks]:
         places = np.linspace(*ends, len(in_order))
         ticks = [(float(place), label) for place, label in zip(places, in_order, strict=True)]
         heights = labels.map({label: place for place, label in ticks})
-    return heights.reindex(values.index).fillna(NOT_DRAWN).astype(float).to_numpy(), ticks
+    return heights.reindex(values.index).fillna(NOT_SAMPLED).astype(float).to_numpy(), ticks
 
 
 def _label(value: object) -> str:

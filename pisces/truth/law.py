@@ -15,7 +15,7 @@ import torch
 
 from pisces.core.modulations import Ask, constellation
 from pisces.evaluation import references
-from pisces.evaluation.density import Corners, Table, corners_of, lattice_of, sums, tabulate
+from pisces.evaluation.density import Table, corners_of, lattice_of, sums, tabulate
 from pisces.evaluation.likelihood import COARSE_SNR, MOST_SNR, STEP, phase_search, phasors, turns
 
 MISSED = 1e-4
@@ -200,10 +200,7 @@ def values_at(x: torch.Tensor, phases: torch.Tensor, table: Table) -> torch.Tens
 
 def _densities(x: torch.Tensor, grids: list[Grid], kept: torch.Tensor | None) -> list[torch.Tensor]:
     """Log density of the kept symbols at each phase of each class, (n, phases)."""
-    corners = corners_of(x, grids[0].table.lattice)
-    if kept is not None:
-        weight = kept.to(corners.share.dtype).repeat_interleave(4, 1)
-        corners = Corners(corners.number, corners.share * weight)
+    corners = corners_of(x, grids[0].table.lattice).kept(kept)
     return [sums(corners, grid.table) for grid in grids]
 
 

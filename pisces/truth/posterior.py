@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from pisces.evaluation.density import Corners, corners_of, sums
+from pisces.evaluation.density import corners_of, sums
 from pisces.evaluation.likelihood import phasors
 from pisces.truth.law import SymbolLaw
 from pisces.truth.region import Counts
@@ -104,11 +104,7 @@ def _searched(
 ) -> Hypotheses:
     """Those of the search."""
     grids = law.grids(x.shape[1])
-    corners = corners_of(x, grids[0].table.lattice)
-    if kept is not None:
-        weight = kept.to(corners.share.dtype).repeat_interleave(4, 1)
-        corners = Corners(corners.number, corners.share * weight)
-
+    corners = corners_of(x, grids[0].table.lattice).kept(kept)
     by_class = [sums(corners, grid.table) - math.log(len(grid.phases)) for grid in grids]
     of_symbols = torch.cat(by_class, 1)  # (n, phases of all classes)
     sizes = torch.tensor([len(grid.phases) for grid in grids])
@@ -148,12 +144,10 @@ def _sums(
     found = []
     pieces = zip(frame.split(at_once), classes.split(at_once), phase.split(at_once), strict=True)
     for some, of_class, at in pieces:
-        corners = corners_of(x[some] * phasors(-at)[:, None], lattice)  # (h, 4 * symbols)
-        share = corners.share
-        if kept is not None:
-            share = share * kept[some].repeat_interleave(4, 1)
+        turned = x[some] * phasors(-at)[:, None]  # (h, symbols)
+        corners = corners_of(turned, lattice).kept(None if kept is None else kept[some])
         number = corners.number + of_class[:, None] * lattice.side**2
-        found.append((values[number.long()] * share).sum(1))
+        found.append((values[number.long()] * corners.share).sum(1))
     return torch.cat(found)
 
 
