@@ -28,6 +28,7 @@ from pisces.experiments import (
 )
 from pisces.experiments import workplace as workplaces
 from pisces.experiments.attempts import ERROR, HANDED_BACK, ROOT
+from pisces.experiments.space import Dimension
 from pisces.run import signals
 from tests.pipeline import environment
 
@@ -450,3 +451,13 @@ def test_a_name_that_git_could_not_have_is_refused(name):
 def test_the_best_trial_of_a_study_that_minimizes_has_the_least_value(capsys):
     work(direction="minimize")
     assert "best: own-0 with" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("runs")
+def test_no_seed_is_called_the_best(capsys):
+    space = study.read(Path("sweeps/own.yaml")).space
+    seeds = Dimension(choices=(1, 2, 3))
+    work(space=space | {"train.seed": seeds})
+    said = capsys.readouterr().out
+    assert "3 finished" in said
+    assert "best" not in said
