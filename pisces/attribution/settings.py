@@ -21,6 +21,7 @@ class AttributionSettings:
     shapley_permutations: int  # random orders of the lit pixels
     levels_percent: tuple[float, ...]  # of deletion and insertion, in percent of the lit pixels
     infidelity_samples: int
+    masked_frames_per_cell: int  # of the cost of random masks
     checked_frames: int  # of the sanity checks and the sensitivity
     sensitivity_radius: float  # largest change of a pixel value
     sensitivity_samples: int

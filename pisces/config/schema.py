@@ -12,7 +12,7 @@ from pydantic import model_validator
 from pisces.config import agreement
 from pisces.config.fields import Section
 from pisces.config.sections.data import Base, Data, Stratify, Synthesize
-from pisces.config.sections.explanation import Attribute, Evaluate, Limits, Perturb, Pis
+from pisces.config.sections.explanation import Attribute, Evaluate, Explain, Limits, Perturb, Pis
 from pisces.config.sections.images import Draw, Render
 from pisces.config.sections.noise_aware import Cldnn, NoiseAware
 from pisces.config.sections.training import Augment, Train
@@ -34,6 +34,7 @@ class Params(Section):
     evaluate: Evaluate
     perturb: Perturb
     pis: Pis
+    explain: Explain
     attribute: Attribute
     limits: Limits
 

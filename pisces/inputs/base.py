@@ -283,6 +283,30 @@ class Input(Protocol):
             "cannot do; set it to false"
         )
 
+    @property
+    def maskable(self) -> tuple[int, int]:
+        """Of what a random mask takes a share: how many groups, and how many parts each has.
+
+        Such as the pixels of each view, or the samples of the frame. An input that knows no such
+        thing inherits the refusal.
+        """
+        raise ValueError(
+            "explain.mask_tuning.epochs asks for masks at random, of which "
+            f"train.input = {self.name} knows none; set it to 0"
+        )
+
+    def emptied(self, stored: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+        """The stored form of the same frames without some of their parts.
+
+        Args:
+            stored: of n frames.
+            taken: which parts are taken, group by group as `maskable` counts them, bool (n, parts).
+
+        Returns:
+            Of the same shape and type.
+        """
+        raise NotImplementedError(f"{self.name} has nothing that is {self.maskable}")
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Model inputs (n, *shape) of the stored form of frames."""
         ...

@@ -241,6 +241,18 @@ class Drawing(Input):
         element = mirrored.long() * 4 + quarter_turns  # (n,)
         return moved[element[:, None], stored.long()].to(stored.dtype)
 
+    @property
+    def maskable(self) -> tuple[int, int]:
+        """Views, and pixels of each."""
+        return len(self.render.views), self.render.size**2
+
+    def emptied(self, stored: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+        """Pixel numbers (n, points); those of points in pixels of `taken` are no pixel's."""
+        # A point beyond the extent is in no pixel already: (n, pixels) -> (n, pixels + 1).
+        taken = functional.pad(taken, (0, 1))
+        is_taken = taken.gather(1, stored.long())  # (n, points)
+        return stored.masked_fill(is_taken, self.pixels)
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Images (n, channels, size, size) of pixel numbers (n, points)."""
         return self(self.count(stored)).contiguous(memory_format=torch.channels_last)

@@ -146,6 +146,15 @@ class Waveform(Input):
         real, imaginary = powers.to(stored.dtype)[quarter_turns, :, None].unbind(1)  # (n, 1)
         return torch.stack([i * real - q * imaginary, i * imaginary + q * real], 1)
 
+    @property
+    def maskable(self) -> tuple[int, int]:
+        """One group, of all samples: behind random pixels there are random samples."""
+        return 1, self.samples
+
+    def emptied(self, stored: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+        """Frames (n, 2, samples), silent where `taken` (n, samples)."""
+        return stored.masked_fill(taken[:, None], 0)
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Frames (n, 2, samples) as `normalise` gave them, which are the input already."""
         return stored

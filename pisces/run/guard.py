@@ -20,6 +20,7 @@ MEMORY = {
     "evaluate": ("train.model", "render.size", "render.views"),
     "perturb": ("perturb.frames_per_cell", "perturb.regions", "render.size"),
     "pis": ("perturb.frames_per_cell", "perturb.levels_percent", "train.model", "render.size"),
+    "tune_masks": ("train.batch_size", "train.model", "render.size", "render.views"),
     "attribute": ("attribute.frames_per_cell", "attribute.rise_masks", "attribute.ig_steps"),
     "limits": ("limits.blind_frames", "limits.trials", "render.views"),
     "report": ("render.size", "render.views"),

@@ -18,6 +18,7 @@ FOLDERS = {
     "limits": ("metrics", "plots"),
     "perturb": ("data",),
     "pis": ("data", "metrics", "plots"),
+    "tune_masks": ("models", "models/mask_tuned"),
     "attribute": ("data", "metrics", "plots"),
     "report": ("plots",),
 }

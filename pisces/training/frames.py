@@ -14,6 +14,7 @@ from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.models.cldnn import Settings
 from pisces.training import curriculum
 from pisces.training.augmentation import Augmentation, Augmented
+from pisces.training.masking import RandomlyMasked
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
 from pisces.training.symmetry import Symmetric
 
@@ -34,6 +35,8 @@ class TrainingData(NamedTuple):
     """...and how it learns what is noise."""
     sps: int | None = None
     """Samples a symbol, which only `augmentation.impairments` needs."""
+    masked_share: float = 0
+    """Of training frames the most that random masks take, 0..1: see `training.masking`."""
 
 
 def open_data(
@@ -133,6 +136,10 @@ def frames_of_epoch(
         snrs_db = np.array(store.snrs_db)[admitted].tolist()
         loader = Augmented(
             store, data.frames, data.augmentation, seed, epoch, snrs_db, device, data.sps
+        )
+    if data.masked_share:
+        loader = RandomlyMasked(
+            loader, store, data.input, data.masked_share, seed, epoch, device
         )
     if data.augmentation.symmetry:
         loader = Symmetric(loader, store, data.input, seed, epoch, device)

@@ -51,6 +51,15 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class MaskTuning:
+    """How a trained model is tuned on random masks; see `training.mask_tuning`."""
+
+    epochs: int  # 0: not at all
+    share: float  # most that a mask takes of each view, 0..1
+    lr: float  # the highest
+
+
+@dataclass(frozen=True)
 class Phase:
     """A part of the training of a denoiser: the classifier's gradient into it, and weights."""
 

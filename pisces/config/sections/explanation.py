@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pisces.config.fields import (
     Epochs,
+    EpochsFromZero,
     Fraction,
     Frames,
     Levels,
@@ -134,6 +135,9 @@ class Attribute(Section):
     """Points of the deletion and insertion curves, in percent of the lit pixels of all views."""
     infidelity_samples: Annotated[int, Field(gt=0), at_most(10_000, "each a pass of every frame")]
     """Random perturbations of each image, for infidelity."""
+    masked_frames_per_cell: Frames
+    """Test frames of each (modulation, SNR) that show what random masks cost the model, before and
+    after `explain.mask_tuning`."""
     checked_frames: Annotated[Frames, Field(ge=2)]
     """Frames, spread over the cells, for the sanity checks and the sensitivity, in which every map
     is made anew."""
@@ -158,6 +162,26 @@ class Attribute(Section):
     def _windows_cover(self) -> Self:
         check_stride(self.window, self.stride)
         return self
+
+
+class MaskTuning(Section):
+    """A fine-tuning of the trained model on frames without random pixels, and a control of as many
+    steps without masks."""
+
+    epochs: EpochsFromZero
+    """Passes over the training frames; 0 tunes no model."""
+    share: Annotated[float, Field(gt=0, le=1)]
+    """The most that a mask takes of the pixels of a view; of each view of each frame a share drawn
+    uniformly from 0 to this. For `train.input: iq`, of the samples."""
+    lr: Positive
+    """The highest learning rate, of the schedule `one_cycle`."""
+
+
+class Explain(Section):
+    """What prepares a model for being explained."""
+
+    mask_tuning: MaskTuning
+    """After F-Fidelity (Zheng et al., ICLR 2025); see pisces/training/mask_tuning.py."""
 
 
 class Limits(Section):
