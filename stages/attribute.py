@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pisces.attribution import compare, shapley
+from pisces.attribution import compare, shapley, tuned_models
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
@@ -16,7 +16,8 @@ from pisces.pis import store
 from pisces.run import guard, tracking
 
 DATA, SPLITS = Path("data"), Path("data/splits.npz")
-MODEL, PERTURBATIONS = Path("models"), Path("data/perturbations.h5")
+MODEL, MASK_TUNED = Path("models"), Path("models/mask_tuned")
+PERTURBATIONS = Path("data/perturbations.h5")
 METRICS, PLOTS = Path("metrics/attribution.json"), Path("plots")
 EXAMPLES = Path("data/attribution_examples.npz")
 
@@ -37,12 +38,15 @@ def main() -> None:
         print(f"left out: {', '.join(left_out)}, which cannot explain {trained.architecture.model}")
 
     parts = splitting.read_splits(SPLITS, data.sizes)
-    index = splitting.first_of_each_cell(parts["test"], settings.frames_per_cell)
+    train, test = parts["train"], parts["test"]
+    index = splitting.first_of_each_cell(test, settings.frames_per_cell)
+    tested = splitting.first_of_each_cell(test, settings.masked_frames_per_cell)
+    tuned = tuned_models.load(MASK_TUNED, params.train.precision, tested)
     plan, level = store.read_plan(PERTURBATIONS, data), max(params.perturb.levels_percent)
 
     print(f"explained on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("attribute", params) as run:
-        found = compare.explain(explained, chosen, settings, index, parts["train"], plan, level)
+        found = compare.explain(explained, chosen, settings, index, train, plan, level, tuned)
         headline = compare.headline(found.measures)
         with files.together():
             files.write_npz(EXAMPLES, found.example_arrays(prober.note))
@@ -53,8 +57,7 @@ def main() -> None:
             run.artifact(path)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
-    rankings, frames = counted(len(chosen), "ranking"), counted(len(index), "frame")
-    print(f"{rankings} of {frames} measured in {PLOTS}/attribution.csv")
+    print(f"{counted(len(chosen), 'ranking')} of {counted(len(index), 'frame')} are in {PLOTS}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pisces.attribution import methods, sanity
+from pisces.attribution import methods, sanity, tuned_models
 from pisces.attribution.controls import control_models, random_subset
 from pisces.attribution.examples import Examples, examples
 from pisces.attribution.explained_model import ExplainedModel
@@ -18,6 +18,7 @@ from pisces.attribution.mask_drops import masks_to_compare, measure_mask_drops
 from pisces.attribution.method_measures import measure_methods
 from pisces.attribution.methods import RANDOM, REFERENCES, Method
 from pisces.attribution.settings import AttributionSettings
+from pisces.attribution.tuned_models import TunedModels
 from pisces.core.seeding import generator
 from pisces.core.tasks import HEADS
 from pisces.pis.store import PerturbationPlan
@@ -29,6 +30,7 @@ class Explanation(NamedTuple):
     measures: pd.DataFrame  # see `MethodMeasures.measures_table`
     curves: pd.DataFrame  # see `MethodMeasures.curves_table`
     checks: pd.DataFrame  # see `sanity.check`
+    tuned: dict[str, pd.DataFrame]  # see `tuned_models.tables`
     examples: dict[str, Examples]  # task -> what its picture shows
 
     @property
@@ -38,6 +40,7 @@ class Explanation(NamedTuple):
             "attribution": self.measures,
             "attribution_curves": self.curves,
             "attribution_checks": self.checks,
+            **self.tuned,
         }
 
     def example_arrays(self, note: str) -> dict[str, np.ndarray]:
@@ -83,6 +86,7 @@ def explain(
     train: np.ndarray,
     plan: PerturbationPlan,
     level_percent: float,
+    tuned: TunedModels,
 ) -> Explanation:
     """Measures every method, runs the sanity checks, and picks examples for the pictures.
 
@@ -94,6 +98,7 @@ def explain(
         train: training frames (n, 3), for a control model trained on shuffled labels.
         plan: which pixels the masks of PIS take.
         level_percent: of the lit pixels; masks of this level are in the sanity checks of PIS.
+        tuned: models that were tuned on random masks, on which the curves are measured again.
 
     Returns:
         The tables and the examples, of both heads.
@@ -111,6 +116,7 @@ def explain(
         measures=measured.measures_table(explained.seed, settings.resamples),
         curves=measured.curves_table(explained.seed, settings.resamples),
         checks=checks,
+        tuned=tuned_models.tables(explained, tuned, chosen, settings, index, measured),
         examples={
             task: examples(explained, chosen, index, measured, drops, task) for task in HEADS
         },

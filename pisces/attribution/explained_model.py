@@ -64,6 +64,10 @@ class ExplainedModel:
         trained.model.to(device).to(memory_format=torch.channels_last)
         return cls(trained, prober, data, seed, device)
 
+    def with_model(self, trained: TrainedModel) -> Self:
+        """The same frames and draws for another model with the same input, moved likewise."""
+        return self.on_device(trained, self.prober, self.data, self.seed, self.device)
+
     @property
     def model(self) -> nn.Module:
         return self.trained.model

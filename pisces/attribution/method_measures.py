@@ -19,6 +19,7 @@ from pisces.attribution.faithfulness import CURVES
 from pisces.attribution.head import Context, Head
 from pisces.attribution.integrated_gradients import IntegratedGradients, completeness_error
 from pisces.attribution.methods import RANDOM, Method
+from pisces.attribution.rankings import Measures, Ranking, joined_measures
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.progress import progress
 from pisces.core.seeding import generator
@@ -28,18 +29,6 @@ from pisces.core.tasks import HEADS
 BATCH = 256  # frames
 COMPLETENESS = "completeness_error"
 
-Measures = dict[str, np.ndarray]
-"""Name of a measure -> one number a frame (n,), or one curve a frame (n, levels + 1).
-
-- `deletion`, `insertion`: curves, see `faithfulness.curves`.
-- `deletion_area` (low is good), `insertion_area` (high is good): mean heights of the curves, 0..1.
-- `infidelity`: in squared logits, low is good.
-- `sensitivity`: relative change of a map, low is good.
-- `agreement`: rank correlation with the brightness, by which PIS ranks, -1..1.
-- `forward_passes`, `backward_passes`: cost, in passes a frame.
-- `completeness_error`, of Integrated Gradients alone: see `completeness_error`.
-"""
-
 
 @dataclass(frozen=True)
 class MethodMeasures:
@@ -47,6 +36,7 @@ class MethodMeasures:
 
     measures: dict[tuple[str, str], Measures]  # (task, method) -> its measures
     levels_percent: tuple[float, ...]  # of the curves, 0 first
+    guards: dict[tuple[str, str], Measures]  # (task, method) -> see `rankings.guard_measures`
 
     def measures_table(self, seed: int, resamples: int) -> pd.DataFrame:
         """One row a (task, method, measure), of the measures with one number a frame.
@@ -143,40 +133,40 @@ def measure_methods(
     parts: dict[tuple[str, str], list[Measures]] = {
         (task, method.name): [] for task in HEADS for method in chosen
     }
+    guards: dict[tuple[str, str], list[Measures]] = {key: [] for key in parts}
     for start in progress(range(0, len(index), BATCH), f"attribute, {BATCH} frames each"):
         batch = predict_batch(explained, index[start : start + BATCH])
         for method in chosen:
             heads = [explained.head(explained.model, task) for task in HEADS]
             maps = attributed_maps(method, heads, batch)
             for head in heads:
-                of_head = maps[head.task]
-                measures = _all_but_sensitivity(explained, method, settings, batch, head, of_head)
-                parts[head.task, method.name].append(measures)
-    joined = {key: _joined(of_key) for key, of_key in parts.items()}
+                of_head, key = maps[head.task], (head.task, method.name)
+                scores = pixel_scores(explained, method, of_head, batch)
+                ranking = Ranking(explained, batch, head.task, scores, settings.levels_percent)
+                measures = _all_but_sensitivity(method, settings, ranking, head, of_head)
+                parts[key].append(measures)
+                guards[key].append(ranking.guards())
+    joined = {key: joined_measures(of_key) for key, of_key in parts.items()}
+    joined_guards = {key: joined_measures(of_key) for key, of_key in guards.items()}
 
     batch = predict_batch(explained, checked)
     pairs = [(task, method) for task in HEADS for method in chosen]
     for task, method in progress(pairs, "attribute, sensitivity"):
         sensitivity = _sensitivity(explained, method, settings, batch, task)
         joined[task, method.name]["sensitivity"] = sensitivity
-    return MethodMeasures(joined, (0, *settings.levels_percent))
-
-
-def _joined(parts: list[Measures]) -> Measures:
-    """The measures of several batches, one after the other."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return MethodMeasures(joined, (0, *settings.levels_percent), joined_guards)
 
 
 def _all_but_sensitivity(
-    explained: ExplainedModel,
     method: Method,
     settings: AttributionSettings,
-    batch: PredictedBatch,
+    ranking: Ranking,
     head: Head,
     maps: torch.Tensor,
 ) -> Measures:
     """The measures that are made from one map of each frame, which `head` has just made."""
-    task, targets = head.task, batch.predicted[head.task]
+    explained, batch = ranking.explained, ranking.batch
+    targets = batch.predicted[head.task]
 
     # Read before the infidelity, whose predictions the same head counts too.
     n = len(targets)
@@ -185,11 +175,7 @@ def _all_but_sensitivity(
         "backward_passes": np.full(n, head.backward_frames / n),
     }
 
-    scores = pixel_scores(explained, method, maps, batch)
-    counts = batch.counts.cpu().numpy()
-    order = faithfulness.order(scores, counts, batch.ties)
-    curves = _curves_and_areas(explained, settings, batch, task, order)
-
+    curves = ranking.curves_and_areas()
     infidelity = faithfulness.infidelity(
         head,
         batch.images,
@@ -199,31 +185,12 @@ def _all_but_sensitivity(
         explained.generators("infidelity", batch.identities),
         batch.context,
     )
-    agreement = rank_correlation(scores, counts, batch.lit)
+    agreement = rank_correlation(ranking.scores, ranking.counts, batch.lit)
     measures = curves | {"infidelity": infidelity, "agreement": agreement} | cost
     if method.name == IntegratedGradients.name:
         error = completeness_error(head, maps, batch.images, targets, batch.context)
         measures[COMPLETENESS] = error.cpu().numpy()
     return measures
-
-
-def _curves_and_areas(
-    explained: ExplainedModel,
-    settings: AttributionSettings,
-    batch: PredictedBatch,
-    task: str,
-    order: np.ndarray,
-) -> Measures:
-    """Deletion and insertion, as curves and as areas below them."""
-
-    def predict_masked(pixels: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
-        of_both_heads = batch.frames.predict(explained.model, pixels, offsets)
-        return of_both_heads[HEADS.index(task)]
-
-    levels, targets = settings.levels_percent, batch.predicted[task]
-    curves = faithfulness.curves(predict_masked, batch.counts, order, levels, targets)
-    areas = {f"{name}_area": faithfulness.area(curves[name], levels) for name in CURVES}
-    return curves | areas
 
 
 def _sensitivity(

@@ -138,9 +138,7 @@ def frames_of_epoch(
             store, data.frames, data.augmentation, seed, epoch, snrs_db, device, data.sps
         )
     if data.masked_share:
-        loader = RandomlyMasked(
-            loader, store, data.input, data.masked_share, seed, epoch, device
-        )
+        loader = RandomlyMasked(loader, store, data.input, data.masked_share, seed, epoch, device)
     if data.augmentation.symmetry:
         loader = Symmetric(loader, store, data.input, seed, epoch, device)
     return loader, order

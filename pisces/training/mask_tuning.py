@@ -10,6 +10,7 @@ frames in the same order, without masks.
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,9 @@ def tune(
     for name, share in ((TUNED, tuning.share), (CONTROL, 0.0)):
         of_model = data._replace(masked_share=share, noise_aware=_last_phase(data.noise_aware))
         checkpoint = folder / f"{name}.pt"
-
-        def trainer(of_model: TrainingData = of_model) -> Trainer:
-            return Trainer(fabric, of_model, settings, seed)
-
-        tuned[name] = _last_model(
-            guards.resumed(trainer, checkpoint), checkpoint, lambda row, n=name: on_epoch(n, row)
-        )
+        fresh = partial(Trainer, fabric, of_model, settings, seed)
+        trainer = guards.resumed(fresh, checkpoint)
+        tuned[name] = _last_model(trainer, checkpoint, partial(on_epoch, name))
     return tuned
 
 
