@@ -26,7 +26,7 @@ from tests.pipeline import (
 
 pytestmark = pytest.mark.slow
 
-AFTER_TRAINING = {"train", "evaluate", "pis", "attribute", "limits", "report"}
+AFTER_TRAINING = {"train", "evaluate", "pis", "tune_masks", "attribute", "limits", "report"}
 """What another training changes; `perturb` needs no model."""
 
 

@@ -38,9 +38,10 @@ TRAINED = "trained"
 UNGUARDED = (mask_tuning.CONTROL,)
 """Models whose areas alone are measured."""
 
+DIFFERENCE = ("difference", "difference_ci_low", "difference_ci_high")
 COLUMNS = (
     *("model", "task", "measure", "method", "view", "level_percent", "snr_db", "n"),
-    *("value", "ci_low", "ci_high", "difference", "difference_ci_low", "difference_ci_high"),
+    *("value", "ci_low", "ci_high", *DIFFERENCE),
 )
 """Of the table `mask_tuning`."""
 
@@ -162,8 +163,10 @@ def tables(
     )
     accuracy = random_masks.measure({TRAINED: explained} | others, tuned.tested).table(TRAINED)
     areas = ranked.areas_table(explained.seed, settings.resamples)
+    tuning = pd.concat([accuracy, areas], ignore_index=True)[list(COLUMNS)]
+    tuning.loc[tuning["model"] == TRAINED, list(DIFFERENCE)] = np.nan  # to itself
     return {
-        "mask_tuning": pd.concat([accuracy, areas], ignore_index=True)[list(COLUMNS)],
+        "mask_tuning": tuning,
         "mask_guards": ranked.guards_table(explained.seed, settings.resamples),
     }
 
