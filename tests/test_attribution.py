@@ -45,6 +45,7 @@ FORMULAS = AttributionSettings(
     shapley_permutations=4,
     levels_percent=(1, 5, 10, 25, 50, 100),
     infidelity_samples=8,
+    masked_frames_per_cell=2,
     checked_frames=17,
     sensitivity_radius=0.1,
     sensitivity_samples=1,

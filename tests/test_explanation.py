@@ -49,6 +49,7 @@ SETTINGS = AttributionSettings(
     shapley_permutations=4,
     levels_percent=(10, 50, 100),
     infidelity_samples=4,
+    masked_frames_per_cell=2,
     checked_frames=4,
     sensitivity_radius=0.1,
     sensitivity_samples=1,

@@ -11,7 +11,6 @@ from pisces.training.masking import draw
 from pisces.training.settings import MaskTuning
 from tests.training.tiny import CPU, configure
 
-
 # Masks of training frames
 
 
