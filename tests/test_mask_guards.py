@@ -55,9 +55,10 @@ def test_a_mask_that_stands_where_the_class_says_is_caught_and_a_random_one_is_n
     assert mask_guards.mask_only_row(of_random, of_random, classes)["fails"] == "no"
 
 
-def test_a_single_frame_of_a_class_teaches_nothing(rng):
-    classes = np.arange(4)
-    right = mask_guards.tells_class(rng.random((4, 3)), classes, rng)
+@pytest.mark.parametrize("frames", [1, 2])
+def test_few_frames_of_a_class_teach_nothing(frames, rng):
+    classes = np.tile(np.arange(4), frames)
+    right = mask_guards.tells_class(rng.random((len(classes), 3)), classes, rng)
     assert len(right) == 0
     assert mask_guards.mask_only_row(right, right, classes)["fails"] == "no"
 
@@ -74,6 +75,12 @@ def test_a_blurred_map_forgets_the_pixel_and_sees_no_dark_one(rng):
     assert blurred[0, pixel] < 1
     assert np.count_nonzero(blurred) > 1
     assert not blurred[~lit].any()
+
+
+def test_three_frames_of_a_class_are_enough(rng):
+    classes = np.tile(np.arange(4), 3)
+    seen = np.eye(4)[classes] + 0.01 * rng.random((12, 4))
+    assert mask_guards.tells_class(seen, classes, rng).all()
 
 
 @pytest.mark.parametrize(("measure", "better"), [("deletion_area", -1), ("insertion_area", 1)])

@@ -21,7 +21,9 @@ MASK_PERCENT = 10
 """Of the lit pixels, in the masks that the mask-only classifier is shown."""
 COARSE, RINGS = 8, 16
 """What it sees of a mask: pixels taken in so many cells a side, and in so many rings."""
-FOLDS = 5
+FOLDS, FEWEST = 5, 3
+"""Of the cross-validation: how many at most, and frames of each class at least, so that two of each
+are left to learn from."""
 MASK_ONLY = "mask_only"
 
 
@@ -117,13 +119,13 @@ def tells_class(seen: np.ndarray, classes: np.ndarray, rng: np.random.Generator)
         rng: what divides the frames into folds.
 
     Returns:
-        bool (n,); of no frame where a class has a single one, from which nothing can be learnt.
+        bool (n,); of no frame where a class has fewer than `FEWEST`.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     _, frames = np.unique(classes, return_counts=True)
-    if frames.min() < 2 or len(frames) < 2:
+    if frames.min() < FEWEST or len(frames) < 2:
         return np.zeros(0, bool)
 
     # What is the same in all masks has no variance to divide by.
