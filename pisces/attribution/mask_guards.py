@@ -149,7 +149,7 @@ def mask_only_row(right: np.ndarray, of_random: np.ndarray, classes: np.ndarray)
 
     Returns:
         `value` is the accuracy and `chance` that of whoever always names the most frequent class;
-        `reference` that of the random ranking, whose lit pixels show where the frame has points;
+        `reference` that of the random ranking;
         `fails` is yes where the interval lies above chance. NaN where there is no classifier.
     """
     chance = np.bincount(classes).max() / len(classes)
