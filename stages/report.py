@@ -6,9 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pisces.config.io import load_params
-from pisces.core import files
 from pisces.core.texts import counted
-from pisces.report import captions, needed, pictures, style
+from pisces.report import needed, pictures, saved
 from pisces.report.pis_regions import Images
 from pisces.run import guard, tracking
 
@@ -39,12 +38,7 @@ def main() -> None:
         extents = params.render.extent.model_dump()
         images = Images(params.render.size, extents, params.perturb.window)
         figures = draw(part, Path(params.data.path).name, images)
-        with files.together():
-            for name, figure in figures.items():
-                for ending in ("png", "pdf"):
-                    style.save(figure, PLOTS / f"{name}.{ending}")
-            files.write_bytes(PLOTS / CAPTIONS[part], captions.latex(figures).encode())
-
+        saved.save(figures, PLOTS, CAPTIONS[part])
         for name in figures:
             run.artifact(PLOTS / f"{name}.png")
     print(f"drew {counted(len(figures), 'picture')} in {PLOTS}/, captions: {CAPTIONS[part]}")

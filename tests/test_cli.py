@@ -450,7 +450,7 @@ def test_summary_names_a_damaged_file_and_the_remedy(here, monkeypatch, name, te
     command(monkeypatch, "summary")
 
     (here / name).write_text(text)
-    with pytest.raises(ValueError, match=f"^{name} is not as .* git checkout -- {name}, or make"):
+    with pytest.raises(ValueError, match=f"^{name} is not as .*; make it again with dvc repro"):
         command(monkeypatch, "summary")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,17 +11,20 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pisces import models
+from pisces.commands import comparison as command
+from pisces.config.io import load_params, parse_params
 from pisces.core import stats
 from pisces.core.paired import difference_interval
 from pisces.core.seeding import generator
 from pisces.evaluation import metrics
-from pisces.experiments import costs, measures, predictions_of
+from pisces.experiments import costs, kinds, measures, predictions_of
 from pisces.experiments.compare import Comparison, compare
 from pisces.experiments.describe import WIDTH, text
 from pisces.inputs.waveform import Waveform
 from pisces.models import Architecture
 from pisces.models.modelfile import TrainedModel
 from pisces.report import comparison as pictures
+from pisces.report.captions import caption_of
 from tests import made_up
 
 FIXED = {"base.seed": 1, "train.seed": 1, "train.weighting": "fixed"}
@@ -130,9 +134,9 @@ def test_what_the_cache_lacks_is_said_and_the_others_are_compared(two, name):
     two.cache(content).unlink()
     found = compare(["poor", name])
     assert list(found.experiments["experiment"]) == ["poor"]
-    assert len(found.remarks) == 1
-    assert found.remarks[0].startswith(f"{name}: its data/predictions.npz is not in DVC's cache")
-    assert ("dvc pull" in found.remarks[0]) == (name == "workspace")
+    assert len(found.refused) == 1
+    assert found.refused[0].startswith(f"{name}: its data/predictions.npz is not in DVC's cache")
+    assert ("dvc pull" in found.refused[0]) == (name == "workspace")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,7 @@ def test_experiments_that_ran_on_other_threads_are_named(repository, one, other,
 def test_an_experiment_that_was_not_evaluated(two):
     two.run("trained", None, KENDALL)
     found = compare(["poor", "trained"])
-    assert found.remarks == (
+    assert found.refused == (
         "trained: it has no predictions, since the stage evaluate has not run in it; "
         "make them with python -m pisces restore trained and dvc repro evaluate",
     )
@@ -169,8 +173,8 @@ def test_predictions_of_former_params_are_stale(two):
     params = (two.root / "params.yaml").read_text()
     (two.root / "params.yaml").write_text(params.replace("kendall", "softmax"))
     found = compare(["poor", "workspace"])
-    assert "train.weighting = kendall, and its params.yaml has softmax" in found.remarks[0]
-    assert "dvc repro evaluate" in found.remarks[0]
+    assert "train.weighting = kendall, and its params.yaml has softmax" in found.refused[0]
+    assert "dvc repro evaluate" in found.refused[0]
 
 
 def test_predictions_of_a_former_model_are_stale(two):
@@ -184,7 +188,7 @@ def test_predictions_of_a_former_model_are_stale(two):
     found = compare(["poor", "workspace"])
     assert (
         "stale: evaluate has not run since train made its models/model.safetensors"
-        in found.remarks[0]
+        in found.refused[0]
     )
 
 
@@ -194,8 +198,8 @@ def test_damaged_predictions_are_named(two):
     path.chmod(0o644)
     path.write_bytes(b"no archive")
     found = compare(["poor", "good"])
-    assert "good: its data/predictions.npz in DVC's cache is damaged" in found.remarks[0]
-    assert str(path) in found.remarks[0]
+    assert "good: its data/predictions.npz in DVC's cache is damaged" in found.refused[0]
+    assert str(path) in found.refused[0]
 
 
 def test_predictions_of_another_in_the_place_of_these_are_noticed(two):
@@ -203,7 +207,7 @@ def test_predictions_of_another_in_the_place_of_these_are_noticed(two):
     path.chmod(0o644)
     path.write_bytes(made_up.npz(made_up.predictions(0.6, 1)))
     found = compare(["poor", "good"])
-    assert "good: its data/predictions.npz in DVC's cache is damaged" in found.remarks[0]
+    assert "good: its data/predictions.npz in DVC's cache is damaged" in found.refused[0]
 
 
 @pytest.mark.parametrize("file", ["dvc.lock", "params.yaml"])
@@ -211,13 +215,13 @@ def test_predictions_of_another_in_the_place_of_these_are_noticed(two):
 def test_a_damaged_lock_is_named(two, file, content):
     (two.root / file).write_text(content)
     found = compare(["poor", "workspace"])
-    assert found.remarks[0].startswith("workspace: its dvc.lock or params.yaml is damaged")
+    assert found.refused[0].startswith("workspace: its dvc.lock or params.yaml is damaged")
 
 
 def test_a_revision_in_which_nothing_has_run(two):
     """Whatever the lock of the workspace says."""
     found = compare(["poor", "HEAD~2"])
-    assert found.remarks[0].startswith("HEAD~2: it has no predictions")
+    assert found.refused[0].startswith("HEAD~2: it has no predictions")
     assert two.git("show", "--stat", "HEAD~2").endswith("start")
 
 
@@ -301,8 +305,35 @@ def test_other_frames_are_said_and_not_compared(two, change, reason):
     found = compare(["poor", "far", "good"])
     assert list(found.experiments["experiment"]) == ["poor", "far", "good"]
     assert set(found.differences["kind"]) == {"C"}
-    assert found.remarks[0].startswith("no difference between B and A: ")
-    assert reason in found.remarks[0]
+    assert found.refused[0].startswith("no difference between B and A: ")
+    assert reason in found.refused[0]
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(
+    ("names", "against", "is_without"),
+    [
+        (["poor", "good"], None, False),
+        (["poor"], None, False),  # nothing is refused
+        (["poor", "far"], None, True),
+        (["poor", "far"], "far", True),
+        (["poor", "trained"], None, True),
+        (["poor", "far", "trained", "good"], None, False),
+        (["poor", "far", "good"], "far", True),
+    ],
+)
+def test_the_command_fails_where_what_is_refused_leaves_no_difference(
+    two, names, against, is_without, capsys
+):
+    two.run("far", made_up.predictions(0.9, 1, first=5), KENDALL)
+    two.run("trained", None, KENDALL)
+    refusal = pytest.raises(ValueError, match="no two kinds could be compared")
+    with refusal if is_without else nullcontext():
+        command.compare(names, against, out=None, cost=False)
+    told = capsys.readouterr().out
+    assert "poor" in told
+    for name, note in (("far", "no difference between"), ("trained", "note: trained: it has no")):
+        assert (note in told) == (name in names)
 
 
 # Kinds and seeds
@@ -330,6 +361,42 @@ def test_seeds_of_other_code_are_another_kind(two):
     labels = list(found.kinds["label"])
     assert labels[1].split()[0] == labels[2].split()[0] == "train.weighting=kendall"
     assert labels[1] != labels[2]
+
+
+def test_a_kind_is_named_by_what_differs_and_changes_something_in_it(repository):
+    """Without cosine there is no warm-up, whatever its param says."""
+    cosine, plateau = ({"train.schedule": one} for one in ("cosine", "plateau"))
+    settings = {
+        "four": FIXED | cosine | {"train.warmup_steps": 4},
+        "eight": FIXED | cosine | {"train.warmup_steps": 8},
+        "flat": FIXED | plateau | {"train.warmup_steps": 100},
+    }
+    for name, params in settings.items():
+        repository.run(name, made_up.predictions(0.7, 1), params)
+    assert list(compare(list(settings)).kinds["label"]) == [
+        "train.schedule=cosine train.warmup_steps=4",
+        "train.schedule=cosine train.warmup_steps=8",
+        "train.schedule=plateau",
+    ]
+
+
+def test_kinds_that_differ_in_nothing_else_keep_what_changes_nothing(repository):
+    for steps in (0, 100):
+        params = FIXED | {"train.schedule": "plateau", "train.warmup_steps": steps}
+        repository.run(f"steps{steps}", made_up.predictions(0.7, 1), params)
+    labels = list(compare(["steps0", "steps100"]).kinds["label"])
+    assert labels == ["train.warmup_steps=0", "train.warmup_steps=100"]
+
+
+def test_what_is_read_with_another_param_is_a_param_beside_a_value_of_it():
+    content = load_params(made_up.ROOT / "presets/default.yaml").model_dump()
+    for key, (other, values) in kinds.READ_WITH.items():
+        for name in (key, other):
+            section, inner = name.split(".")
+            assert inner in content[section]
+        for value in values:
+            changed = content | {section: content[section] | {inner: value}}
+            parse_params(changed, other)
 
 
 @pytest.mark.usefixtures("seeds")
@@ -462,6 +529,8 @@ def test_the_picture_over_snr_shows_each_kind_with_its_band():
     rows = found.by_snr[(found.by_snr["kind"] == "A") & (found.by_snr["task"] == "joint")]
     assert panels[2].lines[0].get_ydata() == pytest.approx(rows["accuracy"].to_numpy())
     assert len(panels[2].collections) == 2  # bands
+    assert figure.get_suptitle() == ""
+    assert "Bands: 95 % intervals over seeds and test frames; of one" in caption_of(figure)
     labels = [entry.get_text() for entry in figure.legends[0].get_texts()]
     assert labels == ["A train.weighting=fixed (2 seeds)", "B train.weighting=kendall (1 seed)"]
 
@@ -478,3 +547,17 @@ def test_the_forest_plot_fills_what_was_found():
     assert joint.get_xlabel() == "Difference (points)"
     assert error.get_xlabel() == "Difference (dB)"
     assert [tick.get_text() for tick in joint.get_yticklabels()] == ["B"]
+    assert figure.get_suptitle() == ""
+    assert "less kind A" in caption_of(figure)
+    assert "B train.weighting=kendall" in caption_of(figure)
+
+
+@pytest.mark.usefixtures("two")
+def test_pictures_are_written_twice_with_their_captions(tmp_path):
+    command.compare(["poor", "good"], None, out=tmp_path / "out", cost=False)
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    for name in ("accuracy_over_snr", "differences"):
+        assert {f"{name}.png", f"{name}.pdf"} <= found
+    written = (tmp_path / "out/captions.tex").read_text()
+    assert "\\newcommand{\\AccuracyOverSnrCaption}{%\n  Accuracy of each kind" in written
+    assert "\\newcommand{\\DifferencesCaption}" in written

@@ -1,10 +1,11 @@
 """Pictures of accuracy carry units, chance lines and numbers of frames, and show their data."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
 
 from pisces.core.seeding import generator
 from pisces.core.stats import wilson
@@ -166,6 +167,30 @@ def test_accuracy_by_snr_has_chance_lines_and_intervals():
     assert "95 % Wilson interval, n = 30 to 50 frames a point" in caption_of(figure)
     assert figure.get_suptitle() == axes.get_title() == ""
     assert_printable(figure)
+
+
+def test_a_curve_below_another_is_seen_on_both_of_its_sides():
+    """All three tasks on one line, where the last drawn would hide the others."""
+    rows = pd.DataFrame({"snr_db": [0, 10], "frames": 30})
+    history = pd.DataFrame({"epoch": [1, 2], "train_loss": 1.0, "validation_loss": 1.0})
+    for task in ("modulation", "snr", "joint"):
+        rows[[task, f"{task}_ci_low", f"{task}_ci_high"]] = 0.5
+        history[[f"validation_{task}_accuracy", f"{task}_weight"]] = 0.5
+    for axes in (
+        accuracy.accuracy_by_snr(rows, (4, 5)).axes[0],
+        accuracy.training(history).axes[1],
+    ):
+        named = {one.get_label(): one for one in axes.get_lines()}
+        curves = sorted((named[one] for one in ("Modulation", "SNR", "Joint")), key=height)
+        for below, above in pairwise(curves):
+            assert below.get_linewidth() > above.get_linewidth()
+            assert below.get_markersize() > above.get_markersize()
+        assert curves[0].get_linewidth() > 2 * curves[-1].get_linewidth()
+
+
+def height(curve: Line2D) -> float:
+    """In the order in which curves are drawn."""
+    return curve.get_zorder()
 
 
 def test_snr_estimate_shows_the_estimates_and_how_far_they_are_off():

@@ -180,9 +180,20 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"space/batch_size": {"choices": [1]}},
         r"no param batch_size \(did you mean train.batch_size\?\)",
     ),
+    "param by its description": (
+        {"space/train.learning_rate": RATE},
+        r"no param train.learning_rate \(did you mean train.lr, ",
+    ),
+    "param like none": (
+        {"space/train.momentum": RATE},
+        r"no param train.momentum; train has seed, .*compile; docs/reference/parameters.md",
+    ),
     "unknown fixed": ({"fixed/trian.lr": 1.0}, r"no param trian.lr \(did you mean train\?\)"),
     "whole section": ({"space/train": {"choices": [{}]}}, r"train is a section of params"),
-    "below a value": ({"space/train.lr.low": RATE}, r"there is no param train.lr.low"),
+    "below a value": (
+        {"space/train.lr.low": RATE},
+        r"train.lr.low, since train.lr holds a value",
+    ),
     "fixed and drawn": ({"fixed/train.lr": 1e-3}, r"train.lr is in both fixed and space"),
     "within another": (
         {
@@ -374,9 +385,18 @@ def test_what_is_no_mapping_is_refused(text, tmp_path):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_study_that_is_not_there_names_those_that_are():
-    with pytest.raises(FileNotFoundError, match=r"sweeps/smok.yaml; there are .*sweeps/smoke.yaml"):
-        study.read(Path("sweeps/smok.yaml"))
+@pytest.mark.parametrize("name", ["smoke", "smoke.yaml", "sweeps/smok.yaml", "sweeps/smoke"])
+def test_a_study_that_is_not_there_names_those_that_are(name):
+    expected = (
+        rf"study {name} \(did you mean sweeps/smoke.yaml\?\); there are sweeps/default.yaml, "
+    )
+    with pytest.raises(FileNotFoundError, match=expected):
+        study.read(Path(name))
+
+
+def test_a_study_like_none_names_those_that_are_alone():
+    with pytest.raises(FileNotFoundError, match=r"no study nothing.yaml; there are .*smoke.yaml$"):
+        study.read(Path("nothing.yaml"))
 
 
 def test_an_epoch_metric_is_not_looked_at_without_a_pruner(tmp_path):

@@ -2,21 +2,26 @@
 
 import argparse
 import math
+import re
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from optuna.trial import TrialState
 from scipy import stats
 
 from pisces.commands import sweep_report as command
-from pisces.experiments import address, sweep_importance, sweep_page, sweep_report
+from pisces.experiments import address, sweep_importance, sweep_page, sweep_report, worker
 from pisces.report import sweeps
+from pisces.report.captions import caption_of
+from tests.figures import assert_printable
 
 NOISE = 0.01
 MODELS = {"small": 0.6, "large": 0.7, "wide": 0.64}
@@ -105,6 +110,30 @@ def test_what_did_not_finish_is_told_with_its_reason(report):
     assert (retried["lost"], retried["hosts"], retried["state"]) == (1, "here, there", "finished")
     page = sweep_page.page(report, [])
     assert "| 10 | here | train: loss is NaN \\| lower train.lr |" in page
+
+
+@pytest.mark.parametrize(
+    ("retries", "state", "reason"),
+    [(2, "waiting", None), (1, "failed", "2 attempts were lost .*retries = 1")],
+)
+def test_a_trial_is_told_as_its_worker_tells_it(retries, state, reason):
+    """One whose worker died twice waits for the next, or has failed."""
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("retries", retries)
+    for _ in range(2):
+        trial = study.ask()
+        trial.set_user_attr("root", 0)
+        study.tell(trial, state=TrialState.FAIL)
+    found = sweep_report.of_study(study)
+    assert found.tables["trials"]["state"].tolist() == [state]
+    assert found.tables["attempts"]["state"].tolist() == ["lost", "lost"]
+    failures = found.tables["failures"]["error"].tolist()
+    assert len(failures) == (reason is not None)
+    assert reason is None or re.match(reason, failures[0])
+    assert f"1 trial: 1 {state}." in sweep_page.page(found, [])
+
+    spec = SimpleNamespace(trials=1, retries=retries, space={"train.seed": None})
+    assert worker.summary(study, spec).endswith(f"1 trial, 1 {state}")
 
 
 def test_the_best_trials_come_first_with_their_settings(report, study):
@@ -248,8 +277,31 @@ def test_pictures_show_the_tables(report):
     assert [patch.get_width() for patch in axes.patches] == pytest.approx(100 * rows["importance"])
     panels = [axes.get_title() for axes in figures["marginals"].axes if axes.get_title()]
     assert panels == ["train.model", "train.lr", "train.clip_norm", "cldnn.channels*"]
+    counts = report.tables["marginals"].set_index("param").loc["train.model", "trials"]
+    panel = figures["marginals"].axes[0]
+    assert [text.get_text() for text in panel.texts] == [str(count) for count in counts]
     axes = figures["parallel"].axes[0]
     assert len([line for line in axes.lines if len(line.get_xdata()) == 4]) == len(finished)
+
+
+def test_counts_stand_above_their_panel_and_below_its_title(report):
+    """Where neither an interval nor a word covers them."""
+    figure = sweeps.marginals(report.tables["marginals"], report.metric)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axes in figure.axes:
+        for text in axes.texts:
+            extent = text.get_window_extent(canvas.get_renderer())
+            assert extent.y0 >= axes.bbox.y1
+            assert extent.y1 <= axes.title.get_window_extent(canvas.get_renderer()).y0
+
+
+def test_pictures_have_captions_and_no_heading(report):
+    figures = sweeps.pictures(report.tables, report.metric, report.epoch_metric, report.maximize)
+    for figure in figures.values():
+        assert figure.get_suptitle() == ""
+        assert caption_of(figure).endswith(".")
+        assert_printable(figure)
 
 
 def test_a_picture_of_one_finished_trial_stays_near_its_value_and_shows_what_runs_as_running():
@@ -317,6 +369,10 @@ def test_the_command_writes_a_page_with_tables_and_pictures(
     for link in ("history", "epochs", "importance", "marginals", "parallel"):
         assert f"({link}.png)" in (folder / "report.md").read_text()
         assert (folder / f"{link}.png").stat().st_size > 1000
+        assert (folder / f"{link}.pdf").is_file()
+    captions = (folder / "captions.tex").read_text()
+    assert "\\HistoryCaption" in captions
+    assert captions.count("Sweep own, which sought evaluate.joint.accuracy.") == 5
     assert len(pd.read_csv(folder / "trials.csv")) == 14
 
 

@@ -20,7 +20,7 @@ def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     comparing.add_argument("experiments", nargs="+", metavar="EXP", help=EXPERIMENT)
     against = "compare all others with the kind of this one; default: the first"
     comparing.add_argument("--against", metavar="EXP", help=against)
-    out = "a folder for the tables as CSV and the pictures as PNG"
+    out = "a folder for the tables as CSV, the pictures as PNG and PDF, and their captions"
     comparing.add_argument("--out", type=Path, metavar="DIR", help=out)
     cost = "measure frames a second as well, all models in turns on this machine"
     comparing.add_argument("--cost", action="store_true", help=cost)
@@ -34,6 +34,9 @@ def compare(experiments: list[str], against: str | None, out: Path | None, cost:
         against: the one whose kind the others are compared with; None: the first.
         out: folder for tables and pictures; None: only the terminal.
         cost: whether to measure frames a second.
+
+    Raises:
+        ValueError: where what was refused leaves no difference; after all that there is to say.
     """
     from pisces.experiments.compare import compare as compared
     from pisces.experiments.describe import text
@@ -45,6 +48,8 @@ def compare(experiments: list[str], against: str | None, out: Path | None, cost:
     print(text(found))
     if out:
         print(f"\nwrote {', '.join(_write(found, out))} to {out}")
+    if found.is_without_result:
+        raise ValueError("no two kinds could be compared; the notes above say why")
 
 
 def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -93,7 +98,7 @@ def add_seeds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     until = "the last stage of a run; default: evaluate"
     running.add_argument("--until", default="evaluate", metavar="STAGE", help=until)
     running.add_argument("--threads", type=int, metavar="T", help="of a run; default: all cores")
-    out = "a folder for the tables as CSV and the pictures as PNG"
+    out = "a folder for the tables as CSV, the pictures as PNG and PDF, and their captions"
     running.add_argument("--out", type=Path, metavar="DIR", help=out)
 
 
@@ -133,9 +138,9 @@ def seeds(
 
 
 def _write(found: "Comparison", out: Path) -> list[str]:
-    """Tables and pictures, all of them or none; the names of the files."""
+    """Tables, pictures and captions, all of them or none; the names of the files."""
     from pisces.core.files import together, write_tables
-    from pisces.report import comparison, style
+    from pisces.report import comparison, saved
 
     pictures = {"accuracy_over_snr": comparison.accuracy_over_snr(found.by_snr, found.snr_label)}
     if len(found.differences):
@@ -148,7 +153,4 @@ def _write(found: "Comparison", out: Path) -> list[str]:
     }
     with together():
         written = write_tables(out, tables)
-        for name, picture in pictures.items():
-            written.append(out / f"{name}.png")
-            style.save(picture, written[-1])
-    return [path.name for path in written]
+        return [*(path.name for path in written), *saved.save(pictures, out)]

@@ -23,7 +23,7 @@ def add_report(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def report(action: str, study: str, storage: str | None, out: Path | None) -> None:
-    """Writes tables, pictures and a page of a sweep: best trials, what mattered, what was lost.
+    """Writes tables, pictures and a page of a sweep: best trials, what mattered, what failed.
 
     Args:
         action: the name of this command.
@@ -32,7 +32,7 @@ def report(action: str, study: str, storage: str | None, out: Path | None) -> No
         out: the folder that is written into; None: one of the study's own.
     """
     from pisces.experiments import address, sweep_page, sweep_report
-    from pisces.report import style, sweeps
+    from pisces.report import captions, saved, sweeps
     from pisces.run import output_folders
 
     del action
@@ -43,12 +43,13 @@ def report(action: str, study: str, storage: str | None, out: Path | None) -> No
     output_folders.require_writable(folder)
     found = sweep_report.of_study(sweep_report.load(address.read(storage), name))
     figures = sweeps.pictures(found.tables, found.metric, found.epoch_metric, found.maximize)
+    for figure in figures.values():
+        captions.add(figure, f"Sweep {found.name}, which sought {found.metric}")
     page = sweep_page.page(found, list(figures))
 
     with together():
         write_tables(folder, found.tables)
-        for picture, figure in figures.items():
-            style.save(figure, folder / f"{picture}.png")
+        saved.save(figures, folder)
         write_bytes(folder / "report.md", page.encode())
 
     print(sweep_page.summary(found))

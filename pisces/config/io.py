@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from pisces.config.fields import Section, suggestion
+from pisces.config import nearest
+from pisces.config.fields import Section
 from pisces.config.keys import described, inner_section, key_of
 from pisces.config.schema import Params
 from pisces.core import yaml
@@ -94,10 +95,12 @@ def _explain(error: Mapping[str, Any], root: type[Section]) -> str:
     """One line for one pydantic error: which key, what stands there, what is allowed."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        fields = _section(error["loc"][:-1], root).model_fields
-        known = tuple(key_of(name, field) for name, field in fields.items())
-        close = suggestion(str(error["loc"][-1]), known)
-        return f"unknown key {where}{close}; allowed here are {', '.join(known)}"
+        name = str(error["loc"][-1])
+        known = nearest.described_keys(_section(error["loc"][:-1], root))
+        close = nearest.likely(name, known)
+        if not close and root is Params:
+            close = nearest.likely(name, nearest.every_param())
+        return f"unknown key {where}{nearest.question(close)}; allowed here are {', '.join(known)}"
 
     is_of_list = bool(error["loc"]) and isinstance(error["loc"][-1], int)
     if error["type"] == "missing" and is_of_list:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from pisces.config.fields import suggestion
 from pisces.config.io import PARAMS, parse_params
 from pisces.config.sections.data import GENERATED_FILES
 from pisces.core import yaml
@@ -47,7 +48,9 @@ def overlay(name: str) -> dict[str, Any]:
     if not names():
         raise FileNotFoundError(f"{PRESETS} does not exist; run from the root of the repository")
     if name not in names():
-        raise ValueError(f"preset {name!r} is unknown; there are {', '.join(names())}")
+        # Also of its file: presets/smoke.yaml.
+        close = suggestion(Path(name).stem, names())
+        raise ValueError(f"preset {name!r} is unknown{close}; there are {', '.join(names())}")
     return {} if name == DEFAULT else yaml.read(PRESETS / f"{name}.yaml")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pisces.core import way_back
 from pisces.core.texts import counted
 
 if TYPE_CHECKING:
@@ -37,12 +38,9 @@ def damaged(path: Path, stage: str, reason: str) -> ValueError:
     Returns:
         An error to be raised, which names the commands that mend it.
     """
-    is_in_git = path.suffix in (".csv", ".json")
-    back = f"bring it back with git checkout -- {path}, or " if is_in_git else ""
-    return ValueError(
-        f"{path} is not as the stage {stage} writes it: {reason}; "
-        f"{back}make it again with dvc repro --force {stage}"
-    )
+    again = f"make it again with dvc repro --force {stage}"
+    remedy = ", or ".join([*way_back.advice(path), again])
+    return ValueError(f"{path} is not as the stage {stage} writes it: {reason}; {remedy}")
 
 
 def require(path: Path, stage: str) -> None:

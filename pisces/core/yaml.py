@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from pisces.core import way_back
 from pisces.core.texts import in_one_line
 
 CORE_SCHEMA = {
@@ -121,4 +122,4 @@ def read(path: Path) -> dict[str, Any]:
 def _remedy(path: Path) -> str:
     has_params = path.name == "params.yaml" or path.parent.name == "presets"
     example = " (presets/default.yaml shows how)" if has_params else ""
-    return f"correct it{example}, or bring it back with git checkout -- {path}"
+    return ", or ".join([f"correct it{example}", *way_back.advice(path)])

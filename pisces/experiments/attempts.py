@@ -20,7 +20,7 @@ End = Literal["finished", "pruned", "failed", "running", "waiting", "handed back
 """What came of an attempt, or is to come; the first that one of a trial has says what came of it.
 """
 State = Literal["missing", "lost", "waiting", "running", "finished", "pruned", "failed"]
-"""How far a trial has come."""
+"""How far a trial has come. One that is lost has attempts left, else it failed."""
 DONE: tuple[State, ...] = ("finished", "pruned", "failed")
 
 _ENDS: Mapping[TrialState, End] = {
@@ -88,6 +88,11 @@ def state_of(attempts: Sequence[FrozenTrial], retries: int) -> State:
     if end == "handed back" or end == "lost":
         return "failed" if losses(attempts) > retries else "lost"
     return end
+
+
+def told(state: State) -> State:
+    """A state as summaries and reports say it: what is still to be done waits for a worker."""
+    return "waiting" if state in ("missing", "lost") else state
 
 
 def states(roots: Mapping[int, Sequence[FrozenTrial]], retries: int) -> dict[int, State]:

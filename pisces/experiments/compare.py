@@ -37,8 +37,15 @@ class Comparison:
     by_snr: pd.DataFrame
     """A row a kind, SNR label and task: accuracy in percent with its interval."""
     snr_label: SnrLabel
-    remarks: tuple[str, ...]
+    refused: tuple[str, ...]
     """What cannot be compared and why, one line each."""
+    remarks: tuple[str, ...]
+    """What else is to be known of what is compared, one line each."""
+
+    @property
+    def is_without_result(self) -> bool:
+        """Whether something was refused, and no difference is left."""
+        return bool(self.refused) and self.differences.empty
 
 
 class Difference(NamedTuple):
@@ -94,7 +101,8 @@ def compare(
         differences,
         pd.DataFrame(by_snr),
         convention_in(groups[0].runs[0].predictions),
-        (*reasons.values(), *repeated, *refused, *costs.ran_otherwise(found)),
+        refused=(*reasons.values(), *refused),
+        remarks=(*repeated, *costs.ran_otherwise(found)),
     )
 
 
@@ -180,14 +188,14 @@ def _accuracy(table: np.ndarray, task: str) -> Interval:
 def _differences(
     groups: Sequence[Kind], resampled: dict[str, dict[str, np.ndarray]]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Every kind less the first, and remarks on those that have no frames in common with it."""
+    """Every kind less the first, and why there is none of those with other frames than it."""
     reference, *others = groups
     rows: list[dict[str, Any]] = []
-    remarks = []
+    refused = []
     for kind in others:
         reason = kinds.comparable(kind, reference)
         if reason:
-            remarks.append(f"no difference between {kind.letter} and {reference.letter}: {reason}")
+            refused.append(f"no difference between {kind.letter} and {reference.letter}: {reason}")
             continue
         for measure in MEASURES:
             found = _difference(kind, reference, measure, resampled)
@@ -202,7 +210,7 @@ def _differences(
     table = pd.DataFrame(rows)
     if rows:
         table["p_holm"] = stats.holm(table["p"].to_numpy(float))
-    return table.reindex(columns=columns), remarks
+    return table.reindex(columns=columns), refused
 
 
 def _difference(

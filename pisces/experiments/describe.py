@@ -23,8 +23,9 @@ def text(comparison: Comparison) -> str:
         lines += ["", *_differences(comparison)]
     elif len(comparison.kinds) == 1:
         lines += ["", "there is no second kind of experiment, so there is no difference"]
-    if comparison.remarks:
-        lines += ["", *[f"note: {remark}" for remark in comparison.remarks]]
+    notes = (*comparison.refused, *comparison.remarks)
+    if notes:
+        lines += ["", *[f"note: {note}" for note in notes]]
     return "\n".join(lines)
 
 

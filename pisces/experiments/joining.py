@@ -19,9 +19,9 @@ from pisces.experiments.study import Study
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """Of a study: its experiments are branches of git."""
-STUDY, REVISION, BASE = "study", "revision", "base"
+STUDY, REVISION, BASE, RETRIES = "study", "revision", "base", "retries"
 """User attributes of a study: what it is; the commit of its experiments; a digest of the params
-that it changes."""
+that it changes; how many lost attempts at a trial are made good."""
 
 
 def require_name(name: str) -> None:
@@ -56,6 +56,7 @@ def join(spec: Study, name: str, store: PatientStorage, root: Path) -> optuna.St
             STUDY: study.canonical(spec),
             REVISION: workplace.git(root, "rev-parse", "HEAD"),
             BASE: digest(base_of(spec, root)),
+            RETRIES: spec.retries,
         }
         made = optuna.create_study(storage=store, study_name=name, direction=spec.direction)
         for key, value in own.items():
@@ -70,7 +71,9 @@ def join(spec: Study, name: str, store: PatientStorage, root: Path) -> optuna.St
         keys = ", ".join(study.differences(attributes[STUDY], study.canonical(spec)))
         raise ValueError(f"{where} is another: it differs in {keys}; give another --name")
     require_commit(attributes[REVISION], where, root)
-    return optuna.load_study(study_name=name, storage=store)
+    joined = optuna.load_study(study_name=name, storage=store)
+    joined.set_user_attr(RETRIES, spec.retries)  # who joins may have other limits
+    return joined
 
 
 def require_committed(root: Path) -> None:

@@ -1,6 +1,7 @@
 """Kinds of experiment: those whose params differ in the training's seed alone are one kind."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,15 @@ from pisces.experiments import measures
 from pisces.experiments.predictions_of import Experiment
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+READ_WITH: Mapping[str, tuple[str, tuple[Any, ...]]] = {
+    "train.warmup_steps": ("train.schedule", ("cosine",)),
+    "train.cycle_epochs": ("train.schedule", ("cyclic",)),
+    "train.plateau_factor": ("train.schedule", ("plateau",)),
+    "train.plateau_patience": ("train.schedule", ("plateau",)),
+    "train.task_weights": ("train.weighting", ("fixed",)),
+    "train.temperature": ("train.weighting", ("softmax", "dwa")),
+}
+"""Param -> that other one, and its values, without which it changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +105,32 @@ def _repeated(one: Experiment, before: Experiment) -> str:
 
 
 def _labels(groups: Sequence[tuple[Experiment, ...]]) -> list[str]:
-    """Of each kind, the values of the params in which kinds differ."""
+    """Of each kind, the values of the params in which kinds differ.
+
+    A param that changes nothing in a kind is named only where nothing else tells it from another.
+    """
     recipes = [runs[0].recipe for runs in groups]
     keys = [key for key in _every_key(recipes) if _differs(key, recipes)]
     codes = [runs[0].code for runs in groups]
-    labels = []
+    whole, short = [], []
     for recipe, code in zip(recipes, codes, strict=True):
-        parts = [f"{key}={_written(recipe[key])}" for key in keys if key in recipe]
-        if len(set(codes)) > 1:
-            parts.append(f"code {code[:7]}")
-        labels.append(" ".join(parts))
-    return labels
+        named = [key for key in keys if key in recipe]
+        read = [key for key in named if _is_read(key, recipe)]
+        suffix = [f"code {code[:7]}"] if len(set(codes)) > 1 else []
+        for labels, chosen in ((whole, named), (short, read)):
+            parts = [f"{key}={_written(recipe[key])}" for key in chosen]
+            labels.append(" ".join([*parts, *suffix]))
+
+    counts = Counter(short)
+    return [brief if counts[brief] == 1 else full for brief, full in zip(short, whole, strict=True)]
+
+
+def _is_read(key: str, recipe: Mapping[str, Any]) -> bool:
+    """Whether a param changes anything beside the others of a recipe."""
+    if key not in READ_WITH:
+        return True
+    other, values = READ_WITH[key]
+    return other not in recipe or recipe[other] in values
 
 
 def _every_key(recipes: Sequence[Mapping[str, Any]]) -> list[str]:

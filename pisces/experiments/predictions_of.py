@@ -21,7 +21,7 @@ from yaml import YAMLError
 from pisces.config.io import PARAMS
 from pisces.config.presets import leaves
 from pisces.core import predictions as checks
-from pisces.core import yaml
+from pisces.core import way_back, yaml
 from pisces.core.reading import read_npz
 from pisces.experiments import measures
 from pisces.run.provenance import DATA, LOCK, STAGES, WEIGHTS, Lock
@@ -197,8 +197,7 @@ def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
         params = _params(files.lock)
         reason = _not_evaluated(files, params)
     except (YAMLError, AttributeError, KeyError, TypeError):
-        remedy = f"see git status, and bring back the one with git checkout -- {LOCK} {PARAMS}"
-        return Missing(name, f"its {LOCK} or {PARAMS} is damaged; {remedy}")
+        return Missing(name, f"its {LOCK} or {PARAMS} is damaged; {_undamaged(repo, name)}")
 
     if reason:
         return Missing(files.name, f"{reason}; make them with {_again(files)}")
@@ -218,6 +217,17 @@ def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
         reason = f"its {PREDICTIONS} in DVC's cache is damaged ({str(error).partition(';')[0]})"
         return Missing(files.name, f"{reason}; {remedy}")
     return Experiment(files, params, measures.sorted_by_frame(arrays))
+
+
+def _undamaged(repo: "Repo", name: str) -> str:
+    """What to do about a damaged lock or params."""
+    if name != WORKSPACE:
+        return "name another revision"
+    files = [Path(repo.root_dir) / one for one in (LOCK, PARAMS)]
+    edited = [path.name for path in files if way_back.is_there(path)]
+    if edited:
+        return f"see git diff, and bring back the one with git checkout -- {' '.join(edited)}"
+    return "correct it, or name a revision"
 
 
 def _require_whole(path: Path, md5: str | None) -> None:

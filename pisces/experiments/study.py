@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pisces.config import presets
+from pisces.config import nearest, presets
 from pisces.config.io import parse
 from pisces.core import seeding, yaml
 from pisces.experiments import space, study_checks
@@ -44,8 +44,11 @@ def read(path: Path) -> Study:
         FileNotFoundError: when there is no such file, naming those that there are.
     """
     if not path.is_file():
-        shipped = ", ".join(f"{SWEEPS}/{name}.yaml" for name in names())
-        raise FileNotFoundError(f"there is no study {path}; there are {shipped or 'none here'}")
+        by_name = {name: f"{SWEEPS}/{name}.yaml" for name in names()}
+        close = nearest.likely(path.stem, dict.fromkeys(by_name, ""))
+        meant = nearest.question([by_name[name] for name in close])
+        there_are = ", ".join(by_name.values()) or "none here"
+        raise FileNotFoundError(f"there is no study {path}{meant}; there are {there_are}")
     content = yaml.read(path)
     study_checks.require_form(content, str(path))
     study = parse(Study, content, str(path))

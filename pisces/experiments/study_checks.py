@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError
 from typing import Any
 
-from pisces.config import presets
+from pisces.config import nearest, presets
 from pisces.config.fields import suggestion
 from pisces.config.io import parse_params
-from pisces.config.keys import inner_section, key_of, type_of
+from pisces.config.keys import inner_section, type_of
 from pisces.config.schema import Params
 from pisces.experiments import pipeline, space
 from pisces.experiments.study_schema import (
@@ -122,49 +122,47 @@ def _keys(study: Study) -> Iterator[str]:
 
 
 def _unknown(place: str, key: str) -> Iterator[str]:
-    """A line for a key that leads to no param, with the nearest that does."""
+    """A line for a key that leads to no param, with those that it may have meant."""
     section: Any = Params
     names = key.split(".")
     for depth, name in enumerate(names):
-        known = (
-            [] if section is None else [key_of(*field) for field in section.model_fields.items()]
-        )
+        outer = ".".join(names[:depth])
+        if section is None:
+            reason = f"since {outer} holds a value"
+            yield f"{place}.{key}: there is no param {key}, {reason}; {REFERENCE}"
+            return
+        known = nearest.described_keys(section)
         if name not in known:
-            close = _like(key, names[:depth], name, known)
-            yield f"{place}.{key}: there is no param {key}{close}; {REFERENCE}"
+            close = _like(key, outer, name, known)
+            listed = f"; {outer} has {', '.join(known)}" if outer else ""
+            yield f"{place}.{key}: there is no param {key}{close or listed}; {REFERENCE}"
             return
         section = inner_section(section, name)
     if len(names) == 1:
         yield f"{place}.{key}: {key} is a section of params; name a key in it, as {key}.<key>"
 
 
-def _like(key: str, above: list[str], name: str, known: list[str]) -> str:
-    """The param that an unknown key may have meant, in words.
+def _like(key: str, outer: str, name: str, known: Mapping[str, str]) -> str:
+    """The params that an unknown key may have meant, in words.
 
     Args:
         key: as it was written.
-        above: the sections that were found.
+        outer: the section that was found, empty at the top.
         name: the first part that is unknown in them.
-        known: what there is in its place.
+        known: what there is in its place, with its description.
 
     Returns:
         Such as " (did you mean train.lr?)", or nothing.
     """
+    every = nearest.every_param()
     # A key without its section is meant for the section that has one of its name.
-    same = [one for one in _every_key() if one.endswith(f".{key}")]
+    same = [one for one in every if one.endswith(f".{key}")]
     if same:
-        return f" (did you mean {same[0]}?)"
-    close = suggestion(name, known)
-    if close:
-        prefix = "".join(f"{one}." for one in above)
-        return close.replace("did you mean ", f"did you mean {prefix}")
-    return suggestion(key, _every_key())
-
-
-def _every_key() -> list[str]:
-    """Section and key of each param."""
-    sections = {name: inner_section(Params, name) for name in Params.model_fields}
-    return [f"{name}.{key}" for name, one in sections.items() if one for key in one.model_fields]
+        return nearest.question(same[:1])
+    here = nearest.likely(name, known)
+    if here:
+        return nearest.question([f"{outer}.{one}" if outer else one for one in here])
+    return nearest.question(nearest.likely(key.rpartition(".")[2], every))
 
 
 def _conditions(study: Study) -> Iterator[str]:

@@ -117,8 +117,14 @@ def _rest(report: Report) -> Iterator[str]:
     """What did not go to its end."""
     sections = {
         "pruned": ("Pruned", f"`epoch_value` is {report.epoch_metric} of the last epoch."),
-        "failures": ("Failed", "A trial whose stages fail is not tried again."),
-        "retries": ("Lost and tried again", "A trial is lost when its worker or machine dies."),
+        "failures": (
+            "Failed",
+            "A trial whose stages fail is not tried again, nor is one with too many lost attempts.",
+        ),
+        "retries": (
+            "Attempts that were lost or handed back",
+            "An attempt is lost when its worker or machine dies; its trial waits for the next one.",
+        ),
     }
     for name, (head, remark) in sections.items():
         yield f"## {head}"

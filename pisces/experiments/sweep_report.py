@@ -1,7 +1,8 @@
-"""What came of a sweep, as tables: its best trials, what mattered, and what was pruned or lost.
+"""What came of a sweep, as tables: its best trials, what mattered, what was pruned or failed.
 
 A trial is one of the settings that the study drew; an attempt is one try at it, of which there are
-several where workers died. Values are compared over finished trials alone.
+several where workers died. An attempt is lost, and the trial waits for another one or, after too
+many, has failed. Values are compared over finished trials alone.
 """
 
 import json
@@ -21,15 +22,28 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 from sqlalchemy.engine import URL
 
+from pisces.config.fields import suggestion
 from pisces.experiments import address, storage
-from pisces.experiments.attempts import ERROR, SURPLUS, decisive, end_of, root_of
-from pisces.experiments.joining import STUDY
+from pisces.experiments.attempts import (
+    ERROR,
+    SURPLUS,
+    decisive,
+    end_of,
+    losses,
+    root_of,
+    state_of,
+    told,
+)
+from pisces.experiments.joining import RETRIES, STUDY
+from pisces.experiments.study_schema import Study
 from pisces.experiments.sweep_importance import importances
 
 BEST = 10
 """Trials that a report names first."""
 PARTS = 4
 """Of a range, whose trials are put together."""
+DEFAULT_RETRIES = int(Study.model_fields["retries"].default)
+"""Of studies that do not say theirs."""
 SINGLE_VALUES = 6
 """Of whole numbers that stand for themselves; more are put together as a range is."""
 
@@ -79,7 +93,8 @@ def load(url: URL, name: str) -> optuna.Study:
         raise ValueError(f"the storage {where} cannot be used: {reason}") from None
     if name not in names:
         there_are = f"there are {', '.join(names)}" if names else "it holds none"
-        raise ValueError(f"there is no study {name} in {where}; {there_are}")
+        close = suggestion(name, names)
+        raise ValueError(f"there is no study {name} in {where}{close}; {there_are}")
     assert opened is not None, "it holds a study"
     return optuna.load_study(study_name=name, storage=opened)
 
@@ -115,16 +130,19 @@ def of_study(study: optuna.Study) -> Report:
         metric=asked.get("metric", "value"),
         epoch_metric=asked.get("epoch_metric", "value of an epoch"),
         maximize=maximize,
-        tables=tables_of(trials, maximize),
+        tables=tables_of(trials, maximize, study.user_attrs.get(RETRIES, DEFAULT_RETRIES)),
     )
 
 
-def tables_of(trials: Iterable[FrozenTrial], maximize: bool) -> dict[str, pd.DataFrame]:
+def tables_of(
+    trials: Iterable[FrozenTrial], maximize: bool, retries: int = DEFAULT_RETRIES
+) -> dict[str, pd.DataFrame]:
     """The tables of a report.
 
     Args:
         trials: attempts of a study, as Optuna holds them.
         maximize: whether a higher value is better.
+        retries: how many lost attempts at a trial are made good.
 
     Returns:
         `attempts`, one row each; `trials`, the decisive attempt at each, with its settings; `best`
@@ -133,7 +151,7 @@ def tables_of(trials: Iterable[FrozenTrial], maximize: bool) -> dict[str, pd.Dat
     """
     numbered = {one.number: one for one in trials}
     attempts = pd.DataFrame([_attempt(one) for one in numbered.values()])
-    chosen = _decisive(attempts, numbered)
+    chosen = _decisive(attempts, numbered, retries)
     chosen_trials = [numbered[number] for number in chosen["attempt"]]
     settings = pd.DataFrame([one.params for one in chosen_trials], index=chosen.index)
 
@@ -172,12 +190,32 @@ def _attempt(one: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def _decisive(attempts: pd.DataFrame, numbered: Mapping[int, FrozenTrial]) -> pd.DataFrame:
-    """Of each trial the attempt that says what came of it, with how many attempts there were."""
-    by_trial = attempts.groupby("trial")["attempt"]
-    chosen = [decisive([numbered[one] for one in tries]).number for _, tries in by_trial]
-    rows = attempts.set_index("attempt", drop=False).loc[chosen].reset_index(drop=True)
-    return rows.assign(attempts=rows["trial"].map(by_trial.size()))
+def _decisive(
+    attempts: pd.DataFrame, numbered: Mapping[int, FrozenTrial], retries: int
+) -> pd.DataFrame:
+    """Of each trial the attempt that says what came of it.
+
+    Args:
+        attempts: a row each.
+        numbered: number of an attempt -> the same as Optuna holds it.
+        retries: how many lost attempts at a trial are made good.
+
+    Returns:
+        A row a trial, with its state, why it failed, and how many attempts there were.
+    """
+    rows = attempts.set_index("attempt", drop=False)
+    chosen = []
+    for _, numbers in attempts.groupby("trial")["attempt"]:
+        tries = [numbered[one] for one in numbers]
+        state = told(state_of(tries, retries))
+        row = rows.loc[decisive(tries).number].to_dict()
+        if state == "failed" and not row["error"]:
+            row["error"] = (
+                f"{losses(tries)} attempts were lost with their worker or machine, more than "
+                f"retries = {retries} makes good"
+            )
+        chosen.append(row | {"state": state, "attempts": len(tries)})
+    return pd.DataFrame(chosen)
 
 
 def _retries(attempts: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:

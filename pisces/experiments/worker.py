@@ -213,7 +213,7 @@ def summary(trials: optuna.Study, spec: Study) -> str:
     """What has come of the trials so far, and which is best, in a few lines."""
     roots = attempts.by_root(trials.get_trials(deepcopy=False), spec.trials)
     states = attempts.states(roots, spec.retries)
-    counts: Counter[State] = Counter(states.values())
+    counts: Counter[State] = Counter(map(attempts.told, states.values()))
     parts = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     lines = [f"{trials.study_name}: {counted(len(roots), 'trial')}, {parts}"]
 

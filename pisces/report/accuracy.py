@@ -19,6 +19,7 @@ from pisces.report.style import (
     PAGE,
     PART_COLOURS,
     SCORE_COLOURS,
+    TASK_LINES,
     TASKS,
     WILSON,
     Style,
@@ -94,7 +95,7 @@ def _losses(axes: Axes, history: pd.DataFrame) -> None:
 def _accuracies(axes: Axes, history: pd.DataFrame) -> None:
     for task, (label, colour, marker) in TASKS.items():
         percent = 100 * history[f"validation_{task}_accuracy"]
-        style: Style = {"color": colour, "marker": marker, "clip_on": False}
+        style: Style = {"color": colour, "marker": marker, "clip_on": False} | TASK_LINES[task]
         axes.plot(history["epoch"], percent, label=label, **style)
     axes.set(xlabel="Epoch", ylabel="Validation accuracy (%)", ylim=(0, 100))
 
@@ -244,12 +245,10 @@ def accuracy_by_snr(
     axes = figure.subplots()
     snrs_db = rows["snr_db"]
 
-    for size, (task, chance) in zip((5, 4, 3), chances(classes).items(), strict=True):
+    for task, chance in chances(classes).items():
         label, colour, marker = TASKS[task]
-        # Joint, drawn last, often lies on another, which dashes and smaller markers leave visible.
-        style: Style = {"color": colour, "ls": "--" if task == "joint" else "-"}
-        style |= {"marker": marker, "ms": size, "clip_on": False, "label": label}
-        axes.plot(snrs_db, 100 * rows[task], **style)
+        style: Style = {"color": colour, "marker": marker, "clip_on": False} | TASK_LINES[task]
+        axes.plot(snrs_db, 100 * rows[task], label=label, **style)
 
         low, high = 100 * rows[f"{task}_ci_low"], 100 * rows[f"{task}_ci_high"]
         band(axes, snrs_db, low, high, color=colour, alpha=0.2)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pisces.core.snr_label import SnrLabel
 from pisces.core.tasks import TASKS
+from pisces.report.captions import describe
 from pisces.report.style import (
     CAPTION,
     ESTIMATE,
@@ -19,7 +20,6 @@ from pisces.report.style import (
     ZERO_LINE,
     Mark,
     band,
-    caption,
     handles,
     legend_below,
     snr_axis,
@@ -39,7 +39,7 @@ MEASURES = {
     "mae_db": ("MAE of the SNR", "dB"),
 }
 ROW, LINE = 0.24, 0.14
-"""Inches of a kind in a forest plot, and of a line of its caption."""
+"""Inches of a kind in a forest plot, and of its line in a legend."""
 
 
 def accuracy_over_snr(rows: pd.DataFrame, snr_label: SnrLabel) -> Figure:
@@ -51,7 +51,7 @@ def accuracy_over_snr(rows: pd.DataFrame, snr_label: SnrLabel) -> Figure:
         snr_label: what the labels mean.
     """
     marks = _marks(rows)
-    figure = Figure((PAGE, 3.1 + LINE * len(marks)))
+    figure = Figure((PAGE, 2.4 + LINE * len(marks)))
     panels = figure.subplots(1, len(TASKS), sharey=True)
     for axes, task in zip(panels, TASKS, strict=True):
         _curves(axes, rows[rows["task"] == task], marks)
@@ -61,7 +61,11 @@ def accuracy_over_snr(rows: pd.DataFrame, snr_label: SnrLabel) -> Figure:
 
     seeds = sorted(set(rows["seeds"]))
     over = "the test frames" if seeds == [1] else "seeds and test frames; of one seed over frames"
-    caption(figure, f"Bands: 95 % intervals over {over}")
+    describe(
+        figure,
+        "Accuracy of each kind of experiment on the test part over the SNR",
+        f"Bands: 95 % intervals over {over}",
+    )
     legend_below(figure, handles(marks.values()), columns=1)
     return figure
 
@@ -74,7 +78,7 @@ def differences(rows: pd.DataFrame) -> Figure:
             points of percent or dB. A filled marker says that the adjusted p is below 0.05.
     """
     kinds = list(dict.fromkeys(rows["kind"]))
-    figure = Figure((PAGE, 1.5 + (ROW + LINE) * len(kinds)))
+    figure = Figure((PAGE, 1.2 + ROW * len(kinds)))
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     for axes, (measure, (heading, unit)) in zip(panels, MEASURES.items(), strict=True):
         _forest(axes, rows[rows["measure"] == measure], kinds)
@@ -85,8 +89,12 @@ def differences(rows: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("Kind", fontsize=CAPTION)
 
     less = rows["less"].iloc[0]
-    head = f"Less kind {less}, 95 % intervals; filled: p below 0.05 after Holm"
-    caption(figure, "\n".join([head, *_labels(rows).values()]))
+    describe(
+        figure,
+        f"Each kind of experiment less kind {less}, with 95 % intervals",
+        "Filled: p below 0.05 after Holm",
+        f"Kinds: {'; '.join(_labels(rows).values())}",
+    )
     return figure
 
 

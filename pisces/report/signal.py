@@ -1,4 +1,7 @@
-"""The picture of one signal of a recording: what the model saw, and what its answer hangs on."""
+"""The picture of one signal of a recording: what the model saw, and what its answer hangs on.
+
+It has a heading, since it lies by itself beside a recording and not beside a file of captions.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pisces.report.captions import describe
 from pisces.report.style import (
     MASKED,
     RECEIVED,
@@ -65,8 +69,9 @@ def signal(shown: Signal) -> Figure:
             _draw_region(axes, counts, shown.pixels)
 
     _probabilities(bars, shown)
-    masked = f"red: {shown.region} of {shown.view}, with {100 * shown.share:.0f} % of its points"
+    masked = f"Red: {shown.region} of {shown.view}, with {100 * shown.share:.0f} % of its points"
     figure.suptitle(f"{shown.title}\n{masked}", fontsize=SMALL, wrap=True)
+    describe(figure, shown.title, masked)
     return figure
 
 
@@ -84,14 +89,14 @@ def _probabilities(axes: Axes, shown: Signal) -> None:
     """Bars of the likeliest modulations, with and without the region."""
     likeliest = np.argsort(-np.maximum(shown.whole, shown.without), kind="stable")[:BARS]
     y = np.arange(len(likeliest))
-    axes.barh(y - 0.2, shown.whole[likeliest], 0.38, color=RECEIVED, label="as received")
+    axes.barh(y - 0.2, shown.whole[likeliest], 0.38, color=RECEIVED, label="As received")
     axes.barh(
-        y + 0.2, shown.without[likeliest], 0.38, color=WITHOUT_REGION, label="without the red"
+        y + 0.2, shown.without[likeliest], 0.38, color=WITHOUT_REGION, label="Without the red"
     )
     axes.set_yticks(y, [shown.modulations[i] for i in likeliest])
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set(xlim=(0, 1), box_aspect=TILE / (TILE - NAMES))
-    axes.set_title("probability", fontsize=SMALL, pad=2)
+    axes.set_title("Probability", fontsize=SMALL, pad=2)
     axes.tick_params(labelsize=SMALL, length=2, pad=1.5)
     axes.invert_yaxis()
     axes.figure.legend(

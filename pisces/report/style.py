@@ -145,6 +145,13 @@ FAMILY_MARKS = marks({name: name for name in MODULATION_FAMILY_COLOURS}, MODULAT
 Style = dict[str, Any]
 """Keyword arguments of a line."""
 
+TASK_LINES: dict[str, Style] = {
+    "modulation": {"lw": 2.4, "ms": 5.5, "zorder": 2},
+    "snr": {"lw": 1.2, "ms": 4, "zorder": 3},
+    "joint": {"lw": 1, "ms": 2.5, "zorder": 4},
+}
+"""Joint often lies on another, which being wider leaves visible on both sides."""
+
 CHANCE_LINE: Style = {"color": ESTIMATOR_COLOURS["chance"], "ls": ":", "lw": 1, "zorder": 1}
 CONTROL_LINE: Style = {"color": "dimgrey", "ls": "--", "lw": 0.8, "zorder": 4}
 ZERO_LINE: Style = {"color": "grey", "lw": 0.6, "zorder": 0}
@@ -177,15 +184,10 @@ def save(figure: Figure, path: Path, dots_per_inch: float | None = None) -> None
 # Words around the panels
 
 
-def caption(figure: Figure, text: str) -> None:
-    """Small words above the panels, for pictures that stand without a file of captions."""
-    figure.suptitle(text, fontsize=CAPTION, wrap=True)
-
-
 def empty_picture(why: str) -> Figure:
     """The picture where there is nothing to draw: DVC wants every output whatever the params."""
     figure = Figure((COLUMN, 0.5))
-    caption(figure, why)
+    figure.suptitle(why, fontsize=CAPTION, wrap=True)
     describe(figure, why)
     return figure
 

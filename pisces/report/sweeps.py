@@ -10,15 +10,18 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pisces.core.texts import counted
+from pisces.report.captions import describe
 from pisces.report.style import (
     ALWAYS,
+    CAPTION,
+    COLUMN,
     CONDITIONAL,
     ESTIMATE,
     TRIAL_COLOURS,
     ZERO_LINE,
     Mark,
     Style,
-    caption,
     handles,
     legend_below,
     spread,
@@ -27,15 +30,11 @@ from pisces.report.style import (
 FINISHED, PRUNED, FAILED = (
     Mark("Finished", TRIAL_COLOURS["finished"], "o"),
     Mark("Pruned, at its last epoch", TRIAL_COLOURS["pruned"], "x"),
-    Mark("Failed or lost", TRIAL_COLOURS["failed"], "v"),
+    Mark("Failed", TRIAL_COLOURS["failed"], "v"),
 )
 UNDER_WAY = Mark("Running or waiting", "0.55", "D")
-MARK_OF = {"finished": FINISHED, "pruned": PRUNED, "failed": FAILED, "lost": FAILED}
+MARK_OF = {"finished": FINISHED, "pruned": PRUNED, "failed": FAILED}
 """State of a trial -> its mark; any other is under way."""
-COLUMN = 3.46
-"""Width of a picture in inches, 88 mm, which a column of a page has."""
-SMALL = 6.5
-"""Size of letters in points."""
 COLUMNS = 2
 """Panels beside each other."""
 MOST_TICKS = 6
@@ -44,6 +43,8 @@ NOT_SAMPLED = -0.08
 Ticks = list[tuple[float, str]]
 ROW = 0.55
 """Inches of a param."""
+TITLE_PAD = 11
+"""Points between a panel and its title, for the numbers of trials."""
 ROOM = 16
 """Characters below a panel."""
 LONGEST = 20
@@ -110,7 +111,8 @@ def history(trials: pd.DataFrame, metric: str, maximize: bool) -> Figure:
         figure, [*handles([FINISHED], ""), *handles([best_line]), *handles(named, "")], columns=2
     )
     counts = trials["state"].value_counts()
-    caption(figure, ", ".join(f"{count} {state}" for state, count in counts.items()))
+    came_of = ", ".join(f"{count} {state}" for state, count in counts.items())
+    describe(figure, f"Value of each trial in the order in which they began: {came_of}")
     return figure
 
 
@@ -139,7 +141,8 @@ def epochs(rows: pd.DataFrame, trials: pd.DataFrame, epoch_metric: str) -> Figur
     _name_values(axes, epoch_metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, handles(shown), columns=2)
-    caption(figure, f"A line a trial, n = {rows['trial'].nunique()}")
+    count = counted(rows["trial"].nunique(), "trial")
+    describe(figure, f"What {count} reported of each epoch, a line each")
     return figure
 
 
@@ -149,7 +152,7 @@ def _mark_of(state: str) -> Mark:
 
 def _name_values(axes: Axes, metric: str) -> None:
     """The label of the axis of values, of which a full key may be long."""
-    axes.set_ylabel(metric, fontsize=SMALL + 0.5)
+    axes.set_ylabel(metric, fontsize=CAPTION)
 
 
 def importance(rows: pd.DataFrame) -> Figure:
@@ -169,16 +172,16 @@ def importance(rows: pd.DataFrame) -> Figure:
         shares["importance"], places, xerr=reach, ls="", color="0.25", elinewidth=1, capsize=2
     )
     labels = [f"{row.param}\n(n = {row.trials})" for row in rows.itertuples()]
-    axes.set_yticks(places, labels, fontsize=SMALL)
+    axes.set_yticks(places, labels, fontsize=CAPTION)
     axes.set(xlim=(0, None))
-    axes.set_xlabel("Importance (% of the variance, fANOVA)", fontsize=SMALL + 1)
-    note = "Bars: mean of the forests, lines: their range; n finished trials"
-    some = (
-        "; orange: params that only some trials have, among those"
-        if any(rows["conditional"])
-        else ""
+    axes.set_xlabel("Importance (% of the variance, fANOVA)", fontsize=CAPTION)
+    some = "Orange: params that only some trials have, among those"
+    describe(
+        figure,
+        "Share of the variance of the values that each param explains by itself",
+        "Bars: mean of the forests, lines: their range; n: finished trials",
+        some if any(rows["conditional"]) else "",
     )
-    caption(figure, note + some)
     return figure
 
 
@@ -197,13 +200,14 @@ def marginals(rows: pd.DataFrame, metric: str) -> Figure:
         axes.set_axis_off()
     for axes, key in zip(panels.flat, keys, strict=False):
         _panel(axes, key, rows[rows["param"] == key])
-    figure.supylabel(metric, fontsize=SMALL + 0.5)  # once: it is longer than a panel is high
+    figure.supylabel(metric, fontsize=CAPTION)  # once: it is longer than a panel is high
     panels[0, 0].set_ylim(_limits(rows))
-    caption(
+    describe(
         figure,
-        "Mean over the finished trials of each choice, n above it, with 95 % intervals (Student's "
-        "t over trials); none for a single trial, and those of two may leave the panel; *: only "
-        "some trials have the param",
+        f"Mean {metric} of the finished trials of each choice, whose number stands above its panel",
+        "Bars: 95 % intervals, Student's t over trials; none for a single trial, and those of two "
+        "may leave the panel",
+        "*: only some trials have the param" if any(rows["conditional"]) else "",
     )
     return figure
 
@@ -211,13 +215,13 @@ def marginals(rows: pd.DataFrame, metric: str) -> Figure:
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     """The least and greatest value that is shown: all means, and intervals of three trials on.
 
-    Room above is for the counts; it is small where all values are one.
+    With some room, which is small where all values are one.
     """
     known = rows[rows["trials"] > 2]
     ends = pd.concat([rows["mean"], known["low"], known["high"]]).dropna()
     low, high = float(ends.min()), float(ends.max())
-    room = 0.3 * (high - low) or 0.02 * abs(high) or 1.0
-    return low - room / 2, high + room
+    room = 0.15 * (high - low) or 0.02 * abs(high) or 1.0
+    return low - room, high + room
 
 
 def _panel(axes: Axes, key: str, rows: pd.DataFrame) -> None:
@@ -228,25 +232,23 @@ def _panel(axes: Axes, key: str, rows: pd.DataFrame) -> None:
     axes.errorbar(
         places, rows["mean"], reach, ls="", marker="o", ms=4, elinewidth=1, color=ESTIMATE
     )
-    for place, row in zip(places, rows.itertuples(), strict=True):
-        axes.annotate(
-            f"{row.trials}",
-            (place, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=SMALL,
-            color="0.4",
-        )
+    for place, count in zip(places, rows["trials"], strict=True):
+        _write_above(axes, place, f"{count}")
     labels = [_short(choice) for choice in rows["choice"]]
     is_crowded = max(map(len, labels)) * len(labels) > ROOM
     turned: Style = {"rotation": 30, "ha": "right"} if is_crowded else {}
-    axes.set_xticks(places, labels, fontsize=SMALL, **turned)
-    axes.tick_params(axis="y", labelsize=SMALL)
+    axes.set_xticks(places, labels, fontsize=CAPTION, **turned)
+    axes.tick_params(axis="y", labelsize=CAPTION)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     star = "*" if rows["conditional"].any() else ""
-    axes.set_title(f"{key}{star}", fontsize=SMALL + 0.5)
+    axes.set_title(f"{key}{star}", fontsize=CAPTION, pad=TITLE_PAD)
+
+
+def _write_above(axes: Axes, place: float, text: str) -> None:
+    """Words above a panel, where no interval reaches."""
+    style: Style = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
+    style |= {"fontsize": CAPTION, "color": "0.35", "annotation_clip": False}
+    axes.annotate(text, (place, 1), (0, 2), xycoords=("data", "axes fraction"), **style)
 
 
 def _short(choice: str) -> str:
@@ -277,7 +279,7 @@ def parallel(trials: pd.DataFrame, keys: Sequence[str], metric: str) -> Figure:
         axes.axhline(row, **ZERO_LINE)
         for place, label in ticks:
             _write_below(axes, (place, row), label)
-    axes.set_yticks(rows, [key.replace(".", ".\n", 1) for key in keys], fontsize=SMALL)
+    axes.set_yticks(rows, [key.replace(".", ".\n", 1) for key in keys], fontsize=CAPTION)
     axes.set_xticks([])
     axes.set_ylim(len(keys) - 0.4, -0.3)  # the first on top
     axes.set_xlim(NOT_SAMPLED - 0.05, 1.05)
@@ -286,12 +288,15 @@ def parallel(trials: pd.DataFrame, keys: Sequence[str], metric: str) -> Figure:
         scale = figure.colorbar(
             matplotlib.cm.ScalarMappable(norm, viridis), ax=axes, location="bottom", pad=0.01
         )
-        scale.set_label(metric, fontsize=SMALL + 0.5)
-        scale.ax.tick_params(labelsize=SMALL)
+        scale.set_label(metric, fontsize=CAPTION)
+        scale.ax.tick_params(labelsize=CAPTION)
     else:
-        axes.set_xlabel(f"{metric} = {values[0]:.4g} of each", fontsize=SMALL + 0.5)
-    at_left = "; at the left edge: not sampled" if (across == NOT_SAMPLED).any() else ""
-    caption(figure, f"A line a finished trial, n = {len(finished)}{at_left}")
+        axes.set_xlabel(f"{metric} = {values[0]:.4g} of each", fontsize=CAPTION)
+    describe(
+        figure,
+        f"Settings of {counted(len(finished), 'finished trial')}, a line each, by its {metric}",
+        "At the left edge: not sampled" if (across == NOT_SAMPLED).any() else "",
+    )
     return figure
 
 
@@ -302,7 +307,7 @@ def _write_below(axes: Axes, place: tuple[float, float], label: str) -> None:
         place,
         xytext=(0, -3),
         textcoords="offset points",
-        fontsize=SMALL,
+        fontsize=CAPTION,
         ha="center",
         va="top",
         zorder=5,
