@@ -18,6 +18,7 @@ from benchmarks import (
     echoes,
     experiments,
     judge,
+    judge_model,
     order,
     pages,
     pis,
@@ -74,6 +75,25 @@ def test_judge(call):
     found = call(judge, "--snrs", "6", "--frames", "1", "--methods", "gradient", "random")
     assert "pixel middle, 64 px" in found
     assert "| gradient | 0.9" in found
+
+
+def test_judge_model_tells_gains_over_the_control_frame_by_frame():
+    def judged_as(rho, ranked):
+        return pd.DataFrame(
+            {"snr_db": 6, "method": "gradient", "ranked": ranked, "rho": rho}, index=range(4)
+        )
+
+    # Alike but for a gain of .25; a constant map counts as 0, and what one ranks alone is left out.
+    own = judged_as([0.5, 0.75, np.nan, 0.9], [True, True, True, False])
+    control = judged_as([0.25, 0.5, -0.25, 0.0], True)
+    rows = judge_model.rows_of_models({"tuned": own, "control": control})
+    gain = next(row for row in rows if row["model"] == "tuned, gain over control")
+    assert gain["6 dB"] == "0.25 (0.25 to 0.25)"
+    assert rows[-1] == {
+        "model": "control",
+        "agreement with the evidence": "frames ranked / left out",
+        "6 dB": "4 / 0",
+    }
 
 
 def test_order(call):

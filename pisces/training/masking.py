@@ -1,7 +1,8 @@
 """Training frames without random pixels, so that a hole is nothing new to the model.
 
-A mask takes its own random share of each view, from nothing to the most that is asked for, and at
-random among all pixels: what is lit plays no part.
+Half of the views stay whole, so that whole frames, and each view beside a whole one, stay as
+familiar as they were. Of any other view a mask takes a random share, from nothing to the most that
+is asked for, and at random among all pixels: what is lit plays no part.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from pisces.core.seeding import generator
 from pisces.data.datasets import Batch, Loader
 from pisces.inputs.base import FrameStore, Input, to_device
 
+WHOLE = 0.5
+"""Probability of a view, or of what else is a group, to stay whole."""
+
 
 def draw(
     share: float,
@@ -25,7 +29,8 @@ def draw(
     """Which parts a mask takes of each frame, whatever other frames there are.
 
     Args:
-        share: the most that is taken of a group, 0..1. What is taken is uniform from 0 to that.
+        share: the most that is taken of a group, 0..1. A group stays whole at `WHOLE`, else what is
+            taken is uniform from 0 to that.
         maskable: groups, and parts of each, as `Input.maskable`.
         seed: root of every random choice.
         epoch: counted from 1.
@@ -38,7 +43,8 @@ def draw(
     taken = np.empty((len(identities), groups, parts), bool)
     for of_frame, identity in zip(taken, identities, strict=True):
         rng = generator(seed, "random masks", epoch, *identity)
-        shares = share * rng.random((groups, 1))
+        is_masked = rng.random((groups, 1)) >= WHOLE
+        shares = is_masked * share * rng.random((groups, 1))
         of_frame[:] = rng.random((groups, parts), np.float32) < shares
     return taken.reshape(len(taken), -1)
 

@@ -171,8 +171,8 @@ class MaskTuning(Section):
     epochs: EpochsFromZero
     """Passes over the training frames; 0 tunes no model."""
     share: Annotated[float, Field(gt=0, le=1)]
-    """The most that a mask takes of the pixels of a view; of each view of each frame a share drawn
-    uniformly from 0 to this. For `train.input: iq`, of the samples."""
+    """The most that a mask takes of the pixels of a view. Half of the views stay whole; of the
+    others goes a share drawn uniformly from 0 to this. For `train.input: iq`, of the samples."""
     lr: Positive
     """The highest learning rate, of the schedule `one_cycle`."""
 
