@@ -49,10 +49,10 @@ ifneq ($(strip $(data)$(PRESET)),)
 	python -m pisces preset $(PRESET) $(if $(data),--data $(quoted_data))
 endif
 	@python -m pisces forecast
-	dvc repro report_data report
-	@dvc checkout --quiet --relink --with-deps report_data report
-	@python -m pisces summary
+	dvc repro report_data report page
+	@dvc checkout --quiet --relink --with-deps report_data report page
 	@python -m pisces model-card
+	@python -m pisces summary
 
 PYTEST := python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 

@@ -29,13 +29,14 @@ MAY_USE = {
     "truth": "core inputs data models evaluation",
     "pis": "core sources inputs acquisition data models training evaluation prediction truth",
     "attribution": "core inputs data models training evaluation truth pis",
+    "explorer": "core inputs data models evaluation pis attribution",
     "report": "core inputs",
     "config": "core",
     "run": "core config",
     "experiments": "core inputs data models evaluation prediction config run",
     "commands": (
-        "core sources inputs acquisition data models evaluation prediction deploy pis report "
-        "config run experiments"
+        "core sources inputs acquisition data models evaluation prediction deploy pis explorer "
+        "report config run experiments"
     ),
 }
 """Package -> those that it may import from, beside itself."""
@@ -51,7 +52,7 @@ KINDS_OF_INPUT = re.compile(
     r'|"samples" in|(?<!self)\.spatial\b|\bsees_images\b'
 )
 """What asks which kind of input it holds. A class may have a `spatial` of its own."""
-CHOOSE_METHODS = {"stages/attribute.py", "pisces/attribution/examples.py"}
+CHOOSE_METHODS = {"stages/attribute.py", "stages/explore.py", "pisces/attribution/examples.py"}
 """Where methods are chosen that a model without a map of the constellation cannot have."""
 
 MOST_LINES, MOST_COLUMNS = 400, 100

@@ -585,13 +585,13 @@ def test_sync_says_what_was_new_and_what_is_nowhere(monkeypatch, capsys):
 
 REPRO = [
     ["python", "-m", "pisces", "forecast"],
-    ["dvc", "repro", "report_data", "report"],
-    ["dvc", "checkout", "--quiet", "--relink", "--with-deps", "report_data", "report"],
-    ["python", "-m", "pisces", "summary"],
+    ["dvc", "repro", "report_data", "report", "page"],
+    ["dvc", "checkout", "--quiet", "--relink", "--with-deps", "report_data", "report", "page"],
     ["python", "-m", "pisces", "model-card"],
+    ["python", "-m", "pisces", "summary"],
 ]
-"""What `make repro` runs: what is to come, the pipeline, one file for output and cache, results,
-and what is known of the model."""
+"""What `make repro` runs: what is to come, the pipeline, one file for output and cache, what is
+known of the model, and results, the last of which is the page."""
 
 
 def test_make_repro_runs_the_pipeline_and_prints_the_headline():

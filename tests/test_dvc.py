@@ -26,7 +26,9 @@ from tests.pipeline import (
 
 pytestmark = pytest.mark.slow
 
-AFTER_TRAINING = {"train", "evaluate", "pis", "tune_masks", "attribute", "limits", "report"}
+AFTER_TRAINING = {
+    *("train", "evaluate", "pis", "tune_masks", "attribute", "limits", "explore", "report", "page")
+}
 """What another training changes; `perturb` needs no model."""
 
 
@@ -70,7 +72,7 @@ def test_a_second_repro_runs_nothing(clone, shell):
 def test_new_colours_are_drawn_without_computing_anything(scratch, shell):
     with (scratch / "pisces/report/style.py").open("a") as source:
         source.write("# x\n")
-    assert stages_run(shell.must(scratch, "dvc", "repro")) == {"report_data", "report"}
+    assert stages_run(shell.must(scratch, "dvc", "repro")) == {"report_data", "report", "page"}
 
 
 # Experiments

@@ -12,7 +12,15 @@ from pydantic import model_validator
 from pisces.config import agreement
 from pisces.config.fields import Section
 from pisces.config.sections.data import Base, Data, Stratify, Synthesize
-from pisces.config.sections.explanation import Attribute, Evaluate, Explain, Limits, Perturb, Pis
+from pisces.config.sections.explanation import (
+    Attribute,
+    Evaluate,
+    Explain,
+    Explore,
+    Limits,
+    Perturb,
+    Pis,
+)
 from pisces.config.sections.images import Draw, Render
 from pisces.config.sections.noise_aware import Cldnn, NoiseAware
 from pisces.config.sections.training import Augment, Train
@@ -37,6 +45,7 @@ class Params(Section):
     explain: Explain
     attribute: Attribute
     limits: Limits
+    explore: Explore
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

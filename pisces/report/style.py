@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, PowerNorm
+from matplotlib.colors import Colormap, ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -109,6 +109,9 @@ MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate((*FAMILI
 RECEIVED, WITHOUT_REGION = "C0", "C1"
 """Of predictions of a signal as it is, and with a region of its constellation masked."""
 
+BRIGHTNESS = "viridis"
+"""Of constellations, by the points in a pixel."""
+
 MASKED = ListedColormap(["#ff3b30"])
 """Of masked pixels, over a constellation."""
 
@@ -116,6 +119,26 @@ SIGNED = ListedColormap(matplotlib.colormaps["RdBu_r"](np.linspace(0.1, 0.9, 256
     bad="0.8"
 )
 """Of scores around 0, white: red lowers accuracy or supports the prediction; grey: undefined."""
+
+
+# On a page, whose paper is dark on some screens
+
+ON_SCREEN = {"0.25": "0.5"}
+"""Greys of pictures -> those that stand out from dark paper as well."""
+
+SCREEN_PART_COLOURS = {"train": "C0", "validation": "C1"}
+"""As `PART_COLOURS`."""
+
+
+def hex_of(colour: str) -> str:
+    """A colour as HTML writes it: C0 -> #3f90da."""
+    return matplotlib.colors.to_hex(colour)
+
+
+def shades(colours: str | Colormap, number: int) -> list[str]:
+    """So many colours from the lower to the upper end of a map, as HTML writes them."""
+    colormap = matplotlib.colormaps[colours] if isinstance(colours, str) else colours
+    return [matplotlib.colors.to_hex(colormap(x)) for x in np.linspace(0, 1, number)]
 
 
 # Series
@@ -279,7 +302,7 @@ def draw_constellation(axes: Axes, image: np.ndarray, brightest: float) -> None:
     """
     axes.set_axis_on()
     norm = PowerNorm(0.5, vmin=0, vmax=brightest)  # or single points could hardly be seen
-    axes.imshow(image, cmap="viridis", interpolation="nearest", norm=norm)
+    axes.imshow(image, cmap=BRIGHTNESS, interpolation="nearest", norm=norm)
     axes.set_xticks([])
     axes.set_yticks([])
 

@@ -23,7 +23,9 @@ MEMORY = {
     "tune_masks": ("train.batch_size", "train.model", "render.size", "render.views"),
     "attribute": ("attribute.frames_per_cell", "attribute.rise_masks", "attribute.ig_steps"),
     "limits": ("limits.blind_frames", "limits.trials", "render.views"),
+    "explore": ("explore.frames", "perturb.levels_percent", "render.size", "render.views"),
     "report": ("render.size", "render.views"),
+    "page": ("explore.frames", "render.views"),
 }
 """Stage -> the params that its memory grows with, the strongest first."""
 

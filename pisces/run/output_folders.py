@@ -20,7 +20,9 @@ FOLDERS = {
     "pis": ("data", "metrics", "plots"),
     "tune_masks": ("models", "models/mask_tuned"),
     "attribute": ("data", "metrics", "plots"),
+    "explore": ("data",),
     "report": ("plots",),
+    "page": ("plots",),
 }
 """Stage -> the folders of its outputs, and those that are outputs themselves."""
 

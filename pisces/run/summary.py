@@ -16,7 +16,7 @@ PIS = Path("plots/pis.csv")
 CELLS = Path("plots/pis_by_cell.csv")
 """Scores at the largest of perturb.levels_percent."""
 
-PICTURES = Path("plots")
+PICTURES, PAGE = Path("plots"), Path("plots/report.html")
 VIEWER = "In a browser: make ui. Stages that DVC took from its run cache are there after make sync."
 SIGN = (
     "PIS: accuracy lost, over the share of pixels masked. Above 0 the model needs these pixels,",
@@ -59,6 +59,7 @@ def summary() -> str:
         *[f"  {picture}" for picture in pictures],
         "",
         VIEWER,
+        *([f"All of it on one page, which opens in any browser: {PAGE}"] if PAGE.exists() else []),
     ]
     return "\n".join(lines)
 

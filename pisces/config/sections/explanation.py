@@ -1,4 +1,4 @@
-"""What is measured of a trained model: `evaluate`, `perturb`, `pis`, `attribute` and `limits`."""
+"""What is measured and shown of a trained model, from `evaluate` to `explore`."""
 
 from typing import Annotated, Literal, Self
 
@@ -21,6 +21,7 @@ from pisces.config.fields import (
     check_stride,
     no_repeats,
 )
+from pisces.explorer.settings import MOST_FRAMES
 
 Rule = Literal["exact", "percentile"]
 MaskName = Literal["top", "bottom", "random"]
@@ -182,6 +183,20 @@ class Explain(Section):
 
     mask_tuning: MaskTuning
     """After F-Fidelity (Zheng et al., ICLR 2025); see pisces/training/mask_tuning.py."""
+
+
+class Explore(Section):
+    """The frames that can be explored on the page plots/report.html."""
+
+    frames: Annotated[
+        Frames, at_most(MOST_FRAMES, "which make a page that no browser likes to open")
+    ]
+    """Test frames on the page, spread over modulations and SNRs; fewer where these are fewer."""
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(no_repeats)]
+    """Attribution methods that are shown, set up as `attribute` says; see
+    pisces/attribution/methods.py."""
+    levels_percent: Annotated[Levels, Field(min_length=1)]
+    """Shares of the lit pixels of all views that a method puts first, and that are taken."""
 
 
 class Limits(Section):

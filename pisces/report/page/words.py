@@ -1,0 +1,117 @@
+"""What masks, views and SNRs are called on the page."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pisces.core.snr_label import SnrLabel, true_snr_db
+from pisces.report.attribution import METHODS
+from pisces.report.pis_regions import Images
+
+FAMILIES = {
+    "exact": "Pixels by brightness",
+    "percentile": "Pixels up to a percentile",
+    "ring": "Ring",
+    "sector": "Sector",
+    "cluster": "Cluster",
+    "window": "Window",
+}
+"""Rule of a mask -> what a person chooses; other rules, of counterfactuals too, are themselves."""
+
+NAMES = {
+    "top": "brightest",
+    "bottom": "dimmest lit",
+    "random": "random",
+    "core": "cores",
+    "transition": "transitions between cores",
+    "modulation": "for the modulation",
+    "snr": "for the SNR",
+}
+
+MEASURES = {
+    "deletion_area": "deletion area, low is good",
+    "insertion_area": "insertion area, high is good",
+    "infidelity": "infidelity, low is good",
+    "sensitivity": "sensitivity, low is good",
+    "agreement": "rank correlation with brightness",
+    "completeness_error": "completeness error",
+    "completeness_error_worst": "completeness error, the largest",
+    "forward_passes": "passes forwards a frame",
+    "backward_passes": "passes backwards a frame",
+}
+
+
+def measure(name: str) -> str:
+    """What a measure of attributions is called."""
+    return MEASURES.get(name, name)
+
+
+def method(name: str) -> str:
+    """What an attribution method is called."""
+    return METHODS[name].label if name in METHODS else name
+
+
+def snr(label: int, snr_label: SnrLabel) -> str:
+    """An SNR label with what it means: "6 dB", or "12 dB (label 6)" where it is half of the SNR."""
+    if snr_label == "power":
+        return f"{label} dB"
+    return f"{true_snr_db(label, snr_label)} dB (label {label})"
+
+
+def family(rule: str) -> str:
+    """What a rule of masks or an attribution method is called."""
+    if rule in METHODS:
+        return f"First pixels of {method(rule)}"
+    return FAMILIES.get(rule, rule)
+
+
+def mask(rule: str, name: str, view: str, masks: Sequence[str], images: Images) -> str:
+    """What one mask is called.
+
+    Args:
+        rule: its family.
+        name: its name among them.
+        view: in which it lies.
+        masks: names of all masks of the family.
+        images: what the pixels of the view stand for.
+
+    Returns:
+        Such as "1 (innermost)" of a ring.
+    """
+    if rule == "ring":
+        ends = {1: " (innermost)", len(masks): " (outermost)"}
+        return f"{name}{ends.get(int(name), '')}"
+    if rule == "sector":
+        return f"{name} (at {360 * (int(name) - 1) / len(masks):g}°)"
+    if rule == "window":
+        return _window(name, view, images)
+    return NAMES.get(name, name)
+
+
+def _window(name: str, view: str, images: Images) -> str:
+    """Where a window lies, from the row and column of its top left pixel."""
+    row, column = map(int, name.split("-"))
+    half, unit = images.extents[view], "dB" if view == "noise" else "RMS"
+    pixel = 2 * half / images.size
+    side = images.window * 2 * half
+    left, top = column * pixel - half, half - row * pixel
+    return f"I {left:+.3g} to {left + side:+.3g}, Q {top - side:+.3g} to {top:+.3g} {unit}"
+
+
+def level(percent: float) -> str:
+    """How much a mask takes; empty for a region, which is taken whole."""
+    return "" if math.isnan(percent) else f"{percent:g} %"
+
+
+def of_row(row: "pd.Series[Any]", masks: Sequence[str], images: Images) -> str:
+    """A mask in the middle of a sentence: "ring 1 (innermost) of the view symbol"."""
+    rule, view = str(row["rule"]), str(row["view"])
+    name = mask(rule, str(row["mask"]), view, masks, images)
+    share = level(float(row["level_percent"]))
+    if rule == "percentile":
+        return f"the {name} pixels of the view {view} up to a percentile, {share}"
+    if share:
+        return f"the {share} {name} pixels of the view {view}"
+    return f"{family(rule).lower()} {name} of the view {view}"

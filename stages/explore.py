@@ -1,0 +1,49 @@
+"""Stage `explore`: model + perturbed frames -> some frames with all that can be taken of them."""
+
+from pathlib import Path
+
+from pisces.attribution import methods, shapley
+from pisces.attribution.explained_model import ExplainedModel
+from pisces.attribution.settings import AttributionSettings
+from pisces.config.io import load_params
+from pisces.core import files
+from pisces.core.texts import counted
+from pisces.evaluation import inference
+from pisces.explorer import prepared
+from pisces.explorer.settings import ExploreSettings
+from pisces.inputs.drawing import BinStore
+from pisces.models import modelfile
+from pisces.pis import store
+from pisces.run import guard, tracking
+
+DATA, PLAN, MODEL = Path("data"), Path("data/perturbations.h5"), Path("models")
+OUT = Path("data/explorer.npz")
+
+
+def main() -> None:
+    params = load_params()
+    settings, seed = params.explore.to(ExploreSettings), params.base.seed
+    setup = params.attribute.to(AttributionSettings)
+    data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
+    modelfile.check_fits(trained, trained.input.open(DATA))
+    inference.choose_precision(trained, params.train.precision)
+    plan = store.read_plan(PLAN, data)
+
+    prober = trained.input.prober(DATA, params.pis.fill, seed)
+    explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
+    spatial, is_summing = trained.input.spatial, shapley.is_summing(trained.model)
+    names = methods.applicable(settings.methods, spatial, is_summing)
+    chosen = [methods.build(name, setup, seed) for name in names]
+
+    with tracking.stage("explore", params):
+        found = prepared.prepare(explained, plan, chosen, settings)
+        about = prepared.about(explained, MODEL / modelfile.WEIGHTS)
+        files.write_npz(OUT, found.arrays() | about)
+    print(
+        f"{counted(len(found.frame), 'frame')} without each of "
+        f"{counted(len(found.choices), 'set', 'sets')} of pixels in {OUT}"
+    )
+
+
+if __name__ == "__main__":
+    guard.run("explore", main)
