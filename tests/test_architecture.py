@@ -30,6 +30,7 @@ MAY_USE = {
     "pis": "core sources inputs acquisition data models training evaluation prediction truth",
     "attribution": "core inputs data models training evaluation truth pis",
     "explorer": "core inputs data models evaluation pis attribution",
+    "counterfactuals": "core inputs data models evaluation truth attribution",
     "report": "core inputs",
     "config": "core",
     "run": "core config",

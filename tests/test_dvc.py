@@ -27,7 +27,8 @@ from tests.pipeline import (
 pytestmark = pytest.mark.slow
 
 AFTER_TRAINING = {
-    *("train", "evaluate", "pis", "tune_masks", "attribute", "limits", "explore", "report", "page")
+    *("train", "evaluate", "pis", "tune_masks", "attribute", "counterfactual", "limits"),
+    *("explore", "report", "page"),
 }
 """What another training changes; `perturb` needs no model."""
 

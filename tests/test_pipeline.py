@@ -32,7 +32,7 @@ SCRIPTS = {stage: {"report_data": "report"}.get(stage, stage) for stage in STAGE
 NO_DEPENDENCY = {"run", "config"}
 """Folders of pisces/ that no stage lists: the first reaches no output; see the schema below."""
 
-MOST_CODE_LINES = 81
+MOST_CODE_LINES = 92
 """In dvc.yaml, of dependencies on code."""
 MOST_STAGE_LINES = 65
 REMARKS = ("pulse_remark",)
@@ -289,7 +289,7 @@ def test_nothing_is_changed_at_first(recorded, shell):
         ("pisces/config/schema.py", set()),
         (
             "pisces/models/joint.py",
-            {"train", "evaluate", "pis", "tune_masks", "attribute", "explore"},
+            {"train", "evaluate", "pis", "tune_masks", "attribute", "counterfactual", "explore"},
         ),
         ("stages/report.py", {"report_data", "report"}),
     ],

@@ -15,6 +15,7 @@ from pisces.report.captions import caption_of
 from pisces.report.pis_regions import Images
 from stages import report
 from tests.pipeline import outputs
+from tests.test_report_counterfactuals import turned_examples
 
 SNRS_DB = (-10, 20)
 MODULATIONS = ("BPSK", "QPSK")
@@ -75,6 +76,7 @@ def arrays() -> dict[str, dict[str, np.ndarray]]:
         "perturbations_sheet": sheet,
         "pis": baseline,
         "attribution_examples": examples,
+        "counterfactual_examples": turned_examples(),
     }
     for name, note in NOTES.items():
         made[name]["note"] = np.array(note)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pisces.config.sections.data import GENERATED_FILES
 from pisces.core.modulations import LINEAR
+from pisces.counterfactuals.settings import numbers_of, pairs_of
 
 if TYPE_CHECKING:
     from pisces.config.schema import Params
@@ -149,6 +150,13 @@ def weights_are_no_output(params: "Params") -> None:
             )
 
 
+def rivals_are_in_the_data(params: "Params") -> None:
+    """Frames are turned from one class of the data to another, at SNRs of the data."""
+    asked, data = params.counterfactual, params.data
+    pairs_of(asked.pairs, data.modulations)
+    numbers_of(asked.snrs_db, data.snrs_db)
+
+
 CHECKS = (
     weights_are_no_output,
     views_are_rendered,
@@ -161,6 +169,7 @@ CHECKS = (
     last_phase_has_epochs,
     constellations_have_no_level,
     curriculum_ends,
+    rivals_are_in_the_data,
 )
 
 

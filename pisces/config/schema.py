@@ -14,6 +14,7 @@ from pisces.config.fields import Section
 from pisces.config.sections.data import Base, Data, Stratify, Synthesize
 from pisces.config.sections.explanation import (
     Attribute,
+    Counterfactual,
     Evaluate,
     Explain,
     Explore,
@@ -44,6 +45,7 @@ class Params(Section):
     pis: Pis
     explain: Explain
     attribute: Attribute
+    counterfactual: Counterfactual
     limits: Limits
     explore: Explore
 

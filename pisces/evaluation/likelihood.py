@@ -224,6 +224,12 @@ def _averaged(
 
 def turns(points: np.ndarray) -> int:
     """How many turns of the circle map a constellation onto itself: 2 of BPSK, 4 of QAM."""
+    return _turns(tuple(points.tolist()))
+
+
+@lru_cache(maxsize=64)
+def _turns(of_points: tuple[complex, ...]) -> int:
+    points = np.array(of_points)
     for count in range(len(points), 0, -1):
         turned = points * np.exp(2j * np.pi / count)
         distance = np.abs(turned[:, None] - points).min(1)

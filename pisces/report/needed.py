@@ -85,6 +85,8 @@ TABLES = {
 }
 """Tables of `report`."""
 
+TURNED = ("titles", "before", "after", "moved", "predictions", "probabilities", "order", "note")
+
 EXAMPLES = ("images", "taken_names", "taken", "map_names", "maps", "titles")
 
 ARRAYS = {
@@ -96,6 +98,7 @@ ARRAYS = {
     "attribution_examples": Arrays(
         "attribute", ("note", *(f"{head}_{name}" for head in HEADS for name in EXAMPLES))
     ),
+    "counterfactual_examples": Arrays("counterfactual", TURNED),
 }
 """Arrays of `report`."""
 

@@ -14,6 +14,7 @@ from pisces.report import (
     attribution_measures,
     captions,
     ceiling,
+    counterfactuals,
     data,
     pis,
     pis_cells,
@@ -73,6 +74,7 @@ def of_results(tables: Tables, arrays: Mapping[str, Arrays], run: Run) -> dict[s
     predictions, scores, examples = (
         arrays[name] for name in ("predictions", "pis", "attribution_examples")
     )
+    turned = arrays["counterfactual_examples"]
     sheet, snr_label = arrays["perturbations_sheet"], convention_in(predictions)
     masked = dict(zip(sheet["names"].tolist(), sheet["taken"], strict=True))
     figures = {
@@ -81,6 +83,7 @@ def of_results(tables: Tables, arrays: Mapping[str, Arrays], run: Run) -> dict[s
         **_noted(_of_test(tables, predictions), predictions),
         **_noted(_of_pis(tables, scores, predictions, run.images), scores),
         **_noted(_of_attribution(tables, examples, snr_label), examples),
+        **_noted({"counterfactuals": counterfactuals.counterfactuals(turned, snr_label)}, turned),
     }
     about = captions.of_model(run.card)
     of_model = {name: captions.add(figure, about) for name, figure in figures.items()}

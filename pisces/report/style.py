@@ -112,6 +112,9 @@ RECEIVED, WITHOUT_REGION = "C0", "C1"
 BRIGHTNESS = "viridis"
 """Of constellations, by the points in a pixel."""
 
+MOVED, STAYED = "C2", "0.6"
+"""Of symbols that moved to another class's law, and of those that did not."""
+
 MASKED = ListedColormap(["#ff3b30"])
 """Of masked pixels, over a constellation."""
 

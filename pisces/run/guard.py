@@ -22,6 +22,7 @@ MEMORY = {
     "pis": ("perturb.frames_per_cell", "perturb.levels_percent", "train.model", "render.size"),
     "tune_masks": ("train.batch_size", "train.model", "render.size", "render.views"),
     "attribute": ("attribute.frames_per_cell", "attribute.rise_masks", "attribute.ig_steps"),
+    "counterfactual": ("counterfactual.frames_per_cell", "train.model", "render.size"),
     "limits": ("limits.blind_frames", "limits.trials", "render.views"),
     "explore": ("explore.frames", "perturb.levels_percent", "render.size", "render.views"),
     "report": ("render.size", "render.views"),

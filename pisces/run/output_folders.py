@@ -21,6 +21,7 @@ FOLDERS = {
     "tune_masks": ("models", "models/mask_tuned"),
     "attribute": ("data", "metrics", "plots"),
     "explore": ("data",),
+    "counterfactual": ("data", "plots"),
     "report": ("plots",),
     "page": ("plots",),
 }

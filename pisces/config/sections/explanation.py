@@ -13,12 +13,14 @@ from pisces.config.fields import (
     Positive,
     Resamples,
     Section,
+    SnrDb,
     Text,
     Unit,
     Views,
     WindowShare,
     at_most,
     check_stride,
+    increasing,
     no_repeats,
 )
 from pisces.explorer.settings import MOST_FRAMES
@@ -197,6 +199,24 @@ class Explore(Section):
     pisces/attribution/methods.py."""
     levels_percent: Annotated[Levels, Field(min_length=1)]
     """Shares of the lit pixels of all views that a method puts first, and that are taken."""
+
+
+class Counterfactual(Section):
+    """How few symbols of a frame must move until another class is predicted: each to one draw from
+    the law of a rival in its place."""
+
+    pairs: Annotated[tuple[Text, ...], AfterValidator(no_repeats)] | None
+    """A class and its rival each, such as `QPSK to 8PSK`; the rival `runner_up` is what the model
+    finds second likeliest. Null takes the usual pairs, as far as the data have both classes."""
+    snrs_db: Annotated[tuple[SnrDb, ...], Field(min_length=1), AfterValidator(increasing)] | None
+    """Labels of the frames; null takes all."""
+    frames_per_cell: Frames
+    """Test frames of each class of a pair and SNR."""
+    methods: Annotated[tuple[MethodName, ...], AfterValidator(no_repeats)]
+    """Attributions by whose order symbols move, set up as `attribute` says; the others are by
+    evidence, by what the model does when one symbol moves, and at random."""
+    other_views: Literal["held", "redrawn"]
+    """Whether the other views of a frame stay as they are, or show its new samples."""
 
 
 class Limits(Section):

@@ -1,0 +1,78 @@
+"""Which pairs, frames and orders are measured, as far as model and data allow."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from pisces.attribution.explained_model import ExplainedModel
+from pisces.attribution.methods import Method
+from pisces.attribution.settings import AttributionSettings
+from pisces.counterfactuals.orders import chosen_methods
+from pisces.counterfactuals.settings import (
+    CounterfactualSettings,
+    Pair,
+    numbers_of,
+    pairs_of,
+)
+from pisces.data import splitting
+from pisces.truth.frames import OtherViews
+
+NO_SYMBOLS = "the model is shown no view symbol, the one whose points can be moved"
+
+
+class Choice(NamedTuple):
+    """What is measured."""
+
+    pairs: tuple[Pair, ...]
+    frames: np.ndarray
+    """Their index, (n, 3)."""
+    methods: Sequence[Method]
+    other_views: OtherViews
+    remarks: list[str]
+    """What is left out and why, for a person."""
+
+
+def choose(
+    explained: ExplainedModel,
+    test: np.ndarray,
+    settings: CounterfactualSettings,
+    attribution: AttributionSettings,
+) -> Choice:
+    """The pairs, frames and methods of the settings.
+
+    Args:
+        explained: the model.
+        test: the test part, (n, 3).
+        settings: of the stage.
+        attribution: of the methods.
+
+    Returns:
+        What can be measured. Where no pairs are named, it may be nothing.
+
+    Raises:
+        ValueError: for pairs that are named and cannot be measured, and for an SNR label that the
+            data lack.
+    """
+    data, remarks = explained.data, []
+    pairs = pairs_of(settings.pairs, data.modulations)
+    shown, _ = explained.trained.input.pictures
+    if "symbol" not in shown:
+        if settings.pairs:
+            raise ValueError(
+                f"counterfactual.pairs names {len(pairs)}, but {NO_SYMBOLS}; train one of "
+                "constellations with symbol among render.views, or leave counterfactual.pairs empty"
+            )
+        pairs, remarks = (), [f"all counterfactuals, since {NO_SYMBOLS}"]
+    elif not pairs:
+        remarks = ["all counterfactuals, since the data have both classes of no pair"]
+
+    methods = chosen_methods(settings.methods, explained, attribution) if pairs else []
+    missing = [name for name in settings.methods if name not in {one.name for one in methods}]
+    if pairs and missing:
+        model = explained.trained.architecture.model
+        remarks.append(f"{', '.join(missing)}, which cannot explain {model}")
+
+    index = splitting.first_of_each_cell(test, settings.frames_per_cell)
+    index = index[np.isin(index[:, 1], numbers_of(settings.snrs_db, data.snrs_db))]
+    return Choice(pairs, index, methods, cast(OtherViews, settings.other_views), remarks)

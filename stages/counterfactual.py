@@ -1,0 +1,51 @@
+"""Stage `counterfactual`: model + test frames -> how few symbols turn a prediction to a rival."""
+
+from pathlib import Path
+
+from pisces.attribution.explained_model import ExplainedModel
+from pisces.attribution.settings import AttributionSettings
+from pisces.config.io import load_params
+from pisces.core import files
+from pisces.core.texts import counted
+from pisces.counterfactuals import choice, measure
+from pisces.counterfactuals.settings import CounterfactualSettings
+from pisces.data import splitting
+from pisces.evaluation import inference
+from pisces.inputs.drawing import BinStore
+from pisces.inputs.waveform import frames_behind
+from pisces.models import modelfile
+from pisces.run import guard, tracking
+
+DATA, SPLITS, MODEL = Path("data"), Path("data/splits.npz"), Path("models")
+TABLES, EXAMPLES = Path("plots"), Path("data/counterfactual_examples.npz")
+
+
+def main() -> None:
+    params = load_params()
+    settings, seed = params.counterfactual.to(CounterfactualSettings), params.base.seed
+
+    data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
+    modelfile.check_fits(trained, trained.input.open(DATA))
+    inference.choose_precision(trained, params.train.precision)
+    prober = trained.input.prober(DATA, "zero", seed)
+    explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
+
+    test = splitting.read_splits(SPLITS, data.sizes)["test"]
+    chosen = choice.choose(explained, test, settings, params.attribute.to(AttributionSettings))
+    for remark in chosen.remarks:
+        print(f"left out: {remark}")
+
+    with tracking.stage("counterfactual", params) as run:
+        found = measure.measure(explained, frames_behind(data, DATA), chosen)
+        with files.together():
+            tables = files.write_tables(TABLES, {"counterfactuals": found.table})
+            files.write_npz(EXAMPLES, found.arrays)
+
+        for path in tables:
+            run.artifact(path)
+    pairs = counted(len(chosen.pairs), "pair")
+    print(f"turned {counted(found.frames, 'frame')} of {pairs}; wrote {tables[0]} and {EXAMPLES}")
+
+
+if __name__ == "__main__":
+    guard.run("counterfactual", main)
