@@ -380,6 +380,20 @@ def test_a_kind_is_named_by_what_differs_and_changes_something_in_it(repository)
     ]
 
 
+def test_a_number_has_as_many_digits_as_tell_its_kind_from_others(repository):
+    rates = {"one": 0.0015590978615852315, "other": 0.25, "near": 0.001559097861585}
+    for name, rate in rates.items():
+        repository.run(name, made_up.predictions(0.7, 1), FIXED | {"train.lr": rate})
+    labels = list(compare(["one", "other"]).kinds["label"])
+    assert labels == ["train.lr=0.001559", "train.lr=0.25"]
+    labels = list(compare(list(rates)).kinds["label"])
+    assert labels == [
+        "train.lr=0.0015590978615852315",
+        "train.lr=0.25",
+        "train.lr=0.001559097861585",
+    ]
+
+
 def test_kinds_that_differ_in_nothing_else_keep_what_changes_nothing(repository):
     for steps in (0, 100):
         params = FIXED | {"train.schedule": "plateau", "train.warmup_steps": steps}

@@ -300,6 +300,20 @@ def test_ceiling(ceiling_rows):
         assert f"{name}: " in caption_of(figure)
 
 
+def test_a_blind_reference_above_the_bound_is_explained_and_has_its_interval_as_bars(ceiling_rows):
+    is_blind = (ceiling_rows["series"] == "blind") & (ceiling_rows["snr_db"] == -10)
+    rows = ceiling_rows.copy()
+    rows.loc[is_blind, ["accuracy", "ci_low", "ci_high"]] = [1, 0.7, 1]
+    figure = ceiling.ceiling(rows)
+    assert "stands above the bound at label -10 by chance" in caption_of(figure)
+    bars = figure.axes[0].collections[-1].get_segments()
+    assert bars[0][:, 1].tolist() == pytest.approx([70, 100])
+
+    rows.loc[is_blind, "ci_low"] = 0.99
+    assert "which chance hardly does" in caption_of(ceiling.ceiling(rows))
+    assert "above the bound" not in caption_of(ceiling.ceiling(ceiling_rows))
+
+
 def test_ceiling_of_one_task(ceiling_rows):
     figure = ceiling.ceiling(ceiling_rows[ceiling_rows["task"] == "snr"])
     assert [axes.get_title() for axes in figure.axes] == ["SNR"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -397,6 +398,19 @@ def test_a_study_that_is_not_there_names_those_that_are(name):
 def test_a_study_like_none_names_those_that_are_alone():
     with pytest.raises(FileNotFoundError, match=r"no study nothing.yaml; there are .*smoke.yaml$"):
         study.read(Path("nothing.yaml"))
+
+
+def test_the_study_of_the_guide_is_accepted_and_shows_every_kind_of_key(tmp_path):
+    page = Path("docs/guide/sweeps.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "own.yaml"
+    path.write_text(example)
+    found = study.read(path).space.values()
+    assert any(one.choices and isinstance(one.choices[0], list) for one in found)
+    assert any(one.log for one in found)
+    assert any(one.whole and one.step for one in found)
+    assert any(one.low is not None and not (one.whole or one.log) for one in found)
+    assert any(one.when for one in found)
 
 
 def test_an_epoch_metric_is_not_looked_at_without_a_pruner(tmp_path):

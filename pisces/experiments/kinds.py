@@ -107,7 +107,8 @@ def _repeated(one: Experiment, before: Experiment) -> str:
 def _labels(groups: Sequence[tuple[Experiment, ...]]) -> list[str]:
     """Of each kind, the values of the params in which kinds differ.
 
-    A param that changes nothing in a kind is named only where nothing else tells it from another.
+    A param that changes nothing in a kind, and the digits of a number beyond the fourth, are there
+    only where nothing else tells it from another.
     """
     recipes = [runs[0].recipe for runs in groups]
     keys = [key for key in _every_key(recipes) if _differs(key, recipes)]
@@ -117,9 +118,8 @@ def _labels(groups: Sequence[tuple[Experiment, ...]]) -> list[str]:
         named = [key for key in keys if key in recipe]
         read = [key for key in named if _is_read(key, recipe)]
         suffix = [f"code {code[:7]}"] if len(set(codes)) > 1 else []
-        for labels, chosen in ((whole, named), (short, read)):
-            parts = [f"{key}={_written(recipe[key])}" for key in chosen]
-            labels.append(" ".join([*parts, *suffix]))
+        whole.append(" ".join([*(f"{key}={_written(recipe[key])}" for key in named), *suffix]))
+        short.append(" ".join([*(f"{key}={_rounded(recipe[key])}" for key in read), *suffix]))
 
     counts = Counter(short)
     return [brief if counts[brief] == 1 else full for brief, full in zip(short, whole, strict=True)]
@@ -147,6 +147,11 @@ def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def _rounded(value: Any) -> str:
+    """The same to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else _written(value)
 
 
 def _letter(number: int) -> str:

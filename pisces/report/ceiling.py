@@ -20,6 +20,7 @@ from pisces.report.style import (
     sizes,
     snr_axis,
     snr_ticks,
+    spread,
 )
 
 CEILING_LABELS = {
@@ -77,6 +78,7 @@ def ceiling(rows: pd.DataFrame, snr_label: SnrLabel = "power") -> Figure:
         of_task = rows[rows["task"] == task]
         for series, part in of_task.groupby("series"):
             _ceiling_curve(axes, str(series), part)
+        _whiskers(axes, of_task[of_task["series"] == "blind"])
         axes.set(xlabel=snr_axis(snr_label), title=TASKS[task].label)
         snr_ticks(axes, rows["snr_db"])
     panels[0].set_ylabel("Accuracy (%)")
@@ -96,8 +98,40 @@ def ceiling(rows: pd.DataFrame, snr_label: SnrLabel = "power") -> Figure:
         *explained,
         NEVER_CONFUSED if "modulation" in tasks else "",
         f"Shaded: {WILSON}s; {_ceiling_sizes(rows)}",
+        "Bars: that of the blind reference" if "blind" in there else "",
+        _above_bound(rows),
     )
     return figure
+
+
+def _whiskers(axes: Axes, blind: pd.DataFrame) -> None:
+    """Intervals as bars, of the reference that has fewer frames than the model beside it."""
+    style: Style = {"fmt": "none", "ecolor": ESTIMATOR_COLOURS["blind"], "elinewidth": 0.8}
+    reach = 100 * spread(blind["accuracy"], blind["ci_low"], blind["ci_high"])
+    axes.errorbar(blind["snr_db"], 100 * blind["accuracy"], reach, capsize=2, **style)
+
+
+def _above_bound(rows: pd.DataFrame) -> str:
+    """What to make of a blind reference above what no receiver exceeds; empty where there is none.
+
+    Both are shares of few frames, and of different ones.
+    """
+    modulation = rows[rows["task"] == "modulation"].set_index(["series", "snr_db"])
+    if not {"blind", "matched-filter bound"} <= set(modulation.index.get_level_values("series")):
+        return ""
+    blind, bound = modulation.loc["blind"], modulation.loc["matched-filter bound"]
+    bound = bound.reindex(blind.index)
+    above = blind["accuracy"] > bound["accuracy"]
+    by_chance = blind["ci_low"] <= bound["ci_high"]
+    if not above.any():
+        return ""
+    labels = ", ".join(f"{snr_db:g}" for snr_db in blind.index[above])
+    if not by_chance[above].all():
+        return f"The blind reference exceeds the bound at label {labels}, which chance hardly does"
+    return (
+        f"The blind reference stands above the bound at label {labels} by chance: their intervals "
+        "overlap, and each has frames of its own"
+    )
 
 
 def _ceiling_sizes(rows: pd.DataFrame) -> str:

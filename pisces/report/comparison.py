@@ -19,14 +19,19 @@ from pisces.report.style import (
     PAGE,
     ZERO_LINE,
     Mark,
+    Style,
     band,
     handles,
     legend_below,
+    percent_axis,
     snr_axis,
+    snr_ticks,
     spread,
 )
 from pisces.report.style import TASKS as TASK_MARKS
 
+LINES, MARKER_SIZES = (2.4, 1.0), (5.5, 2.5)
+"""Points of the first kind and of the last."""
 COLOURS = 10
 """That can be told apart."""
 LONGEST = 90
@@ -57,7 +62,8 @@ def accuracy_over_snr(rows: pd.DataFrame, snr_label: SnrLabel) -> Figure:
         _curves(axes, rows[rows["task"] == task], marks)
         axes.set_title(TASK_MARKS[task].label)
         axes.set_xlabel(fill(snr_axis(snr_label), 24))
-    panels[0].set(ylabel="Test accuracy (%)", ylim=(-2, 102))
+    panels[0].set_ylabel("Test accuracy (%)")
+    percent_axis(panels[0], "y")
 
     seeds = sorted(set(rows["seeds"]))
     over = "the test frames" if seeds == [1] else "seeds and test frames; of one seed over frames"
@@ -82,7 +88,7 @@ def differences(rows: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     for axes, (measure, (heading, unit)) in zip(panels, MEASURES.items(), strict=True):
         _forest(axes, rows[rows["measure"] == measure], kinds)
-        axes.set_title(heading.replace(" ", "\n", 1), fontsize=CAPTION)
+        axes.set_title(fill(heading, 12), fontsize=CAPTION)
         axes.set_xlabel(f"Difference ({unit})", fontsize=CAPTION)
     panels[0].set_yticks(range(len(kinds)), kinds)
     panels[0].set_ylim(len(kinds) - 0.5, -0.5)
@@ -116,12 +122,17 @@ def _marks(rows: pd.DataFrame) -> dict[str, Mark]:
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, marks: dict[str, Mark]) -> None:
-    for kind, (_, colour, marker) in marks.items():
+    # Each narrower than those below it, which are so seen on both of its sides.
+    widths, sizes = (np.linspace(*ends, len(marks)) for ends in (LINES, MARKER_SIZES))
+    for (kind, mark), width, size in zip(marks.items(), widths, sizes, strict=True):
         of_kind = rows[rows["kind"] == kind].sort_values("snr_db")
         x = of_kind["snr_db"]
-        band(axes, x, of_kind["accuracy_low"], of_kind["accuracy_high"], color=colour, alpha=0.18)
-        axes.plot(x, of_kind["accuracy"], color=colour, marker=marker, ms=4, lw=1.2)
+        low, high = of_kind["accuracy_low"], of_kind["accuracy_high"]
+        band(axes, x, low, high, color=mark.colour, alpha=0.18)
+        style: Style = {"color": mark.colour, "marker": mark.marker, "lw": width, "ms": size}
+        axes.plot(x, of_kind["accuracy"], clip_on=False, **style)
     axes.grid(axis="y", color="0.9", lw=0.6)
+    snr_ticks(axes, rows["snr_db"])
 
 
 def _forest(axes: Axes, rows: pd.DataFrame, kinds: Sequence[str]) -> None:
