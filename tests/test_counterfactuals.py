@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
+from pisces import models
 from pisces.attribution.explained_model import ExplainedModel, Frames
 from pisces.attribution.settings import AttributionSettings
 from pisces.core.modulations import NAMES, constellation
@@ -28,6 +29,7 @@ from pisces.counterfactuals.settings import CounterfactualSettings, Pair, has_po
 from pisces.evaluation import references
 from pisces.inputs import binning
 from pisces.inputs.receiver.chain import Symbols
+from pisces.models import Architecture
 from pisces.truth import found, samples
 from pisces.truth.classifier import Sending, exact_model
 from pisces.truth.law import SymbolLaw
@@ -316,6 +318,8 @@ def test_the_exact_classifier_turns_about_when_the_likelihood_does(explained, iq
     assert abs(fewest["median"] - by_model["median"]) <= 1
     assert by_model["median"] <= at_20.loc[("model", orders.RANDOM), "median"]
     assert by_model["into_rival"] == by_model["flipped"] == by_model["frames"]
+    assert by_model["ends_as_rival"] == by_model["frames"]
+    assert by_model["kept"] == fewest["kept"] == 0
 
     # At -10 dB, which is -1 dB a symbol, no timing is found; all is counted.
     at_low = table[table["snr_db"] == -10]
@@ -436,14 +440,16 @@ def test_the_interval_of_a_median_covers():
 
 
 def test_frames_that_never_turn_are_more_than_all():
-    turned = [tables.Turned("random", "model", float(k), True, "") for k in range(1, 5)]
-    turned += [tables.Turned("random", "model", NEVER, False, reasons.TAKEN)] * 6
+    turned = [tables.Turned("random", "model", float(k), True, k < 3, "") for k in range(1, 4)]
+    turned += [tables.Turned("random", "model", 4.0, False, False, reasons.WITHIN)]
+    turned += [tables.Turned("random", "model", NEVER, False, False, reasons.TAKEN)] * 6
     found_ones = tables.Cell("QPSK", "8PSK", 4, 12, 1, ["x"], turned)
     rows = tables.table([found_ones], ["random"])
     row = rows[(rows["snr_db"] == 4) & (rows["of"] == "model")].iloc[0]
     assert (row["median"], row["ci_low"], row["ci_high"]) == (NEVER, 2, NEVER)
     assert (row["flipped"], row["share"], row["never"]) == (4, 0.4, 6)
-    assert row["never_why"] == f"6 {reasons.TAKEN}"
+    assert (row["into_rival"], row["ends_as_rival"], row["kept"]) == (3, 2, 7)
+    assert row["kept_why"] == f"6 {reasons.TAKEN}; 1 {reasons.WITHIN}"
     assert (row["tested"], row["wrong"], row["refused"], row["refused_why"]) == (12, 1, 1, "1 x")
     assert list(tables.table([], []).columns) == list(tables.COLUMNS)
 
@@ -505,3 +511,27 @@ def test_nothing_to_measure_makes_empty_files(explained, iq_data, index):
 def test_examples_run(module):
     assert doctest.testmod(module).attempted > 0
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_model_that_predicts_one_class_never_turns(explained, iq_data, index):
+    """A convolutional one, whose map Grad-CAM reads. Frames of other classes are wrong."""
+    torch.manual_seed(1)
+    architecture = Architecture("small_cnn", "plain", "standard")
+    shape, snrs_db = explained.trained.input.shape, explained.trained.snrs_db
+    model = models.build(architecture, shape, 3, snrs_db).eval()
+    constant = explained.trained._replace(model=model, architecture=architecture)
+    with torch.no_grad():
+        *_, last = model.modulation_head.modules()
+        last.bias[:] = torch.tensor([0.0, 50.0, 0.0])
+    untrained = explained.with_model(constant)
+
+    pairs = ("QPSK to 16QAM", "16QAM to QPSK")
+    chosen = chosen_of(untrained, index, snrs_db=(20,), pairs=pairs)
+    assert [method.name for method in chosen.methods] == ["gradient", "grad_cam"]
+    table = measure.measure(untrained, iq_data, chosen).table
+    of_model = table[(table["of"] == "model") & (table["snr_db"] == 20)].set_index("class")
+    assert (of_model.loc["QPSK", "never"] == 5).all()
+    assert set(of_model.loc["QPSK", "kept_why"]) == {f"5 {reasons.TAKEN}"}
+    assert np.isinf(of_model.loc["QPSK", "median"]).all()
+    assert (of_model.loc["16QAM", "wrong"] == 5).all()
+    assert of_model.loc["16QAM", "median"].isna().all()

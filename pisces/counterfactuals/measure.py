@@ -18,7 +18,7 @@ from pisces.core.seeding import generator
 from pisces.counterfactuals import examples, orders, reasons, search, shown, tables
 from pisces.counterfactuals.choice import Choice
 from pisces.counterfactuals.examples import Example
-from pisces.counterfactuals.moves import draw
+from pisces.counterfactuals.moves import Moves, draw
 from pisces.counterfactuals.settings import RUNNER_UP, Pair, has_points
 from pisces.counterfactuals.tables import LIKELIHOOD, MODEL, Cell, Turned
 from pisces.evaluation import limits
@@ -197,31 +197,53 @@ def _turn(setup: _Setup, batch: _Batch, law: SymbolLaw) -> tuple[list[Turned], E
     by_likelihood = search.of_likelihood(moves, by_order, optimum=orders.GAIN)
     by_model = search.of_model(frames.predict, by_order, duel.chosen)
 
-    stays = [flips.moves == search.NEVER for flips in by_model.values()]
-    kept = np.flatnonzero(np.any(stays, axis=0))
-    at_end = moves.evidence_after.sum(1)[kept] < 0
-    names = pair.name, pair.rival, law.ask
-    of_kept = reasons.why(frames, kept, duel.chosen[kept], at_end, names)
-    why = dict(zip(kept.tolist(), of_kept, strict=True))
-
-    noise = dict.fromkeys(range(n), reasons.NOISE)
+    ends = _ends(frames, moves, duel, (pair.name, pair.rival, law.ask))
     found = []
     for order, flips in by_model.items():
-        found += _turned(order, MODEL, flips, duel.rival, why)
-        found += _turned(order, LIKELIHOOD, by_likelihood[order], np.ones(n), noise)
+        found += _turned(order, MODEL, flips, duel.rival, ends.model)
+        found += _turned(order, LIKELIHOOD, by_likelihood[order], np.ones(n), ends.likelihood)
     titles = [f"{pair}, {label} dB" for _, label, _ in identities]
     return found, examples.typical(frames, by_model[SHOWN], by_order[SHOWN], titles)
 
 
-def _turned(
-    order: str, of: str, flips: search.Flips, rival: np.ndarray, why: Mapping[int, str]
-) -> list[Turned]:
-    """The frames of one order, one by one; `why` has a reason for each that never turns."""
-    found = []
-    for frame, (moves, into) in enumerate(zip(*flips, strict=True)):
-        reason = why[frame] if moves == search.NEVER else ""
-        found.append(Turned(order, of, float(moves), bool(into == rival[frame]), reason))
-    return found
+class _End(NamedTuple):
+    """What is predicted of n frames when all symbols have moved."""
+
+    is_rival: np.ndarray
+    """bool (n,)."""
+    kept_why: list[str]
+    """Why it is the class still; empty where it is not."""
+
+
+class _Ends(NamedTuple):
+    model: _End
+    likelihood: _End
+
+
+def _ends(frames: shown.MovedFrames, moves: Moves, duel: Duel, names: reasons.Names) -> _Ends:
+    """What model and likelihood say when all symbols have moved."""
+    n, symbols = moves.new.shape
+    everything = torch.ones(n, symbols, dtype=torch.bool)
+    predicted = frames.predict(np.arange(n), everything)
+    likelier = moves.evidence_after.sum(1) < 0
+
+    kept = np.flatnonzero(predicted == duel.chosen)
+    why = [""] * n
+    of_kept = reasons.why(frames, kept, duel.chosen[kept], likelier[kept], names)
+    for row, reason in zip(kept.tolist(), of_kept, strict=True):
+        why[row] = reason
+    by_noise = ["" if one else reasons.NOISE for one in likelier.tolist()]
+    return _Ends(_End(predicted == duel.rival, why), _End(likelier, by_noise))
+
+
+def _turned(order: str, of: str, flips: search.Flips, rival: np.ndarray, end: _End) -> list[Turned]:
+    """The frames of one order, one by one."""
+    into_rival = flips.into == rival
+    by_frame = zip(flips.moves, into_rival, end.is_rival, end.kept_why, strict=True)
+    return [
+        Turned(order, of, float(count), bool(into), bool(ends), why)
+        for count, into, ends, why in by_frame
+    ]
 
 
 def _scores(

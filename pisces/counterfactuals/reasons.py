@@ -42,7 +42,7 @@ def is_within(rival: np.ndarray, points: np.ndarray) -> bool:
 def why(
     shown: MovedFrames, rows: np.ndarray, held: np.ndarray, likelihood: np.ndarray, names: Names
 ) -> list[str]:
-    """A reason for each frame whose prediction stays.
+    """A reason for each frame that is still predicted as the class.
 
     Args:
         shown: frames, and where their symbols would move to.

@@ -16,7 +16,7 @@ MODEL, LIKELIHOOD = "model", "likelihood"
 COLUMNS = (
     *("class", "rival", "snr_db", "order", "of", "tested", "wrong", "refused", "refused_why"),
     *("frames", "median", "ci_low", "ci_high", "flipped", "share", "into_rival", "never"),
-    "never_why",
+    *("ends_as_rival", "kept", "kept_why"),
 )
 
 
@@ -27,10 +27,12 @@ class Turned(NamedTuple):
     of: str
     """`MODEL` or `LIKELIHOOD`."""
     moves: float
-    """`NEVER` where all symbols have moved and nothing has turned."""
+    """Until it turns first; `NEVER` where all symbols have moved and it has not."""
     into_rival: bool
-    why: str
-    """Why it never turns; empty where it does."""
+    ends_as_rival: bool
+    """When all symbols have moved."""
+    kept_why: str
+    """Why the class is predicted then; empty where it is not."""
 
 
 class Cell(NamedTuple):
@@ -111,17 +113,20 @@ def _summary(turned: Sequence[Turned]) -> dict[str, object]:
     n = len(turned)
     moves = np.array([one.moves for one in turned])
     low, high = median_interval(moves)
-    never = [one.why for one in turned if one.moves == NEVER]
+    never = int((moves == NEVER).sum())
+    kept = [one.kept_why for one in turned if one.kept_why]
     return {
         "frames": n,
         "median": float(np.median(moves)) if n else None,
         "ci_low": low if n else None,
         "ci_high": high if n else None,
-        "flipped": n - len(never),
-        "share": (n - len(never)) / n if n else None,
+        "flipped": n - never,
+        "share": (n - never) / n if n else None,
         "into_rival": sum(one.into_rival for one in turned),
-        "never": len(never),
-        "never_why": in_words(never),
+        "never": never,
+        "ends_as_rival": sum(one.ends_as_rival for one in turned),
+        "kept": len(kept),
+        "kept_why": in_words(kept),
     }
 
 
