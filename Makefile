@@ -78,6 +78,8 @@ $(READY): requirements.lock
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@.venv/bin/dvc config --local --quiet core.site_cache_dir "$(CURDIR)/.private/dvc"
+	@.venv/bin/python -m pisces.report.page.plots_template .venv/dvc_plots.html
+	@.venv/bin/dvc config --local --quiet plots.html_template "$(CURDIR)/.venv/dvc_plots.html"
 	@touch $@
 
 lock:

@@ -12,7 +12,16 @@ if __name__ == "__main__" or sys.argv[0].endswith("/pisces"):
     # Before the other imports, which take a second: Ctrl-C would end them with a traceback.
     signals.catch()
 
-from pisces.commands import comparison, deployment, model_card, recordings, sweeps, viewer, weights
+from pisces.commands import (
+    comparison,
+    deployment,
+    explore,
+    model_card,
+    recordings,
+    sweeps,
+    viewer,
+    weights,
+)
 from pisces.commands.help_texts import texts_of
 from pisces.commands.reference import docs
 from pisces.config import presets
@@ -323,6 +332,7 @@ def parser() -> argparse.ArgumentParser:
     comparison.add_record(commands)
     comparison.add_seeds(commands)
     sweeps.add_sweep(commands)
+    explore.add_explore(commands)
     return top
 
 

@@ -23,7 +23,7 @@ from pisces.sources.synthesis import synthesize_cell
 from pisces.training.settings import NoiseAwareSettings
 from tests.physics import physics
 
-pytest_plugins = ("tests.pipeline",)
+pytest_plugins = ("tests.pipeline", "tests.page_files")
 
 MODULATIONS = ("4ASK", "QPSK", "16QAM")  # the one class order, not that of the alphabet
 SNRS_DB = (-10, 0, 20)

@@ -2,6 +2,7 @@
 
 Everything is predicted here, so that a page without a model can show it. A `Choice` is a set of
 pixels that is taken from every frame: by a mask of PIS, or because an attribution puts them first.
+A further kind of choice is one more list in `prepare`; the page shows it under its `rule`.
 """
 
 from collections.abc import Sequence
@@ -47,6 +48,14 @@ class Choice(NamedTuple):
     """Of the mask, or of the head that is explained."""
     level_percent: float
     """Of the lit pixels; NaN of a region, which is taken whole."""
+
+
+class Kind(NamedTuple):
+    """Choices of one kind, and what they take."""
+
+    choices: list[Choice]
+    taken: list[np.ndarray]
+    """Of each frame, which of its lit pixels, bool (choices, lit)."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +138,13 @@ def prepare(
     counts = batch.counts.cpu().numpy()
     lit = [np.flatnonzero(of_frame) for of_frame in counts]
 
-    of_masks = _taken_by_masks(explained, shown, lit)
     scores = _maps(explained, methods, batch)
-    of_maps, choices = _taken_by_maps(scores, counts, batch.ties, lit, settings.levels_percent)
-    taken = [np.concatenate(both) for both in zip(of_masks, of_maps, strict=True)]
+    kinds = (
+        _by_masks(explained, shown, lit),
+        _by_maps(scores, counts, batch.ties, lit, settings.levels_percent),
+    )
+    choices = [choice for kind in kinds for choice in kind.choices]
+    taken = [np.concatenate(parts) for parts in zip(*(kind.taken for kind in kinds), strict=True)]
 
     modulation_prob, snr_prob = _predict_without(explained, batch, lit, taken)
     return Prepared(
@@ -140,7 +152,7 @@ def prepare(
         row=np.array([row for _, _, row in batch.identities]),
         lit=lit,
         counts=[of_frame[pixels] for of_frame, pixels in zip(counts, lit, strict=True)],
-        choices=[_choice_of(mask) for mask in plan.masks] + choices,
+        choices=choices,
         taken=taken,
         modulation_prob=modulation_prob,
         snr_prob=snr_prob,
@@ -154,10 +166,8 @@ def _choice_of(mask: Mask) -> Choice:
     return Choice(mask.view, mask.rule, mask.name, level)
 
 
-def _taken_by_masks(
-    explained: ExplainedModel, plan: PerturbationPlan, lit: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Of each frame, which of its lit pixels each mask of the plan takes, bool (masks, lit)."""
+def _by_masks(explained: ExplainedModel, plan: PerturbationPlan, lit: Sequence[np.ndarray]) -> Kind:
+    """What the masks of the plan take of its frames, with the lit pixels of each."""
     taken = [np.zeros((len(plan.masks), len(pixels)), bool) for pixels in lit]
     for view in plan.views:
         places = [i for i, mask in enumerate(plan.masks) if mask.view == view]
@@ -167,7 +177,7 @@ def _taken_by_masks(
         for of_frame, pixels, one in zip(taken, lit, of_view, strict=True):
             columns = np.searchsorted(pixels, first + one.lit)
             of_frame[np.array(places)[:, None], columns] = one.chosen[0]
-    return taken
+    return Kind([_choice_of(mask) for mask in plan.masks], taken)
 
 
 def _maps(
@@ -181,13 +191,13 @@ def _maps(
     return found
 
 
-def _taken_by_maps(
+def _by_maps(
     scores: dict[tuple[str, str], np.ndarray],
     counts: np.ndarray,
     ties: np.ndarray,
     lit: Sequence[np.ndarray],
     levels_percent: Sequence[float],
-) -> tuple[list[np.ndarray], list[Choice]]:
+) -> Kind:
     """What the first pixels of each map are.
 
     Args:
@@ -196,9 +206,6 @@ def _taken_by_maps(
         ties: what orders pixels of equal score, (n, pixels).
         lit: of each frame, its lit pixels.
         levels_percent: shares of the lit pixels.
-
-    Returns:
-        Of each frame bool (choices, lit), and the choices.
     """
     choices = []
     taken: list[list[np.ndarray]] = [[] for _ in lit]
@@ -211,7 +218,7 @@ def _taken_by_maps(
     stacked = [
         np.array(one).reshape(-1, len(pixels)) for one, pixels in zip(taken, lit, strict=True)
     ]
-    return stacked, choices
+    return Kind(choices, stacked)
 
 
 def _of_pixels(

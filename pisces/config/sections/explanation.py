@@ -190,9 +190,7 @@ class Explain(Section):
 class Explore(Section):
     """The frames that can be explored on the page plots/report.html."""
 
-    frames: Annotated[
-        Frames, at_most(MOST_FRAMES, "which make a page that no browser likes to open")
-    ]
+    frames: Annotated[Frames, at_most(MOST_FRAMES, "the most that a page may hold")]
     """Test frames on the page, spread over modulations and SNRs; fewer where these are fewer."""
     methods: Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(no_repeats)]
     """Attribution methods that are shown, set up as `attribute` says; see

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,7 @@ def page(sources: Sources, run: Run) -> tuple[str, list[str]]:
     return made, problems
 
 
+@cache
 def library() -> str:
     """Vega-Lite and what it needs, as one script."""
     import vl_convert

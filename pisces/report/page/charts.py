@@ -235,7 +235,7 @@ def _degradation(rows: pd.DataFrame, _snr_label: SnrLabel) -> Chart:
 
     x = _share("fraction_lit", "Lit pixels of the view that are masked")
     x["scale"] = {"type": "symlog", "constant": 0.01, "domain": [0, 1]}
-    x["axis"] = PERCENT | {"values": [0, 0.01, 0.05, 0.2, 0.5, 1]}
+    x["axis"] = {"format": ".0%", "values": [0, 0.01, 0.05, 0.2, 0.5, 1]}
     spec = _lines(x, _share("accuracy", "Accuracy"), pis.MASKS, intervals=False)
     views = {name: name for name in dict.fromkeys(rows["view"])}
     tasks = {task: mark.label for task, mark in style.TASKS.items()}

@@ -68,7 +68,10 @@ class Painter {
       const reply = await fetch("answer", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ frame, pixels: [...explorer.painted] }),
+        body: JSON.stringify({
+          frame: explorer.about.frames[frame].index,
+          pixels: [...explorer.painted],
+        }),
       });
       const answer = await reply.json();
       if (!reply.ok) throw new Error(answer.error);

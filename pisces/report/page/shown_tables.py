@@ -245,9 +245,8 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
         if name.endswith("ci_low"):
             start = name.removesuffix("ci_low")
             ends = zip(rows[name], rows[f"{start}ci_high"], strict=True)
-            found[f"{start}interval"] = [
-                None if pd.isna(a) or pd.isna(b) else f"{a:.3g} to {b:.3g}" for a, b in ends
-            ]
+            texts = [None if pd.isna(a + b) else f"{a:.3g} to {b:.3g}" for a, b in ends]
+            found[f"{start}interval"] = pd.Series(texts, rows.index, dtype=object)
     return rows.assign(**found)
 
 

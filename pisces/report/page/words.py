@@ -11,8 +11,8 @@ from pisces.report.attribution import METHODS
 from pisces.report.pis_regions import Images
 
 FAMILIES = {
-    "exact": "Pixels by brightness",
-    "percentile": "Pixels up to a percentile",
+    "exact": "Brightness",
+    "percentile": "Percentile",
     "ring": "Ring",
     "sector": "Sector",
     "cluster": "Cluster",
