@@ -76,7 +76,7 @@ def described_keys(section: type[Section]) -> dict[str, str]:
 
 def every_param() -> dict[str, str]:
     """Section and key of each param -> its description."""
-    found = {}
+    found: dict[str, str] = {}
     for name in Params.model_fields:
         inner = inner_section(Params, name)
         if inner is not None:

@@ -232,7 +232,7 @@ def _panel(axes: Axes, key: str, rows: pd.DataFrame) -> None:
     axes.errorbar(
         places, rows["mean"], reach, ls="", marker="o", ms=4, elinewidth=1, color=ESTIMATE
     )
-    for place, count in zip(places, rows["trials"], strict=True):
+    for place, count in enumerate(rows["trials"]):
         _write_above(axes, place, f"{count}")
     labels = [_short(choice) for choice in rows["choice"]]
     is_crowded = max(map(len, labels)) * len(labels) > ROOM

@@ -1,6 +1,6 @@
 """The charts of the page, as Vega-Lite draws them, in the colours of the pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -51,7 +51,7 @@ def _chart(
     return {"spec": full, "rows": records(rows), "filters": list(filters), "caption": caption}
 
 
-def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def records(rows: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """Rows as JSON has them: without NaN."""
     plain = rows.astype(object).where(rows.notna(), None)
     return plain.to_dict("records")
