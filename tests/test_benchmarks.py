@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import (
     ablation,
+    counterfactuals,
     coverage,
     echoes,
     experiments,
@@ -37,6 +38,7 @@ from pisces import models
 from pisces.config import presets
 from pisces.config.sections.training import MODELS
 from pisces.core import files
+from pisces.counterfactuals import tables
 from pisces.evaluation import inference, metrics
 from pisces.inputs.drawing import Drawing
 from pisces.models import Architecture, modelfile
@@ -407,3 +409,18 @@ def test_precision(call):
     said = call(precision, "--models", "pixel_set", "--frames", "64", "--repeats", "1")
     assert "pixel_set: training" in said
     assert "of the predicted modulations are the same" in said
+
+
+def test_medians_of_counterfactuals_stand_in_one_row_a_pair():
+    turned = [
+        tables.Turned(order, of, moves, True, True, "")
+        for order in ("evidence_gain", "random")
+        for of, moves in (("likelihood", 2.0), ("model", 9.0))
+        for _ in range(6)
+    ]
+    cells = [tables.Cell("QPSK", "8PSK", label, 6, 0, (), turned) for label in (4, 6)]
+    (row,) = counterfactuals.medians(tables.table(cells, ["evidence_gain", "random"]))
+    assert row["median moves"] == "QPSK to 8PSK"
+    assert row["frames"] == "12"
+    assert row["likelihood"] == "2 (2 to 2)"
+    assert row["random"] == "9 (9 to 9)"

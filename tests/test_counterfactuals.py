@@ -462,15 +462,18 @@ def test_frames_that_never_turn_are_more_than_all():
     [
         ("QPSK to QPSK", "the rival is the class itself"),
         ("QPSK to FM", "FM has no constellation points"),
+        ("QPSK to GMSK", "GMSK has no constellation points"),
+        ("QPSK to drone", "drone has no constellation points"),
+        ("QPSK to 8PKS", "8PKS is no class of the data"),
         ("OQPSK to QPSK", "OQPSK has no constellation points"),
-        ("QPSK to 8PSK", "8PSK is no class of the data, which are QPSK, 16QAM"),
+        ("QPSK to 8PSK", "8PSK is no class of the data, which are QPSK, 16QAM, FM"),
         ("runner_up to QPSK", "runner_up is no class of the data"),
         ("QPSK-16QAM", 'write it as "QPSK to 8PSK"'),
     ],
 )
 def test_a_pair_that_cannot_be_measured_is_refused_in_one_line(pair, message):
     with pytest.raises(ValueError, match=message) as error:
-        pairs_of([pair], ("QPSK", "16QAM", "FM", "OQPSK"))
+        pairs_of([pair], ("QPSK", "16QAM", "FM", "OQPSK", "drone"))
     assert "\n" not in str(error.value)
     assert repr(pair) in str(error.value)
 

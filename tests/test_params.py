@@ -274,6 +274,16 @@ CONTRADICTIONS = {
         {"perturb.views": ["symbol", "noise", "differential"]},
         "names differential, symbol, .* leave it out .* or add it to render.views",
     ),
+    "rival": (
+        {"counterfactual.pairs": ["QPSK to 8PSK", "BPSK to runner_up"]},
+        {"counterfactual.pairs": ["QPSK to QPSK"]},
+        "'QPSK to QPSK': the rival is the class itself, .* name another rival",
+    ),
+    "label of frames that are turned": (
+        {"counterfactual.snrs_db": [4, 6]},
+        {"counterfactual.snrs_db": [4, 7]},
+        "counterfactual.snrs_db has 7, which the data lack; name some of ",
+    ),
     "nothing to find a pulse from": (
         {"data.modulations": ["FM", "GMSK", "BPSK"]},
         {"data.modulations": ["FM", "GMSK"]},

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pisces.core.modulations import LINEAR
+from pisces.core.modulations import LINEAR, NAMES
 
 RUNNER_UP = "runner_up"
 """In place of a rival: the class that the model finds second likeliest, frame by frame."""
@@ -113,13 +113,13 @@ def _check(pair: Pair, modulations: Sequence[str]) -> None:
     for name in pair:
         if name == RUNNER_UP and name == pair.rival:
             continue
+        if name in (*NAMES, *modulations) and not has_points(name):
+            raise ValueError(
+                f"counterfactual.pairs has {str(pair)!r}, but {name} has no constellation points, "
+                "one sample a symbol: there is nothing to draw a symbol from; leave it out"
+            )
         if name not in modulations:
             raise ValueError(
                 f"counterfactual.pairs has {str(pair)!r}, but {name} is no class of the data, "
                 f"which are {', '.join(modulations)}; name one of these"
-            )
-        if not has_points(name):
-            raise ValueError(
-                f"counterfactual.pairs has {str(pair)!r}, but {name} has no constellation points, "
-                "one sample a symbol: there is nothing to draw a symbol from; leave it out"
             )
