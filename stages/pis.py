@@ -8,7 +8,8 @@ from pisces.core.texts import counted
 from pisces.evaluation import inference
 from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
-from pisces.pis import score, store, summary, tables
+from pisces.pis import removal, store, summary, tables
+from pisces.pis.settings import RemovalSettings
 from pisces.run import guard, tracking
 
 DATA, PLAN, MODEL = Path("data"), Path("data/perturbations.h5"), Path("models")
@@ -17,20 +18,22 @@ OUT, METRICS, PLOTS = Path("data/pis.npz"), Path("metrics/pis.json"), Path("plot
 
 def main() -> None:
     params = load_params()
-    seed, levels = params.base.seed, params.perturb.levels_percent
+    levels = params.perturb.levels_percent
     data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
     modelfile.check_fits(trained, trained.input.open(DATA))
     inference.choose_precision(trained, params.train.precision)
     plan = store.read_plan(PLAN, data)
-    prober = trained.input.prober(DATA, params.pis.fill, seed)
+    settings = params.pis.to(RemovalSettings)
 
     print(f"measured on {hardware.in_words(inference.device())}", flush=True)
     with tracking.stage("pis", params) as run:
-        outcome = score.measure(trained.model, prober, data, plan, inference.device())
-        found = tables.every_table(outcome, plan.frame, data, levels)
+        measured = removal.measure(trained, DATA, data, plan, settings, inference.device())
+        outcome, frame = measured.outcome, measured.frame
+        found = tables.every_table(outcome, frame, data, levels)
+        found["pis_redraw"] = measured.compared
         headline = summary.headline(found["pis"], levels)
         with files.together():
-            outcome.write(OUT, plan.frame, prober.note)
+            outcome.write(OUT, frame, measured.note, measured.redraw_note)
             written = files.write_tables(PLOTS, found)
             files.write_json(METRICS, headline)
 
@@ -38,8 +41,9 @@ def main() -> None:
             run.artifact(path)
         run.metrics(headline)
         run.model(MODEL / modelfile.WEIGHTS, MODEL / modelfile.CARD)
+    print(measured.redraw_note)
     print(
-        f"PIS of {counted(len(plan.masks), 'mask')} over {counted(len(plan.frame), 'frame')} in "
+        f"PIS of {counted(len(outcome.masks), 'mask')} over {counted(len(frame), 'frame')} in "
         f"{PLOTS}/pis.csv; headline in {METRICS}"
     )
 

@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 from matplotlib.text import Text
 
 from pisces.report import style
@@ -70,3 +71,15 @@ def pis_row(view: str, rule: str, mask: str, task: str, value: float, **more) ->
         "control_count_pis": -value,
     }
     return row | {"p_count_holm": 0.01} | more
+
+
+def removed_rows(*rings: str, **more) -> pd.DataFrame:
+    """Rows of plots/pis_redraw.csv of rings, whose drops are .2 by blackout and 0 by redraw."""
+    row = {"view": "symbol", "rule": "ring", "level_percent": np.nan, "task": "modulation"}
+    row |= {"snr_db": np.nan, "n": 4, "fraction_points": 0.25}
+    for name, drop in {"blackout": 0.2, "redraw": 0.0, "likelihood": 0.05}.items():
+        interval = name if name == "likelihood" else f"{name}_drop"
+        row |= {f"{name}_drop": drop, f"{name}_control_drop": drop / 2}
+        row |= {f"{interval}_ci_low": drop - 0.1, f"{interval}_ci_high": drop + 0.1}
+    row |= {"blackout_p_holm": 0.01, "redraw_p_holm": 1.0}
+    return pd.DataFrame([row | {"mask": ring} | more for ring in rings])

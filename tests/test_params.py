@@ -118,6 +118,8 @@ WORDS = [
     ("augment.mixup_losses", "all", "'classifier_only' or 'all_losses'"),
     ("cldnn.paths", "both", "'raw', 'denoised' or 'dual'"),
     ("pis.fill", "mean", "'zero' or 'resample'"),
+    ("pis.removal", "hole", "'blackout', 'redraw' or 'both'"),
+    ("pis.other_views", "redraw", "'held' or 'redrawn'"),
     ("draw.method", "log", "'log_histogram', 'histogram'"),
     ("synthesize.format", "pickle", "'hdf5' or 'pkl'"),
     ("data.class_order", "alphabetic", "'fixed' or 'classes_txt'"),
@@ -170,7 +172,7 @@ def test_a_mistake_in_a_list_names_its_place(key, value, at, wrong, allowed):
 @pytest.mark.parametrize(
     ("key", "value", "missing"),
     [
-        ("pis", {}, "pis.fill"),
+        ("evaluate", {}, "evaluate.bypass_denoiser"),
         ("stratify", {"train": 0.8, "validation": 0.1}, "stratify.test"),
     ],
 )
@@ -362,6 +364,16 @@ CONTRADICTIONS = {
         IQ | {"pis.fill": "resample"},
         CONSTELLATION,
         "pis.fill = resample is for train.input = iq; .* set it to zero",
+    ),
+    "no symbols": (
+        {"pis.removal": "redraw"},
+        {"render.views": ["raw"]},
+        "pis.removal = redraw .* render.views are raw; add it there, or set .* to blackout",
+    ),
+    "no samples": (
+        {"pis.removal": "redraw", "render.sps": 3, "data.path": "/frames.h5"},
+        {"pis.other_views": "redrawn"},
+        "render.sps = 3; set pis.removal to blackout",
     ),
     "model of frames": (
         IQ,

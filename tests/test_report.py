@@ -14,6 +14,7 @@ from pisces.report import attribution, attribution_measures, needed, pictures
 from pisces.report.captions import caption_of
 from pisces.report.pis_regions import Images
 from stages import report
+from tests.figures import removed_rows
 from tests.pipeline import outputs
 from tests.test_report_counterfactuals import turned_examples
 
@@ -80,6 +81,7 @@ def arrays() -> dict[str, dict[str, np.ndarray]]:
     }
     for name, note in NOTES.items():
         made[name]["note"] = np.array(note)
+    made["pis"]["redraw_note"] = np.array("2 masks redrawn in 4 frames, other views held")
     return made
 
 
@@ -126,6 +128,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "reliability": intervals(reliability, "accuracy"),
         "ceiling": intervals(ceiling.assign(accuracy=0.5, n=4), "accuracy"),
         "pis": intervals(pis, "pis"),
+        "pis_redraw": removed_rows("1", "2"),
         "pis_by_cell": cells,
         "pis_by_modulation": cells.drop_duplicates("modulation"),
         "pis_by_snr": cells.drop_duplicates("snr_db"),
@@ -172,6 +175,10 @@ def test_without_notes_there_are_none(tables, arrays):
     captions = [caption_of(figure).lower() for figure in drawn.values()]
     assert not any(note in caption for caption in captions for note in NOTES.values())
     assert ".." not in caption_of(drawn["pis"])
+
+
+def test_the_caption_of_removals_says_whether_other_views_are_held(drawn):
+    assert "2 masks redrawn in 4 frames, other views held." in caption_of(drawn["pis_redraw"])
 
 
 def test_pictures_are_made_of_the_arrays(drawn):

@@ -124,6 +124,24 @@ def constellations_have_no_level(params: "Params") -> None:
         )
 
 
+def symbols_can_be_redrawn(params: "Params") -> None:
+    """Symbols are drawn anew in their own view, and in samples where these are shown."""
+    if params.pis.removal != "redraw":
+        return
+    views, sps = params.render.views, params.render.sps
+    if "symbol" not in views:
+        raise ValueError(
+            "pis.removal = redraw draws symbols of the view symbol, but render.views are "
+            f"{', '.join(views)}; add it there, or set pis.removal to blackout"
+        )
+    by_samples = params.pis.other_views == "redrawn" or params.train.input == "iq"
+    if by_samples and sps < 4:
+        raise ValueError(
+            "pis.removal = redraw draws symbols anew in samples of 4 a symbol or more, and "
+            f"render.sps = {sps}; set pis.removal to blackout"
+        )
+
+
 def curriculum_ends(params: "Params") -> None:
     """Training must not end before it has seen every SNR."""
     train = params.train
@@ -168,6 +186,7 @@ CHECKS = (
     teacher_sees_some_frames,
     last_phase_has_epochs,
     constellations_have_no_level,
+    symbols_can_be_redrawn,
     curriculum_ends,
     rivals_are_in_the_data,
 )

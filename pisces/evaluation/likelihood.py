@@ -230,7 +230,11 @@ def turns(points: np.ndarray) -> int:
 @lru_cache(maxsize=64)
 def _turns(of_points: tuple[complex, ...]) -> int:
     points = np.array(of_points)
-    for count in range(len(points), 0, -1):
+    # Points off the origin come in circles of so many: their number is a multiple of it.
+    moving = np.count_nonzero(np.abs(points) > 1e-6)
+    for count in range(moving, 0, -1):
+        if moving % count:
+            continue
         turned = points * np.exp(2j * np.pi / count)
         distance = np.abs(turned[:, None] - points).min(1)
         if distance.max() < 1e-6:

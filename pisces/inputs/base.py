@@ -307,6 +307,20 @@ class Input(Protocol):
         """
         raise NotImplementedError(f"{self.name} has nothing that is {self.maskable}")
 
+    @property
+    def reads_samples(self) -> bool:
+        """Whether the model is given samples, so that what changes in a view must change them."""
+        return False
+
+    def changed(self, bins: Mapping[str, torch.Tensor], iq: torch.Tensor | None) -> torch.Tensor:
+        """The stored form of frames that were changed both in their views and in their samples.
+
+        Args:
+            bins: view -> pixel of each point, uint16 (n, points of the view).
+            iq: float32 (n, samples, 2), I then Q; None for an input that reads no samples.
+        """
+        ...
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Model inputs (n, *shape) of the stored form of frames."""
         ...

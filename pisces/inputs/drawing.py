@@ -253,6 +253,14 @@ class Drawing(Input):
         is_taken = taken.gather(1, stored.long())  # (n, points)
         return stored.masked_fill(is_taken, self.pixels)
 
+    def changed(
+        self,
+        bins: Mapping[str, torch.Tensor],
+        iq: torch.Tensor | None,  # noqa: ARG002
+    ) -> torch.Tensor:
+        """Pixel numbers (n, points) of the views, which are all that is shown."""
+        return binning.join_views([bins[view] for view in self.render.views], self.render.size)
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Images (n, channels, size, size) of pixel numbers (n, points)."""
         return self(self.count(stored)).contiguous(memory_format=torch.channels_last)

@@ -155,6 +155,19 @@ class Waveform(Input):
         """Frames (n, 2, samples), silent where `taken` (n, samples)."""
         return stored.masked_fill(taken[:, None], 0)
 
+    @property
+    def reads_samples(self) -> bool:
+        return True
+
+    def changed(
+        self,
+        bins: Mapping[str, torch.Tensor],  # noqa: ARG002
+        iq: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Frames (n, 2, samples) of the samples alone."""
+        assert iq is not None, "it reads samples"
+        return self.encode(iq)
+
     def tensors(self, stored: torch.Tensor) -> torch.Tensor:
         """Frames (n, 2, samples) as `normalise` gave them, which are the input already."""
         return stored

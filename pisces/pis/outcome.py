@@ -81,15 +81,16 @@ class Outcome:
         """Of each task before anything is taken."""
         return {task: float(right.mean()) for task, right in self.baseline.items()}
 
-    def write(self, path: Path, frame: np.ndarray, note: str) -> None:
+    def write(self, path: Path, frame: np.ndarray, note: str, redraw_note: str = "") -> None:
         """Writes whether each prediction was right, for one's own analysis.
 
         Args:
             path: an npz file with `frame` (n, 3), `masks` (names), `<task>_baseline` bool (n,),
-                `<task>_<kind>` bool (masks, n), `fraction_<kind>` float32 (masks, 3, n) and
-                `note` (str).
+                `<task>_<kind>` bool (masks, n), `fraction_<kind>` float32 (masks, 3, n),
+                `note` and `redraw_note` (str).
             frame: index of the frames, (n, 3).
             note: what happens to the samples behind masked pixels, for captions; may be empty.
+            redraw_note: what was redrawn and what refused, likewise.
         """
         arrays = {"frame": frame, "masks": np.array([mask.key for mask in self.masks])}
         for task in TASKS:
@@ -99,4 +100,5 @@ class Outcome:
                 arrays[f"{task}_{kind}"] = self.correct[kind][task]
         for kind in KINDS:
             arrays[f"fraction_{kind}"] = self.fraction[kind]
-        write_npz(path, arrays | {"note": np.array(note)})
+        notes = {"note": np.array(note), "redraw_note": np.array(redraw_note)}
+        write_npz(path, arrays | notes)

@@ -1,6 +1,7 @@
 """Which masks are taken: the section `perturb` of params.yaml, as the library takes it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,13 @@ class MaskSettings:
     window: float  # side, over that of the image
     stride: float  # from one window to the next, over the side of the image
     frames_per_cell: int | None  # test frames of each (modulation, SNR); None: all
+
+
+@dataclass(frozen=True)
+class RemovalSettings:
+    """How masked symbols are taken away: the section `pis` of params.yaml; see `pis.removal`."""
+
+    fill: Literal["zero", "resample"]
+    removal: Literal["blackout", "redraw", "both"]
+    other_views: Literal["held", "redrawn"]
+    redraw_frames_per_cell: int | None  # of the frames that are perturbed; None: all

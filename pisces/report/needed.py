@@ -38,6 +38,15 @@ SCORES = (
     *("level_percent", "accuracy", "fraction_lit", "pis", "pis_ci_low", "pis_ci_high"),
     *("control_count_pis", "p_count_holm"),
 )
+REMOVED = (
+    *("level_percent", "snr_db", "n", "fraction_points"),
+    *(
+        f"{removal}_{name}"
+        for removal in ("blackout", "redraw")
+        for name in ("drop", "drop_ci_low", "drop_ci_high", "control_drop", "p_holm")
+    ),
+    *("likelihood_drop", "likelihood_ci_low", "likelihood_ci_high", "likelihood_control_drop"),
+)
 OVER_CHANCE = ("n", "excess", "p_count_holm")
 
 DATA_TABLES = {
@@ -73,6 +82,7 @@ TABLES = {
     "pis_by_snr": Table(
         "pis", ("view", "rule", "mask", "task"), (*OVER_CHANCE, "level_percent", "snr_db")
     ),
+    "pis_redraw": Table("pis", ("view", "rule", "mask", "task"), REMOVED),
     "attribution": Table("attribute", ("task", "method", "measure"), ("n", "value", *INTERVAL)),
     "attribution_curves": Table(
         "attribute", ("task", "method", "curve"), ("level_percent", "probability", *INTERVAL)
@@ -94,7 +104,7 @@ ARRAYS = {
         "evaluate", (*predictions.PER_FRAME, *predictions.CLASSES, "snr_source", "note")
     ),
     "perturbations_sheet": Arrays("perturb", ("images", "names", "taken", "titles")),
-    "pis": Arrays("pis", ("note", *(f"{task}_baseline" for task in TASKS))),
+    "pis": Arrays("pis", ("note", "redraw_note", *(f"{task}_baseline" for task in TASKS))),
     "attribution_examples": Arrays(
         "attribute", ("note", *(f"{head}_{name}" for head in HEADS for name in EXAMPLES))
     ),

@@ -19,6 +19,7 @@ from pisces.report import (
     pis,
     pis_cells,
     pis_regions,
+    pis_removal,
     reliability,
 )
 from pisces.report.style import by_family
@@ -82,6 +83,7 @@ def of_results(tables: Tables, arrays: Mapping[str, Arrays], run: Run) -> dict[s
         "training": accuracy.training(tables["training"]),
         **_noted(_of_test(tables, predictions), predictions),
         **_noted(_of_pis(tables, scores, predictions, run.images), scores),
+        "pis_redraw": _removals(tables["pis_redraw"], str(scores["redraw_note"])),
         **_noted(_of_attribution(tables, examples, snr_label), examples),
         **_noted({"counterfactuals": counterfactuals.counterfactuals(turned, snr_label)}, turned),
     }
@@ -149,6 +151,11 @@ def _of_pis(
         "degradation": pis.degradation(rows, baseline, classes),
         "pis_heatmap": pis_cells.heatmap(by_cell, snr_label=convention_in(predictions)),
     }
+
+
+def _removals(rows: pd.DataFrame, note: str) -> Figure:
+    """Its own note says what was redrawn, and whether other views are held."""
+    return captions.add(pis_removal.removals(rows), note)
 
 
 def _of_attribution(tables: Tables, examples: Arrays, snr_label: SnrLabel) -> dict[str, Figure]:

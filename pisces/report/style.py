@@ -56,6 +56,9 @@ MASK_COLOURS = {"top": "C0", "bottom": "C1", "random": "C2"}
 REGION_COLOURS = {"ring": "C0", "sector": "C1", "cluster": "C2"}
 """Of masks by region. Windows are a map, in `SIGNED`."""
 
+REMOVAL_COLOURS = {"blackout": "C1", "redraw": "C0", "likelihood": "0.35"}
+"""Of ways to take symbols away, and of the likelihood beside them."""
+
 METHOD_COLOURS = {
     "grad_cam": "C0",
     "integrated_gradients": "C1",

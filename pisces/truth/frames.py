@@ -18,7 +18,7 @@ from pisces.inputs.settings import RenderSettings
 from pisces.truth import samples
 from pisces.truth.found import Found, find
 from pisces.truth.law import SymbolLaw
-from pisces.truth.posterior import likeliest_classes
+from pisces.truth.posterior import hypotheses
 from pisces.truth.redraw import Way, redraw, touched
 from pisces.truth.region import Region
 
@@ -33,6 +33,12 @@ class Redrawing(NamedTuple):
     """View -> pixel of each point, uint16 (n, points of the view)."""
     removed: torch.Tensor
     """Which symbols were drawn anew, bool (n, symbols); none of a refused frame."""
+    likeliest: torch.Tensor
+    """Number in the law of the likeliest class given the symbols that stay, and for a region how
+    many it holds: int64 (n,); of refused frames it says nothing."""
+    iq: torch.Tensor | None
+    """The new samples over the RMS of the old ones, float32 (n, samples, 2); None: views are held.
+    """
 
 
 class RedrawableFrames:
@@ -104,40 +110,60 @@ class RedrawableFrames:
         Returns:
             The frames; those that are refused, or of which nothing is masked, are the same.
         """
-        taken = torch.tensor([not reason for reason in self.refused])
-        removed = touched(self.bins["symbol"], masked) & taken[:, None]
+        region = None
         if way == "region":
             assert len(masked) == 1, "a region is the same of all frames"
             region = Region(masked[0].numpy(), self.render.extent.symbol)
-        else:
-            region = None
+        return self._redrawn(touched(self.bins["symbol"], masked), region, rngs)
 
+    def without_symbols(
+        self, chosen: torch.Tensor, rngs: Sequence[np.random.Generator]
+    ) -> Redrawing:
+        """As `without`, of symbols bool (n, symbols) that were chosen blind to their values."""
+        return self._redrawn(chosen, None, rngs)
+
+    def _redrawn(
+        self, chosen: torch.Tensor, region: Region | None, rngs: Sequence[np.random.Generator]
+    ) -> Redrawing:
+        taken = torch.tensor([not reason for reason in self.refused])
+        removed = chosen & taken[:, None]
         x, level, _ = self._found
-        new = redraw(x, self.law, removed, rngs, region=region, level=level).x * level
-        points = torch.where(removed, new, self._received.points)
+        new = redraw(x, self.law, removed, rngs, region=region, level=level)
+        points = torch.where(removed, new.x * level, self._received.points)
 
         bins = dict(self.bins)
-        drawn = self._binned("symbol", points)
-        bins["symbol"] = _where(removed, drawn, bins["symbol"])
+        bins["symbol"] = _where(removed, self._binned("symbol", points), bins["symbol"])
+        likeliest = torch.where(new.likeliest < 0, self._likeliest, new.likeliest)
+        if self.other_views == "held":
+            return Redrawing(bins, removed, likeliest, None)
+
         rows = removed.any(1).nonzero()[:, 0]
-        if self.other_views == "redrawn" and len(rows):
-            bins |= self._other_bins(points, rows)
-        return Redrawing(bins, removed)
+        iq = self._iq.clone()
+        if len(rows):
+            iq[rows] = self._samples(points, rows)
+            bins |= self._other_bins(iq[rows], rows)
+        return Redrawing(bins, removed, likeliest, torch.view_as_real(iq))
 
     def likeliest(self, removed: torch.Tensor | None = None) -> torch.Tensor:
         """The likeliest class of each frame given the symbols that stay, as a number in the law.
 
         Args:
-            removed: bool (n, symbols), as of `Redrawing`; None: nothing.
+            removed: bool (n, symbols), chosen blind to their values; None: nothing.
 
         Returns:
             int64 (n,); of refused frames it says nothing.
         """
-        kept = None if removed is None else ~removed
-        return likeliest_classes(self._found.x, self.law, kept)
+        if removed is None:
+            return self._likeliest
+        return hypotheses(self._found.x, self.law, ~removed).likeliest_classes(len(removed))
 
-    def _other_bins(self, points: torch.Tensor, rows: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The other views, those of some frames from samples that hold new points."""
+    @cached_property
+    def _likeliest(self) -> torch.Tensor:
+        x = self._found.x
+        return hypotheses(x, self.law).likeliest_classes(len(x))
+
+    def _samples(self, points: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Samples of some frames that hold new points, complex64 (rows, samples)."""
         replaced = samples.with_symbols(
             self._iq[rows].numpy(),
             self._received.points[rows],
@@ -145,10 +171,14 @@ class RedrawableFrames:
             samples.Pulses(*(one[rows.numpy()] for one in self._pulses)),
             self.render.sps,
         )
+        return torch.from_numpy(replaced)
+
+    def _other_bins(self, iq: torch.Tensor, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The other views, those of some frames from their new samples."""
         bins: dict[str, torch.Tensor] = {}
         for view in self.render.views:
             if view != "symbol":
-                shown = views.points_of(view, torch.from_numpy(replaced), self.render)
+                shown = views.points_of(view, iq, self.render)
                 # Through int16, since torch can do little with uint16.
                 of_view = self.bins[view].view(torch.int16).clone()
                 of_view[rows] = self._binned(view, shown).view(torch.int16)

@@ -7,7 +7,7 @@ and equally likely, the noise w_k is white.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -82,13 +82,7 @@ class SymbolLaw:
         Its phases lie `STEP` standard deviations of an estimate from all symbols apart, at an SNR
         of at most `COARSE_SNR`.
         """
-        snr = min(self.judged_snr, COARSE_SNR)
-        step = STEP / math.sqrt(2 * snr * symbols)
-        found = []
-        for points in self.points:
-            phases, table = phase_search(tuple(points.tolist()), snr, step)
-            found.append(Grid(phases, 2 * math.pi / turns(points) / len(phases), table))
-        return found
+        return _grids(self, symbols)
 
 
 class Grid(NamedTuple):
@@ -134,6 +128,18 @@ class Places(NamedTuple):
             return self.values.sum(3) + self.log_prior
         weights = kept.to(self.values.dtype)[:, None, :, None]  # (n, 1, symbols, 1)
         return (self.values @ weights)[..., 0] + self.log_prior
+
+
+@lru_cache(maxsize=16)
+def _grids(law: SymbolLaw, symbols: int) -> list[Grid]:
+    """`SymbolLaw.grids`; after how much of a turn points repeat themselves takes long to find."""
+    snr = min(law.judged_snr, COARSE_SNR)
+    step = STEP / math.sqrt(2 * snr * symbols)
+    found = []
+    for points in law.points:
+        phases, table = phase_search(tuple(points.tolist()), snr, step)
+        found.append(Grid(phases, 2 * math.pi / turns(points) / len(phases), table))
+    return found
 
 
 def unit_level(points: torch.Tensor, snr: float) -> torch.Tensor:

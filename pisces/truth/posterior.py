@@ -43,6 +43,18 @@ class Hypotheses(NamedTuple):
         at[self.frame[order]] = order  # the last one that is written stays
         return Hypotheses(*(one[at] for one in self))
 
+    def likeliest_classes(self, frames: int) -> torch.Tensor:
+        """The likeliest class of each of so many frames, its phase averaged out.
+
+        Returns:
+            Numbers in the law, int64 (n,); the first among equals.
+        """
+        largest = self.best(frames).log_chance[self.frame]
+        share = (self.log_chance - largest).double().exp()
+        totals = torch.zeros(frames, int(self.classes.max()) + 1, dtype=torch.float64)
+        totals.index_put_((self.frame, self.classes), share, accumulate=True)
+        return totals.argmax(1)
+
 
 def hypotheses(
     x: torch.Tensor,
@@ -79,24 +91,6 @@ def hypotheses(
     if counts is not None:
         chance = chance + counts.at(frame, classes, phase)
     return Hypotheses(frame, classes, phase, half_step / law.finer, chance)
-
-
-def likeliest_classes(
-    x: torch.Tensor, law: SymbolLaw, kept: torch.Tensor | None = None
-) -> torch.Tensor:
-    """The likeliest class of each frame, its phase averaged out.
-
-    Arguments are as of `hypotheses`.
-
-    Returns:
-        Numbers in the law, int64 (n,); the first among equals.
-    """
-    known = hypotheses(x, law, kept)
-    largest = known.best(len(x)).log_chance[known.frame]
-    share = (known.log_chance - largest).double().exp()
-    totals = torch.zeros(len(x), len(law.classes), dtype=torch.float64)
-    totals.index_put_((known.frame, known.classes), share, accumulate=True)
-    return totals.argmax(1)
 
 
 def _searched(

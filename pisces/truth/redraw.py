@@ -94,6 +94,8 @@ class Redrawn(NamedTuple):
     """Symbols, complex64 (n, symbols); those that were not removed are the very same bits."""
     classes: torch.Tensor
     """Number of the class in the law that was drawn, int64 (n,); -1 where nothing was removed."""
+    likeliest: torch.Tensor
+    """Number of the likeliest class given all that is known of the rest, likewise."""
 
 
 def redraw(
@@ -125,16 +127,17 @@ def redraw(
         As many frames.
     """
     drawn = x.clone()
-    classes = torch.full((len(x),), -1)
+    classes, likeliest = torch.full((len(x),), -1), torch.full((len(x),), -1)
     rows = torch.nonzero(removed.any(1))[:, 0]
     if not len(rows):
-        return Redrawn(drawn, classes)
+        return Redrawn(drawn, classes, likeliest)
 
     gone, counts = removed[rows], None
     levels = level[rows, 0] if level is not None else torch.ones(len(rows))
     if region is not None:
         counts = Counts(law, region, gone.sum(1), levels)
     known = hypotheses(x[rows], law, ~gone, counts)
+    likeliest[rows] = known.likeliest_classes(len(rows))
     ends = torch.bincount(known.frame, minlength=len(rows)).cumsum(0).tolist()
 
     for place, row in enumerate(rows.tolist()):
@@ -149,7 +152,7 @@ def redraw(
             new = _inside(points, noise_std, count, rng, region.seen_at(float(levels[place])))
         drawn[row, gone[place]] = torch.from_numpy(new.astype(np.complex64))
         classes[row] = c
-    return Redrawn(drawn, classes)
+    return Redrawn(drawn, classes, likeliest)
 
 
 def generators(

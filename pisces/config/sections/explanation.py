@@ -91,6 +91,17 @@ class Pis(Section):
     fill: Literal["zero", "resample"]
     """What takes the place of the samples behind masked pixels, for `train.input: iq`: silence, or
     other samples of the frame."""
+    removal: Literal["blackout", "redraw", "both"]
+    """How masked symbols are taken away: their pixels go dark, or new symbols are drawn in their
+    place from the law given the others, which leaves no hole; `both` compares the two on the same
+    frames, in plots/pis_redraw.csv. What cannot be redrawn is refused and counted: see
+    pisces/truth/redraw.py."""
+    other_views: Literal["held", "redrawn"]
+    """Of redraw: whether the views that are not masked stay as they are, or show the new samples. A
+    model of raw frames is always given these."""
+    redraw_frames_per_cell: Frames | None
+    """Of `perturb.frames_per_cell` how many are redrawn; null takes all. A mask takes one core some
+    2 ms a frame."""
 
 
 class Attribute(Section):
