@@ -9,7 +9,7 @@ import pytest
 from pisces.attribution import sanity
 from pisces.core.modulations import DIGITAL
 from pisces.core.seeding import generator
-from pisces.report import attribution, attribution_measures, style
+from pisces.report import attribution, attribution_measures, families, style
 from pisces.report.captions import caption_of
 from tests.figures import assert_printable, legend
 
@@ -85,7 +85,7 @@ def test_many_examples_of_attributions_are_spread_over_one_page_by_family():
     shown = [frame.get_ylabel().split("\n") for frame in grid[:, 0]]
     assert shown[0] == ["4ASK", "label 10", "symbol"]
     modulations = [name for name, *_ in shown]
-    assert modulations == style.spaced(style.by_family(names), 6)
+    assert modulations == style.spaced(families.by_family(names), 6)
     for frame, name in zip(grid[:, 0], modulations, strict=True):
         assert frame.images[0].get_array().max() == 1 + names.index(name)
     assert "6 of 17 frames" in caption_of(figure)

@@ -8,7 +8,7 @@ import pytest
 
 from pisces.core.modulations import MODULATIONS
 from pisces.core.seeding import generator
-from pisces.report import data, style
+from pisces.report import data, families, style
 from pisces.report.captions import caption_of
 from tests.figures import assert_printable, labels, line
 
@@ -106,7 +106,7 @@ def test_of_many_constellations_a_page_shows_some_of_each_family():
     figure = data.constellations(MODULATIONS, (-20, 4, 30), images, extents)
     assert len(figure.axes) == data.MOST_COLUMNS * data.MOST_ROWS
     shown = [axes.get_title() for axes in figure.axes[: data.MOST_COLUMNS]]
-    assert list(style.families_of(shown)) == list(style.families_of(MODULATIONS))
+    assert list(families.families_of(shown)) == list(families.families_of(MODULATIONS))
     assert figure.axes[0].get_ylabel() == "raw\n-20 dB"
     assert figure.axes[data.MOST_COLUMNS].get_ylabel() == "raw\n30 dB"
     assert "8 of 24 modulations at 2 SNR labels" in caption_of(figure)

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.core.stats import wilson
 from pisces.report.captions import describe
+from pisces.report.families import by_family
 from pisces.report.style import (
     CAPTION,
     CHANCE_LINE,
@@ -24,7 +25,6 @@ from pisces.report.style import (
     WILSON,
     Style,
     band,
-    by_family,
     chances,
     handles,
     legend_below,

@@ -10,6 +10,7 @@ from scipy.ndimage import maximum_filter
 
 from pisces.core.snr_label import SnrLabel
 from pisces.report.captions import describe
+from pisces.report.families import by_family
 from pisces.report.style import (
     CAPTION,
     COLUMN,
@@ -18,7 +19,6 @@ from pisces.report.style import (
     PAGE,
     SIGNED,
     Style,
-    by_family,
     draw_constellation,
     draw_masked,
     marks,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.core.snr_label import SnrLabel, convention_in, true_snr_db
 from pisces.report.captions import describe
+from pisces.report.families import by_family, families_of
 from pisces.report.style import (
     CAPTION,
     COLUMN,
@@ -20,9 +21,7 @@ from pisces.report.style import (
     PULSE_COLOURS,
     Style,
     band,
-    by_family,
     draw_constellation,
-    families_of,
     name_row,
     sizes,
     snr_axis,

@@ -22,7 +22,7 @@ from pisces.report import (
     pis_removal,
     reliability,
 )
-from pisces.report.style import by_family
+from pisces.report.families import by_family
 
 if TYPE_CHECKING:
     from pisces.inputs.sheet import Sheet  # which loads torch

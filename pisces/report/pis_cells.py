@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 
 from pisces.core.snr_label import SnrLabel
 from pisces.report.captions import describe
+from pisces.report.families import by_family
 from pisces.report.pis import MASKS, SIGNIFICANT, scale_end
 from pisces.report.style import (
     COLUMN,
@@ -19,7 +20,6 @@ from pisces.report.style import (
     SIGNED,
     TASKS,
     Style,
-    by_family,
     empty_picture,
     sizes,
     snr_axis,

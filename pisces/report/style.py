@@ -21,9 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pisces.core.files import staged
-from pisces.core.modulations import FAMILIES, in_order
+from pisces.core.modulations import FAMILIES
 from pisces.core.snr_label import SnrLabel
 from pisces.report.captions import caption_of, describe
+from pisces.report.families import OWN_FAMILY
 
 matplotlib.style.use("petroff10")  # C0 to C9, which people with any colour vision can tell apart
 matplotlib.rcParams.update(
@@ -105,8 +106,6 @@ ALWAYS, CONDITIONAL = "C0", "C1"
 ESTIMATE = "C0"
 """Of a mean or a difference with its interval."""
 
-OWN_FAMILY = "Other"
-"""Of classes of one's own."""
 MODULATION_FAMILY_COLOURS = {family: f"C{i}" for i, family in enumerate((*FAMILIES, OWN_FAMILY))}
 
 RECEIVED, WITHOUT_REGION = "C0", "C1"
@@ -363,23 +362,7 @@ def snr_ticks(axes: Axes, snrs_db: Iterable[float]) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
 
 
-# Classes
-
-
-def families_of(modulations: Iterable[str]) -> dict[str, list[str]]:
-    """The families that have members among the modulations, with these."""
-    named = in_order(modulations)
-    found = {
-        family: [name for name in named if name in members] for family, members in FAMILIES.items()
-    }
-    known = {name for members in found.values() for name in members}
-    found[OWN_FAMILY] = [name for name in named if name not in known]
-    return {family: members for family, members in found.items() if members}
-
-
-def by_family(modulations: Iterable[str]) -> list[str]:
-    """Each modulation once, the members of a family together, classes of one's own at the end."""
-    return [name for members in families_of(modulations).values() for name in members]
+# Values and names
 
 
 def spaced(values: Sequence[Any], most: int) -> list[Any]:

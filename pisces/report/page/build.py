@@ -13,6 +13,7 @@ import numpy as np
 from pisces.core.snr_label import SnrLabel, convention_in
 from pisces.core.texts import counted, readable_size
 from pisces.report import captions, style
+from pisces.report.families import by_family
 from pisces.report.page import agreement, charts, explored, sentences, shown_tables, words
 from pisces.report.page.sources import Sources
 from pisces.report.pis_regions import Images
@@ -153,7 +154,7 @@ def _confusion(sources: Sources, convention: SnrLabel) -> dict[str, Any] | None:
     predicted = sources.arrays.get("predictions")
     if predicted is None:
         return None
-    classes = style.by_family(predicted["modulations"].tolist())
+    classes = by_family(predicted["modulations"].tolist())
     place = {name: i for i, name in enumerate(classes)}
     labels = predicted["snrs_db"].tolist()
     counts = np.zeros((len(labels), len(classes), len(classes)), int)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.report import attribution, ceiling, data, pis, style
+from pisces.report.families import by_family, families_of
 from pisces.report.page.sources import Sources
 from pisces.report.style import Mark
 
@@ -189,7 +190,7 @@ def _reliability(rows: pd.DataFrame, _snr_label: SnrLabel) -> Chart:
 def _confusion(sources: Sources) -> Chart:
     """Without rows, which follow from the SNR that is chosen on the page."""
     predicted = sources.arrays.get("predictions")
-    known = [] if predicted is None else style.by_family(predicted["modulations"].tolist())
+    known = [] if predicted is None else by_family(predicted["modulations"].tolist())
     axis = {"type": "nominal", "sort": known}
     colour = {
         "field": "share",
@@ -263,7 +264,7 @@ def _attribution_curves(rows: pd.DataFrame, _snr_label: SnrLabel) -> Chart:
 
 def _audit(rows: pd.DataFrame, _snr_label: SnrLabel) -> Chart:
     snr_label = data.convention_of(rows)
-    families = style.families_of(dict.fromkeys(rows["modulation"]))
+    families = families_of(dict.fromkeys(rows["modulation"]))
     family_of = {name: family for family, members in families.items() for name in members}
     shown = rows.rename(columns={"low_db": "ci_low", "high_db": "ci_high"})
     shown = shown.assign(
