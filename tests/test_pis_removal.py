@@ -27,10 +27,13 @@ from pisces.pis.regions import ring_numbers
 from pisces.pis.removal import Measured
 from pisces.pis.settings import RemovalSettings
 from pisces.pis.store import PerturbationPlan
+from pisces.report import pis as pis_pictures
+from pisces.report import pis_cells, pis_regions
 from pisces.sources.synthesis import synthesize_cell
 from pisces.truth import found
 from pisces.truth.frames import OtherViews
 from tests.conftest import PERTURB, RENDER, SIZE, draw
+from tests.figures import assert_printable
 from tests.physics import physics
 
 CPU = torch.device("cpu")
@@ -331,6 +334,22 @@ def test_by_redraw_alone_the_tables_are_those_of_redraw(root, data):
     compared = of_mask(result.compared, MIDDLE)
     assert compared["redraw_drop"] == 0
     assert np.isnan(compared["blackout_drop"])
+
+
+def test_by_redraw_alone_all_pictures_of_scores_can_be_drawn(root, data):
+    """Though no mask takes the brightest pixels, and none is of another view."""
+    result = measured(root, data, SeesHoles(), plan_of(data), "redraw")
+    found_tables = tables.every_table(result.outcome, result.frame, data, (25, 100))
+    rows = found_tables["pis"]
+    by_cell = [found_tables[f"pis_by_{name}"] for name in ("cell", "modulation", "snr")]
+    extents = dict.fromkeys(VIEWS, 2.0)
+    for figure in (
+        pis_pictures.scores(rows),
+        pis_pictures.degradation(rows, dict.fromkeys(TASKS, 0.5), (3, 2)),
+        pis_regions.regions(rows, pis_regions.Images(SIZE, extents, SETTINGS.window)),
+        pis_cells.heatmap(pis_cells.Scores(*by_cell, rows)),
+    ):
+        assert_printable(figure)
 
 
 def test_by_blackout_alone_nothing_is_compared(root, data):

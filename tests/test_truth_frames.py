@@ -104,6 +104,29 @@ def test_the_likeliest_class_is_told_by_what_stays():
     assert len(set(frames.likeliest(all_of_them).tolist())) == 1
 
 
+def test_the_number_of_symbols_in_a_region_tells_the_class():
+    """All of QPSK lie in two rings, of 16QAM three quarters: no symbol stays, but their number."""
+    iq, names = frames_of()
+    law = SymbolLaw(("16QAM", "QPSK"), 8 * 10 ** (SNR_DB / 10))
+    frames = RedrawableFrames(iq[:EACH], names[:EACH], LONG, law)
+    rings = ring_numbers(np.arange(SIZE**2), SIZE, 4)
+    masked = torch.from_numpy((rings == 2) | (rings == 3))[None]
+
+    told = frames.without(masked, "region", rngs_of("rings"))
+    assert told.removed.all()
+    assert told.likeliest.tolist() == [law.classes.index("QPSK")] * EACH
+    untold = frames.without(masked, "free", rngs_of("rings"))
+    assert untold.likeliest.tolist() == [0] * EACH
+
+
+def test_what_stays_whole_keeps_its_likeliest_class():
+    frames = redrawable("redrawn")
+    new = frames.without(pixels(), "free", rngs_of("nothing"))
+    assert new.likeliest.tolist() == frames.likeliest().tolist()
+    assert new.iq is not None
+    assert (new.iq == redrawable("redrawn").without(pixels(), "free", rngs_of("x")).iq).all()
+
+
 def test_the_view_symbol_is_needed():
     iq, names = frames_of()
     law = SymbolLaw(MODULATIONS, 10.0)
