@@ -385,6 +385,11 @@ CONTRADICTIONS = {
         {"train.input": "iq"},
         "model = resnet18 .* input = iq; models of iq are cldnn, mcldnn,",
     ),
+    "own output": (
+        {"train.pretrained": "models/other"},
+        {"train.pretrained": "models/mask_tuned/tuned"},
+        "pretrained = models/mask_tuned/tuned is where tune_masks writes .* cp -rL models",
+    ),
     "weights": (IQ, {"train.pretrained": "imagenet"}, "pretrained = imagenet .* set it to none"),
     "no weights": (
         {"train.model": "pixel_set"},

@@ -154,17 +154,19 @@ def curriculum_ends(params: "Params") -> None:
 
 
 def weights_are_no_output(params: "Params") -> None:
-    """What `train` starts from must not be what it writes."""
+    """What `train` starts from must not be what it, or `tune_masks` after it, writes."""
     sources = {
         "train.pretrained": params.train.pretrained,
         "noise_aware.reference": params.noise_aware.reference,
         "noise_aware.teacher": params.noise_aware.teacher,
     }
     for key, source in sources.items():
-        if Path(source).resolve() == Path("models").resolve():
+        folder, models = Path(source).resolve(), Path("models").resolve()
+        if folder == models or folder.is_relative_to(models / "mask_tuned"):
+            stage = "train" if folder == models else "tune_masks"
             raise ValueError(
-                f"{key} = {source} is where train writes its own model; copy what is there, as by "
-                f"cp -rL models trained, and set {key} to the copy"
+                f"{key} = {source} is where {stage} writes its own model; copy what is there, as "
+                f"by cp -rL {source} trained, and set {key} to the copy"
             )
 
 
