@@ -29,7 +29,8 @@ PAGE = Path("docs/results/reliability.md")
 START, END = "<!-- bad inputs: start -->\n", "<!-- bad inputs: end -->\n"
 STAGES = (
     *("synthesize", "split_hdf5", "render", "stratify", "train", "evaluate", "limits"),
-    *("perturb", "pis", "attribute", "report data", "report results"),
+    *("perturb", "pis", "tune_masks", "attribute", "explore"),
+    *("report data", "report results", "page"),
 )
 TINY: dict[str, Any] = {
     "synthesize": {"frames_per_cell": 12, "samples": 512},

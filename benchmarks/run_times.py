@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.pages import table
 from benchmarks.timing import machine_and_date
 
-REPRO = ("dvc", "repro", "--force", "report_data", "report")
+REPRO = ("dvc", "repro", "--force", "report_data", "report", "page")
 BEGINS = "Running stage '"
 
 

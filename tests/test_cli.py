@@ -363,7 +363,7 @@ def test_help_names_every_command_and_what_it_does():
     answer = run_python("--help")
     assert answer.returncode == 0
     commands = ("preset", "check", "summary", "experiments", "restore", "docs", "published")
-    for name in (*commands, "export-png", "sync", "ui"):
+    for name in (*commands, "export-png", "sync", "ui", "explore"):
         assert name in answer.stdout
     assert "Writes params.yaml from a preset" in " ".join(answer.stdout.split())
 

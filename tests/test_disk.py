@@ -35,6 +35,10 @@ stages:
     cmd: python -c "open('end.txt', 'w').write('end')"
     deps: [model.bin]
     outs: [end.txt]
+  page:
+    cmd: python -c "open('page.txt', 'w').write('page')"
+    deps: [end.txt]
+    outs: [page.txt]
 """
 
 

@@ -64,6 +64,12 @@ def test_every_declared_output_is_made(clone):
     assert missing(clone) == []
 
 
+def test_the_page_of_a_whole_run_has_nothing_to_mend(clone):
+    page = (clone / "plots/report.html").read_text()
+    assert 'class="problems"' not in page
+    assert '"explorer":{' in page
+
+
 def test_a_second_repro_runs_nothing(clone, shell):
     printed = shell.must(clone, "dvc", "repro")
     assert stages_run(printed) == set()

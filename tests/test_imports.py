@@ -14,7 +14,7 @@ SLOW = ("captum", "mlflow", "sklearn", "torch._dynamo", "torchvision")
 """Modules that take from half a second to several."""
 NEEDED = {"train": {"torch._dynamo"}}
 """Stage -> those without which it cannot start."""
-DRAWING = ("report",)
+DRAWING = ("report", "page")
 """Stages that may import matplotlib."""
 
 

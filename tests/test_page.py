@@ -91,9 +91,9 @@ def test_the_answer_is_made_from_the_numbers(page, workspace):
     text = " ".join(page.words)
     evaluated = files.read_json(workspace / "metrics/evaluate.json")
     for task in ("modulation", "snr", "joint"):
-        assert f"{100 * evaluated[task]['accuracy']:.1f} %" in text
+        assert f"{100 * evaluated[task]['accuracy']:.1f}\u00a0%" in text
     assert "12.5 percentage points below" in text
-    assert "87.5 % of the modulations" in text
+    assert "87.5\u00a0% of the modulations" in text
 
 
 def test_the_costliest_mask_is_one_that_differs_from_its_control():

@@ -223,7 +223,7 @@ def test_it_says_what_the_model_says_without_the_inner_ring(page, workspace, dat
     name, share = probability(workspace, data, ("16QAM", 20), "ring", "1")
     says = page.text("#says")
     assert says.startswith("Without ring 1 (innermost) of the view symbol")
-    assert f"the model says {name} with {100 * share:.1f} %" in says
+    assert f"the model says {name} with {100 * share:.1f}\u00a0%" in says
     assert "It is 16QAM at 20 dB." in says
     taken = int(re.search(r"\((\d+) of \d+ lit pixels\)", says)[1])
     assert taken == masked(page, 1) > 0
@@ -341,7 +341,7 @@ def assert_answered(page: Browser, live) -> None:
     page.until("document.querySelector('#says').innerText.includes('painted pixels')")
     said = model.answer(asked[-1])
     best = int(np.argmax(said["modulation"]))
-    expected = f"with {100 * said['modulation'][best]:.1f} %"
+    expected = f"with {100 * said['modulation'][best]:.1f}\u00a0%"
     page.until(f"document.querySelector('#says').innerText.includes({json.dumps(expected)})")
     assert len(asked[-1].pixels) == masked(page, 1) > 0
     assert page.errors == []

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap, PowerNorm
+from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -131,19 +131,11 @@ SIGNED = ListedColormap(matplotlib.colormaps["RdBu_r"](np.linspace(0.1, 0.9, 256
 ON_SCREEN = {"0.25": "0.5"}
 """Greys of pictures -> those that stand out from dark paper as well."""
 
+GONE = "grey"
+"""Of masked pixels where red is what speaks for the prediction."""
+
 SCREEN_PART_COLOURS = {"train": "C0", "validation": "C1"}
 """As `PART_COLOURS`."""
-
-
-def hex_of(colour: str) -> str:
-    """A colour as HTML writes it: C0 -> #3f90da."""
-    return matplotlib.colors.to_hex(colour)
-
-
-def shades(colours: str | Colormap, number: int) -> list[str]:
-    """So many colours from the lower to the upper end of a map, as HTML writes them."""
-    colormap = matplotlib.colormaps[colours] if isinstance(colours, str) else colours
-    return [matplotlib.colors.to_hex(colormap(x)) for x in np.linspace(0, 1, number)]
 
 
 # Series

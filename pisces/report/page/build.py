@@ -15,6 +15,7 @@ from pisces.core.texts import counted, readable_size
 from pisces.report import captions, style
 from pisces.report.families import by_family
 from pisces.report.page import agreement, charts, explored, sentences, shown_tables, words
+from pisces.report.page.colours import hex_of, shades
 from pisces.report.page.sources import Sources
 from pisces.report.pis_regions import Images
 
@@ -225,6 +226,6 @@ def _run(sources: Sources, model_md5: str) -> str:
 
 def _colours() -> str:
     """The colours of the pictures as variables of CSS."""
-    cycle = [f"--c{i}: {style.hex_of(f'C{i}')};" for i in range(10)]
-    masked = f"--masked: {style.shades(style.MASKED, 1)[0]};"
+    cycle = [f"--c{i}: {hex_of(f'C{i}')};" for i in range(10)]
+    masked = f"--masked: {shades(style.MASKED, 1)[0]};"
     return f":root {{ {' '.join([*cycle, masked])} }}"

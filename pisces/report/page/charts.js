@@ -61,7 +61,8 @@ function makeChart(figure, chart) {
     for (const [field, select] of chosen) {
       rows = rows.filter((row) => String(row[field]) === select.value);
     }
-    const spec = { ...chart.spec, datasets: { rows }, data: { name: "rows" } };
+    const spec = { ...structuredClone(chart.spec), datasets: { rows }, data: { name: "rows" } };
+    keepPresent(spec.encoding.color, rows);
     drawn?.finalize();
     // @ts-ignore: of the inlined bundle
     drawn = await window.vegaEmbed(place, spec, {
@@ -69,6 +70,18 @@ function makeChart(figure, chart) {
     });
   }
   return draw;
+}
+
+/** Leaves the series in a legend that have rows.
+ * @param {{ field: string, scale?: { domain: (string | number)[], range: string[] } }} color
+ * @param {Row[]} rows */
+function keepPresent(color, rows) {
+  const { scale, field } = color;
+  if (field !== "series" || !scale) return;
+  const present = new Set(rows.map((row) => row[field]));
+  const kept = scale.domain.map((name) => present.has(name));
+  scale.range = scale.range.filter((_, i) => kept[i]);
+  scale.domain = scale.domain.filter((_, i) => kept[i]);
 }
 
 /** @returns {"dark" | "light"} */

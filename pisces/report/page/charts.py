@@ -1,6 +1,6 @@
 """The charts of the page, as Vega-Lite draws them, in the colours of the pictures."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.report import attribution, ceiling, data, pis, style
 from pisces.report.families import by_family, families_of
+from pisces.report.page.colours import hex_of, shades
 from pisces.report.page.sources import Sources
 from pisces.report.style import Mark
 
@@ -52,10 +53,11 @@ def _chart(
     return {"spec": full, "rows": records(rows), "filters": list(filters), "caption": caption}
 
 
-def records(rows: pd.DataFrame) -> list[dict[Hashable, Any]]:
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON has them: without NaN."""
     plain = rows.astype(object).where(rows.notna(), None)
-    return plain.to_dict("records")
+    names = list(map(str, plain.columns))
+    return [dict(zip(names, row, strict=True)) for row in plain.itertuples(index=False, name=None)]
 
 
 def _filter(field: str, label: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def _share(field: str, title: str) -> Spec:
 
 def _colour(marks: Mapping[str, Mark], field: str = "series") -> Spec:
     labels = [mark.label for mark in marks.values()]
-    colours = [style.hex_of(mark.colour) for mark in marks.values()]
+    colours = [hex_of(mark.colour) for mark in marks.values()]
     scale = {"domain": labels, "range": colours}
     return {"field": field, "type": "nominal", "title": None, "scale": scale}
 
@@ -172,13 +174,14 @@ def _reliability(rows: pd.DataFrame, _snr_label: SnrLabel) -> Chart:
     marks = style.TASKS
     shown = _labelled(rows, "task", marks)
     spec = _lines(_share("confidence", "Confidence"), _share("accuracy", "Accuracy"), marks)
+    chance = hex_of(style.ESTIMATOR_COLOURS["chance"])
     diagonal = {
         "data": {"values": [{"at": 0}, {"at": 1}]},
-        "mark": {"type": "line", "strokeDash": [2, 3], "color": style.hex_of("grey")},
+        "mark": {"type": "line", "strokeDash": [2, 3], "color": chance},
         "encoding": {
             "x": {"field": "at", "type": "quantitative"},
             "y": {"field": "at", "type": "quantitative"},
-            "color": {"value": style.hex_of("grey")},
+            "color": {"value": chance},
         },
     }
     spec["layer"].append(diagonal)
@@ -196,7 +199,7 @@ def _confusion(sources: Sources) -> Chart:
         "field": "share",
         "type": "quantitative",
         "title": "Of the class (%)",
-        "scale": {"domain": [0, 100], "range": style.shades(style.BRIGHTNESS, 9)},
+        "scale": {"domain": [0, 100], "range": shades(style.BRIGHTNESS, 9)},
         "legend": {"orient": "bottom", "gradientLength": 160},
     }
     spec = {

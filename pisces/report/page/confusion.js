@@ -48,11 +48,11 @@ function makeConfusion(confusion, chart) {
     list.replaceChildren();
     makeTable(list, {
       columns: [
-        { name: "actual", label: "It is", kind: "text", filter: false },
-        { name: "predicted", label: "The model says", kind: "text", filter: false },
-        { name: "share", label: "Of its frames (%)", kind: "number", filter: false },
-        { name: "count", label: "Frames", kind: "number", filter: false },
-        { name: "total", label: "of", kind: "number", filter: false },
+        { name: "actual", label: "It is", kind: "text", filter: false, hidden: false },
+        { name: "predicted", label: "The model says", kind: "text", filter: false, hidden: false },
+        { name: "share", label: "Of its frames (%)", kind: "number", filter: false, hidden: false },
+        { name: "count", label: "Frames", kind: "number", filter: false, hidden: false },
+        { name: "total", label: "of", kind: "number", filter: false, hidden: false },
       ],
       rows: pairs.slice(0, MOST_PAIRS).map((row) =>
         [row.actual, row.predicted, row.share, row.count, row.total].map((one) =>

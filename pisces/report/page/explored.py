@@ -12,6 +12,7 @@ from pisces.core.snr_label import convention_in
 from pisces.report import style
 from pisces.report.attribution import METHODS
 from pisces.report.page import words
+from pisces.report.page.colours import hex_of, shades
 from pisces.report.pis_regions import Images
 
 Arrays = Mapping[str, np.ndarray]
@@ -61,10 +62,11 @@ def describe(
         "snrs": [words.snr(label, convention) for label in arrays["snrs_db"].tolist()],
         "sections": sections,
         "palettes": {
-            "bright": style.shades(style.BRIGHTNESS, 256),
-            "signed": style.shades(style.SIGNED, 2 * STRONGEST + 1),
-            "masked": style.shades(style.MASKED, 1)[0],
-            "dark": style.shades(style.BRIGHTNESS, 1)[0],
+            "bright": shades(style.BRIGHTNESS, 256),
+            "signed": shades(style.SIGNED, 2 * STRONGEST + 1),
+            "gone": hex_of(style.GONE),
+            "masked": shades(style.MASKED, 1)[0],
+            "dark": shades(style.BRIGHTNESS, 1)[0],
         },
         "overall": _overall(arrays, scores),
     }

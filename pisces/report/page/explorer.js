@@ -9,7 +9,8 @@
  * @typedef {{ frames: Frame[], choices: Choice[], families: { rule: string, label: string }[],
  *   maps: string[], views: { name: string, caption: string }[], size: number,
  *   modulations: string[], snrs: string[], sections: Record<string, [number, number]>,
- *   palettes: { bright: string[], signed: string[], masked: string, dark: string },
+ *   palettes: { bright: string[], signed: string[], masked: string, gone: string,
+ *     dark: string },
  *   overall: (string | null)[] }} Explored
  */
 
@@ -344,7 +345,7 @@ class Explorer {
           ? this.painted.has(lit[i])
           : choice !== NOTHING && this.prepared.takes(this.frame, choice, i);
         taken += Number(goes);
-        if (goes) context.fillStyle = palettes.masked;
+        if (goes) context.fillStyle = scores ? palettes.gone : palettes.masked;
         else if (scores) context.fillStyle = palettes.signed[scores[i] + 127];
         else context.fillStyle = palettes.bright[Math.round(255 * Math.sqrt(counts[i] / brightest))];
         context.fillRect(at % size, Math.floor(at / size), 1, 1);
@@ -424,7 +425,7 @@ function likeliest(shares) {
 /** @param {number} share
  * @returns {string} */
 function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
+  return `${(100 * share).toFixed(1)}\u00a0%`; // which no line breaks
 }
 
 /** Bars of the likeliest classes, before and after.

@@ -30,7 +30,7 @@ def answer(sources: Sources, images: Images) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\u00a0%"  # which no line breaks
 
 
 def _accuracy(sources: Sources) -> str:
@@ -105,10 +105,12 @@ def _mask(sources: Sources, images: Images) -> str:
         return "No mask costs the model more than as many random pixels do, beyond chance."
     of_family = rows[(rows["rule"] == row["rule"]) & (rows["view"] == row["view"])]
     masks = list(dict.fromkeys(of_family["mask"]))
+    keys = str(row["view"]), str(row["rule"]), str(row["mask"])
+    mask = words.Named(*keys, float(row["level_percent"]))
     interval = _interval(row["excess_ci_low"], row["excess_ci_high"])
     return (
         f"Beyond its control, as many random pixels, most is lost without "
-        f"{words.of_row(row, masks, images)}: {_percent(row['fraction_lit'])} of the lit "
+        f"{words.in_sentence(mask, masks, images)}: {_percent(row['fraction_lit'])} of the lit "
         f"pixels, without which both are right in {_percent(row['accuracy'])} instead of "
         f"{_percent(row['accuracy'] + row['accuracy_drop'])} of {row['n']:.0f} frames; an excess "
         f"of {row['excess']:.2f} points for each point of pixels{interval}."

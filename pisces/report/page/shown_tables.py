@@ -22,9 +22,9 @@ DIFFERS = {
 """A filter that is on at first, or tiny masks with huge intervals would come before all others."""
 
 MASKED = {
+    "what": "Mask",
     "view": "View",
     "rule": "Family",
-    "mask": "Mask",
     "level_percent": "Level (%)",
     "task": "Accuracy of",
     "excess": "Excess",
@@ -37,7 +37,9 @@ MASKED = {
     "fraction_lit": "Lit pixels",
     "n": "Frames",
 }
-OF_MASK = ("view", "rule", "mask", "level_percent", "task")
+OF_MASK = ("view", "rule", "level_percent", "task")
+IN_WHAT = {"view", "rule", "level_percent"}
+"""Columns that filter, and stand in the name of a mask already."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ SHOWN = {
         {
             "modulation": "Modulation",
             "snr_db": "SNR label",
+            "what": "Mask",
             "view": "View",
             "rule": "Family",
-            "mask": "Mask",
             "task": "Accuracy of",
             "excess": "Excess",
             "pis": "PIS",
@@ -106,7 +108,7 @@ SHOWN = {
             "fraction_lit": "Lit pixels",
             "n": "Frames",
         },
-        filters=("modulation", "snr_db", "view", "rule", "mask", "task"),
+        filters=("modulation", "snr_db", "view", "rule", "task"),
         sort="excess",
         chosen={"task": "joint"},
         caption="Of few frames each: where to look, not what to conclude.",
@@ -168,7 +170,7 @@ SHOWN = {
 """Tables with heads of their own. Others that the page has a place for show all their columns."""
 
 WHOLE = ("mask_tuning", "mask_guards")
-LONG = {"expected", "value", "verdict"}
+LONG = {"what", "expected", "value", "verdict"}
 """Columns of texts that are broken into lines."""
 
 
@@ -217,6 +219,7 @@ def table(rows: pd.DataFrame, shown: Shown) -> dict[str, Any]:
             "label": head,
             "kind": _kind(rows[name], name),
             "filter": name in shown.filters,
+            "hidden": name in IN_WHAT and "what" in heads,
         }
         for name, head in heads.items()
     ]
@@ -264,24 +267,17 @@ def _kind(values: pd.Series, name: str) -> str:
 
 
 def _named_masks(rows: pd.DataFrame, images: Images) -> pd.DataFrame:
-    """The rows with masks and families by the names that people know them by."""
-    names = _names_of(rows, images)
-    keys = zip(rows["view"], rows["rule"], rows["mask"], strict=True)
-    return rows.assign(
-        mask=[names[key] for key in keys],
-        rule=[words.FAMILIES.get(rule, rule) for rule in rows["rule"]],
-    )
-
-
-def _names_of(rows: pd.DataFrame, images: Images) -> dict[tuple[str, str, str], str]:
-    """(view, rule, mask) -> what the mask is called."""
-    names = {}
+    """The rows with `what` each mask is, and families by the names that people know them by."""
+    masks: dict[tuple[str, str], Sequence[str]] = {}
     for (view, rule), part in rows.groupby(["view", "rule"], sort=False):
-        masks: Sequence[str] = list(dict.fromkeys(part["mask"]))
-        for mask in masks:
-            key = str(view), str(rule), mask
-            names[key] = words.mask(str(rule), mask, str(view), masks, images)
-    return names
+        masks[str(view), str(rule)] = list(dict.fromkeys(part["mask"]))
+
+    columns = (rows[name] for name in ("view", "rule", "mask", "level_percent"))
+    what = [
+        words.in_table(words.Named(view, rule, mask, level), masks[view, rule], images)
+        for view, rule, mask, level in zip(*columns, strict=True)
+    ]
+    return rows.assign(what=what, rule=[words.FAMILIES.get(rule, rule) for rule in rows["rule"]])
 
 
 def _accuracies(evaluation: Mapping[str, Any]) -> dict[str, Any]:

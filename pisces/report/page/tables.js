@@ -2,8 +2,8 @@
 // Tables that are sorted by their heads and filtered by what stands in their columns.
 
 /**
- * @typedef {{ name: string, label: string, kind: "text" | "number" | "long", filter: boolean }}
- *   Column
+ * @typedef {{ name: string, label: string, kind: "text" | "number" | "long", filter: boolean,
+ *   hidden: boolean }} Column
  * @typedef {{ columns: Column[], rows: (string | number | null)[][], sort: string | null,
  *   only: { column: string, below: number, label: string } | null,
  *   chosen: Record<string, string>, caption: string }} Table
@@ -125,7 +125,9 @@ function makeTable(place, table) {
     const rows = matching();
     if (sorted >= 0) rows.sort((a, b) => compareValues(a[sorted], b[sorted], sign));
     // What a filter leaves of its column is said by the filter.
-    const hidden = new Set([...filters].filter(([, one]) => one.value !== "").map(([i]) => i));
+    const said = [...filters].filter(([, one]) => one.value !== "").map(([i]) => i);
+    const never = table.columns.flatMap((column, i) => (column.hidden ? [i] : []));
+    const hidden = new Set([...said, ...never]);
     body.replaceChildren(
       ...rows.slice(0, shown).map((row) => tableRow(table.columns, row, hidden)));
     for (const [i, cell] of [...head.cells].entries()) {

@@ -2,9 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from typing import NamedTuple
 
 from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.report.attribution import METHODS
@@ -105,13 +103,30 @@ def level(percent: float) -> str:
     return "" if math.isnan(percent) else f"{percent:g} %"
 
 
-def of_row(row: "pd.Series[Any]", masks: Sequence[str], images: Images) -> str:
+class Named(NamedTuple):
+    """A mask as tables name it."""
+
+    view: str
+    rule: str
+    mask: str
+    level_percent: float
+
+
+def in_table(one: Named, masks: Sequence[str], images: Images) -> str:
+    """A mask by itself: "Ring 1 (innermost), symbol"."""
+    text = _without_view(one, masks, images)
+    return f"{text[0].upper()}{text[1:]}, {one.view}"
+
+
+def in_sentence(one: Named, masks: Sequence[str], images: Images) -> str:
     """A mask in the middle of a sentence: "ring 1 (innermost) of the view symbol"."""
-    rule, view = str(row["rule"]), str(row["view"])
-    name = mask(rule, str(row["mask"]), view, masks, images)
-    share = level(float(row["level_percent"]))
-    if rule == "percentile":
-        return f"the {name} pixels of the view {view} up to a percentile, {share}"
+    return f"{_without_view(one, masks, images)} of the view {one.view}"
+
+
+def _without_view(one: Named, masks: Sequence[str], images: Images) -> str:
+    name, share = mask(one.rule, one.mask, one.view, masks, images), level(one.level_percent)
+    if one.rule == "percentile":
+        return f"the {name} pixels by percentile {share}"
     if share:
-        return f"the {share} {name} pixels of the view {view}"
-    return f"{family(rule).lower()} {name} of the view {view}"
+        return f"the {share} {name} pixels"
+    return f"{family(one.rule).lower()} {name}"
