@@ -2,14 +2,18 @@
 
     python -m benchmarks.judge [--snrs 0 6 10 16] [--frames 5] [--repeats 3]
     python -m benchmarks.judge --snrs 10 --draws 4 --methods shapley rise
+    python -m benchmarks.judge --seed 2
 
 Frames of root-raised cosines are made in memory, of the digital classes that one sample a symbol
 shows. The exact classifier is explained by every method, its prediction against its runner-up, and
 each map is ranked against the evidence of the symbols. SNRs are over the whole band; a symbol of 8
-samples has 9 dB more. With `--methods` the table is printed and the page stays as it is.
+samples has 9 dB more. With `--methods` or another `--seed` of the frames the table is printed and
+the page stays as it is.
 """
 
 import argparse
+import importlib
+import importlib.util
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -51,6 +55,9 @@ MASKS, ORDERS = 256, 16
 """Of RISE, and of Shapley values."""
 RESAMPLES, SEED = 2000, 1
 TIMED_FRAMES = 4
+QUANTUS = {"gradient": "InputXGradient", "integrated_gradients": "IntegratedGradients"}
+"""Method -> the one of Quantus that does the same, of 10 steps where it takes steps. Its Occlusion
+has another stride, its FeatureAblation takes dark pixels too."""
 
 
 def contestants(draws: int) -> tuple[Method, ...]:
@@ -78,18 +85,19 @@ class World(NamedTuple):
     """Over the whole band, float32 (n,)."""
 
 
-def make_world(snr_db: int, frames: int) -> World:
+def make_world(snr_db: int, frames: int, seed: int) -> World:
     """Frames of every class at one SNR over the whole band.
 
     Args:
         snr_db: over the whole band.
         frames: of each class.
+        seed: of the frames.
 
     Returns:
         The frames, and the exact classifier of them.
     """
     iq = np.concatenate(
-        [synthesize_cell(m, snr_db, range(frames), RRC, seed=SEED) for m in CLASSES]
+        [synthesize_cell(m, snr_db, range(frames), RRC, seed=seed) for m in CLASSES]
     )
     of_symbol = RRC.sps * 10 ** (snr_db / 10)
     real = torch.view_as_real(torch.from_numpy(iq))
@@ -99,18 +107,19 @@ def make_world(snr_db: int, frames: int) -> World:
     return World(real, model, SymbolLaw(CLASSES, of_symbol), snrs)
 
 
-def judge(snr_db: int, frames: int, chosen: Sequence[Method]) -> pd.DataFrame:
+def judge(snr_db: int, frames: int, chosen: Sequence[Method], seed: int) -> pd.DataFrame:
     """The agreement of methods with the evidence, frame by frame: rows as of `judged.summary`.
 
     Args:
         snr_db: over the whole band.
         frames: of each class.
         chosen: the methods.
+        seed: of the frames.
 
     Returns:
         Rows of `snr_db, method, ranked, rho`, with the ceilings of `SIZES`.
     """
-    world = make_world(snr_db, frames)
+    world = make_world(snr_db, frames, seed)
     drawing = world.model.input
     images = drawing.tensors(drawing.encode(world.iq))
     with torch.no_grad():
@@ -160,7 +169,9 @@ Maps = Callable[[], torch.Tensor]
 
 
 def speeds(frames: int, repeats: int) -> list[dict[str, str]]:
-    """Frames a second of our methods and of captum's, called item by item, on a `pixel_set`.
+    """Frames a second of our methods, and of captum's and Quantus' called item by item.
+
+    The model is a `pixel_set`. Quantus is none of our dependencies: without it a dash stands there.
 
     Args:
         frames: in a batch.
@@ -171,7 +182,7 @@ def speeds(frames: int, repeats: int) -> list[dict[str, str]]:
     """
     torch.manual_seed(SEED)
     model = models.build(Architecture("pixel_set", "plain", "standard"), (1, 64, 64), 16, (0, 10))
-    world = make_world(10, 1)
+    world = make_world(10, 1, SEED)
     drawing = world.model.input
     images = drawing.tensors(drawing.encode(world.iq[:frames])).log1p()
     head, targets = Head(model, "modulation"), torch.zeros(len(images), dtype=torch.long)
@@ -182,6 +193,9 @@ def speeds(frames: int, repeats: int) -> list[dict[str, str]]:
             "ours": _batched(ours, head, images, targets),
             "captum": _one_by_one(item, images, targets),
         }
+        if ours.name in QUANTUS and importlib.util.find_spec("quantus"):
+            by_quantus = _of_quantus(head, QUANTUS[ours.name])
+            contestants["Quantus"] = _one_by_one(by_quantus, images, targets)
         seconds = medians(interleave(contestants, repeats, time.process_time))
         rate = {name: len(images) / one for name, one in seconds.items()}
         rows.append(
@@ -190,6 +204,7 @@ def speeds(frames: int, repeats: int) -> list[dict[str, str]]:
                 "batches, frames a second": f"{rate['ours']:.3g}",
                 "captum item by item": f"{rate['captum']:.3g}",
                 "ratio": f"{rate['ours'] / rate['captum']:.1f}",
+                "Quantus item by item": f"{rate['Quantus']:.3g}" if "Quantus" in rate else "-",
             }
         )
     return rows
@@ -213,7 +228,7 @@ def _pairs(head: Head) -> list[tuple[Method, Item]]:
         return attr.InputXGradient(head).attribute(image, target=target)
 
     def integrated(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return attr.IntegratedGradients(head).attribute(image, target=target, n_steps=8)
+        return attr.IntegratedGradients(head).attribute(image, target=target, n_steps=10)
 
     def occlusion(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         explained = attr.Occlusion(head)
@@ -229,11 +244,22 @@ def _pairs(head: Head) -> list[tuple[Method, Item]]:
 
     return [
         (methods.Gradient(), gradient),
-        (methods.IntegratedGradients(steps=8), integrated),
+        (methods.IntegratedGradients(steps=10), integrated),
         (methods.Occlusion(0.25, 0.25), occlusion),
         (methods.LeaveOneOut(), leave_one_out),
         (methods.Shapley(permutations=1, seed=1), shapley),
     ]
+
+
+def _of_quantus(head: Head, name: str) -> Item:
+    """A method of Quantus, which takes and gives arrays and adds channels up unless told not to."""
+    quantus = importlib.import_module("quantus")
+
+    def explained(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        maps = quantus.explain(head, image.numpy(), target.numpy(), method=name, reduce_axes=())
+        return torch.from_numpy(maps)
+
+    return explained
 
 
 def _batched(method: Method, head: Head, images: torch.Tensor, targets: torch.Tensor) -> Maps:
@@ -254,6 +280,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds of the timing")
     parser.add_argument("--draws", type=int, default=1, help="times the masks and orders")
     parser.add_argument("--methods", nargs="+", default=[], help="these alone; default: all")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the frames")
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -265,18 +292,24 @@ def main() -> None:
     chosen = [one for one in contestants(options.draws) if not some or one.name in some]
     by_frame = []
     for snr_db in options.snrs:
-        by_frame.append(judge(snr_db, options.frames, chosen))
+        by_frame.append(judge(snr_db, options.frames, chosen, options.seed))
         print(f"judged at {snr_db} dB", flush=True)
     summary = judged.summary(pd.concat(by_frame, ignore_index=True), RESAMPLES, SEED)
     found = made + table(rows_of(summary))
     print(found, flush=True)
-    if some:
+    if some or options.seed != SEED:
         return
 
     write_between(options.page, *FOUND, found)
 
-    speed = made + table(speeds(TIMED_FRAMES, options.repeats))
-    write_between(options.page, *SPEED, speed)
+    time_methods(options.page, options.repeats)
+
+
+def time_methods(page: Path, repeats: int) -> None:
+    """Writes how fast methods are, with so many rounds of the timing, into the page."""
+    made = f"Made by `python -m benchmarks.judge` on {machine_and_date()}.\n\n"
+    speed = made + table(speeds(TIMED_FRAMES, repeats))
+    write_between(page, *SPEED, speed)
     print(speed)
 
 

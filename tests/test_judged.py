@@ -14,9 +14,11 @@ from pisces.attribution.head import DifferenceHead
 from pisces.attribution.judged import CEILING, Truth
 from pisces.core.modulations import constellation
 from pisces.inputs.binning import bin_frames
+from pisces.inputs.drawing import BinStore
 from pisces.sources.modulators import shape_symbols
 from pisces.truth.classifier import Sending, exact_model
 from pisces.truth.evidence import Duel
+from pisces.truth.found import leveled
 from pisces.truth.law import SymbolLaw
 from tests.conftest import POINTS, RENDER, SNRS_DB
 from tests.test_truth_counts import noise, render
@@ -135,6 +137,10 @@ def test_finer_pixels_hide_less():
 
 @pytest.fixture(scope="module")
 def exact(data) -> ExplainedModel:
+    return exact_classifier(data)
+
+
+def exact_classifier(data: BinStore) -> ExplainedModel:
     """The exact classifier of the frames of `data`, in the place of a model that was trained."""
     snrs = {float(label): snr for label, snr in SNRS.items()}
     trained = exact_model(Sending(data.modulations, snrs, POINTS["symbol"]), data.render)
@@ -158,6 +164,28 @@ def test_a_model_is_judged_frame_by_frame(exact, index, iq_shards):
     assert mean["gradient"] > 0.6
     assert mean[CEILING] > 0.6
     assert abs(mean["random"]) < 0.25
+
+
+def test_a_level_that_the_mean_power_misses_is_found():
+    """Half of the frames are loud by 3 %, as one is whose symbols happen to be the outer ones."""
+    snr = 1000.0
+    setup, law = render(64), SymbolLaw(("16QAM", "64QAM"), snr)
+    received = judged.receive(frames_of("16QAM", snr), setup)
+    true, _ = leveled(received.points, law)
+    loud = received._replace(points=1.03 * true)
+    found = judged.on_level(loud, law)
+
+    # The gain of N symbols has a standard deviation of 1 / sqrt(2 N snr) = .003.
+    assert np.allclose(found.level, 1.03, atol=4 * 0.003)
+    assert torch.allclose(found.points, true, atol=4 * 0.003 * 1.5)
+
+    duel = Duel(np.zeros(4, int), np.ones(4, int))
+    phases = judged.phases_of(true, law, duel)
+    on_scale, off_scale = (
+        judged.ceiling(judged.truth_of(one, law, duel, phases, setup))
+        for one in (found, found._replace(level=0.9))
+    )
+    assert on_scale.mean() > off_scale.mean() + 0.05
 
 
 def test_frames_of_classes_without_points_have_no_truth(exact, index, iq_shards):

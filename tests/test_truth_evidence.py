@@ -151,24 +151,3 @@ def test_ties_share_their_rank():
     assert np.isnan(evidence.agreement(np.array([[0.0, 0.0, 0.0, 9.0]]), truth)[0])
     tied = evidence.agreement(np.array([[0.0, 1.0, 1.0, 9.0]]), truth)
     assert tied[0] == pytest.approx(math.sqrt(3) / 2)  # ranks 1, 2.5, 2.5 with 1, 2, 3
-
-
-@pytest.mark.parametrize(("snr_db", "rival_db"), [(10.0, 12.0), (10.0, 8.0), (-4.0, -6.0)])
-def test_points_of_noise_say_what_two_exponentials_differ_by(snr_db, rival_db):
-    own, rival = (1 / (1 + 10 ** (one / 10)) for one in (snr_db, rival_db))
-    power = own * np.random.default_rng(9).exponential(size=200_000)
-    found = evidence.level_evidence(10 * np.log10(power), snr_db, rival_db)
-    divergence = math.log(rival / own) + own / rival - 1
-    std = abs(own / rival - 1) / math.sqrt(len(power))
-    assert divergence > 10 * std
-    assert abs(found.mean() - divergence) < 4 * std
-    # The louder a point the more it speaks for the louder floor, and by a straight line.
-    slope = np.diff(evidence.level_evidence(np.array([-10.0, -3.0]), snr_db, rival_db))
-    assert np.sign(slope) == np.sign(rival_db - snr_db)
-
-
-def test_a_point_of_the_mean_level_of_both_says_nothing():
-    """log(V' / V) = p (1 / V - 1 / V') at the logarithmic mean of the two."""
-    own, rival = (1 / (1 + 10 ** (one / 10)) for one in (3.0, 6.0))
-    power = math.log(rival / own) / (1 / own - 1 / rival)
-    assert evidence.level_evidence(np.array(10 * math.log10(power)), 3.0, 6.0) == pytest.approx(0)

@@ -6,9 +6,11 @@ on the exact classifier (`truth.classifier`), whose explanation is the evidence.
 the same figure says how much of the evidence it goes by, and not which method is right.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -23,9 +25,11 @@ from pisces.core.progress import progress
 from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.inputs import binning, views
+from pisces.inputs.drawing import BinStore
 from pisces.inputs.settings import RenderSettings
 from pisces.truth import evidence
 from pisces.truth.evidence import Duel
+from pisces.truth.found import leveled
 from pisces.truth.law import SymbolLaw, places
 
 OF_TOTALS = ("gradient", "integrated_gradients", "leave_one_out", "shapley")
@@ -41,6 +45,8 @@ class Received(NamedTuple):
     """Complex64 (n, symbols), of unit signal power."""
     pixels: np.ndarray
     """Pixel of each in the view `symbol`, int (n, symbols); numbers beyond the last are outside."""
+    level: np.ndarray | float = 1.0
+    """The points of the view over `points`: one number, or (n, 1)."""
 
 
 class Truth(NamedTuple):
@@ -61,6 +67,16 @@ def receive(frames: torch.Tensor, render: RenderSettings) -> Received:
     points = torch.view_as_real(received.points)
     pixels = binning.bin_points(points, render.size / 2 / render.extent.symbol, render.size)
     return Received(received.points, pixels.numpy().astype(np.int64))
+
+
+def on_level(received: Received, law: SymbolLaw) -> Received:
+    """The same symbols with the level that their points tell; see `found.leveled`.
+
+    The receiver goes by the mean power, which misses the level of a frame by 2 to 3 %: as much as
+    the noise from 20 dB over the whole band on.
+    """
+    points, level = leveled(received.points, law)
+    return Received(points, received.pixels, level.numpy())
 
 
 def duel_of(logits: torch.Tensor) -> Duel:
@@ -97,7 +113,7 @@ def truth_of(
     symbols = received.points.numpy().astype(np.complex128)
     by_symbol = evidence.evidence_at(symbols, law, phases, duel)
     middles = evidence.pixel_middles(received.pixels, render.size, render.extent.symbol)
-    by_middle = evidence.evidence_at(middles, law, phases, duel)
+    by_middle = evidence.evidence_at(middles / received.level, law, phases, duel)
 
     pixels = render.size**2
     return Truth(
@@ -181,6 +197,81 @@ def summary(by_frame: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
 
 # Of a trained model
 
+TruthOf = Callable[[Duel], Truth]
+"""Duels of some frames, numbers of classes in a model -> the truth of them."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Frames of one SNR that a model was asked about, and the evidence in them.
+
+    The truth is about the class that the model predicts and the runner-up in its logits, right or
+    wrong. Frames where one of them has no constellation points have no truth: they are not ranked.
+    """
+
+    explained: ExplainedModel
+    index: np.ndarray
+    """Frames int (n, 3)."""
+    frames: Frames
+    duel: Duel
+    """Numbers of classes in the model."""
+    truth: Truth
+    """Of the view `symbol`."""
+
+    @classmethod
+    def of(cls, explained: ExplainedModel, index: np.ndarray, truth_of: TruthOf) -> Self:
+        """What a model predicts of frames, and what is true of them.
+
+        Args:
+            explained: the model, and the constellations of its frames, `symbol` among the views.
+            index: frames of one SNR, (n, 3).
+            truth_of: duels of these frames -> the truth.
+        """
+        frames = Frames.of(explained, index)
+        duel = duel_of(frames.predict_whole(explained.model)[0])
+        return cls(explained, index, frames, duel, truth_of(duel))
+
+    @property
+    def channel(self) -> int:
+        """Of the view `symbol`."""
+        return self.explained.data.render.views.index("symbol")
+
+    @property
+    def pixels(self) -> slice:
+        """Those of the view `symbol` among the pixels of all views."""
+        pixels = self.explained.data.render.size**2
+        return slice(self.channel * pixels, (self.channel + 1) * pixels)
+
+    @property
+    def head(self) -> DifferenceHead:
+        """What is explained."""
+        given = self.explained.trained.input.from_images
+        return DifferenceHead(self.explained.model, "modulation", given)
+
+    @property
+    def context(self) -> Context:
+        """What frames carry beside their images, without the rivals."""
+        return (*self.frames.probe.context, *self.explained.condition(self.frames.snr_db))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Points in the pixels of the view `symbol`, (n, pixels)."""
+        return self.frames.probe.counts.cpu().numpy()[:, self.pixels]
+
+    def maps(self, method: Method) -> torch.Tensor:
+        """Of the class against its rival, (n, channels, size, size)."""
+        images = self.frames.probe.images
+        return scores_of(method, self.head, images, self.duel, self.context)
+
+    def scores(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps as scores of the pixels of all views, (n, pixels)."""
+        return methods.pixel_scores(maps, len(self.explained.data.render.views))
+
+    def agreements(self, method: Method, maps: torch.Tensor) -> np.ndarray:
+        """As the function of this name: -1..1, (n,)."""
+        of_symbol = self.scores(maps)[:, None, self.pixels, None]
+        return agreements(method, of_symbol, 0, self.counts, self.truth)
+
 
 def judge(
     explained: ExplainedModel,
@@ -189,10 +280,7 @@ def judge(
     source: Path,
     by_label: Mapping[int, float],
 ) -> pd.DataFrame:
-    """How the maps of a trained model agree with the evidence, method by method.
-
-    The truth is about the class that the model predicts and the runner-up in its logits, right or
-    wrong. Frames where one of them has no constellation points have no truth: they are not ranked.
+    """How the maps of a trained model agree with the evidence, method by method; see `Case`.
 
     Args:
         explained: the model, and the constellations of its frames, `symbol` among the views.
@@ -216,66 +304,79 @@ def judge(
         )
     tables = []
     for number in progress(np.unique(index[:, 1]), "evidence"):
-        of_snr = index[index[:, 1] == number]
-        label = explained.trained.snrs_db[number]
-        tables += _judge_snr(explained, chosen, of_snr, source, by_label[label])
+        of_snr, label = index[index[:, 1] == number], explained.data.snrs_db[number]
+        law = SymbolLaw(explained.trained.modulations, by_label[label], shards.ask(source))
+        frames = samples_of(explained.data, of_snr, source)
+        case = Case.of(explained, of_snr, partial(truth_of_frames, frames, law, render))
+        rho = {method.name: case.agreements(method, case.maps(method)) for method in chosen}
+        tables += rows_of(case, {CEILING: ceiling(case.truth)} | rho)
     return pd.DataFrame(tables)
 
 
-def _judge_snr(
-    explained: ExplainedModel,
-    chosen: Sequence[Method],
-    index: np.ndarray,
-    source: Path,
-    snr: float,
-) -> list[dict[str, object]]:
-    """The rows of `judge` of frames of one SNR label."""
-    names = explained.trained.modulations
-    law = SymbolLaw(names, snr, shards.ask(source))
-    frames = Frames.of(explained, index)
-    duel = duel_of(frames.predict_whole(explained.model)[0])
+def truth_of_frames(
+    frames: torch.Tensor, law: SymbolLaw, render: RenderSettings, duel: Duel
+) -> Truth:
+    """The evidence in frames for one class against its rival.
 
-    in_law = np.array([law.classes.index(name) if name in law.classes else -1 for name in names])
-    of_law = Duel(in_law[duel.chosen], in_law[duel.rival])
+    Args:
+        frames: float32 (n, samples, 2).
+        law: where their symbols come from.
+        render: the receiver, side and extent of the view.
+        duel: of each frame, numbers in `law.modulations`.
+
+    Returns:
+        The truth; frames where a class is none of `law.classes` have none.
+    """
+    of_law = in_law(duel, law)
     known = np.flatnonzero((of_law.chosen >= 0) & (of_law.rival >= 0))
-    truth = _no_truth(len(index), explained.data.render.size**2)
+    truth = no_truth(len(frames), render.size**2)
     if len(known):
-        received = receive(_samples(explained, index[known], source), explained.data.render)
+        received = on_level(receive(frames[known], render), law)
         in_doubt = Duel(of_law.chosen[known], of_law.rival[known])
         phases = phases_of(received.points, law, in_doubt)
-        found = truth_of(received, law, in_doubt, phases, explained.data.render)
+        found = truth_of(received, law, in_doubt, phases, render)
         for whole, part in zip(truth, found, strict=True):
             whole[known] = part
+    return truth
 
-    rho = {CEILING: ceiling(truth)}
-    head = DifferenceHead(explained.model, "modulation", explained.trained.input.from_images)
-    context = (*frames.probe.context, *explained.condition(frames.snr_db))
-    views_of = explained.data.render.views
-    channel, pixels = views_of.index("symbol"), explained.data.render.size**2
-    counts = frames.probe.counts.cpu().numpy()[:, channel * pixels :][:, :pixels]
-    for method in chosen:
-        maps = scores_of(method, head, frames.probe.images, duel, context)
-        of_views = methods.pixel_scores(maps, len(views_of)).view(len(maps), len(views_of), -1)
-        rho[method.name] = agreements(method, of_views[..., None], channel, counts, truth)
 
+def in_law(duel: Duel, law: SymbolLaw) -> Duel:
+    """A duel of numbers in `law.modulations` by those in `law.classes`, -1 for one without law."""
+    classes = law.classes
+    names = law.modulations
+    number = np.array([classes.index(name) if name in classes else -1 for name in names])
+    return Duel(number[duel.chosen], number[duel.rival])
+
+
+def rows_of(case: Case, rho: Mapping[str, np.ndarray]) -> list[dict[str, object]]:
+    """The rows of `judge` of one SNR; `rho` has the agreements (n,) of each method."""
+    names, duel = case.explained.trained.modulations, case.duel
     rows: list[dict[str, object]] = []
-    for name, of_frames in rho.items():
-        for at, (modulation, label, row) in enumerate(explained.data.identities(index)):
+    for method, of_frames in rho.items():
+        for at, (modulation, label, row) in enumerate(case.explained.data.identities(case.index)):
             frame = {"modulation": modulation, "snr_db": label, "frame": row}
             frame |= {"predicted": names[duel.chosen[at]], "rival": names[duel.rival[at]]}
-            rows.append(frame | {"method": name, "ranked": truth.ranked[at], "rho": of_frames[at]})
+            ranked = case.truth.ranked[at]
+            rows.append(frame | {"method": method, "ranked": ranked, "rho": of_frames[at]})
     return rows
 
 
-def _no_truth(n: int, pixels: int) -> Truth:
+def no_truth(n: int, pixels: int) -> Truth:
+    """Of n frames nothing is known."""
     dark = np.full((n, pixels), np.nan)
     return Truth(dark, dark.copy(), np.zeros(n, bool))
 
 
-def _samples(explained: ExplainedModel, index: np.ndarray, source: Path) -> torch.Tensor:
-    """Frames float32 (n, samples, 2) of the rows of an index (n, 3), in its order."""
+def samples_of(data: BinStore, index: np.ndarray, source: Path) -> torch.Tensor:
+    """Frames float32 (n, samples, 2) of the rows of an index (n, 3), in its order.
+
+    Args:
+        data: the constellations of the frames.
+        index: frames of `data`.
+        source: IQ shards that they were made from.
+    """
     found = []
     for m, s, row in index:
-        cell = Cell(explained.data.modulations[m], explained.data.snrs_db[s])
+        cell = Cell(data.modulations[m], data.snrs_db[s])
         found.append(shards.array(cell.path(source), "iq")[row])
     return torch.from_numpy(np.stack(found))

@@ -264,28 +264,3 @@ def agreement(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
         -1..1, NaN where either is constant.
     """
     return stats.rank_correlation(scores, truth, ~np.isnan(truth))
-
-
-# Evidence of the noise floor
-
-
-def level_evidence(level_db: np.ndarray, snr_db: float, rival_db: float) -> np.ndarray:
-    """What each point of the view `noise` says for one SNR against another.
-
-    The power p of white noise of power V is chi-squared of two degrees of freedom, of density
-    exp(-p / V) / V: the log likelihood ratio is log(V' / V) + p (1 / V' - 1 / V), a straight line
-    in p. Points as near to each other as samples share some noise; the sum over points overstates
-    what they say together, by the same factor for all.
-
-    Args:
-        level_db: of points, the power over that of the frame, scaled as white noise: the radius
-            of the view and `views.FLOOR_DB`.
-        snr_db: true, over the whole band.
-        rival_db: the other one.
-
-    Returns:
-        Nats, float64, shaped like `level_db`.
-    """
-    own, rival = (1 / (1 + 10 ** (one / 10)) for one in (snr_db, rival_db))
-    power = 10 ** (level_db / 10)
-    return np.log(rival / own) + power * (1 / rival - 1 / own)
