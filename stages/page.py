@@ -5,13 +5,14 @@ from pathlib import Path
 from pisces.config.io import PARAMS, load_params
 from pisces.config.presets import leaves
 from pisces.core import files, yaml
+from pisces.core.reading import require
 from pisces.core.texts import readable_size
 from pisces.report.page import build, sources
 from pisces.report.pis_regions import Images
 from pisces.run import guard, origins, provenance, tracking
 
 DATA, PLOTS, METRICS, MODELS = Path("data"), Path("plots"), Path("metrics"), Path("models")
-OUT = Path("plots/report.html")
+WEIGHTS, OUT = "model.safetensors", Path("plots/report.html")
 STAGES = ("split_hdf5", "train", "evaluate", "limits", "pis", "attribute", "explore")
 
 
@@ -19,23 +20,21 @@ def main() -> None:
     params = load_params()
     source = Path(params.data.path).name
     extents = params.render.extent.model_dump()
-    images = Images(params.render.size, extents, params.perturb.window)
+    require(MODELS / WEIGHTS, "train")
+    of_run = build.Run(
+        source,
+        Images(params.render.size, extents, params.perturb.window),
+        # Where the file lies on this machine says nothing about it.
+        params=dict(leaves(yaml.read(PARAMS))) | {"data.path": source},
+        model_md5=provenance.md5(MODELS / WEIGHTS),
+        contradictions=origins.contradictions(STAGES),
+    )
 
-    with tracking.stage("page", params) as run:
-        made, problems = build.page(
-            sources.read(DATA, PLOTS, METRICS, MODELS),
-            build.Run(
-                source,
-                images,
-                # Where the file lies on this machine says nothing about it.
-                params=dict(leaves(yaml.read(PARAMS))) | {"data.path": source},
-                model_md5=provenance.md5(MODELS / "model.safetensors"),
-                contradictions=origins.contradictions(STAGES),
-            ),
-        )
+    with tracking.stage("page", params):
+        found = sources.read(DATA, PLOTS, METRICS, MODELS)
+        made, problems = build.page(found, of_run)
         content = made.encode()
         files.write_bytes(OUT, content)
-        run.artifact(OUT)
 
     for problem in problems:
         print(f"warning: {problem}")

@@ -17,6 +17,7 @@ from pisces.core import files
 from pisces.report.page import build, plots_template, sentences, shown_tables, words
 from pisces.report.pis_regions import Images
 from pisces.run import origins, provenance
+from stages import page as stage
 from tests.page_files import read, run_of
 from tests.pipeline import ROOT
 
@@ -272,6 +273,13 @@ def test_a_page_of_nothing_says_what_to_make(tmp_path, data):
         "models/model.json does not exist; make it with dvc repro train" in one for one in problems
     )
     assert "metrics/evaluate.json is missing" in made
+
+
+def test_a_workspace_without_a_trained_model_is_one_line(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "presets/default.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors does not exist.*repro train"):
+        stage.main()
 
 
 # By DVC's records

@@ -25,7 +25,8 @@ function chartConfig() {
     },
     legend: {
       labelColor: ink, titleColor: ink, orient: "bottom", titleFontWeight: "normal",
-      labelFontSize: 12, labelLimit: 240, symbolOpacity: 1, symbolType: "circle", columns: window.innerWidth < 600 ? 2 : 4,
+      labelFontSize: 12, labelLimit: 240, symbolOpacity: 1, symbolType: "circle",
+      columns: window.innerWidth < 600 ? 2 : 4,
     },
     view: { stroke: "transparent" },
     rule: { color: quiet },

@@ -33,7 +33,8 @@ function makeConfusion(confusion, chart) {
       const total = ofClass.reduce((x, y) => x + y, 0);
       for (const [p, count] of ofClass.entries()) {
         const share = total ? (100 * count) / total : 0;
-        rows.push({ actual: confusion.classes[a], predicted: confusion.classes[p], count, total, share });
+        const [actual, predicted] = [confusion.classes[a], confusion.classes[p]];
+        rows.push({ actual, predicted, count, total, share });
       }
     }
     shown.rows.splice(0, Infinity, ...rows);
@@ -46,7 +47,7 @@ function makeConfusion(confusion, chart) {
     const pairs = rows.filter((row) => row.actual !== row.predicted && Number(row.count) > 0);
     pairs.sort((a, b) => Number(b.share) - Number(a.share) || Number(b.count) - Number(a.count));
     list.replaceChildren();
-    makeTable(list, {
+    new DataTable(list, {
       columns: [
         { name: "actual", label: "It is", kind: "text", filter: false, hidden: false },
         { name: "predicted", label: "The model says", kind: "text", filter: false, hidden: false },

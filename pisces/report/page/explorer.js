@@ -2,7 +2,8 @@
 // The explorer: frames of the test part, what can be taken of them, and what the model says then.
 
 /**
- * @typedef {{ view: string, rule: string, name: string, label: string, level: number | null }} Choice
+ * @typedef {{ view: string, rule: string, name: string, label: string, level: number | null }}
+ *   Choice
  * @typedef {{ modulation: number, snr: number, row: number, index: number[], lit: number,
  *   offset: number, takenOffset: number }} Frame
  * @typedef {{ modulation: ArrayLike<number>, snr: ArrayLike<number> }} Answer
@@ -136,7 +137,8 @@ class Explorer {
     setOptions(this.map, [{ value: NOTHING, label: "none" },
       ...maps.map((label, value) => ({ value, label }))]);
 
-    for (const one of [this.modulation, this.snr]) one.addEventListener("change", () => this.pick());
+    this.modulation.addEventListener("change", () => this.pick());
+    this.snr.addEventListener("change", () => this.pick());
     this.number.addEventListener("change", () => this.show(Number(this.number.value)));
     this.family.addEventListener("change", () => this.fillSets());
     this.view.addEventListener("change", () => this.fillNames());
@@ -347,7 +349,7 @@ class Explorer {
         taken += Number(goes);
         if (goes) context.fillStyle = scores ? palettes.gone : palettes.masked;
         else if (scores) context.fillStyle = palettes.signed[scores[i] + 127];
-        else context.fillStyle = palettes.bright[Math.round(255 * Math.sqrt(counts[i] / brightest))];
+        else context.fillStyle = palettes.bright[brightness(counts[i] / brightest)];
         context.fillRect(at % size, Math.floor(at / size), 1, 1);
       }
       if (this.cursor.view === view) {
@@ -361,8 +363,9 @@ class Explorer {
       this.painter?.answer(taken);
       return;
     }
-    this.tell(this.prepared.answer(this.frame, choice), this.words(choice, taken), choice !== NOTHING);
-    const overall = choice === NOTHING ? null : this.about.overall[choice];
+    const changed = choice !== NOTHING;
+    this.tell(this.prepared.answer(this.frame, choice), this.words(choice, taken), changed);
+    const overall = changed ? this.about.overall[choice] : null;
     this.say(overall ?? "", "overall");
   }
 
@@ -377,7 +380,8 @@ class Explorer {
     const share = level === null ? "" : `, ${level} %`;
     const where = view === "all" ? "all views" : `the view ${view}`;
     const lit = this.prepared.litOf(this.frame).length;
-    return `Without ${family.toLowerCase()} ${label}${share} of ${where} (${taken} of ${lit} lit pixels)`;
+    return `Without ${family.toLowerCase()} ${label}${share} of ${where} `
+      + `(${taken} of ${lit} lit pixels)`;
   }
 
   // Answers
@@ -400,10 +404,12 @@ class Explorer {
     this.say(`${words}, the model says ${said(after)}.${was} ${is}`);
 
     const place = document.getElementById("answers");
-    place?.replaceChildren(
-      bars("Modulation", modulations, before.modulation, after.modulation, truth.modulation, changed),
-      bars("SNR", snrs, before.snr, after.snr, truth.snr, changed),
-    );
+    /** @param {"modulation" | "snr"} head
+     * @param {string} title
+     * @param {string[]} names */
+    const part = (head, title, names) =>
+      bars(title, names, before[head], after[head], truth[head], changed);
+    place?.replaceChildren(part("modulation", "Modulation", modulations), part("snr", "SNR", snrs));
   }
 
   /** @param {string} text
@@ -412,6 +418,13 @@ class Explorer {
     const place = document.getElementById(id);
     if (place) place.textContent = text;
   }
+}
+
+/** Which shade a share of the brightest pixel has: by its root, or single points are not seen.
+ * @param {number} share
+ * @returns {number} */
+function brightness(share) {
+  return Math.round(255 * Math.sqrt(share));
 }
 
 /** @param {ArrayLike<number>} shares

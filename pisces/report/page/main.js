@@ -22,7 +22,7 @@ async function main() {
   }
   for (const place of document.querySelectorAll("[data-table]")) {
     const name = place.getAttribute("data-table") ?? "";
-    if (page.tables[name]) makeTable(/** @type {HTMLElement} */ (place), page.tables[name]);
+    if (page.tables[name]) new DataTable(/** @type {HTMLElement} */ (place), page.tables[name]);
     else if (name !== "confused") sayMissing(place, page.missing[name]);
   }
 

@@ -36,63 +36,87 @@ function compareValues(a, b, sign) {
   return sign * String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
-/** Builds the controls and the table below them.
- * @param {HTMLElement} place
- * @param {Table} table */
-function makeTable(place, table) {
-  const index = new Map(table.columns.map((column, i) => [column.name, i]));
-  let sorted = table.sort === null ? -1 : Number(index.get(table.sort));
-  let sign = -1;
-  let shown = table.rows.length > MOST_AT_ONCE ? FIRST_ROWS : Infinity;
+/** A table with the controls above it, and how many rows it shows below. */
+class DataTable {
+  /** @param {HTMLElement} place
+   * @param {Table} table */
+  constructor(place, table) {
+    this.table = table;
+    this.index = new Map(table.columns.map((column, i) => [column.name, i]));
+    this.sorted = table.sort === null ? -1 : Number(this.index.get(table.sort));
+    this.sign = -1; // falling
+    this.shown = table.rows.length > MOST_AT_ONCE ? FIRST_ROWS : Infinity;
 
-  const controls = place.appendChild(document.createElement("div"));
-  controls.className = "controls";
-  /** @type {Map<number, HTMLSelectElement>} */
-  const filters = new Map();
-  for (const [i, column] of table.columns.entries()) {
-    if (!column.filter) continue;
-    const values = [...new Set(table.rows.map((row) => row[i]))];
-    values.sort((a, b) => compareValues(a, b, 1));
-    const options = values.map((value) => ({ value: String(value), label: shownValue(value) || "–" }));
-    const select = labelledSelect(controls, column.label, [{ value: "", label: "all" }, ...options]);
-    if (table.chosen[column.name]) select.value = table.chosen[column.name];
-    filters.set(i, select);
+    const controls = place.appendChild(document.createElement("div"));
+    controls.className = "controls";
+    this.filters = this.makeFilters(controls);
+    this.only = table.only ? this.makeOnly(controls, table.only.label) : null;
+    this.search = table.rows.length > MOST_AT_ONCE ? this.makeSearch(controls) : null;
+    if (!controls.childElementCount) controls.remove();
+
+    const element = makeScrolling(place, table.caption || "Table");
+    this.head = element.createTHead().insertRow();
+    this.body = element.createTBody();
+    table.columns.forEach((column, i) => this.makeHead(column, i));
+    this.count = place.appendChild(document.createElement("p"));
+    this.count.className = "quiet";
+    this.more = this.makeMore(place);
+
+    if (this.only && !this.matching().length) this.only.checked = false;
+    this.fill();
   }
 
-  /** @type {HTMLInputElement | null} */
-  let only = null;
-  if (table.only) {
+  /** A select for each column that filters, by its place.
+   * @param {HTMLElement} controls
+   * @returns {Map<number, HTMLSelectElement>} */
+  makeFilters(controls) {
+    /** @type {Map<number, HTMLSelectElement>} */
+    const filters = new Map();
+    for (const [i, column] of this.table.columns.entries()) {
+      if (!column.filter) continue;
+      const values = [...new Set(this.table.rows.map((row) => row[i]))];
+      values.sort((a, b) => compareValues(a, b, 1));
+      const options = values.map((value) => (
+        { value: String(value), label: shownValue(value) || "–" }));
+      const every = { value: "", label: "all" };
+      const select = labelledSelect(controls, column.label, [every, ...options]);
+      if (this.table.chosen[column.name]) select.value = this.table.chosen[column.name];
+      select.addEventListener("input", () => this.fill());
+      filters.set(i, select);
+    }
+    return filters;
+  }
+
+  /** A box that leaves the rows below the limit of one column.
+   * @param {HTMLElement} controls
+   * @param {string} text
+   * @returns {HTMLInputElement} */
+  makeOnly(controls, text) {
     const label = controls.appendChild(document.createElement("label"));
-    only = label.appendChild(document.createElement("input"));
-    only.type = "checkbox";
-    only.checked = true;
-    label.append(table.only.label);
+    const box = label.appendChild(document.createElement("input"));
+    box.type = "checkbox";
+    box.checked = true;
+    box.addEventListener("input", () => this.fill());
+    label.append(text);
+    return box;
   }
-  /** @type {HTMLInputElement | null} */
-  let search = null;
-  if (table.rows.length > MOST_AT_ONCE) {
+
+  /** @param {HTMLElement} controls
+   * @returns {HTMLInputElement} */
+  makeSearch(controls) {
     const label = controls.appendChild(document.createElement("label"));
     label.append("Search");
-    search = label.appendChild(document.createElement("input"));
+    const search = label.appendChild(document.createElement("input"));
     search.type = "search";
+    search.addEventListener("input", () => this.fill());
+    return search;
   }
 
-  const scroll = place.appendChild(document.createElement("div"));
-  scroll.className = "scroll";
-  scroll.tabIndex = 0;
-  scroll.setAttribute("role", "region");
-  scroll.setAttribute("aria-label", table.caption || "Table");
-  const element = scroll.appendChild(document.createElement("table"));
-  const head = element.createTHead().insertRow();
-  const body = element.createTBody();
-  const count = place.appendChild(document.createElement("p"));
-  count.className = "quiet";
-  const more = place.appendChild(document.createElement("button"));
-  more.className = "more";
-  more.type = "button";
-
-  for (const [i, column] of table.columns.entries()) {
-    const cell = head.appendChild(document.createElement("th"));
+  /** The head of a column, which sorts by it: numbers the largest first, and back.
+   * @param {Column} column
+   * @param {number} i its place */
+  makeHead(column, i) {
+    const cell = this.head.appendChild(document.createElement("th"));
     cell.scope = "col";
     if (column.kind === "number") cell.className = "number";
     const button = cell.appendChild(document.createElement("button"));
@@ -100,55 +124,90 @@ function makeTable(place, table) {
     button.textContent = column.label;
     button.title = column.name;
     button.addEventListener("click", () => {
-      sign = sorted === i ? -sign : column.kind === "number" ? -1 : 1;
-      sorted = i;
-      fill();
+      this.sign = this.sorted === i ? -this.sign : column.kind === "number" ? -1 : 1;
+      this.sorted = i;
+      this.fill();
     });
   }
 
-  /** @returns {(string | number | null)[][]} */
-  function matching() {
-    const word = search ? search.value.toLowerCase() : "";
-    return table.rows.filter((row) => {
-      for (const [i, select] of filters) {
+  /** @param {HTMLElement} place
+   * @returns {HTMLButtonElement} */
+  makeMore(place) {
+    const more = place.appendChild(document.createElement("button"));
+    more.className = "more";
+    more.type = "button";
+    more.addEventListener("click", () => {
+      this.shown = Infinity;
+      this.fill();
+    });
+    return more;
+  }
+
+  /** The rows that all controls leave.
+   * @returns {(string | number | null)[][]} */
+  matching() {
+    const word = this.search ? this.search.value.toLowerCase() : "";
+    return this.table.rows.filter((row) => {
+      for (const [i, select] of this.filters) {
         if (select.value !== "" && String(row[i]) !== select.value) return false;
       }
-      if (only?.checked && table.only) {
-        const value = row[Number(index.get(table.only.column))];
-        if (typeof value !== "number" || !(value < table.only.below)) return false;
-      }
-      return !word || row.some((value) => shownValue(value).toLowerCase().includes(word));
+      return this.isBelow(row)
+        && (!word || row.some((value) => shownValue(value).toLowerCase().includes(word)));
     });
   }
 
-  function fill() {
-    const rows = matching();
+  /** Whether a row is below the limit, where that is asked for.
+   * @param {(string | number | null)[]} row
+   * @returns {boolean} */
+  isBelow(row) {
+    if (!this.table.only || !this.only?.checked) return true;
+    const value = row[Number(this.index.get(this.table.only.column))];
+    return typeof value === "number" && value < this.table.only.below;
+  }
+
+  /** Columns that are not shown: what a filter leaves of its column is said by the filter.
+   * @returns {Set<number>} */
+  hidden() {
+    const said = [...this.filters].filter(([, one]) => one.value !== "").map(([i]) => i);
+    const never = this.table.columns.flatMap((column, i) => (column.hidden ? [i] : []));
+    return new Set([...said, ...never]);
+  }
+
+  fill() {
+    const { columns, caption } = this.table;
+    const rows = this.matching();
+    const { sorted, sign } = this;
     if (sorted >= 0) rows.sort((a, b) => compareValues(a[sorted], b[sorted], sign));
-    // What a filter leaves of its column is said by the filter.
-    const said = [...filters].filter(([, one]) => one.value !== "").map(([i]) => i);
-    const never = table.columns.flatMap((column, i) => (column.hidden ? [i] : []));
-    const hidden = new Set([...said, ...never]);
-    body.replaceChildren(
-      ...rows.slice(0, shown).map((row) => tableRow(table.columns, row, hidden)));
-    for (const [i, cell] of [...head.cells].entries()) {
+
+    const hidden = this.hidden();
+    this.body.replaceChildren(
+      ...rows.slice(0, this.shown).map((row) => tableRow(columns, row, hidden)));
+    for (const [i, cell] of [...this.head.cells].entries()) {
       cell.hidden = hidden.has(i);
       if (i === sorted) cell.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       else cell.removeAttribute("aria-sort");
     }
-    const visible = Math.min(shown, rows.length);
-    count.textContent = [
-      rows.length === visible ? `${rows.length} rows.` : `${visible} of ${rows.length} rows.`,
-      table.caption,
-    ].join(" ");
-    more.hidden = rows.length <= shown;
-    more.textContent = `Show all ${rows.length} rows`;
-  }
 
-  more.addEventListener("click", () => { shown = Infinity; fill(); });
-  for (const control of [...filters.values(), only, search]) control?.addEventListener("input", fill);
-  if (!controls.childElementCount) controls.remove();
-  if (only && !matching().length) only.checked = false;
-  fill();
+    const visible = Math.min(this.shown, rows.length);
+    const number = rows.length === 1 ? "1 row" : `${rows.length} rows`;
+    this.count.textContent = visible === rows.length
+      ? `${number}. ${caption}` : `${visible} of ${number}. ${caption}`;
+    this.more.hidden = rows.length <= this.shown;
+    this.more.textContent = `Show all ${number}`;
+  }
+}
+
+/** A table in a part of the page that scrolls sideways, by keys as well.
+ * @param {HTMLElement} place
+ * @param {string} label
+ * @returns {HTMLTableElement} */
+function makeScrolling(place, label) {
+  const scroll = place.appendChild(document.createElement("div"));
+  scroll.className = "scroll";
+  scroll.tabIndex = 0;
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", label);
+  return scroll.appendChild(document.createElement("table"));
 }
 
 /** @param {Column[]} columns
