@@ -24,6 +24,7 @@ from pisces.pis.store import PerturbationPlan
 from pisces.report.page import build, sources
 from pisces.report.pis_regions import Images
 from tests.conftest import PERTURB, draw
+from tests.figures import removed_rows
 from tests.test_explanation import SETTINGS
 
 VIEWS = ("symbol", "noise")
@@ -112,6 +113,8 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
     bins = pd.DataFrame(product(TASKS, [0.2, 0.8]), columns=["task", "confidence"])
     training = {f"validation_{task}_accuracy": [0.2, 0.4] for task in (*TASKS, "joint")}
     training |= {"epoch": [1, 2], "train_loss": [3.0, 2.0], "validation_loss": [3.5, 2.5]}
+    turned = {"class": "BPSK", "rival": "QPSK", "order": "random", "of": "model", "frames": 4}
+    turned |= {"median": 3, "ci_low": 1, "ci_high": 5}
     finding = {"name": "echo", "figure": 0.25, "unit": "of it", "expected": "below 0.1"}
     return {
         "ceiling": pd.DataFrame(ceiling).assign(**interval),
@@ -134,6 +137,10 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "attribution_curves": curve,
         "attribution_checks": checks.assign(survives="no", **interval),
         "mask_tuning": tuned,
+        "pis_redraw": removed_rows("1", "2"),
+        "counterfactuals": pd.DataFrame(
+            [turned | {"snr_db": np.nan}, turned | {"snr_db": snrs_db[0], "median": 2}]
+        ),
         "mask_guards": of_methods.assign(model="tuned", guard="blur", value=0.5),
         "reliability": bins.assign(
             probabilities="calibrated", accuracy=bins["confidence"], frames=4, **interval

@@ -38,6 +38,8 @@ MASKED = {
     "n": "Frames",
 }
 OF_MASK = ("view", "rule", "level_percent", "task")
+ALL = "all SNRs"
+"""In the filter of SNR labels, of rows that are over all of them."""
 IN_WHAT = {"view", "rule", "level_percent"}
 """Columns that filter, and stand in the name of a mask already."""
 
@@ -113,6 +115,49 @@ SHOWN = {
         chosen={"task": "joint"},
         caption="Of few frames each: where to look, not what to conclude.",
     ),
+    "pis_redraw": Shown(
+        {
+            "snr_db": "SNR label",
+            "what": "Mask",
+            "view": "View",
+            "rule": "Family",
+            "level_percent": "Level (%)",
+            "task": "Accuracy of",
+            "blackout_drop": "Lost by blackout",
+            "blackout_drop_interval": "interval",
+            "blackout_control_drop": "by its control",
+            "redraw_drop": "Lost by redraw",
+            "redraw_drop_interval": "interval",
+            "redraw_control_drop": "by its control",
+            "likelihood_drop": "Lost by the likelihood",
+            "n": "Frames",
+            "refused": "Why not redrawn",
+        },
+        filters=("snr_db", *OF_MASK),
+        sort="blackout_drop",
+        chosen={"snr_db": ALL, "task": "modulation"},
+        caption="On the same frames. Blackout leaves a hole, redraw puts symbols there that the "
+        "frame could have had. Intervals: 95 % paired score intervals.",
+    ),
+    "counterfactuals": Shown(
+        {
+            "class": "Class",
+            "rival": "Rival",
+            "snr_db": "SNR label",
+            "order": "Order of the moves",
+            "of": "Turned is",
+            "frames": "Frames",
+            "median": "Median moves",
+            "interval": "95 % interval",
+            "into_rival": "Into the rival",
+            "never": "Never",
+            "refused_why": "Why refused",
+        },
+        filters=("class", "rival", "snr_db", "order", "of"),
+        chosen={"snr_db": ALL},
+        caption="Symbols move one after the other to a draw from the rival's law, until the class "
+        "is no longer predicted. A median that is not there: more frames never turn.",
+    ),
     "ceiling_summary": Shown(
         {
             "task": "Of the",
@@ -170,7 +215,7 @@ SHOWN = {
 """Tables with heads of their own. Others that the page has a place for show all their columns."""
 
 WHOLE = ("mask_tuning", "mask_guards")
-LONG = {"what", "expected", "value", "verdict"}
+LONG = {"what", "expected", "value", "verdict", "refused", "refused_why"}
 """Columns of texts that are broken into lines."""
 
 
@@ -187,6 +232,8 @@ def all_of(sources: Sources, images: Images, params: Mapping[str, Any]) -> dict[
         if name in sources.tables:
             rows = sources.tables[name]
             named = _named_masks(rows, images) if "rule" in rows else rows
+            if ALL in shown.chosen.values():
+                named = named.assign(snr_db=_labels(named["snr_db"]))
             found[name] = table(_in_words(named), shown)
     for name in WHOLE:
         if name in sources.tables:
@@ -251,6 +298,11 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
             texts = [None if pd.isna(a + b) else f"{a:.3g} to {b:.3g}" for a, b in ends]
             found[f"{start}interval"] = pd.Series(texts, rows.index, dtype=object)
     return rows.assign(**found)
+
+
+def _labels(snrs_db: pd.Series) -> pd.Series:
+    """SNR labels as text; where there is none a row is over all of them."""
+    return snrs_db.map(lambda snr_db: ALL if pd.isna(snr_db) else f"{snr_db:g}").astype(object)
 
 
 def _in_words(rows: pd.DataFrame) -> pd.DataFrame:

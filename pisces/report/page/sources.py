@@ -31,6 +31,11 @@ TABLES = {
     "ceiling_summary": Table("limits", ("task", "series", "band"), ("accuracy",)),
     "mask_tuning": Table("attribute", ("model", "task", "method", "measure"), ()),
     "mask_guards": Table("attribute", ("model", "task", "method"), ()),
+    "counterfactuals": Table(
+        "counterfactual",
+        ("class", "rival", "order", "of"),
+        ("snr_db", "frames", "median", *INTERVAL),
+    ),
 }
 """Tables on the page, by their names in plots/."""
 
