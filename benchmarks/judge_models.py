@@ -34,6 +34,7 @@ from pisces.attribution.methods import Method
 from pisces.attribution.shapley import is_summing
 from pisces.config.io import load_params
 from pisces.config.schema import Params
+from pisces.core import files
 from pisces.core.progress import progress
 from pisces.core.seeding import generator
 from pisces.core.snr_label import true_snr_db
@@ -45,6 +46,7 @@ from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 from pisces.models.modelfile import TrainedModel
 from pisces.report import style
+from pisces.report.captions import describe
 
 DATA = Path("data")
 PICTURE = Path("docs/images/explained_models.png")
@@ -67,17 +69,28 @@ CHOSEN: tuple[Method, ...] = (
     methods.RandomBaseline(seed=1),
 )
 """The best on the exact classifier, and the control."""
-DRAWN = {"gradient": 1.0, "integrated_gradients": 0.3}
-"""Methods of the picture, with the opacity of their markers' faces."""
+DRAWN = {"gradient": "full", "integrated_gradients": "none"}
+"""Methods of the picture, and how their markers are filled."""
 
+
+CAPTION = (
+    "Accuracy of the modulation against agreement with the evidence, at four true SNRs. Filled: "
+    "gradient; open: Integrated Gradients. Seeds of a model are joined; bars are 95 % bootstrap "
+    "intervals over frames."
+)
 
 # Models and frames
+
+
+def folder_name(name: str, seed: int) -> str:
+    """Of a model of `MODELS`."""
+    return f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
 
 
 def model_of(name: str, seed: int, folder: Path) -> TrainedModel:
     """A model of `MODELS`, trained unless the folder holds it."""
     params = load_params()
-    path = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    path = folder / folder_name(name, seed)
     if not (path / modelfile.CARD).exists():
         changed = params.train.model_copy(update=MODELS[name] | {"seed": seed})
         parts = splitting.read_splits(DATA / "splits.npz", BinStore(DATA / CONSTELLATIONS).sizes)
@@ -154,13 +167,18 @@ def measure(
         Rows of `judge` and of `accuracies`, each with `model` and `seed`.
     """
     found, right = [], []
-    truths = truths_of(folder / "frames", frames, folder)
+    root = folder / "frames"
+    truths = truths_of(root, frames, folder)
     pairs = [(name, seed) for seed in seeds for name in names]
     for name, seed in progress(pairs, "models"):
-        trained = model_of(name, seed, folder)
-        which = {"model": name, "seed": seed}
-        found.append(judge(trained, folder / "frames", truths).assign(**which))
-        right.append(accuracies(trained, folder / "frames").assign(**which))
+        tables = [folder / f"{kind}_{folder_name(name, seed)}.csv" for kind in ("judged", "right")]
+        if not all(path.exists() for path in tables):
+            trained = model_of(name, seed, folder)
+            files.write_csv(tables[0], judge(trained, root, truths))
+            files.write_csv(tables[1], accuracies(trained, root))
+        of_model, of_accuracy = (pd.read_csv(path) for path in tables)
+        found.append(of_model.assign(model=name, seed=seed))
+        right.append(of_accuracy.assign(model=name, seed=seed))
     return pd.concat(found, ignore_index=True), pd.concat(right, ignore_index=True)
 
 
@@ -242,7 +260,7 @@ def differences(found: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def picture(found: pd.DataFrame, right: pd.DataFrame) -> Figure:
-    """Accuracy against agreement, a panel for each SNR, a marker for each model and seed.
+    """Accuracy against agreement: `CAPTION` says what stands where.
 
     Args:
         found: rows of `judge` with `model` and `seed`.
@@ -254,25 +272,27 @@ def picture(found: pd.DataFrame, right: pd.DataFrame) -> Figure:
     labels, wide = sorted(right["snr_db"].unique()), by_seed(found)
     names = list(found["model"].unique())
     marks = style.marks({name: name for name in names}, _colours(names))
-    figure = Figure((style.COLUMN, style.COLUMN))
-    panels = figure.subplots(2, (len(labels) + 1) // 2, sharey=True, squeeze=False).flat
+    figure = Figure((style.COLUMN, 1.05 * style.COLUMN))
+    grid = figure.subplots(2, (len(labels) + 1) // 2, sharey=True, squeeze=False)
 
-    for axes, snr_db in zip(panels, labels, strict=False):
+    for axes, snr_db in zip(grid.flat, labels, strict=False):
         for name, mark in marks.items():
             at = right[(right["model"] == name) & (right["snr_db"] == snr_db)]
             accuracy = 100 * at.groupby("seed")["right"].mean()
-            for method, opacity in DRAWN.items():
+            for method, filled in DRAWN.items():
                 values = wide.loc[snr_db, name, method].to_numpy()
                 ends = np.array([over_seeds(one[None], seed=1) for one in values])
                 reach = style.spread(ends[:, 0], ends[:, 1], ends[:, 2])
                 line = {"color": mark.colour, "marker": mark.marker, "lw": 0.5, "ms": 3}
-                face = (mark.colour, opacity)
-                axes.errorbar(accuracy, ends[:, 0], reach, elinewidth=0.5, mfc=face, **line)
+                axes.errorbar(accuracy, ends[:, 0], reach, elinewidth=0.5, fillstyle=filled, **line)
         axes.axhline(0, **style.ZERO_LINE)
         axes.set_title(f"{true_snr(snr_db):g} dB")
-    figure.supxlabel("Accuracy of the modulation (%)", fontsize=style.CAPTION)
-    figure.supylabel("Agreement with the evidence", fontsize=style.CAPTION)
+    for axes in grid[-1]:
+        axes.set_xlabel("Accuracy (%)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Agreement")
     style.legend_below(figure, style.handles(marks.values()), columns=2)
+    describe(figure, CAPTION)
     return figure
 
 

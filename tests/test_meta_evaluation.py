@@ -1,6 +1,7 @@
 """What judges models and metrics over frames finds what is planted."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import judge_models, known_truth, meta_evaluation
@@ -67,6 +68,28 @@ def exact(data) -> ExplainedModel:
 def truth(data, index, tmp_path_factory) -> known_truth.KnownTruth:
     some = index[(index[:, 1] == 2) & (index[:, 2] < 6)]
     return known_truth.KnownTruth(data.root.parent, some, tmp_path_factory.mktemp("truth"))
+
+
+def test_the_picture_has_each_model_at_its_accuracy_and_agreement():
+    rng = np.random.default_rng(1)
+    names = list(judge_models.MODELS)[:2]
+    found, right = [], []
+    for better, name in enumerate(names):
+        for seed in (1, 2):
+            frames = {"modulation": "QPSK", "frame": range(40), "snr_db": 0, "ranked": True}
+            of_model = {"model": name, "seed": seed}
+            right.append(pd.DataFrame({"snr_db": 0, "right": rng.random(40) < 0.3 + 0.5 * better}))
+            right[-1] = right[-1].assign(**of_model)
+            for method in judge_models.DRAWN:
+                rho = 0.2 + 0.5 * better + 0.01 * rng.normal(size=40)
+                rows = pd.DataFrame(frames | {"rho": rho, "method": method})
+                found.append(rows.assign(**of_model))
+    figure = judge_models.picture(pd.concat(found), pd.concat(right))
+    lines = [one for one in figure.axes[0].lines if len(one.get_xdata()) == 2][:4]
+    by_model = [np.mean([one.get_ydata() for one in lines[at : at + 2]]) for at in (0, 2)]
+    assert by_model == pytest.approx([0.2, 0.7], abs=0.02)
+    assert lines[0].get_xdata().mean() < lines[2].get_xdata().mean()
+    assert [one.get_fillstyle() for one in lines] == ["full", "none", "full", "none"]
 
 
 def test_a_kept_truth_is_the_truth(truth, data, iq_shards):
