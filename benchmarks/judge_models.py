@@ -50,7 +50,7 @@ from pisces.report.captions import describe
 
 DATA = Path("data")
 PICTURE = Path("docs/images/explained_models.png")
-FOUND = ("<!-- models judged -->\n", "<!-- end of models judged -->\n")
+FOUND = ("<!-- kinds judged -->\n", "<!-- end of kinds judged -->\n")
 NEW_SEED = 1000
 """More than the seed of the frames that models were trained on."""
 
