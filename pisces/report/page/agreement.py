@@ -12,8 +12,8 @@ from pisces.report.page.sources import Sources
 
 ROUNDED = 2e-5
 """Of shares of 1, which tables hold to six significant digits."""
-FEW = 0.02
-"""Share of frames that one model may predict otherwise in another precision."""
+FEW, FEWEST = 0.02, 2
+"""Share of the frames, and frames, that one model may predict otherwise in another precision."""
 
 
 def contradictions(sources: Sources) -> list[str]:
@@ -111,9 +111,10 @@ def _pis_frames(sources: Sources) -> Iterator[str]:
         yield _other("data/pis.npz", "pis", "it has frames that were not predicted")
         return
     for task, right in _right(sources).items():
-        differ = (right[rows] != scores[f"{task}_baseline"]).mean()
-        if differ > FEW:
-            what = f"{task} is right for others of the frames, {100 * differ:.1f} % of them"
+        differing = right[rows] != scores[f"{task}_baseline"]
+        if _are_many(differing):
+            n = np.count_nonzero(differing)
+            what = f"{n} of {len(rows)} frames are right or wrong in {task} otherwise"
             yield _other("data/pis.npz", "pis", what)
             return
 
@@ -165,9 +166,9 @@ def _explorer(sources: Sources) -> Iterator[str]:
         return
     for head in HEADS:
         whole = explored[f"{head}_prob"][:, 0]
-        differ = (whole.argmax(1) != predicted[f"{head}_prob"][rows].argmax(1)).mean()
-        if differ > FEW and not str(predicted["note"]):
-            what = f"{100 * differ:.1f} % of the frames have another {head}"
+        differing = whole.argmax(1) != predicted[f"{head}_prob"][rows].argmax(1)
+        if _are_many(differing) and not str(predicted["note"]):
+            what = f"{np.count_nonzero(differing)} of {len(rows)} frames have another {head}"
             yield _other("data/explorer.npz", "explore", what)
             return
 
@@ -182,6 +183,11 @@ CHECKS: tuple[Callable[[Sources], Iterator[str]], ...] = (
     _classes,
     _explorer,
 )
+
+
+def _are_many(differing: np.ndarray) -> bool:
+    """Whether so many frames, bool (n,), differ that they are of another model."""
+    return int(np.count_nonzero(differing)) > max(FEWEST, FEW * len(differing))
 
 
 def _rows_of(index: np.ndarray, frames: np.ndarray) -> np.ndarray:
