@@ -9,14 +9,22 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 import uvicorn
 
+from pisces import models
+from pisces.attribution.explained_model import ExplainedModel
 from pisces.commands import explore
 from pisces.core import files
 from pisces.explorer import live, server
 from pisces.explorer.frames import spread
 from pisces.explorer.live import LiveModel, Question, parse
+from pisces.explorer.prepared import prepare
+from pisces.inputs.waveform import Waveform
+from pisces.models import Architecture
+from pisces.models.modelfile import TrainedModel
 from pisces.report.page import build
+from tests.conftest import SAMPLES
 from tests.page_files import EXPLORE, plan_of, read, run_of
 
 
@@ -287,3 +295,19 @@ def test_the_model_that_is_loaded_answers_as_prepared(here, prepared):
     )
     said = model.answer(Question(tuple(prepared["frame"][2].tolist()), ()))
     np.testing.assert_allclose(said["snr"], prepared["snr_prob"][2, 0], atol=1e-5)
+
+
+def test_frames_of_a_model_of_raw_iq_are_prepared_as_well(data, iq_shards):
+    waveform = Waveform(SAMPLES)
+    architecture = Architecture("mcnet", "plain", "standard")
+    classes = len(data.modulations), data.snrs_db
+    model = models.build(architecture, waveform.shape, *classes).eval()
+    trained = TrainedModel(model, architecture, waveform, data.modulations, data.snrs_db)
+    prober = waveform.prober(iq_shards.parent, "zero", 1)
+    of_iq = ExplainedModel.on_device(trained, prober, data, 1, torch.device("cpu"))
+
+    index = data.every_frame()[:: len(data.every_frame()) // 3][:3]
+    found = prepare(of_iq, plan_of(data, index), [], EXPLORE)
+    assert found.modulation_prob.shape == (3, 1 + len(found.choices), len(data.modulations))
+    without = np.abs(found.modulation_prob[:, 1:] - found.modulation_prob[:, :1]).max()
+    assert without > 0

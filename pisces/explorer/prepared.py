@@ -216,7 +216,7 @@ def _by_maps(
             for of_frame, pixels, first in zip(taken, lit, ordered, strict=True):
                 of_frame.append(np.isin(pixels, first[: exact_size(len(pixels), level)]))
     stacked = [
-        np.array(one).reshape(-1, len(pixels)) for one, pixels in zip(taken, lit, strict=True)
+        np.array(one, bool).reshape(-1, len(pixels)) for one, pixels in zip(taken, lit, strict=True)
     ]
     return Kind(choices, stacked)
 
