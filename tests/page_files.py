@@ -139,7 +139,7 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "mask_tuning": tuned,
         "pis_redraw": removed_rows("1", "2"),
         "counterfactuals": pd.DataFrame(
-            [turned | {"snr_db": np.nan}, turned | {"snr_db": snrs_db[0], "median": 2}]
+            [turned | {"snr_db": np.nan}, turned | {"snr_db": snrs_db[0], "median": np.inf}]
         ),
         "mask_guards": of_methods.assign(model="tuned", guard="blur", value=0.5),
         "reliability": bins.assign(

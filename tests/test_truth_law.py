@@ -7,6 +7,7 @@ import torch
 from pisces.core.modulations import constellation
 from pisces.core.seeding import generator
 from pisces.truth.law import MOST_PLACES, Places, SymbolLaw, places, unit_level
+from pisces.truth.posterior import Hypotheses
 from tests.physics import received_symbols
 
 NAMES = ("OOK", "BPSK", "QPSK", "8PSK", "16PSK", "16APSK", "16QAM", "64QAM")
@@ -127,3 +128,16 @@ def test_a_law_needs_points_and_an_snr():
         SymbolLaw(("FM", "OQPSK"), 1.0)
     with pytest.raises(ValueError, match="snr = 0 of a symbol must be above 0"):
         SymbolLaw(("QPSK",), 0)
+
+
+def test_the_likeliest_is_found_among_many_whatever_the_threads(rng):
+    """In torch, writing several values to one place leaves any of them."""
+    frames, hypotheses = 300, 400_000
+    frame = torch.arange(hypotheses) * frames // hypotheses
+    chance = torch.from_numpy(rng.normal(size=hypotheses).astype(np.float32))
+    number = torch.arange(hypotheses)
+
+    best = Hypotheses(frame, number, chance, chance, chance).best(frames)
+    of_each = [chance[frame == one].argmax() + (frame < one).sum() for one in range(frames)]
+    assert torch.equal(best.classes, torch.stack(of_each))
+    assert torch.equal(best.frame, torch.arange(frames))

@@ -37,11 +37,17 @@ class Hypotheses(NamedTuple):
     float32 (h,)."""
 
     def best(self, frames: int) -> "Hypotheses":
-        """The likeliest of each of so many frames, one each."""
-        order = self.log_chance.argsort(stable=True)
-        at = torch.zeros(frames, dtype=torch.int64)
-        at[self.frame[order]] = order  # the last one that is written stays
+        """The likeliest of each of so many frames, one each: the last among equals."""
+        largest = self._largest(frames)
+        candidates = (self.log_chance == largest[self.frame]).nonzero()[:, 0]
+        last = torch.searchsorted(self.frame[candidates], torch.arange(frames), right=True) - 1
+        at = candidates[last]
         return Hypotheses(*(one[at] for one in self))
+
+    def _largest(self, frames: int) -> torch.Tensor:
+        """The largest log posterior of each of so many frames, float32 (n,)."""
+        lowest = torch.full((frames,), -math.inf)
+        return lowest.scatter_reduce(0, self.frame, self.log_chance, "amax")
 
     def likeliest_classes(self, frames: int) -> torch.Tensor:
         """The likeliest class of each of so many frames, its phase averaged out.
@@ -49,7 +55,7 @@ class Hypotheses(NamedTuple):
         Returns:
             Numbers in the law, int64 (n,); the first among equals.
         """
-        largest = self.best(frames).log_chance[self.frame]
+        largest = self._largest(frames)[self.frame]
         share = (self.log_chance - largest).double().exp()
         totals = torch.zeros(frames, int(self.classes.max()) + 1, dtype=torch.float64)
         totals.index_put_((self.frame, self.classes), share, accumulate=True)

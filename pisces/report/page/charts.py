@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pisces.core.snr_label import SnrLabel, true_snr_db
@@ -54,8 +55,9 @@ def _chart(
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON has them: without NaN."""
-    plain = rows.astype(object).where(rows.notna(), None)
+    """Rows as JSON has them: without NaN and infinities."""
+    finite = rows.replace([np.inf, -np.inf], np.nan)
+    plain = finite.astype(object).where(finite.notna(), None)
     names = list(map(str, plain.columns))
     return [dict(zip(names, row, strict=True)) for row in plain.itertuples(index=False, name=None)]
 
