@@ -8,7 +8,15 @@ from pisces.core.texts import counted
 from pisces.models import modelfile
 from pisces.models.cldnn import Settings
 from pisces.run import guard, tracking
-from pisces.training import checkpoints, components, devices, frames, history, mask_tuning
+from pisces.training import (
+    checkpoints,
+    components,
+    devices,
+    frames,
+    history,
+    mask_tuned,
+    mask_tuning,
+)
 from pisces.training.augmentation import Augmentation
 from pisces.training.settings import MaskTuning, NoiseAwareSettings, TrainingSettings
 
@@ -40,7 +48,7 @@ def main() -> None:
         with files.together():
             for name, model in models.items():
                 modelfile.save(OUT / name, components.trained_model(model, config, data))
-            files.write_json(OUT / mask_tuning.RECORD, mask_tuning.record(tuning, models))
+            files.write_json(OUT / mask_tuned.RECORD, mask_tuned.record(tuning, models))
     print(f"tuned {counted(len(models), 'model')} and wrote them to {OUT}")
 
 

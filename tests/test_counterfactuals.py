@@ -478,6 +478,11 @@ def test_a_pair_that_cannot_be_measured_is_refused_in_one_line(pair, message):
     assert repr(pair) in str(error.value)
 
 
+def test_a_pair_that_is_named_twice_is_refused_however_it_is_spaced():
+    with pytest.raises(ValueError, match="QPSK to 16QAM more than once"):
+        pairs_of(["QPSK to 16QAM", "QPSK  to  16QAM"], ("QPSK", "16QAM"))
+
+
 def test_usual_pairs_are_those_of_the_data():
     assert pairs_of(None, ("QPSK", "8PSK", "FM")) == (Pair("QPSK", "8PSK"), Pair("8PSK", "QPSK"))
     assert pairs_of(None, ("FM", "GMSK")) == ()

@@ -12,7 +12,7 @@ STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 
 SLOW = ("captum", "mlflow", "sklearn", "torch._dynamo", "torchvision")
 """Modules that take from half a second to several."""
-NEEDED = {"train": {"torch._dynamo"}}
+NEEDED = {"train": {"torch._dynamo"}, "tune_masks": {"torch._dynamo"}}
 """Stage -> those without which it cannot start."""
 DRAWING = ("report", "page")
 """Stages that may import matplotlib."""

@@ -30,12 +30,12 @@ from pisces.core.tasks import HEADS
 from pisces.evaluation import inference
 from pisces.models.modelfile import TrainedModel
 from pisces.models.precision import Resolved
-from pisces.training import mask_tuning
+from pisces.training import mask_tuned
 
 BATCH = 256  # frames
 TRAINED = "trained"
 """The model as it was before any tuning."""
-UNGUARDED = (mask_tuning.CONTROL,)
+UNGUARDED = (mask_tuned.CONTROL,)
 """Models whose areas alone are measured."""
 
 DIFFERENCE = ("difference", "difference_ci_low", "difference_ci_high")
@@ -65,9 +65,9 @@ def load(folder: Path, precision: Literal["auto"] | Resolved, tested: np.ndarray
         The models, and these frames.
 
     Raises:
-        FileNotFoundError, ValueError: as `mask_tuning.load`.
+        FileNotFoundError, ValueError: as `mask_tuned.load`.
     """
-    models = mask_tuning.load(folder)
+    models = mask_tuned.load(folder)
     for model in models.values():
         inference.choose_precision(model, precision)
     return TunedModels(models, tested)

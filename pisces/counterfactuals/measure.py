@@ -79,7 +79,9 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
         return Measured(tables.table([], []), examples.arrays([], SHOWN, ""), frames=0)
     data, index = explained.data, chosen.frames
     labels = [data.snrs_db[number] for number in np.unique(index[:, 1])]
-    snrs = limits.reception_of(iq.root, data.modulations, labels, data.render).after_equalizer
+    # Of all labels, whichever are asked: the channel of a file is told by its clearest frames.
+    received = limits.reception_of(iq.root, data.modulations, data.snrs_db, data.render)
+    snrs = received.after_equalizer
     setup = _Setup(explained, iq, chosen, snrs, shards.ask(iq.root))
 
     cells: list[Cell] = []

@@ -74,6 +74,9 @@ def pairs_of(named: Sequence[str] | None, modulations: Sequence[str]) -> tuple[P
     pairs = tuple(_split(one) for one in named)
     for pair in pairs:
         _check(pair, modulations)
+        if pairs.count(pair) > 1:
+            twice = f"{pair.name} to {pair.rival}"
+            raise ValueError(f"counterfactual.pairs names {twice} more than once; name it once")
     return pairs
 
 

@@ -82,9 +82,10 @@ def measure(
     said = words(new)
     if outcome is None:
         if not len(new.frame):
+            of_masks = "".join(f"; {why}" for why in dict.fromkeys(new.refused_masks.values()))
             raise ValueError(
-                f"pis.removal = redraw, and nothing can be redrawn: {said}; set it to blackout or "
-                "both, or take other masks and frames"
+                f"pis.removal = redraw, and nothing can be redrawn: {said}{of_masks}; set it to "
+                "blackout or both, or take other masks and frames"
             )
         return Measured(new.outcome, new.frame, said, table(None, new, by_label), said)
 

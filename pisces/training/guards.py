@@ -125,7 +125,7 @@ class SkippedSteps:
 # Divergence
 
 
-def epoch_with_rollbacks(trainer: "Trainer", checkpoint: Path) -> "Epoch":
+def epoch_with_rollbacks(trainer: "Trainer", checkpoint: Path, rate: str = "train.lr") -> "Epoch":
     """The row of one epoch, tried again from the last checkpoint for as long as it diverges.
 
     Every new attempt has half the learning rate of the one before.
@@ -133,6 +133,7 @@ def epoch_with_rollbacks(trainer: "Trainer", checkpoint: Path) -> "Epoch":
     Args:
         trainer: at the end of an epoch, or before the first.
         checkpoint: its state there; no file before the first epoch.
+        rate: the param that the learning rate comes from, for the message.
 
     Returns:
         The row of the attempt that ended well.
@@ -155,7 +156,7 @@ def epoch_with_rollbacks(trainer: "Trainer", checkpoint: Path) -> "Epoch":
             if rollbacks == MAX_ROLLBACKS:
                 raise ValueError(
                     f"training diverges even at {trainer.lr:g}, "
-                    f"with train.lr halved {MAX_ROLLBACKS} times ({reason}); lower train.lr"
+                    f"with {rate} halved {MAX_ROLLBACKS} times ({reason}); lower {rate}"
                 ) from None
             if trainer.fabric.is_global_zero:
                 print(

@@ -8,32 +8,21 @@ What the epochs alone do is told by a control: as many steps from the same weigh
 frames in the same order, without masks.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 
-from pisces.core.files import read_json
-from pisces.core.reading import damaged, require
 from pisces.core.seeding import generator
-from pisces.models import modelfile
 from pisces.models.classifier import Classifier
-from pisces.models.modelfile import TrainedModel
 from pisces.training import checkpoints, guards
 from pisces.training.frames import TrainingData
 from pisces.training.history import Epoch
+from pisces.training.mask_tuned import CONTROL, TUNED
 from pisces.training.settings import MaskTuning, NoiseAwareSettings, TrainingSettings
 from pisces.training.trainer import Trainer
-
-TUNED, CONTROL = "tuned", "control"
-"""The model that was shown masks, and the one that was not."""
-
-RECORD = "mask_tuning.json"
-"""File beside the models' folders: which there are, and how they were tuned."""
-STAGE = "tune_masks"
 
 OnEpoch = Callable[[str, Epoch], None]
 """Called with the name of the model and each new row of its history."""
@@ -78,42 +67,6 @@ def tune(
     return tuned
 
 
-def record(tuning: MaskTuning, models: Collection[str]) -> dict[str, Any]:
-    """What `RECORD` says: how the models were tuned, and their names."""
-    return {"models": list(models), **asdict(tuning)}
-
-
-def load(folder: Path) -> dict[str, TrainedModel]:
-    """The models that the stage `tune_masks` wrote, by name; none where tuning is off.
-
-    Args:
-        folder: of `RECORD`, and of a folder for each model.
-
-    Returns:
-        `TUNED` and `CONTROL` -> the model, on the CPU.
-
-    Raises:
-        FileNotFoundError: when a file is missing.
-        ValueError: when one is damaged.
-    """
-    path = folder / RECORD
-    require(path, STAGE)
-    written = read_json(path)
-    names = written.get("models") if isinstance(written, dict) else None
-    if names not in ([], [TUNED, CONTROL]):
-        raise damaged(path, STAGE, f"its models are not {TUNED} and {CONTROL}, nor none")
-    return {name: _load(folder / name) for name in names}
-
-
-def _load(folder: Path) -> TrainedModel:
-    try:
-        return modelfile.load(folder)
-    except (FileNotFoundError, ValueError) as error:
-        # Its own message names the stage that makes the model in models/.
-        reason = str(error).partition(";")[0]
-        raise type(error)(f"{reason}; make it again with dvc repro --force {STAGE}") from None
-
-
 def _settings(config: TrainingSettings, tuning: MaskTuning, model: Path) -> TrainingSettings:
     """Those of the training, but for what makes it one short fine-tuning to its end."""
     return replace(
@@ -141,7 +94,7 @@ def _last_model(
 ) -> Classifier:
     """The model after all epochs: the best one might be of another number of steps."""
     while not trainer.finished:
-        row = guards.epoch_with_rollbacks(trainer, checkpoint)
+        row = guards.epoch_with_rollbacks(trainer, checkpoint, rate="explain.mask_tuning.lr")
         checkpoints.save(checkpoint, trainer.state())
         on_epoch(row)
     return trainer.kept.cpu().eval()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pisces.models import modelfile
-from pisces.training import components, devices, mask_tuning
+from pisces.training import components, devices, mask_tuned, mask_tuning
 from pisces.training.frames import frames_of_epoch, stored_frames
 from pisces.training.masking import draw
 from pisces.training.settings import MaskTuning
@@ -88,4 +88,4 @@ def test_no_epochs_tune_nothing(tiny_model, training_data, tmp_path):
 
 def test_a_missing_record_names_the_stage(tmp_path):
     with pytest.raises(FileNotFoundError, match="dvc repro tune_masks"):
-        mask_tuning.load(tmp_path)
+        mask_tuned.load(tmp_path)

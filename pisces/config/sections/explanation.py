@@ -214,7 +214,7 @@ class Counterfactual(Section):
     """How few symbols of a frame must move until another class is predicted: each to one draw from
     the law of a rival in its place."""
 
-    pairs: Annotated[tuple[Text, ...], AfterValidator(no_repeats)] | None
+    pairs: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(no_repeats)] | None
     """A class and its rival each, such as `QPSK to 8PSK`; the rival `runner_up` is what the model
     finds second likeliest. Null takes the usual pairs, as far as the data have both classes."""
     snrs_db: Annotated[tuple[SnrDb, ...], Field(min_length=1), AfterValidator(increasing)] | None
