@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from pisces.run import signals
 
@@ -32,7 +33,7 @@ from pisces.config.schema import Params
 from pisces.core import yaml
 from pisces.core.files import write_csv
 from pisces.core.texts import counted
-from pisces.run import console
+from pisces.run import console, hiding
 
 PUBLISHED = Path("plots/published.csv")
 DVC = Path("dvc.yaml")
@@ -293,9 +294,17 @@ PLAIN = (check, forecast, summary, experiments, docs)
 """Commands without arguments."""
 
 
+class Parser(argparse.ArgumentParser):
+    """One that prints no password of what it complains about; its subparsers are such, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with the usage and what is wrong."""
+        super().error(hiding.hide(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Of all commands; a command is a function of this module."""
-    top = argparse.ArgumentParser(prog="python -m pisces", description=__doc__)
+    top: argparse.ArgumentParser = Parser(prog="python -m pisces", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     for function in PLAIN:
         commands.add_parser(function.__name__, **texts_of(function))
@@ -358,6 +367,7 @@ def require_repository(name: str) -> None:
 
 def command_line() -> None:
     """The command `pisces` of an installed package, and `python -m pisces`."""
+    sys.excepthook = hiding.print_traceback
     console.run(main)
 
 

@@ -889,3 +889,33 @@ def test_check_opens_files_of_weights(monkeypatch, changes, message):
     )
     with pytest.raises(ValueError, match=f"^train.pretrained = weights.pth {message}"):
         command(monkeypatch, "check")
+
+
+ADDRESS = "postgresql://u:SeKr3t99@127.0.0.1:5999/db"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sweep", "run", "sweeps/smoke.yaml", "--storge", ADDRESS),
+        ("sweep", "run", ADDRESS),
+        ("seeds", "2", ADDRESS),
+        ("seeds", ADDRESS),
+        ("sweep", ADDRESS),
+        (ADDRESS,),
+    ],
+)
+def test_a_wrong_argument_is_named_without_its_password(monkeypatch, capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert "SeKr3t99" not in printed.out + printed.err
+    assert "postgresql://u:***@127.0.0.1:5999/db" in printed.err
+
+
+def test_a_study_that_is_an_address_is_named_without_its_password(tmp_path):
+    done = run_python("sweep", "report", ADDRESS, "--out", str(tmp_path / "out"))
+    assert done.returncode != 0
+    assert "SeKr3t99" not in done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")

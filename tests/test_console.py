@@ -43,6 +43,46 @@ def test_a_mistake_of_the_users_is_one_line_and_status_1(error, capsys):
 
 
 @pytest.mark.parametrize(
+    "told",
+    [
+        "no postgresql://u:SeKr3t99@host/db there",
+        "no postgresql:/u:SeKr3t99@host/db there",
+        "no postgresql://u:a@SeKr3t99@host/db there",
+        "no postgresql://u:a/SeKr3t99@host/db there",
+        "no postgresql://u:a SeKr3t99@host/db there",
+        "no postgresql://u@x:SeKr3t99@host/db there",
+        "no postgresql://u:SeKr3t99 there",
+        "no postgresql://u@host:5/db?passwrd=SeKr3t99&sslmode=require there",
+        "no postgresql://u@host:5/db?sslmode=require&PASSWORD=SeKr3t99; there",
+        "no host=h password=SeKr3t99 there",
+    ],
+)
+def test_no_password_of_an_address_is_printed(told, capsys):
+    with pytest.raises(SystemExit):
+        console.run(fail(ValueError(told)))
+    printed = capsys.readouterr().err
+    assert "SeKr3t99" not in printed
+    assert "***" in printed
+    assert printed.startswith("error: no ")
+    assert printed.endswith("there\n")
+    assert ("sslmode=require" in printed) == ("sslmode" in told)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "http://127.0.0.1:5000 and http://[::1]:5000/a in a browser",
+        "allowed are sqlite:///FILE and postgresql://USER@HOST:PORT/DATABASE",
+        "see https://host/a?timeout=3: it is there",
+    ],
+)
+def test_an_address_without_a_password_is_printed_whole(told, capsys):
+    with pytest.raises(SystemExit):
+        console.run(fail(ValueError(told)))
+    assert capsys.readouterr().err == f"error: {told}\n"
+
+
+@pytest.mark.parametrize(
     ("variable", "number"), [("RANK", 3), ("SLURM_PROCID", 11), ("RANK", 0), ("SLURM_PROCID", 0)]
 )
 def test_all_but_the_first_process_let_it_speak_before_them(monkeypatch, capsys, variable, number):

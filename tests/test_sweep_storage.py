@@ -135,6 +135,16 @@ def test_an_address_is_shown_without_its_passwords():
     assert address.shown(url) == "postgresql://a:***@host:5/b?sslpassword=***"
 
 
+@pytest.mark.parametrize("key", ["passwrd", "PASSWORD", "passw%6Frd"])
+def test_the_value_of_an_option_that_may_be_a_secret_is_not_shown(key):
+    url = address.read(f"postgresql://a@host/b?{key}=SeKr3t99&connect_timeout=5")
+    assert "SeKr3t99" not in address.shown(url)
+    assert "connect_timeout=5" in address.shown(url)
+    assert address.has_password(url)
+    said = address.reason(ValueError("no connection with SeKr3t99"), url)
+    assert said.startswith("no connection with ***;")
+
+
 @pytest.mark.parametrize("spelt", [PASSWORD, QUOTED])
 def test_a_complaint_of_the_database_is_shown_without_the_password(spelt):
     url = address.read(f"postgresql://a:{QUOTED}@host/b")
@@ -171,11 +181,14 @@ def test_the_remedy_for_a_file_is_one_for_files(complaint, remedy):
         ("FATAL:  the database system is starting up", "wait until it has started"),
         ("could not extend file: No space left on device", "make room"),
         ("connection refused", "start it"),
+        ('invalid connection option "passwrd"', "correct the address"),
+        ('invalid sslmode value: "maybe"', "correct the address"),
     ],
 )
 def test_the_remedy_for_a_server_is_the_most_specific(complaint, remedy):
     said = address.reason(ValueError(complaint), address.read("postgresql://a@host/b"))
     assert remedy in said.removeprefix(complaint)
+    assert ("start it" in said) == ("invalid" not in complaint and "start" in remedy)
 
 
 def test_a_password_is_taken_out_of_the_list_of_processes(monkeypatch):

@@ -15,7 +15,7 @@ def add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
     running = actions.add_parser("run", **texts_of(run))
     running.set_defaults(function=run)
-    running.add_argument("file", type=Path, help="the study, such as sweeps/smoke.yaml")
+    running.add_argument("file", type=_file, help="the study, such as sweeps/smoke.yaml")
     running.add_argument(
         "--storage",
         help="sqlite:///FILE or postgresql://USER@HOST/DATABASE; default: PISCES_STORAGE, or else "
@@ -58,6 +58,15 @@ def run(
     worker.work(
         spec, file.stem if name is None else name, address.read(storage), patience, lost_after
     )
+
+
+def _file(text: str) -> Path:
+    """The path of a study, which an address in its place is not."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address; name the study's file, and the address after --storage"
+        )
+    return Path(text)
 
 
 def _seconds(text: str) -> int:

@@ -10,6 +10,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL
 
 from pisces.core.texts import in_one_line
+from pisces.run.hiding import HARMLESS, HIDDEN, hide
 
 VARIABLE = "PISCES_STORAGE"
 DATABASE = Path("sweeps.db")
@@ -25,9 +26,6 @@ DRIVERS = {
 }
 """Scheme of an address -> the driver that is installed for it."""
 
-SECRETS = ("password", "sslpassword")
-"""Options in an address that nobody may see."""
-HIDDEN = "***"
 LONGEST_REASON = 300
 
 ALLOWED = "allowed are sqlite:///FILE and postgresql://USER@HOST:PORT/DATABASE"
@@ -50,6 +48,7 @@ REMEDIES_OF_FILE = {
     "unable to open": "make its folder, or name a file that can be written",
 }
 REMEDIES_OF_SERVER = {
+    "invalid ": "correct the address",
     "No space left": f"{_MAKE_ROOM} of the server",
     "password": f"give the right one in PGPASSWORD, in ~/.pgpass or in {VARIABLE}",
     "too many": "raise max_connections of the server, or start fewer workers",
@@ -148,22 +147,28 @@ def is_file(url: URL) -> bool:
 
 def shown(url: URL) -> str:
     """The address as it may be printed: without a password, and without the name of the driver."""
-    query = {key: HIDDEN if key in SECRETS else value for key, value in url.query.items()}
+    query = {key: value if key in HARMLESS else HIDDEN for key, value in url.query.items()}
     plain = url.set(drivername=url.get_backend_name(), query=query)
-    return plain.render_as_string(hide_password=True).replace("%2A", "*")
+    return hide(plain.render_as_string(hide_password=True).replace("%2A", "*"))
 
 
 def has_password(url: URL) -> bool:
     """Whether the address itself holds one."""
-    return bool(url.password or any(url.query.get(key) for key in SECRETS))
+    return bool(url.password or any(_hidden_values(url)))
 
 
 def secrets(url: URL) -> list[str]:
     """What must not be printed, in each of its spellings."""
-    found = [url.password, *(url.query.get(key) for key in SECRETS), os.environ.get("PGPASSWORD")]
+    found = [url.password, *_hidden_values(url), os.environ.get("PGPASSWORD")]
     plain = [text for text in found if isinstance(text, str) and text]
     quoted = [urllib.parse.quote(text, safe="") for text in plain]
     return sorted({*plain, *quoted}, key=len, reverse=True)
+
+
+def _hidden_values(url: URL) -> list[str]:
+    """Of the options that nobody may see; an option that stands twice has two."""
+    options = [(key, value) for key, value in url.query.items() if key not in HARMLESS]
+    return [one for _, value in options for one in ((value,) if isinstance(value, str) else value)]
 
 
 def reason(error: BaseException, url: URL) -> str:
@@ -182,6 +187,7 @@ def reason(error: BaseException, url: URL) -> str:
     text = in_one_line(getattr(original, "orig", None) or original, LONGEST_REASON)
     for secret in secrets(url):
         text = text.replace(secret, HIDDEN)
+    text = hide(text)
     remedies, fallback = REMEDIES_OF_SERVER, FALLBACK_OF_SERVER
     if is_file(url):
         remedies, fallback = REMEDIES_OF_FILE, FALLBACK_OF_FILE

@@ -16,6 +16,7 @@ from pisces.experiments import attempts, study, study_schema, trial
 from pisces.experiments.attempts import ERROR, ROOT, SURPLUS
 from pisces.experiments.study import Study
 from pisces.experiments.workplace import GitFailed, Unfit, Workplace
+from pisces.run.hiding import hide
 
 LONGEST_VALUE = 60
 
@@ -98,7 +99,7 @@ class Attempt:
             raise self._unfit(error) from None
         except (trial.Failed, ValueError) as error:
             log = self.place.keep_log(self.name)
-            self.one.set_user_attr(ERROR, str(error))
+            self.one.set_user_attr(ERROR, hide(str(error)))
             self._end(f"failed: {error}; see {log}")
             raise Failure from None
 

@@ -28,6 +28,7 @@ from pisces.core.texts import in_one_line
 from pisces.experiments import workplace
 from pisces.experiments.workplace import Workplace
 from pisces.run import progress_file
+from pisces.run.hiding import hide
 
 DATA_STAGES = ("synthesize", "split_hdf5", "render", "stratify")
 """What comes before `train`."""
@@ -252,7 +253,7 @@ def error_line(printed: str) -> str | None:
     of_stage = [line for line in lines if line.startswith(("error: ", "error in process "))]
     of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     found = of_stage or of_dvc
-    return in_one_line(found[-1].removeprefix("error: "), LONGEST_LINE) if found else None
+    return in_one_line(hide(found[-1].removeprefix("error: ")), LONGEST_LINE) if found else None
 
 
 def is_of_machine(printed: str) -> bool:

@@ -23,6 +23,7 @@ from pisces.core import work
 from pisces.core.texts import in_one_line
 from pisces.experiments import leash
 from pisces.run import dvc_process
+from pisces.run.hiding import hide
 
 PLACE = Path(".dvc/tmp/sweeps")
 """Of the clones: a folder a worker, and removed with it."""
@@ -52,7 +53,7 @@ def git(where: Path, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise GitFailed(f"git {arguments[0]} failed in {where}: {in_one_line(done.stderr)}")
+        raise GitFailed(f"git {arguments[0]} failed in {where}: {in_one_line(hide(done.stderr))}")
     return done.stdout.strip()
 
 
@@ -232,7 +233,7 @@ class Workplace:
             check=False,
         )
         if done.returncode:
-            raise ValueError(f"dvc {' '.join(arguments)} failed: {in_one_line(done.stderr)}")
+            raise ValueError(f"dvc {' '.join(arguments)} failed: {in_one_line(hide(done.stderr))}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from pisces.core.texts import printable
 from pisces.core.write_errors import RAISE_LIMIT, has_size_limit, size_limit
-from pisces.run import signals
+from pisces.run import hiding, signals
 
 SECONDS_FOR_THE_FIRST = 5
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -89,7 +89,7 @@ def _end(stop: signals.Stopped) -> NoReturn:
     """Of several processes the first speaks. A closed terminal reads nothing any more."""
     if is_first_process():
         with contextlib.suppress(OSError):
-            print(stop, file=sys.stderr, flush=True)
+            print(hiding.hide(str(stop)), file=sys.stderr, flush=True)
     signals.ignore()
     sys.exit(stop.status)
 
@@ -101,7 +101,7 @@ def _fail(error: Exception) -> None:
     if ranks:
         time.sleep(SECONDS_FOR_THE_FIRST)
     process = f" in process {ranks[0]}" if ranks else ""
-    lines = map(printable, str(error).split("\n"))
+    lines = map(printable, hiding.hide(str(error)).split("\n"))
     print(f"error{process}: " + "\n".join(lines), file=sys.stderr)
     sys.exit(1)
 
