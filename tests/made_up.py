@@ -50,6 +50,18 @@ def predictions(accuracy: float, seed: int, of_each: int = 30, first: int = 0) -
     return arrays | {"modulations": np.array(MODULATIONS), "snrs_db": np.array(SNRS_DB)}
 
 
+def with_other_weights(lock: str, params: Mapping[str, Any]) -> str:
+    """A lock whose training ran again, with other weights, after its evaluation.
+
+    Args:
+        lock: of `Repository.run`.
+        params: that it ran with.
+    """
+    weights = md5_of(f"{md5_of('frames')}{md5_of('code')}{sorted(params.items())}")
+    assert lock.count(weights) == 2
+    return lock.replace(weights, md5_of("new"), 1)
+
+
 class Repository:
     """A repository of git and DVC that `run` adds to.
 

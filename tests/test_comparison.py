@@ -165,8 +165,20 @@ def test_an_experiment_that_was_not_evaluated(two):
     found = compare(["poor", "trained"])
     assert found.refused == (
         "trained: it has no predictions, since the stage evaluate has not run in it; "
-        "make them with python -m pisces restore trained and dvc repro evaluate",
+        "make them with python -m pisces restore trained and dvc repro evaluate, and then name "
+        "workspace instead of trained",
     )
+
+
+def test_a_trial_that_was_trained_and_not_evaluated_is_called_that(two):
+    """Its commit holds the lock and the accuracies of the commit before."""
+    lock = (two.root / "dvc.lock").read_text()
+    (two.root / "dvc.lock").write_text(made_up.with_other_weights(lock, KENDALL))
+    two.git("commit", "-q", "-am", "trained")
+    refused = compare(["poor", "HEAD"]).refused[0]
+    assert "it was trained and not evaluated" in refused
+    assert "stale" not in refused
+    assert refused.endswith("dvc repro evaluate, and then name workspace instead of HEAD")
 
 
 def test_predictions_of_former_params_are_stale(two):
@@ -179,12 +191,7 @@ def test_predictions_of_former_params_are_stale(two):
 
 def test_predictions_of_a_former_model_are_stale(two):
     lock = (two.root / "dvc.lock").read_text()
-    weights = made_up.md5_of(
-        f"{made_up.md5_of('frames')}{made_up.md5_of('code')}{sorted(KENDALL.items())}"
-    )
-    assert lock.count(weights) == 2
-    place = lock.index(weights)
-    (two.root / "dvc.lock").write_text(lock[:place] + made_up.md5_of("new") + lock[place + 32 :])
+    (two.root / "dvc.lock").write_text(made_up.with_other_weights(lock, KENDALL))
     found = compare(["poor", "workspace"])
     assert (
         "stale: evaluate has not run since train made its models/model.safetensors"
@@ -438,6 +445,11 @@ def test_one_seed_beside_three_has_frames_alone_in_its_interval():
     row = row_of(found, "joint")
     assert row["over"] == "frames, seed 2"
     expected = compare(["a2", "b2"])
+    assert expected.remarks == ()
+    (remark,) = found.remarks
+    assert "B less A is b2 less a2 alone" in remark
+    assert "B has one run and A 3; run B with more seeds" in remark
+    assert f"note: {remark}" in text(found)
     assert row["difference_low"] == pytest.approx(row_of(expected, "joint")["difference_low"])
 
 
@@ -445,6 +457,23 @@ def test_one_seed_beside_three_has_frames_alone_in_its_interval():
 def test_seeds_that_differ_are_not_paired():
     row = row_of(compare(["a1", "a2", "b2", "b3"]), "joint")
     assert row["over"] == "2 and 2 seeds, frames"
+
+
+def test_one_frame_of_several_seeds_has_no_interval(repository):
+    """Their mean is none of one seed, so no interval of one seed holds for it."""
+    for seed in (1, 2, 3):
+        arrays = made_up.predictions(0.6, seed)
+        is_kept = arrays["snr_true_db"] != 0
+        is_kept[np.flatnonzero(arrays["snr_true_db"] == 0)[0]] = True
+        frames = len(is_kept)
+        kept = {key: one[is_kept] for key, one in arrays.items() if np.shape(one)[:1] == (frames,)}
+        repository.run(f"a{seed}", arrays | kept, FIXED | {"train.seed": seed})
+    rows = compare(["a1", "a2", "a3"]).by_snr.set_index(["task", "snr_db"])
+    assert rows.loc[("joint", 0), "frames"] == 1
+    assert rows.loc[("joint", 0), ["accuracy_low", "accuracy_high"]].isna().all()
+    others = rows[rows["frames"] > 1]
+    assert (others["accuracy_low"] <= others["accuracy"]).all()
+    assert (others["accuracy"] <= others["accuracy_high"]).all()
 
 
 def test_seeds_that_are_never_wrong_leave_a_width(repository):

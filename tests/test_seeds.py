@@ -64,6 +64,7 @@ def test_the_name_is_that_of_the_study():
         (1, "train.lr=1e-3", "evaluate", "1 is no number of seeds.*give 2 or more"),
         (2, "train.lr", "evaluate", "-S train.lr is no key=value"),
         (2, "train.seed=4", "evaluate", "sets train.seed itself"),
+        (2, "base.seed=1,2", "evaluate", "base.seed draws the data"),
         (2, "train.lr=[1", "evaluate", r"-S train\.lr=\[1 has no value of YAML"),
         (2, f"train.lr={3000 * '['}", "evaluate", r"-S train\.lr=\[{50,95} has no value of YAML"),
         (2, f"train.lr={5000 * '9'}", "evaluate", r"-S train\.lr=9+ has no value of YAML"),

@@ -195,6 +195,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"space/train.lr.low": RATE},
         r"train.lr.low, since train.lr holds a value",
     ),
+    "seed of the data": (
+        {"space/base.seed": {"choices": [1, 2]}},
+        r"space.base.seed: base.seed draws the data .* vary train.seed$",
+    ),
     "fixed and drawn": ({"fixed/train.lr": 1e-3}, r"train.lr is in both fixed and space"),
     "within another": (
         {

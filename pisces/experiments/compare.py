@@ -102,7 +102,7 @@ def compare(
         pd.DataFrame(by_snr),
         convention_in(groups[0].runs[0].predictions),
         refused=(*reasons.values(), *refused),
-        remarks=(*repeated, *costs.ran_otherwise(found)),
+        remarks=(*repeated, *costs.ran_otherwise(found), *_of_one_run(groups)),
     )
 
 
@@ -155,7 +155,14 @@ def _kind_row(kind: Kind, every: dict[str, dict[str, Interval]]) -> dict[str, An
 
 
 def _over_seeds(table: np.ndarray, measure: Measure) -> Interval:
-    """The mean of figures (seeds, frames) and its interval over both, as far as figures go."""
+    """The mean of figures (seeds, frames) and its interval over both, as far as figures go.
+
+    Of one frame there is no interval: its ends are NaN.
+    """
+    if table.shape[1] == 1:
+        # Nobody knows from one frame how much frames differ.
+        return Interval(float(table.mean()), np.nan, np.nan)
+
     estimate = crossed.mean_of(table)
     if measure.is_share:
         return Interval(estimate.mean, *estimate.share_interval())
@@ -179,7 +186,7 @@ def _by_snr(kind: Kind) -> list[dict[str, Any]]:
 def _accuracy(table: np.ndarray, task: str) -> Interval:
     """The share of right predictions, bool (seeds, frames), with its interval."""
     seeds, frames = table.shape
-    if seeds > 1 and frames > 1:
+    if seeds > 1:
         return _over_seeds(table.astype(float), BY_NAME[task])
     successes = int(table[0].sum())
     return Interval(float(table.mean()), *stats.wilson(successes, frames))
@@ -275,6 +282,23 @@ def _pair(one: Kind, other: Kind) -> tuple[Experiment, Experiment]:
     if not common:
         return one.runs[0], other.runs[0]
     return one.runs[one.seeds.index(common[0])], other.runs[other.seeds.index(common[0])]
+
+
+def _of_one_run(groups: Sequence[Kind]) -> list[str]:
+    """Which differences hold for one run of each kind, although one of the two has several."""
+    reference, *others = groups
+    remarks = []
+    for kind in others:
+        fewer, more = sorted((kind, reference), key=lambda one: len(one.runs))
+        if len(fewer.runs) > 1 or len(more.runs) == 1 or kinds.comparable(kind, reference):
+            continue
+        here, there = _pair(kind, reference)
+        remarks.append(
+            f"{kind.letter} less {reference.letter} is {here.name} less {there.name} alone, not a "
+            f"difference over seeds: {fewer.letter} has one run and {more.letter} "
+            f"{len(more.runs)}; run {fewer.letter} with more seeds"
+        )
+    return remarks
 
 
 def _columns(name: str, found: Interval | None, factor: float = 1) -> dict[str, float]:

@@ -200,7 +200,7 @@ def _experiment(repo: "Repo", name: str) -> Experiment | Missing:
         return Missing(name, f"its {LOCK} or {PARAMS} is damaged; {_undamaged(repo, name)}")
 
     if reason:
-        return Missing(files.name, f"{reason}; make them with {_again(files)}")
+        return Missing(files.name, f"{reason}; make them with {_again(files)}{_named(files)}")
 
     path = files.cached("evaluate", PREDICTIONS)
     if path is None:
@@ -258,8 +258,11 @@ def _stale(files: Files, params: Mapping[str, Any]) -> str:
     """Why what evaluate has left is of another model, other frames or params; empty if not."""
     lock = files.lock
     for maker, path in (("train", WEIGHTS), ("stratify", SPLITS), ("split_hdf5", SHARDS)):
-        if lock.read("evaluate", path) != lock.wrote(maker, path):
-            return f"its predictions are stale: evaluate has not run since {maker} made its {path}"
+        if lock.read("evaluate", path) == lock.wrote(maker, path):
+            continue
+        if files.commit is not None and maker == "train":
+            return "it was trained and not evaluated, and has predictions of another model alone"
+        return f"its predictions are stale: evaluate has not run since {maker} made its {path}"
 
     return _changed_since(files, params)
 
@@ -299,6 +302,13 @@ def _again(files: Files) -> str:
     if files.commit is None:
         return "dvc repro evaluate"
     return f"python -m pisces restore {files.name} and dvc repro evaluate"
+
+
+def _named(files: Files) -> str:
+    """What is to be named once the predictions are there, which the revision itself never gets."""
+    if files.commit is None:
+        return ""
+    return f", and then name {WORKSPACE} instead of {files.name}"
 
 
 def _md5(content: bytes) -> str:

@@ -30,6 +30,7 @@ LONGEST_VALUE = 80
 """Characters of a value in a message."""
 FALLS = ("loss", "mae_db", "ece", "gap_points", "blind_gap", "false_alarms")
 """Endings of metrics that are the better the lower they are."""
+DATA_SEED = "base.seed"
 REFERENCE = "docs/reference/parameters.md has all"
 
 
@@ -110,6 +111,12 @@ def _keys(study: Study) -> Iterator[str]:
     for place, keys in (("fixed", study.fixed), ("space", study.space)):
         for key in keys:
             yield from _unknown(place, key)
+
+    if DATA_SEED in study.space:
+        yield (
+            f"space.{DATA_SEED}: {DATA_SEED} draws the data and their parts, so trials would be "
+            "measured on other test frames; leave it out, or vary train.seed"
+        )
 
     every = [*study.fixed, *study.space]
     for count, key in enumerate(every):
