@@ -30,7 +30,7 @@ from pisces.evaluation import limits
 from pisces.inputs.drawing import BinStore
 from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.truth.law import SymbolLaw
-from pisces.truth.posterior import likeliest_classes
+from pisces.truth.posterior import hypotheses
 
 DATA, TABLE = Path("data"), Path("plots/counterfactuals.csv")
 FOUND = ("<!-- counterfactuals -->\n", "<!-- end of counterfactuals -->\n")
@@ -103,11 +103,12 @@ def _both_numbers(
     old, new = (torch.from_numpy(one.astype(np.complex64)) for one in (moves.old, moves.new))
 
     def predict(rows: np.ndarray, moved: torch.Tensor) -> np.ndarray:
-        return likeliest_classes(torch.where(moved, new[rows], old[rows]), law).numpy()
+        x = torch.where(moved, new[rows], old[rows])
+        return hypotheses(x, law).likeliest_classes(len(x)).numpy()
 
     held = search.of_likelihood(moves, by_gain, orders.GAIN)[orders.GAIN].moves
     blind = search.of_model(predict, by_gain, np.zeros(len(old), int))[orders.GAIN].moves
-    of_class = likeliest_classes(old, law).numpy() == 0
+    of_class = hypotheses(old, law).likeliest_classes(len(old)).numpy() == 0
     return np.stack([held, blind])[:, of_class]
 
 
