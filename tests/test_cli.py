@@ -919,3 +919,11 @@ def test_a_study_that_is_an_address_is_named_without_its_password(tmp_path):
     assert done.returncode != 0
     assert "SeKr3t99" not in done.stdout + done.stderr
     assert done.stderr.startswith("error: ")
+
+
+def test_a_traceback_shows_no_password(monkeypatch):
+    monkeypatch.setenv("PISCES_DEBUG", "1")
+    done = run_python("compare", ADDRESS)
+    assert "Traceback" in done.stderr
+    assert "postgresql://u:***@127.0.0.1:5999/db" in done.stderr
+    assert "SeKr3t99" not in done.stdout + done.stderr

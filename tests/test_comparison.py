@@ -468,7 +468,9 @@ def test_one_frame_of_several_seeds_has_no_interval(repository):
         frames = len(is_kept)
         kept = {key: one[is_kept] for key, one in arrays.items() if np.shape(one)[:1] == (frames,)}
         repository.run(f"a{seed}", arrays | kept, FIXED | {"train.seed": seed})
-    rows = compare(["a1", "a2", "a3"]).by_snr.set_index(["task", "snr_db"])
+    found = compare(["a1", "a2", "a3"])
+    pictures.accuracy_over_snr(found.by_snr, found.snr_label).draw_without_rendering()
+    rows = found.by_snr.set_index(["task", "snr_db"])
     assert rows.loc[("joint", 0), "frames"] == 1
     assert rows.loc[("joint", 0), ["accuracy_low", "accuracy_high"]].isna().all()
     others = rows[rows["frames"] > 1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pisces.commands.help_texts import texts_of
 from pisces.core.texts import counted
+from pisces.run.hiding import hide
 
 if TYPE_CHECKING:
     from pisces.experiments.compare import Comparison
@@ -47,7 +48,7 @@ def compare(experiments: list[str], against: str | None, out: Path | None, cost:
     found = compared(experiments, against, with_speed=cost)
     print(text(found))
     if out:
-        print(f"\nwrote {', '.join(_write(found, out))} to {out}")
+        print(f"\nwrote {', '.join(_write(found, out))} to {hide(str(out))}")
     if found.is_without_result:
         raise ValueError("no two kinds could be compared; the notes above say why")
 
@@ -80,7 +81,7 @@ def record(experiments: list[str], out: Path, board: str | None) -> None:
     if board:
         found = [recording.for_amc_board(one) for one in found]
     write_json(out, found[0] if len(found) == 1 else found)
-    print(f"wrote {counted(len(found), 'result')} to {out}")
+    print(f"wrote {counted(len(found), 'result')} to {hide(str(out))}")
 
 
 def add_seeds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

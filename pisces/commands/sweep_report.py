@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pisces.commands.help_texts import texts_of
 from pisces.core.files import together, write_bytes, write_tables
+from pisces.run.hiding import hide
 
 OUT = Path("build/sweeps")
 
@@ -53,4 +54,4 @@ def report(action: str, study: str, storage: str | None, out: Path | None) -> No
         write_bytes(folder / "report.md", page.encode())
 
     print(sweep_page.summary(found))
-    print(f"wrote {folder}/report.md, tables and pictures")
+    print(f"wrote {hide(str(folder))}/report.md, tables and pictures")

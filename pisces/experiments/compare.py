@@ -35,7 +35,10 @@ class Comparison:
     differences: pd.DataFrame
     """A row a kind and measure: the kind less the first one, its interval, and tests."""
     by_snr: pd.DataFrame
-    """A row a kind, SNR label and task: accuracy in percent with its interval."""
+    """A row a kind, SNR label and task: accuracy in percent with its interval.
+
+    Of one frame of several seeds there is none, and its ends are NaN.
+    """
     snr_label: SnrLabel
     refused: tuple[str, ...]
     """What cannot be compared and why, one line each."""

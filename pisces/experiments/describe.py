@@ -107,8 +107,6 @@ def _cell(row: Row, name: str, digits: int) -> str:
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if math.isnan(value):
         return "-"
-    if math.isnan(low):
-        return f"{value:.{digits}f} (-)"
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
