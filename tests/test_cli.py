@@ -122,7 +122,8 @@ def test_preset_and_data_together(here, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("smokey",), rf"preset 'smokey' is unknown; there are {PRESETS}$"),
+        (("smokey",), r"preset 'smokey' is unknown \(did you mean smoke\?\); there are "),
+        (("nope",), rf"preset 'nope' is unknown; there are {PRESETS}$"),
         (
             ("smoke", "--data", "nowhere.hdf5"),
             r"nowhere.hdf5 is not a file; .* your copy of RML2018",
@@ -322,7 +323,8 @@ def test_docs_are_made_from_the_schema(here, monkeypatch):
 def test_a_mistake_is_one_line_on_stderr():
     answer = run_python("preset", "smokey")
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == f"error: preset 'smokey' is unknown; there are {PRESETS}\n"
+    unknown = "error: preset 'smokey' is unknown (did you mean smoke?)"
+    assert answer.stderr == f"{unknown}; there are {PRESETS}\n"
 
 
 def test_ctrl_c_while_a_command_is_still_importing_is_one_line():
