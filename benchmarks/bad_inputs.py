@@ -29,7 +29,7 @@ PAGE = Path("docs/results/reliability.md")
 START, END = "<!-- bad inputs: start -->\n", "<!-- bad inputs: end -->\n"
 STAGES = (
     *("synthesize", "split_hdf5", "render", "stratify", "train", "evaluate", "limits"),
-    *("perturb", "pis", "tune_masks", "attribute", "explore"),
+    *("perturb", "pis", "tune_masks", "attribute", "counterfactual", "explore"),
     *("report data", "report results", "page"),
 )
 TINY: dict[str, Any] = {
