@@ -13,6 +13,8 @@ from benchmarks.damage import Case, missing
 from tests.pipeline import STAGES, outputs
 
 ROOT = Path(__file__).parents[1]
+FILE_BY_FILE = ("tune_masks",)
+"""Stages whose output is a folder, in which each file gets its name by itself."""
 CASE = Case("models/model.json", "missing", missing, ("evaluate",), "models/model.json")
 
 
@@ -36,6 +38,8 @@ def test_outputs_of_a_stage_appear_together_or_not_at_all(stage, workspace, tmp_
     """All are taken away first, and the last one of a new run does not get its name."""
     root = shutil.copytree(workspace, tmp_path / "copy")
     made = {root / name for name in outputs(stage)}
+    if stage in FILE_BY_FILE:
+        made = {path for folder in made for path in folder.rglob("*") if path.is_file()}
     for path in made:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     replace = os.replace
