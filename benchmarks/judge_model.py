@@ -28,9 +28,7 @@ from pisces.attribution.methods import Method
 from pisces.config.io import load_params
 from pisces.core.snr_label import true_snr_db
 from pisces.data import splitting
-from pisces.evaluation import inference, limits
-from pisces.inputs.drawing import BinStore
-from pisces.models import modelfile
+from pisces.evaluation import limits
 
 DATA, SHARDS, MODEL = Path("data"), Path("data/split_hdf5"), Path("models")
 FOUND = ("<!-- model judged -->\n", "<!-- end of model judged -->\n")
@@ -53,12 +51,8 @@ def judge(
         Rows of `judged.judge`, with true SNRs.
     """
     params = load_params()
-    data, trained = BinStore(DATA / "constellations"), modelfile.load(model)
-    inference.choose_precision(trained, params.train.precision)
-    prober = trained.input.prober(DATA, "zero", params.base.seed)
-    explained = ExplainedModel.on_device(
-        trained, prober, data, params.base.seed, inference.device()
-    )
+    explained = ExplainedModel.opened(DATA, model, params.train.precision, params.base.seed)
+    data = explained.data
 
     test = splitting.read_splits(DATA / "splits.npz", data.sizes)["test"]
     index = splitting.first_of_each_cell(test, frames)

@@ -9,8 +9,6 @@ from pisces.config.io import load_params
 from pisces.core import files, hardware
 from pisces.core.texts import counted
 from pisces.data import splitting
-from pisces.evaluation import inference
-from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 from pisces.pis import store
 from pisces.run import guard, tracking
@@ -26,11 +24,8 @@ def main() -> None:
     params = load_params()
     settings, seed = params.attribute.to(AttributionSettings), params.base.seed
 
-    data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
-    modelfile.check_fits(trained, trained.input.open(DATA))
-    inference.choose_precision(trained, params.train.precision)
-    prober = trained.input.prober(DATA, "zero", seed)
-    explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
+    explained = ExplainedModel.opened(DATA, MODEL, params.train.precision, seed)
+    data, trained = explained.data, explained.trained
 
     is_summing = shapley.is_summing(trained.model)
     chosen = compare.choose(settings, trained.input.spatial, seed, is_summing)
@@ -44,12 +39,12 @@ def main() -> None:
     tuned = tuned_models.load(MASK_TUNED, params.train.precision, tested)
     plan, level = store.read_plan(PERTURBATIONS, data), max(params.perturb.levels_percent)
 
-    print(f"explained on {hardware.in_words(inference.device())}", flush=True)
+    print(f"explained on {hardware.in_words(explained.device)}", flush=True)
     with tracking.stage("attribute", params) as run:
         found = compare.explain(explained, chosen, settings, index, train, plan, level, tuned)
         headline = compare.headline(found.measures)
         with files.together():
-            files.write_npz(EXAMPLES, found.example_arrays(prober.note))
+            files.write_npz(EXAMPLES, found.example_arrays(explained.prober.note))
             tables = files.write_tables(PLOTS, found.tables)
             files.write_json(METRICS, headline)
 

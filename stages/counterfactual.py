@@ -10,10 +10,7 @@ from pisces.core.texts import counted
 from pisces.counterfactuals import choice, measure
 from pisces.counterfactuals.settings import CounterfactualSettings
 from pisces.data import splitting
-from pisces.evaluation import inference
-from pisces.inputs.drawing import BinStore
 from pisces.inputs.waveform import frames_behind
-from pisces.models import modelfile
 from pisces.run import guard, tracking
 
 DATA, SPLITS, MODEL = Path("data"), Path("data/splits.npz"), Path("models")
@@ -24,11 +21,8 @@ def main() -> None:
     params = load_params()
     settings, seed = params.counterfactual.to(CounterfactualSettings), params.base.seed
 
-    data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
-    modelfile.check_fits(trained, trained.input.open(DATA))
-    inference.choose_precision(trained, params.train.precision)
-    prober = trained.input.prober(DATA, "zero", seed)
-    explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
+    explained = ExplainedModel.opened(DATA, MODEL, params.train.precision, seed)
+    data = explained.data
 
     test = splitting.read_splits(SPLITS, data.sizes)["test"]
     chosen = choice.choose(explained, test, settings, params.attribute.to(AttributionSettings))

@@ -8,10 +8,8 @@ from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.core.texts import counted
-from pisces.evaluation import inference
 from pisces.explorer import prepared
 from pisces.explorer.settings import ExploreSettings
-from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 from pisces.pis import store
 from pisces.run import guard, tracking
@@ -24,13 +22,9 @@ def main() -> None:
     params = load_params()
     settings, seed = params.explore.to(ExploreSettings), params.base.seed
     setup = params.attribute.to(AttributionSettings)
-    data, trained = BinStore(DATA / "constellations"), modelfile.load(MODEL)
-    modelfile.check_fits(trained, trained.input.open(DATA))
-    inference.choose_precision(trained, params.train.precision)
-    plan = store.read_plan(PLAN, data)
+    explained = ExplainedModel.opened(DATA, MODEL, params.train.precision, seed, params.pis.fill)
+    trained, plan = explained.trained, store.read_plan(PLAN, explained.data)
 
-    prober = trained.input.prober(DATA, params.pis.fill, seed)
-    explained = ExplainedModel.on_device(trained, prober, data, seed, inference.device())
     spatial, is_summing = trained.input.spatial, shapley.is_summing(trained.model)
     names = methods.applicable(settings.methods, spatial, is_summing)
     chosen = [methods.build(name, setup, seed) for name in names]

@@ -6,7 +6,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -17,10 +18,13 @@ from pisces.attribution.head import Context, Head, needs_true_snr
 from pisces.attribution.methods import BRIGHTNESS, Method
 from pisces.core.seeding import generator
 from pisces.core.tasks import HEADS
+from pisces.evaluation import inference
 from pisces.evaluation.inference import predict
 from pisces.inputs.base import Probe, Prober
 from pisces.inputs.drawing import BinStore
+from pisces.models import modelfile
 from pisces.models.modelfile import TrainedModel
+from pisces.models.precision import Resolved
 
 Identity = tuple[str, int, int]
 """Which frame it is: modulation, SNR in dB, row in the source file."""
@@ -39,6 +43,38 @@ class ExplainedModel:
     data: BinStore  # the constellations of the frames
     seed: int
     device: torch.device
+
+    @classmethod
+    def opened(
+        cls,
+        data: Path,
+        model: Path,
+        precision: Literal["auto"] | Resolved,
+        seed: int,
+        fill: str = "zero",
+    ) -> Self:
+        """A trained model and the frames of the workspace, on the device of this machine.
+
+        Args:
+            data: folder of the constellations, and of the IQ shards where the model reads them.
+            model: folder of the model.
+            precision: `train.precision`, in which it predicts.
+            seed: `base.seed`.
+            fill: what stands in place of the samples of masked pixels, of a model of raw frames.
+
+        Returns:
+            The model with all that explains it.
+
+        Raises:
+            FileNotFoundError, ValueError: where a file is missing or damaged, or the model is not
+                one of these frames.
+        """
+        trained = modelfile.load(model)
+        modelfile.check_fits(trained, trained.input.open(data))
+        inference.choose_precision(trained, precision)
+        prober = trained.input.prober(data, fill, seed)
+        store = BinStore(data / "constellations")
+        return cls.on_device(trained, prober, store, seed, inference.device())
 
     @classmethod
     def on_device(

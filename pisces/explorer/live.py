@@ -11,9 +11,7 @@ from pisces.attribution.explained_model import ExplainedModel, predict_batch
 from pisces.core.files import sha256
 from pisces.core.reading import read_npz
 from pisces.core.texts import in_one_line
-from pisces.evaluation import inference
 from pisces.explorer.prepared import probabilities
-from pisces.inputs.drawing import BinStore
 from pisces.models import modelfile
 
 LONGEST = 100  # characters of a wrong value in a message
@@ -104,9 +102,7 @@ def load(
         FileNotFoundError: when one of the files is missing.
         ValueError: when they do not belong together.
     """
-    trained, store = modelfile.load(models), BinStore(data / "constellations")
-    modelfile.check_fits(trained, trained.input.open(data))
-    inference.choose_precision(trained, how["precision"])
+    explained = ExplainedModel.opened(data, models, how["precision"], seed, how["fill"])
     digest = sha256(models / modelfile.WEIGHTS)
 
     prepared = read_npz(frames, "explore", ("frame", "weights_sha256"))
@@ -116,6 +112,4 @@ def load(
             f"{str(prepared['weights_sha256'])[:12]}, not {digest[:12]}; "
             "make both again with dvc repro page"
         )
-    prober = trained.input.prober(data, how["fill"], seed)
-    explained = ExplainedModel.on_device(trained, prober, store, seed, inference.device())
     return LiveModel(explained, prepared["frame"]), digest
