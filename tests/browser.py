@@ -57,9 +57,19 @@ class Browser:
         self.requests: list[str] = []
         """Addresses that were asked for."""
 
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._target = ""
+        self.new_tab()
+
+    def new_tab(self) -> None:
+        """Goes on in an empty tab; what the tab before complains about or asks for is forgotten."""
+        before, self._session = self._target, ""
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=self._target, flatten=True)
+        if before:
+            self.call("Target.closeTarget", targetId=before)
         self._session = attached["sessionId"]
+        self.errors.clear()
+        self.requests.clear()
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -96,6 +106,8 @@ class Browser:
         return json.loads(message)
 
     def _note(self, event: dict[str, Any]) -> None:
+        if event.get("sessionId") != self._session:
+            return  # of a tab that was closed
         params = event.get("params", {})
         match event.get("method"):
             case "Runtime.exceptionThrown":

@@ -44,8 +44,7 @@ def address(html, tmp_path_factory) -> str:
 @pytest.fixture
 def page(browser, address) -> Browser:
     """The page, just opened on a wide and light screen."""
-    browser.errors.clear()
-    browser.requests.clear()
+    browser.new_tab()
     browser.screen(1280)
     browser.open(address)
     return browser
@@ -101,8 +100,7 @@ def place_of(page: Browser, selector: str, number: int = 0) -> dict[str, float]:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_opens_from_disk_without_an_error_or_a_request(browser, address, width, dark):
-    browser.errors.clear()
-    browser.requests.clear()
+    browser.new_tab()
     browser.screen(width, dark)
     browser.open(address)
     assert browser.errors == []
@@ -324,8 +322,7 @@ def live(html, workspace, explained):
 @pytest.fixture
 def painted(browser, live) -> Browser:
     """The served page, with a frame and the brush in hand."""
-    browser.errors.clear()
-    browser.requests.clear()
+    browser.new_tab()
     browser.screen(1280)
     browser.open(live[0])
     browser.choose("#frame-modulation", "16QAM")
@@ -396,8 +393,7 @@ def test_plots_of_dvc_are_drawn_without_a_network(browser, tmp_path):
     page = plots_template.template().replace("{plot_divs}", plot + ready)
     path = tmp_path / "plots.html"
     path.write_text(page.replace("{refresh_tag}", ""))
-    browser.errors.clear()
-    browser.requests.clear()
+    browser.new_tab()
     browser.open(path.as_uri())
     browser.until("document.querySelector('#one svg, #one canvas') !== null")
     assert browser.errors == []
