@@ -1,4 +1,4 @@
-"""Stage `counterfactual`: model + test frames -> how few symbols turn a prediction to a rival."""
+"""Stage `counterfactual`: model + test frames -> how few symbols turn it, and what it goes by."""
 
 from pathlib import Path
 
@@ -32,7 +32,9 @@ def main() -> None:
     with tracking.stage("counterfactual", params) as run:
         found = measure.measure(explained, frames_behind(data, DATA), chosen)
         with files.together():
-            tables = files.write_tables(TABLES, {"counterfactuals": found.table})
+            tables = files.write_tables(
+                TABLES, {"counterfactuals": found.table, "evidence": found.evidence}
+            )
             files.write_npz(EXAMPLES, found.arrays)
 
         for path in tables:

@@ -8,8 +8,10 @@ from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.core.texts import counted
-from pisces.explorer import prepared
+from pisces.counterfactuals.settings import CounterfactualSettings
+from pisces.explorer import moved, prepared
 from pisces.explorer.settings import ExploreSettings
+from pisces.inputs.waveform import frames_behind
 from pisces.models import modelfile
 from pisces.pis import store
 from pisces.run import guard, tracking
@@ -28,9 +30,11 @@ def main() -> None:
     spatial, is_summing = trained.input.spatial, shapley.is_summing(trained.model)
     names = methods.applicable(settings.methods, spatial, is_summing)
     chosen = [methods.build(name, setup, seed) for name in names]
+    counterfactual = params.counterfactual.to(CounterfactualSettings)
+    moves = moved.set_up(explained, frames_behind(explained.data, DATA), counterfactual, setup)
 
     with tracking.stage("explore", params):
-        found = prepared.prepare(explained, plan, chosen, settings)
+        found = prepared.prepare(explained, plan, chosen, settings, moves)
         about = prepared.about(explained, MODEL / modelfile.WEIGHTS)
         files.write_npz(OUT, found.arrays() | about)
     print(

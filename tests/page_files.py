@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn import functional
 
 from pisces import models
 from pisces.attribution import methods
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.core import files
+from pisces.counterfactuals.settings import CounterfactualSettings
 from pisces.evaluation import inference, metrics
-from pisces.explorer import prepared
+from pisces.explorer import moved, prepared
 from pisces.explorer.settings import ExploreSettings
 from pisces.inputs.drawing import BinStore, Drawing
+from pisces.inputs.waveform import frames_behind
 from pisces.models import Architecture, modelfile
 from pisces.models.modelfile import TrainedModel
 from pisces.pis import masks, score, tables
@@ -28,6 +31,7 @@ from tests.figures import removed_rows
 from tests.test_explanation import SETTINGS
 
 VIEWS = ("symbol", "noise")
+MOVES = CounterfactualSettings(None, None, 1, ("gradient",), "held")
 EXPLORE = ExploreSettings(frames=200, methods=("integrated_gradients",), levels_percent=(25.0,))
 SETTING = replace(PERTURB, views=VIEWS, rules=("exact",))
 PARAMS = {"base.seed": 1, "data.path": "mine.hdf5", "draw.decay_px": [0.5, 1.0], "data.own": None}
@@ -52,20 +56,33 @@ def plan_of(data: BinStore, index: np.ndarray) -> PerturbationPlan:
 
 @pytest.fixture(scope="session")
 def explained(data: BinStore, iq_shards: Path) -> ExplainedModel:
-    """A model that knows little, of random weights, and the frames of `data`."""
+    """A model that knows a little after a few steps, and the frames of `data`."""
     drawing = Drawing(data.render, draw("log_histogram"))
     architecture = Architecture("pixel_set", "plain", "standard")
     with torch.random.fork_rng():
         torch.manual_seed(1)
         classes = len(data.modulations), data.snrs_db
-        model = models.build(architecture, drawing.shape, *classes).eval()
+        model = models.build(architecture, drawing.shape, *classes)
+        _train(model, data, drawing)
     trained = TrainedModel(model, architecture, drawing, data.modulations, data.snrs_db)
     prober = drawing.prober(iq_shards.parent, "zero", 1)
     return ExplainedModel.on_device(trained, prober, data, 1, torch.device("cpu"))
 
 
+def _train(model: torch.nn.Module, data: BinStore, drawing: Drawing, steps: int = 20) -> None:
+    index = data.every_frame()
+    images = drawing.tensors(data.prepare(data.gather(index), torch.device("cpu")))
+    truth = torch.from_numpy(index[:, 0])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(images)[0], truth).backward()
+        optimizer.step()
+    model.eval()
+
+
 @pytest.fixture(scope="session")
-def workspace(data, explained, tmp_path_factory) -> Path:
+def workspace(data, explained, iq_shards, tmp_path_factory) -> Path:
     """Folders data, models, metrics and plots as after the stage `explore`; not to be changed."""
     root = tmp_path_factory.mktemp("workspace")
     every = data.every_frame()
@@ -84,7 +101,8 @@ def workspace(data, explained, tmp_path_factory) -> Path:
     of_pis = tables.every_table(outcome, plan.frame, data, levels_percent=(20,))
 
     chosen = [methods.build("integrated_gradients", SETTINGS, 1)]
-    found = prepared.prepare(explained, plan, chosen, EXPLORE)
+    moves = moved.set_up(explained, frames_behind(data, iq_shards.parent), MOVES, SETTINGS)
+    found = prepared.prepare(explained, plan, chosen, EXPLORE, moves)
     about = prepared.about(explained, root / "models/model.safetensors")
     files.write_npz(root / "data/explorer.npz", found.arrays() | about)
 
@@ -113,6 +131,8 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
     bins = pd.DataFrame(product(TASKS, [0.2, 0.8]), columns=["task", "confidence"])
     training = {f"validation_{task}_accuracy": [0.2, 0.4] for task in (*TASKS, "joint")}
     training |= {"epoch": [1, 2], "train_loss": [3.0, 2.0], "validation_loss": [3.5, 2.5]}
+    of_evidence = pd.DataFrame({"method": ["gradient", "random"], "snr_db": np.nan, "frames": 9})
+    of_evidence = of_evidence.assign(left_out=1, agreement=[0.5, 0.0], **interval)
     turned = {"class": "BPSK", "rival": "QPSK", "order": "random", "of": "model", "frames": 4}
     turned |= {"median": 3, "ci_low": 1, "ci_high": 5}
     finding = {"name": "echo", "figure": 0.25, "unit": "of it", "expected": "below 0.1"}
@@ -137,6 +157,7 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "attribution_curves": curve,
         "attribution_checks": checks.assign(survives="no", **interval),
         "mask_tuning": tuned,
+        "evidence": of_evidence,
         "pis_redraw": removed_rows("1", "2"),
         "counterfactuals": pd.DataFrame(
             [turned | {"snr_db": np.nan}, turned | {"snr_db": snrs_db[0], "median": np.inf}]

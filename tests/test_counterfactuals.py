@@ -34,6 +34,7 @@ from pisces.truth import found, samples
 from pisces.truth.classifier import Sending, exact_model
 from pisces.truth.law import SymbolLaw
 from pisces.truth.posterior import hypotheses
+from pisces.truth.received import Received, receive
 from tests.conftest import POINTS, RENDER
 from tests.test_judged import SNRS
 
@@ -245,11 +246,11 @@ def chosen_of(explained: ExplainedModel, index: np.ndarray, **changes) -> choice
     return choice.choose(explained, index, replace(SETTINGS, **changes), ATTRIBUTION)
 
 
-def received_of(explained, iq_data, rows: np.ndarray, other_views="held") -> shown.Received:
+def received_of(explained, iq_data, rows: np.ndarray, other_views="held") -> Received:
     names = [explained.data.modulations[m] for m in rows[:, 0]]
     law = SymbolLaw(explained.data.modulations, SNRS[20])
     iq = torch.from_numpy(iq_data.gather(rows))
-    return shown.receive(iq, names, explained.data.render, law, other_views)
+    return receive(iq, names, explained.data.render, law, other_views)
 
 
 def cell(index: np.ndarray, modulation: int, snr: int, count: int = 4) -> np.ndarray:
@@ -370,7 +371,7 @@ def test_frames_of_another_pulse_are_refused(explained):
     noise = rng.normal(scale=0.01, size=(4, 512)).view(complex)
     iq = torch.view_as_real(torch.from_numpy((held + noise).astype(np.complex64)))
     law = SymbolLaw(("QPSK", "16QAM"), 8e4)
-    received = shown.receive(iq, ["QPSK"] * 4, explained.data.render, law, "redrawn")
+    received = receive(iq, ["QPSK"] * 4, explained.data.render, law, "redrawn")
     assert set(received.refused) <= {samples.NO_FIT, found.MISFIT}
 
 

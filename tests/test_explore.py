@@ -307,7 +307,7 @@ def test_frames_of_a_model_of_raw_iq_are_prepared_as_well(data, iq_shards):
     of_iq = ExplainedModel.on_device(trained, prober, data, 1, torch.device("cpu"))
 
     index = data.every_frame()[:: len(data.every_frame()) // 3][:3]
-    found = prepare(of_iq, plan_of(data, index), [], EXPLORE)
+    found = prepare(of_iq, plan_of(data, index), [], EXPLORE, None)
     assert found.modulation_prob.shape == (3, 1 + len(found.choices), len(data.modulations))
     without = np.abs(found.modulation_prob[:, 1:] - found.modulation_prob[:, :1]).max()
     assert without > 0

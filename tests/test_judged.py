@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pisces.attribution import judged, methods
+from pisces.attribution import evidence_table, judged, methods
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.head import DifferenceHead
 from pisces.attribution.judged import CEILING, Truth
@@ -205,3 +205,22 @@ def test_a_picture_without_symbols_has_no_evidence(exact, index, iq_shards):
     blind = replace(exact, data=Store())
     with pytest.raises(ValueError, match=r"add it to render\.views"):
         judged.judge(blind, CHOSEN, index, iq_shards, SNRS)
+
+
+def test_the_table_has_all_frames_together_and_each_snr(exact, index, iq_shards):
+    some = index[index[:, 2] < 5]
+    rows = evidence_table.table(exact, CHOSEN, some, iq_shards, SNRS, resamples=200)
+    assert tuple(rows.columns) == evidence_table.COLUMNS
+    assert len(rows) == (len(CHOSEN) + 1) * (1 + len(exact.data.snrs_db))
+
+    by_method = rows.set_index("method")
+    for method in (CEILING, "gradient", "random"):
+        of_method = by_method.loc[method]
+        together = of_method[of_method["snr_db"].isna()].iloc[0]
+        each = of_method[of_method["snr_db"].notna()]
+        assert together["frames"] == each["frames"].sum()
+        assert together["frames"] + together["left_out"] == len(some)
+        weighted = (each["agreement"].fillna(0) * each["frames"]).sum() / each["frames"].sum()
+        assert together["agreement"] == pytest.approx(weighted, abs=1e-6)
+    of_all = rows[rows["snr_db"].isna()].set_index("method")
+    assert of_all.loc["gradient", "ci_low"] > of_all.loc["random", "ci_high"]

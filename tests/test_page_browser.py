@@ -13,7 +13,9 @@ import uvicorn
 from pisces.core import files
 from pisces.explorer import server
 from pisces.explorer.live import LiveModel, Question
+from pisces.report import style
 from pisces.report.page import build, plots_template
+from pisces.report.page.colours import shades
 from tests.browser import Browser, needs_browser, started
 from tests.page_files import read, run_of
 
@@ -67,11 +69,15 @@ def drawn(chart: str) -> str:
 
 def masked(page: Browser, view: int) -> int:
     """Red pixels in the picture of a view."""
+    return coloured(page, view, shades(style.MASKED, 1)[0])
+
+
+def coloured(page: Browser, view: int, colour: str) -> int:
+    """Pixels of this colour, such as "#ff3b30", in the picture of a view."""
     return page.run(
         f"""(() => {{
             const canvas = document.querySelectorAll("#views canvas")[{view}];
-            const style = getComputedStyle(document.documentElement).getPropertyValue("--masked");
-            const [r, g, b] = style.trim().match(/[0-9a-f]{{2}}/g).map((one) => parseInt(one, 16));
+            const [r, g, b] = "{colour}".match(/[0-9a-f]{{2}}/g).map((one) => parseInt(one, 16));
             const {{ data }} = canvas.getContext("2d")
                 .getImageData(0, 0, canvas.width, canvas.height);
             let count = 0;
@@ -175,10 +181,10 @@ def test_a_select_of_a_chart_changes_it(page, chart, number, label):
 
 
 def test_the_most_confused_of_an_snr_come_first(page, workspace):
-    page.choose("#confusion-snr", "20 dB")
-    page.until(one("[data-table=confused]") + ".innerText.includes('20 dB')")
+    page.choose("#confusion-snr", "-10 dB")
+    page.until(one("[data-table=confused]") + ".innerText.includes('-10 dB')")
     with np.load(workspace / "data/predictions.npz") as arrays:
-        of_snr = arrays["snr_true_db"] == 20
+        of_snr = arrays["snr_true_db"] == -10
         truth, said = arrays["modulation_true"][of_snr], arrays["modulation_pred"][of_snr]
     pairs = [pair for pair in zip(truth.tolist(), said.tolist(), strict=True) if len(set(pair)) > 1]
     most = max(pairs.count(pair) for pair in pairs)
@@ -249,6 +255,39 @@ def test_every_choice_of_the_explorer_changes_the_answer_or_the_picture(page):
         page.choose(selector, label)
         assert (page.text("#says"), page.run(picture)) != before, label
     assert page.errors == []
+
+
+def test_a_counterfactual_says_what_moved_and_shows_where_to(page, workspace):
+    with np.load(workspace / "data/explorer.npz") as arrays:
+        told, frames, names = arrays["told"], arrays["frame"], arrays["modulations"]
+        snrs_db, per_move = arrays["snrs_db"], arrays["arrived_per_move"].reshape(told.shape)
+        place = list(arrays["choice_rule"]).index("counterfactual")
+        said = arrays["modulation_prob"][:, place].argmax(1)
+    row = int(np.flatnonzero(np.char.startswith(told[:, 0], "With "))[0])
+    page.choose("#frame-modulation", names[frames[row, 0]])
+    page.choose("#frame-snr", f"{snrs_db[frames[row, 1]]} dB")
+    page.choose("#set-family", "Counterfactual")
+    assert coloured(page, 1, style.ARRIVED) == 0
+    page.choose("#set-name", "first what turns the likelihood most")
+    says = page.text("#says")
+    assert says.startswith(f"{told[row, 0]}, first what turns the likelihood most, the model says")
+    assert f"As it is: {names[said[row]]}" in says
+    assert masked(page, 1) > 0
+    assert coloured(page, 1, style.ARRIVED) == per_move[row, 0] > 0
+    assert "moved" in page.text("#answers")
+
+
+def test_a_frame_without_a_counterfactual_says_why(page, workspace):
+    with np.load(workspace / "data/explorer.npz") as arrays:
+        told, frames, names = arrays["told"], arrays["frame"], arrays["modulations"]
+        snrs_db = arrays["snrs_db"]
+    row = int(np.flatnonzero(np.char.startswith(told[:, 0], "As it is, since "))[0])
+    page.choose("#frame-modulation", names[frames[row, 0]])
+    page.choose("#frame-snr", f"{snrs_db[frames[row, 1]]} dB")
+    page.choose("#set-family", "Counterfactual")
+    page.choose("#set-name", "first what turns the likelihood most")
+    assert page.text("#says").startswith(f"{told[row, 0]}, the model says")
+    assert masked(page, 1) == 0
 
 
 def test_the_mouse_shows_what_goes_and_a_click_keeps_it(page):

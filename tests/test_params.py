@@ -375,6 +375,21 @@ CONTRADICTIONS = {
         {"pis.other_views": "redrawn"},
         "render.sps = 3; set pis.removal to blackout",
     ),
+    "no pairs of a model of frames": (
+        IQ | {"counterfactual.pairs": None},
+        {"counterfactual.pairs": ["QPSK to 8PSK"]},
+        "pairs names 1, .* train.input = iq; leave counterfactual.pairs empty",
+    ),
+    "no pairs without symbols": (
+        {"counterfactual.pairs": ["QPSK to 8PSK"]},
+        {"render.views": ["raw"]},
+        "pairs names 1, .* render.views are raw; add it there, or leave counterfactual.pairs empty",
+    ),
+    "no samples for pairs": (
+        {"pis.removal": "blackout", "render.sps": 3, "data.path": "/frames.h5"},
+        {"counterfactual.other_views": "redrawn"},
+        "other_views = redrawn .* render.sps = 3; set it to held",
+    ),
     "model of frames": (
         IQ,
         {"train.input": "constellation"},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pisces.config.sections.data import GENERATED_FILES
 from pisces.core.modulations import LINEAR
 from pisces.counterfactuals.settings import numbers_of, pairs_of
+from pisces.inputs.settings import FEWEST_REDRAWN_SPS
 
 if TYPE_CHECKING:
     from pisces.config.schema import Params
@@ -135,10 +136,11 @@ def symbols_can_be_redrawn(params: "Params") -> None:
             f"{', '.join(views)}; add it there, or set pis.removal to blackout"
         )
     by_samples = params.pis.other_views == "redrawn" or params.train.input == "iq"
-    if by_samples and sps < 4:
+    if by_samples and sps < FEWEST_REDRAWN_SPS:
         raise ValueError(
-            "pis.removal = redraw draws symbols anew in samples of 4 a symbol or more, and "
-            f"render.sps = {sps}; set pis.removal to blackout"
+            "pis.removal = redraw draws symbols anew in samples of "
+            f"{FEWEST_REDRAWN_SPS} a symbol or more, and render.sps = {sps}; "
+            "set pis.removal to blackout"
         )
 
 
@@ -177,6 +179,29 @@ def rivals_are_in_the_data(params: "Params") -> None:
     numbers_of(asked.snrs_db, data.snrs_db)
 
 
+def moved_symbols_can_be_shown(params: "Params") -> None:
+    """A model is shown moved symbols in the view `symbol`, and new samples in the other views."""
+    asked, render, train = params.counterfactual, params.render, params.train
+    pairs = pairs_of(asked.pairs, params.data.modulations)
+    if asked.pairs and train.input != "constellation":
+        raise ValueError(
+            f"counterfactual.pairs names {len(pairs)}, whose symbols are moved in constellations, "
+            f"but train.input = {train.input}; leave counterfactual.pairs empty"
+        )
+    if asked.pairs and "symbol" not in render.views:
+        raise ValueError(
+            f"counterfactual.pairs names {len(pairs)}, whose symbols are moved in the view symbol, "
+            f"but render.views are {', '.join(render.views)}; add it there, or leave "
+            "counterfactual.pairs empty"
+        )
+    are_moved = pairs and train.input == "constellation" and "symbol" in render.views
+    if are_moved and asked.other_views == "redrawn" and render.sps < FEWEST_REDRAWN_SPS:
+        raise ValueError(
+            "counterfactual.other_views = redrawn shows samples of "
+            f"{FEWEST_REDRAWN_SPS} a symbol or more, and render.sps = {render.sps}; set it to held"
+        )
+
+
 CHECKS = (
     weights_are_no_output,
     views_are_rendered,
@@ -191,6 +216,7 @@ CHECKS = (
     symbols_can_be_redrawn,
     curriculum_ends,
     rivals_are_in_the_data,
+    moved_symbols_can_be_shown,
 )
 
 

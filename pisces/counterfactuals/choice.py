@@ -1,7 +1,7 @@
 """Which pairs, frames and orders are measured, as far as model and data allow."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from pisces.counterfactuals.settings import (
     pairs_of,
 )
 from pisces.data import splitting
-from pisces.truth.frames import OtherViews
+from pisces.truth.received import OtherViews
 
 NO_SYMBOLS = "the model is shown no view symbol, the one whose points can be moved"
 
@@ -28,6 +28,10 @@ class Choice(NamedTuple):
     frames: np.ndarray
     """Their index, (n, 3)."""
     methods: Sequence[Method]
+    judged: np.ndarray
+    """Index of the frames on which the methods are held against the evidence, (n, 3)."""
+    resamples: int
+    """Of the intervals of that."""
     other_views: OtherViews
     remarks: list[str]
     """What is left out and why, for a person."""
@@ -73,6 +77,15 @@ def choose(
         model = explained.trained.architecture.model
         remarks.append(f"{', '.join(missing)}, which cannot explain {model}")
 
+    judged = splitting.first_of_each_cell(test, attribution.frames_per_cell)
     index = splitting.first_of_each_cell(test, settings.frames_per_cell)
     index = index[np.isin(index[:, 1], numbers_of(settings.snrs_db, data.snrs_db))]
-    return Choice(pairs, index, methods, cast(OtherViews, settings.other_views), remarks)
+    return Choice(
+        pairs,
+        index,
+        methods,
+        judged=judged,
+        resamples=attribution.resamples,
+        other_views=settings.other_views,
+        remarks=remarks,
+    )

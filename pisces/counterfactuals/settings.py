@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pisces.core.modulations import LINEAR, NAMES
 
@@ -29,7 +29,7 @@ class CounterfactualSettings:
     snrs_db: tuple[int, ...] | None  # labels; None: all
     frames_per_cell: int  # test frames of each class of a pair and SNR
     methods: tuple[str, ...]  # attributions whose order is tried
-    other_views: str  # held | redrawn
+    other_views: Literal["held", "redrawn"]
 
 
 class Pair(NamedTuple):

@@ -33,7 +33,7 @@ class Corners(NamedTuple):
     """The four places around each symbol, one symbol after the other."""
 
     number: torch.Tensor
-    """In the values of a table, int64 (..., 4 * symbols)."""
+    """In the values of a table, int32 (..., 4 * symbols)."""
     share: torch.Tensor
     """What a straight line along each axis makes of it, float32 of the same shape."""
 

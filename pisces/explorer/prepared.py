@@ -1,8 +1,9 @@
 """What the page shows of a frame: its views, what can be taken of it, and the answers then.
 
 Everything is predicted here, so that a page without a model can show it. A `Choice` is a set of
-pixels that is taken from every frame: by a mask of PIS, or because an attribution puts them first.
-A further kind of choice is one more list in `prepare`; the page shows it under its `rule`.
+pixels that is taken from every frame: by a mask of PIS, because an attribution puts them first, or
+because symbols leave them for elsewhere (`pisces.explorer.moved`), which come last. The page shows
+a choice under its `rule`.
 """
 
 from collections.abc import Sequence
@@ -24,8 +25,10 @@ from pisces.attribution.methods import Method
 from pisces.core.files import sha256
 from pisces.core.progress import progress
 from pisces.core.tasks import HEADS
+from pisces.counterfactuals.turning import Setup
 from pisces.evaluation.inference import predict
 from pisces.explorer.frames import spread
+from pisces.explorer.moved import RULE, Moved, move
 from pisces.explorer.settings import ExploreSettings
 from pisces.inputs.base import to_device
 from pisces.pis.brightness import exact_size
@@ -43,9 +46,9 @@ class Choice(NamedTuple):
     view: str
     """In which the pixels lie, or `ALL_VIEWS`."""
     rule: str
-    """Family of the mask, or name of the attribution method."""
+    """Family of the mask, name of the attribution method, or `moved.RULE`."""
     name: str
-    """Of the mask, or of the head that is explained."""
+    """Of the mask, of the head that is explained, or of the order in which symbols move."""
     level_percent: float
     """Of the lit pixels; NaN of a region, which is taken whole."""
 
@@ -72,6 +75,7 @@ class Prepared:
     snr_prob: np.ndarray  # float32 (n, 1 + c, classes)
     map_names: list[tuple[str, str]]  # method and head of each map
     maps: list[np.ndarray]  # of each frame, scores of its lit pixels, float32 (m, lit)
+    moved: Moved  # of the last choices, where symbols arrive and what is told of it
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For an npz file; lists of the frames follow each other, `lit_per_frame` of each."""
@@ -90,6 +94,7 @@ class Prepared:
             "map_method": np.array([method for method, _ in self.map_names]),
             "map_head": np.array([head for _, head in self.map_names]),
             "maps": np.concatenate([one.ravel() for one in self.maps]),
+            **self.moved.arrays(),
         }
 
 
@@ -121,6 +126,7 @@ def prepare(
     plan: PerturbationPlan,
     methods: Sequence[Method],
     settings: ExploreSettings,
+    moves: Setup | None,
 ) -> Prepared:
     """Predictions of some frames of the plan without what each mask and attribution puts first.
 
@@ -129,6 +135,7 @@ def prepare(
         plan: the masks, and the frames to choose from.
         methods: of attribution.
         settings: how many frames, and which shares of the pixels that a method puts first.
+        moves: of counterfactuals; None for a model that is not shown symbols.
 
     Returns:
         The frames, in the order of the plan.
@@ -147,6 +154,10 @@ def prepare(
     taken = [np.concatenate(parts) for parts in zip(*(kind.taken for kind in kinds), strict=True)]
 
     modulation_prob, snr_prob = _predict_without(explained, batch, lit, taken)
+
+    moved = move(moves, shown.frame, lit, (modulation_prob[:, 0], snr_prob[:, 0]))
+    choices += [Choice("symbol", RULE, order, np.nan) for order in moved.orders]
+    taken = [np.concatenate(both) for both in zip(taken, moved.left, strict=True)]
     return Prepared(
         frame=shown.frame,
         row=np.array([row for _, _, row in batch.identities]),
@@ -154,10 +165,11 @@ def prepare(
         counts=[of_frame[pixels] for of_frame, pixels in zip(counts, lit, strict=True)],
         choices=choices,
         taken=taken,
-        modulation_prob=modulation_prob,
-        snr_prob=snr_prob,
+        modulation_prob=np.concatenate([modulation_prob, moved.modulation_prob], 1),
+        snr_prob=np.concatenate([snr_prob, moved.snr_prob], 1),
         map_names=list(scores),
         maps=[_of_pixels(scores, k, pixels) for k, pixels in enumerate(lit)],
+        moved=moved,
     )
 
 

@@ -13,6 +13,8 @@ Method = Literal["log_histogram", "histogram", "max_normalized", "gaussian", "en
 
 FEWEST_SPS, MOST_SPS = 2, 1024
 """Samples a symbol that an input can be made for."""
+FEWEST_REDRAWN_SPS = 4
+"""Samples a symbol in which symbols can be drawn anew: fewer leave no band to tell the noise by."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,10 @@ class PixelSet(nn.Module):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        places = place_features(size)
+        with torch.device(
+            "cpu"
+        ):  # on "meta", arange would load torch's compiler: more than a second
+            places = place_features(size)
         self.register_buffer("places", places, persistent=False)
         self.tables = nn.ModuleList(_table(places.shape[1]) for _ in range(channels))
 

@@ -26,10 +26,8 @@ import numpy as np
 
 from pisces.core import paired
 from pisces.core.tasks import TASKS
-from pisces.pis.masks import FRACTIONS
+from pisces.pis.masks import LIT, MASS
 from pisces.pis.outcome import Outcome
-
-LIT, MASS = FRACTIONS.index("fraction_lit"), FRACTIONS.index("fraction_mass")
 
 VALUES_AT_ONCE = 1 << 22
 """Predictions of which intervals are made at a time; some ten arrays of them are in memory."""

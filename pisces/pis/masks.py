@@ -43,6 +43,7 @@ KINDS = ("mask", "control_count", "control_mass")
 
 FRACTIONS = ("fraction_all", "fraction_lit", "fraction_mass")
 """Of what a share is taken: all pixels, lit pixels, mass."""
+LIT, MASS = FRACTIONS.index("fraction_lit"), FRACTIONS.index("fraction_mass")
 
 
 def family(rule: str) -> Family:

@@ -26,19 +26,19 @@ from pisces.evaluation.inference import BATCH, predict
 from pisces.inputs.base import IQ_SHARDS, to_device
 from pisces.inputs.binning import OUTSIDE
 from pisces.inputs.drawing import BinStore
+from pisces.inputs.settings import FEWEST_REDRAWN_SPS
 from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.models.modelfile import TrainedModel
-from pisces.pis.masks import FRACTIONS, KINDS, Mask, MasksOfView
+from pisces.pis.masks import KINDS, MASS, Mask, MasksOfView
 from pisces.pis.outcome import Outcome, divide_or_nan
 from pisces.pis.store import PerturbationPlan
 from pisces.truth import found
-from pisces.truth.frames import OtherViews, RedrawableFrames, Redrawing
+from pisces.truth.frames import RedrawableFrames, Redrawing
 from pisces.truth.law import SymbolLaw
+from pisces.truth.received import OtherViews
 from pisces.truth.redraw import Refused, Way, generators, touched, way_of
-from pisces.truth.samples import LEAST_SPS
 
 CHUNK = 256  # frames
-MASS = FRACTIONS.index("fraction_mass")
 
 NO_VIEW = "the view symbol, whose points are the symbols, is not rendered"
 """Why all masks are refused without it."""
@@ -137,8 +137,8 @@ def _why_no_frame(data: BinStore, other_views: OtherViews) -> str:
     """Why none of the frames can be redrawn; empty where some may be."""
     if not references.recognisable(data.modulations):
         return found.NO_POINTS
-    if other_views == "redrawn" and data.render.sps < LEAST_SPS:
-        return f"less than {LEAST_SPS} samples a symbol"
+    if other_views == "redrawn" and data.render.sps < FEWEST_REDRAWN_SPS:
+        return f"less than {FEWEST_REDRAWN_SPS} samples a symbol"
     return ""
 
 

@@ -9,14 +9,13 @@ from pisces.core import paired, stats
 from pisces.core.power import detectable_difference
 from pisces.core.tasks import HEADS
 from pisces.pis import families
-from pisces.pis.masks import FRACTIONS, Mask
+from pisces.pis.masks import MASS, Mask
 from pisces.pis.outcome import Outcome
 from pisces.pis.redrawing import Redrawn
 
 CONTROL = "control_mass"
 """As many points at random: by blackout those of random pixels, by redraw random symbols."""
 COMPARED = ("mask", CONTROL)
-MASS = FRACTIONS.index("fraction_mass")
 REMOVALS = ("blackout", "redraw")
 
 OF_REMOVAL = (

@@ -120,6 +120,9 @@ MOVED, STAYED = "C2", "0.6"
 MASKED = ListedColormap(["#ff3b30"])
 """Of masked pixels, over a constellation."""
 
+ARRIVED = "#ff9f0a"
+"""Of pixels where symbols arrive; those that they left are `MASKED`."""
+
 SIGNED = ListedColormap(matplotlib.colormaps["RdBu_r"](np.linspace(0.1, 0.9, 256))).with_extremes(
     bad="0.8"
 )

@@ -7,23 +7,18 @@ blacked out in its place.
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from pisces.inputs import binning, views
-from pisces.inputs.receiver.pulse import responses_of
+from pisces.inputs import binning
 from pisces.inputs.settings import RenderSettings
-from pisces.truth import samples
-from pisces.truth.found import Found, find
 from pisces.truth.law import SymbolLaw
 from pisces.truth.posterior import hypotheses
+from pisces.truth.received import OtherViews, receive
 from pisces.truth.redraw import Way, redraw, touched
 from pisces.truth.region import Region
-
-OtherViews = Literal["held", "redrawn"]
-"""Whether the other views of a frame stay as they are, or show its new samples."""
 
 
 class Redrawing(NamedTuple):
@@ -72,25 +67,10 @@ class RedrawableFrames:
                 f"render.views = {', '.join(render.views)} lacks symbol, the one view whose points "
                 "can be drawn anew; add it"
             )
-        self.render, self.law, self.other_views = render, law, other_views
+        self.render, self.law = render, law
         self.bins = binning.bin_frames(iq, render)
-        level = binning.rms(iq)[:, None, None]
-        self._iq = torch.view_as_complex((iq / level).contiguous())
-        self._received = views.symbols_of(self._iq, render)
-
-        response = responses_of(self._iq, render)
-        self._found: Found = find(self._received, modulations, law, response)
-        self.refused = self._found.refused
-        if other_views == "redrawn":
-            fits = self._pulses.fits.tolist()
-            self.refused = tuple(
-                reason or ("" if fit else samples.NO_FIT)
-                for reason, fit in zip(self.refused, fits, strict=True)
-            )
-
-    @cached_property
-    def _pulses(self) -> samples.Pulses:
-        return samples.find_pulses(self._iq.numpy(), self._received, self.render)
+        self._received = receive(iq, modulations, render, law, other_views)
+        self.refused = self._received.refused
 
     def refusals(self) -> dict[str, int]:
         """Reason -> how many frames are refused for it, the most frequent first."""
@@ -127,21 +107,23 @@ class RedrawableFrames:
     ) -> Redrawing:
         taken = torch.tensor([not reason for reason in self.refused])
         removed = chosen & taken[:, None]
-        x, level, _ = self._found
+        received = self._received
+        x, level, _ = received.found
         new = redraw(x, self.law, removed, rngs, region=region, level=level)
-        points = torch.where(removed, new.x * level, self._received.points)
+        points = torch.where(removed, new.x * level, received.symbols.points)
 
         bins = dict(self.bins)
-        bins["symbol"] = _where(removed, self._binned("symbol", points), bins["symbol"])
+        bins["symbol"] = _where(removed, received.binned("symbol", points), bins["symbol"])
         likeliest = torch.where(new.likeliest < 0, self._likeliest, new.likeliest)
-        if self.other_views == "held":
+        if received.pulses is None:
             return Redrawing(bins, removed, likeliest, None)
 
         rows = removed.any(1).nonzero()[:, 0]
-        iq = self._iq.clone()
+        iq = received.iq.clone()
         if len(rows):
-            iq[rows] = self._samples(points, rows)
-            bins |= self._other_bins(iq[rows], rows)
+            iq[rows] = received.with_symbols(rows, points[rows])
+            for view, of_rows in received.other_bins(iq[rows]).items():
+                bins[view] = _replaced(bins[view], rows, of_rows)
         return Redrawing(bins, removed, likeliest, torch.view_as_real(iq))
 
     def likeliest(self, removed: torch.Tensor | None = None) -> torch.Tensor:
@@ -155,43 +137,24 @@ class RedrawableFrames:
         """
         if removed is None:
             return self._likeliest
-        return hypotheses(self._found.x, self.law, ~removed).likeliest_classes(len(removed))
+        x = self._received.found.x
+        return hypotheses(x, self.law, ~removed).likeliest_classes(len(x))
 
     @cached_property
     def _likeliest(self) -> torch.Tensor:
-        x = self._found.x
+        x = self._received.found.x
         return hypotheses(x, self.law).likeliest_classes(len(x))
-
-    def _samples(self, points: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Samples of some frames that hold new points, complex64 (rows, samples)."""
-        replaced = samples.with_symbols(
-            self._iq[rows].numpy(),
-            self._received.points[rows],
-            points[rows],
-            samples.Pulses(*(one[rows.numpy()] for one in self._pulses)),
-            self.render.sps,
-        )
-        return torch.from_numpy(replaced)
-
-    def _other_bins(self, iq: torch.Tensor, rows: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The other views, those of some frames from their new samples."""
-        bins: dict[str, torch.Tensor] = {}
-        for view in self.render.views:
-            if view != "symbol":
-                shown = views.points_of(view, iq, self.render)
-                # Through int16, since torch can do little with uint16.
-                of_view = self.bins[view].view(torch.int16).clone()
-                of_view[rows] = self._binned(view, shown).view(torch.int16)
-                bins[view] = of_view.view(torch.uint16)
-        return bins
-
-    def _binned(self, view: str, points: torch.Tensor) -> torch.Tensor:
-        """Pixel of each point of a view, complex64 (n, points) -> uint16."""
-        pixels_per_unit = self.render.size / 2 / getattr(self.render.extent, view)
-        return binning.bin_points(torch.view_as_real(points), pixels_per_unit, self.render.size)
 
 
 def _where(which: torch.Tensor, these: torch.Tensor, those: torch.Tensor) -> torch.Tensor:
     """Pixel numbers uint16 of these where `which` says so, else of those."""
     chosen = torch.where(which, these.view(torch.int16), those.view(torch.int16))
     return chosen.view(torch.uint16)
+
+
+def _replaced(bins: torch.Tensor, rows: torch.Tensor, of_rows: torch.Tensor) -> torch.Tensor:
+    """Pixel numbers uint16 (n, points) with others in some rows."""
+    # Through int16, since torch can do little with uint16.
+    found = bins.view(torch.int16).clone()
+    found[rows] = of_rows.view(torch.int16)
+    return found.view(torch.uint16)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from pisces.evaluation.density import corners_of, sums
+from pisces.evaluation.density import Corners, Table, corners_of, sums
 from pisces.evaluation.likelihood import phasors
 from pisces.truth.law import SymbolLaw
 from pisces.truth.region import Counts
@@ -138,20 +138,21 @@ def _sums(
     phase: torch.Tensor,
 ) -> torch.Tensor:
     """Log densities of the kept symbols under hypotheses (h,), summed: (h,)."""
-    values = _stacked(law)
-    lattice = law.tables[0].lattice
+    stacked = _stacked(law)
+    lattice = stacked.lattice
     at_once = max(1, LOOKUPS_AT_ONCE // x.shape[1])
     found = []
     pieces = zip(frame.split(at_once), classes.split(at_once), phase.split(at_once), strict=True)
     for some, of_class, at in pieces:
         turned = x[some] * phasors(-at)[:, None]  # (h, symbols)
         corners = corners_of(turned, lattice).kept(None if kept is None else kept[some])
-        number = corners.number + of_class[:, None] * lattice.side**2
-        found.append((values[number.long()] * corners.share).sum(1))
+        number = corners.number + of_class[:, None].int() * lattice.side**2
+        found.append(sums(Corners(number, corners.share), stacked)[:, 0])
     return torch.cat(found)
 
 
 @lru_cache(maxsize=4)
-def _stacked(law: SymbolLaw) -> torch.Tensor:
-    """The tables of all classes, one after the other: float32 (classes * side^2,)."""
-    return torch.cat([table.values[:, 0] for table in law.tables])
+def _stacked(law: SymbolLaw) -> Table:
+    """The tables of all classes, one after the other: values float32 (classes * side^2, 1)."""
+    values = torch.cat([table.values[:, :1] for table in law.tables])
+    return Table(law.tables[0].lattice, values)

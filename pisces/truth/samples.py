@@ -16,7 +16,7 @@ from pisces.core.pulses import rml2018_response, rrc_response
 from pisces.inputs.receiver.chain import Symbols, is_short
 from pisces.inputs.receiver.long import EDGE
 from pisces.inputs.receiver.pulse import RATES
-from pisces.inputs.settings import RenderSettings
+from pisces.inputs.settings import FEWEST_REDRAWN_SPS, RenderSettings
 
 GUARD = 16
 """Symbols beyond either end of a frame to which its pulses reach."""
@@ -32,8 +32,6 @@ NOISE_ERROR = 0.07
 """Relative standard deviation of the noise power of a frame: 0.3 dB, see `dsp.noise_power`."""
 LEAST_NOISE = 1e-4
 """Over the power of a frame, -40 dB: what pulses are known to."""
-LEAST_SPS = 4
-"""Samples a symbol, below which no band is free of signal to tell the noise by."""
 FRAMES_AT_ONCE = 16
 
 NO_FIT = "no pulse fits the samples"
@@ -71,12 +69,12 @@ def find_pulses(iq: np.ndarray, received: Symbols, render: RenderSettings) -> Pu
         What their symbols make of them.
 
     Raises:
-        ValueError: for less than `LEAST_SPS` samples a symbol.
+        ValueError: for less than `FEWEST_REDRAWN_SPS` samples a symbol.
     """
-    if render.sps < LEAST_SPS:
+    if render.sps < FEWEST_REDRAWN_SPS:
         raise ValueError(
             f"render.sps = {render.sps} leaves no band without signal to tell the noise by; "
-            f"symbols are redrawn in samples of {LEAST_SPS} a symbol or more"
+            f"symbols are redrawn in samples of {FEWEST_REDRAWN_SPS} a symbol or more"
         )
     found = []
     for first in range(0, len(iq), FRAMES_AT_ONCE):

@@ -66,8 +66,10 @@ def describe(
             "signed": shades(style.SIGNED, 2 * STRONGEST + 1),
             "gone": hex_of(style.GONE),
             "masked": shades(style.MASKED, 1)[0],
+            "arrived": hex_of(style.ARRIVED),
             "dark": shades(style.BRIGHTNESS, 1)[0],
         },
+        "told": arrays["told"].tolist(),
         "overall": _overall(arrays, scores),
     }
     return described, content
@@ -153,6 +155,8 @@ def _packed(arrays: Arrays) -> tuple[dict[str, tuple[int, int]], str]:
         "snr": np.rint(arrays["snr_prob"] * WHOLE).astype("<u2").ravel(),
         "maps": _scaled_maps(arrays),
         "taken": arrays["taken"].astype("u1"),
+        "arrived": arrays["arrived"].astype("<u4"),
+        "arrivedFrom": np.cumsum([0, *arrays["arrived_per_move"]]).astype("<u4"),
     }
     sections, content = {}, b""
     for name, values in parts.items():

@@ -11,8 +11,8 @@
  *   maps: string[], views: { name: string, caption: string }[], size: number,
  *   modulations: string[], snrs: string[], sections: Record<string, [number, number]>,
  *   palettes: { bright: string[], signed: string[], masked: string, gone: string,
- *     dark: string },
- *   overall: (string | null)[] }} Explored
+ *     arrived: string, dark: string },
+ *   told: string[][], overall: (string | null)[] }} Explored
  */
 
 const NOTHING = -1;
@@ -42,6 +42,8 @@ class Prepared {
     this.snr = new Uint16Array(bytes, ...section("snr"));
     this.maps = new Int8Array(bytes, ...section("maps"));
     this.taken = new Uint8Array(bytes, ...section("taken"));
+    this.arrived = new Uint32Array(bytes, ...section("arrived"));
+    this.arrivedFrom = new Uint32Array(bytes, ...section("arrivedFrom"));
   }
 
   /** Numbers of the lit pixels of a frame, counted on through the views.
@@ -75,6 +77,23 @@ class Prepared {
     const { lit, takenOffset } = this.about.frames[frame];
     const start = takenOffset + choice * Math.ceil(lit / 8);
     return ((this.taken[start + (i >> 3)] >> (7 - (i & 7))) & 1) === 1;
+  }
+
+  /** Which of the choices that move symbols it is; negative where it takes pixels away.
+   * @param {number} choice */
+  moveOf(choice) {
+    const moves = this.about.told[0]?.length ?? 0;
+    return choice - (this.about.choices.length - moves);
+  }
+
+  /** Pixels in which symbols of a frame arrive by a choice, counted on through the views.
+   * @param {number} frame
+   * @param {number} choice */
+  arrivals(frame, choice) {
+    const move = this.moveOf(choice);
+    if (move < 0) return new Uint32Array();
+    const place = frame * this.about.told[frame].length + move;
+    return this.arrived.subarray(this.arrivedFrom[place], this.arrivedFrom[place + 1]);
   }
 
   /** What the model says of a frame without a choice, as shares of 1.
@@ -328,6 +347,7 @@ class Explorer {
     const map = Number(this.map.value);
     const scores = map >= 0 ? this.prepared.mapOf(this.frame, map) : null;
     const painting = this.painter?.isOn() ?? false;
+    const arrivals = painting ? [] : this.prepared.arrivals(this.frame, choice);
 
     let taken = 0;
     for (const [view, canvas] of this.canvases.entries()) {
@@ -352,6 +372,11 @@ class Explorer {
         else context.fillStyle = palettes.bright[brightness(counts[i] / brightest)];
         context.fillRect(at % size, Math.floor(at / size), 1, 1);
       }
+      context.fillStyle = palettes.arrived;
+      for (const number of arrivals) {
+        const at = number - first;
+        if (at >= 0 && at < size * size) context.fillRect(at % size, Math.floor(at / size), 1, 1);
+      }
       if (this.cursor.view === view) {
         context.strokeStyle = palettes.masked;
         context.lineWidth = 0.5;
@@ -363,9 +388,10 @@ class Explorer {
       this.painter?.answer(taken);
       return;
     }
-    const changed = choice !== NOTHING;
+    const how = this.prepared.moveOf(choice) < 0 ? "without" : "moved";
+    const changed = taken || arrivals.length ? how : "";
     this.tell(this.prepared.answer(this.frame, choice), this.words(choice, taken), changed);
-    const overall = changed ? this.about.overall[choice] : null;
+    const overall = choice !== NOTHING ? this.about.overall[choice] : null;
     this.say(overall ?? "", "overall");
   }
 
@@ -376,6 +402,11 @@ class Explorer {
   words(choice, taken) {
     if (choice === NOTHING) return "As it is";
     const { rule, label, level, view } = this.about.choices[choice];
+    const move = this.prepared.moveOf(choice);
+    if (move >= 0) {
+      const told = this.about.told[this.frame][move];
+      return taken ? `${told}, ${label}` : told;
+    }
     const family = this.about.families.find((one) => one.rule === rule)?.label ?? rule;
     const share = level === null ? "" : `, ${level} %`;
     const where = view === "all" ? "all views" : `the view ${view}`;
@@ -389,7 +420,7 @@ class Explorer {
   /** Says what the model says, before and after.
    * @param {Answer} after
    * @param {string} words
-   * @param {boolean} changed whether anything is taken */
+   * @param {string} changed how the frame is changed, in a word; empty where it is not */
   tell(after, words, changed) {
     const { modulations, snrs, frames } = this.about;
     const before = this.prepared.answer(this.frame, NOTHING);
@@ -447,14 +478,14 @@ function percent(share) {
  * @param {ArrayLike<number>} before
  * @param {ArrayLike<number>} after
  * @param {number} truth
- * @param {boolean} changed
+ * @param {string} changed how the frame is changed, in a word; empty where it is not
  * @returns {HTMLElement} */
 function bars(title, names, before, after, truth, changed) {
   const part = document.createElement("div");
   part.appendChild(document.createElement("h3")).textContent = title;
   const key = part.appendChild(document.createElement("p"));
   key.className = "quiet";
-  for (const [text, kind] of changed ? [["as it is ", "key"], ["without", "key without"]]
+  for (const [text, kind] of changed ? [["as it is ", "key"], [changed, "key without"]]
     : [["as it is", "key"]]) {
     const entry = key.appendChild(document.createElement("span"));
     entry.className = kind;

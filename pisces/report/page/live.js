@@ -77,7 +77,7 @@ class Painter {
       if (!reply.ok) throw new Error(answer.error);
       if (explorer.frame !== frame || !this.isOn()) return;
       const words = taken ? `Without ${taken} painted pixels` : "As it is";
-      explorer.tell(answer, words, taken > 0);
+      explorer.tell(answer, words, taken ? "without" : "");
       explorer.say(`The model answered in ${Math.round(performance.now() - began)} ms.`, "overall");
     } catch (error) {
       explorer.say(`The model does not answer: ${error instanceof Error ? error.message : error}`);

@@ -139,6 +139,22 @@ SHOWN = {
         caption="On the same frames. Blackout leaves a hole, redraw puts symbols there that the "
         "frame could have had. Intervals: 95 % paired score intervals.",
     ),
+    "evidence": Shown(
+        {
+            "method": "Method",
+            "snr_db": "SNR label",
+            "agreement": "Agreement with the evidence",
+            "interval": "95 % interval",
+            "frames": "Frames",
+            "left_out": "Left out",
+        },
+        filters=("method", "snr_db"),
+        sort="agreement",
+        chosen={"snr_db": ALL},
+        caption="Rank correlation over the pixels of a frame, 1 at best: how much of the evidence "
+        "the model goes by, not which method is right. Pixel middle: what pixels allow to know. "
+        "Left out: frames in which nothing can be ranked. Bootstrap intervals over frames.",
+    ),
     "counterfactuals": Shown(
         {
             "class": "Class",

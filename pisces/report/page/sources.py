@@ -31,6 +31,9 @@ TABLES = {
     "ceiling_summary": Table("limits", ("task", "series", "band"), ("accuracy",)),
     "mask_tuning": Table("attribute", ("model", "task", "method", "measure"), ()),
     "mask_guards": Table("attribute", ("model", "task", "method"), ()),
+    "evidence": Table(
+        "counterfactual", ("method",), ("snr_db", "frames", "left_out", "agreement", *INTERVAL)
+    ),
     "counterfactuals": Table(
         "counterfactual",
         ("class", "rival", "order", "of"),
@@ -43,7 +46,7 @@ EXPLORER = (
     *("frame", "row", "lit_per_frame", "lit", "counts", "taken", "modulation_prob", "snr_prob"),
     *("choice_view", "choice_rule", "choice_name", "choice_level_percent"),
     *("map_method", "map_head", "maps", "modulations", "snrs_db", "snr_label", "views", "extents"),
-    *("size", "weights_sha256", "note"),
+    *("size", "weights_sha256", "note", "told", "arrived_per_move", "arrived"),
 )
 """Arrays of data/explorer.npz."""
 

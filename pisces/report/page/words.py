@@ -15,8 +15,9 @@ FAMILIES = {
     "sector": "Sector",
     "cluster": "Cluster",
     "window": "Window",
+    "counterfactual": "Counterfactual",
 }
-"""Rule of a mask -> what a person chooses; other rules, of counterfactuals too, are themselves."""
+"""Rule of a mask -> what a person chooses; other rules are themselves."""
 
 NAMES = {
     "top": "brightest",
@@ -27,6 +28,14 @@ NAMES = {
     "modulation": "for the modulation",
     "snr": "for the SNR",
 }
+
+ORDERS = {
+    "evidence_gain": "first what turns the likelihood most",
+    "evidence": "first what speaks most for the class",
+    "own_swaps": "first what turns the model most",
+    "random": "in random order",
+}
+"""In which symbols move; others are attribution methods."""
 
 MEASURES = {
     "deletion_area": "deletion area, low is good",
@@ -85,6 +94,8 @@ def mask(rule: str, name: str, view: str, masks: Sequence[str], images: Images) 
         return f"{name} (at {360 * (int(name) - 1) / len(masks):g}°)"
     if rule == "window":
         return _window(name, view, images)
+    if rule == "counterfactual":
+        return ORDERS.get(name) or f"by {method(name)}"
     return NAMES.get(name, name)
 
 
