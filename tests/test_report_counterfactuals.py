@@ -36,7 +36,7 @@ def test_moved_symbols_are_arrows_from_where_they_were(count):
     panels = [axes for axes in figure.axes if axes.axison]
     assert len(panels) == min(count, counterfactuals.MOST_PANELS)
     assert f"{len(panels)} of {count} frames" in caption_of(figure)
-    assert "own_swaps" in caption_of(figure)
+    assert "first what turns the model most" in caption_of(figure)
 
     arrows = [one for one in panels[0].texts if isinstance(one, Annotation)]
     (arrow,) = arrows

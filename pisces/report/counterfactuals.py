@@ -19,6 +19,13 @@ from pisces.report.style import (
     spaced,
 )
 
+ORDERS = {
+    "evidence_gain": "first what turns the likelihood most",
+    "evidence": "first what speaks most for the class",
+    "own_swaps": "first what turns the model most",
+    "random": "in random order",
+}
+"""In which symbols move; others are attribution methods."""
 MOST_PANELS = 4
 """Examples that a column holds, two beside each other."""
 TILE = COLUMN / 2
@@ -59,7 +66,7 @@ def counterfactuals(arrays: Mapping[str, np.ndarray], snr_label: SnrLabel = "pow
         "pair of classes",
         "Grey: symbols that stay. Circles move along the arrows to the dots, one draw each from "
         "the law of the rival in its place",
-        f"They move in the order {arrays['order']}; a frame of the median number of moves is shown",
+        f"Order of the moves: {ORDERS[str(arrays['order'])]}; a frame of the median number is shown",
         "Above: class and rival, then the prediction before and after, with its probability",
     )
     return figure

@@ -322,8 +322,8 @@ def _labels(snrs_db: pd.Series) -> pd.Series:
 
 
 def _in_words(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with methods and measures by the names that people know them by."""
-    named = {"method": words.method, "measure": words.measure}
+    """The rows with methods, measures and orders by the names that people know them by."""
+    named = {"method": words.method, "measure": words.measure, "order": words.order}
     changed = {column: map(name, rows[column]) for column, name in named.items() if column in rows}
     return rows.assign(**{column: list(values) for column, values in changed.items()})
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pisces.core.snr_label import SnrLabel, true_snr_db
 from pisces.report.attribution import METHODS
+from pisces.report.counterfactuals import ORDERS
 from pisces.report.pis_regions import Images
 
 FAMILIES = {
@@ -29,14 +30,6 @@ NAMES = {
     "snr": "for the SNR",
 }
 
-ORDERS = {
-    "evidence_gain": "first what turns the likelihood most",
-    "evidence": "first what speaks most for the class",
-    "own_swaps": "first what turns the model most",
-    "random": "in random order",
-}
-"""In which symbols move; others are attribution methods."""
-
 MEASURES = {
     "deletion_area": "deletion area, low is good",
     "insertion_area": "insertion area, high is good",
@@ -58,6 +51,11 @@ def measure(name: str) -> str:
 def method(name: str) -> str:
     """What an attribution method is called."""
     return METHODS[name].label if name in METHODS else name
+
+
+def order(name: str) -> str:
+    """In which order symbols move."""
+    return ORDERS.get(name) or f"by {method(name)}"
 
 
 def snr(label: int, snr_label: SnrLabel) -> str:
@@ -95,7 +93,7 @@ def mask(rule: str, name: str, view: str, masks: Sequence[str], images: Images) 
     if rule == "window":
         return _window(name, view, images)
     if rule == "counterfactual":
-        return ORDERS.get(name) or f"by {method(name)}"
+        return order(name)
     return NAMES.get(name, name)
 
 
