@@ -60,13 +60,14 @@ def counterfactuals(arrays: Mapping[str, np.ndarray], snr_label: SnrLabel = "pow
     for axes in panels[len(rows) :]:
         axes.set_axis_off()
 
+    order = ORDERS[str(arrays["order"])]
     describe(
         figure,
         f"The first symbols that turn a prediction, of {len(rows)} of {len(titles)} frames, one a "
         "pair of classes",
         "Grey: symbols that stay. Circles move along the arrows to the dots, one draw each from "
         "the law of the rival in its place",
-        f"Order of the moves: {ORDERS[str(arrays['order'])]}; a frame of the median number is shown",
+        f"Order of the moves: {order}; a frame of the median number is shown",
         "Above: class and rival, then the prediction before and after, with its probability",
     )
     return figure
