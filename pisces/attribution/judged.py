@@ -142,13 +142,20 @@ def scores_of(
     return methods.attribute(method, head, images, chosen, (*context, rival))
 
 
+def per_point(method: Method, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """What a method says of each point in a pixel, from scores and counts (n, pixels).
+
+    Where the score of a pixel is that of all its points together, each has its share of it.
+    """
+    return scores / np.maximum(counts, 1) if method.name in OF_TOTALS else scores
+
+
 def agreements(
     method: Method, maps: torch.Tensor, channel: int, counts: np.ndarray, truth: Truth
 ) -> np.ndarray:
     """Rank correlation of the maps of a method with the evidence, frame by frame.
 
-    A pixel's truth is a mean over its symbols. Where the value of a pixel is that of all its points
-    together, it is divided by how many these are.
+    A pixel's truth is a mean over its symbols, with which a value `per_point` is compared.
 
     Args:
         method: whose maps they are.
@@ -161,9 +168,7 @@ def agreements(
         -1..1, float64 (n,); NaN where a map is constant.
     """
     scores = maps[:, channel].flatten(1).cpu().numpy().astype(float)
-    if method.name in OF_TOTALS:
-        scores = scores / np.maximum(counts, 1)
-    return evidence.agreement(scores, truth.evidence)
+    return evidence.agreement(per_point(method, scores, counts), truth.evidence)
 
 
 def ceiling(truth: Truth) -> np.ndarray:

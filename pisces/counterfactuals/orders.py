@@ -44,8 +44,7 @@ def attributed(
 ) -> np.ndarray:
     """What the map of a method says for the class against the rival, at each symbol.
 
-    Where the value of a pixel is that of all its points together, each has its share of it. A
-    symbol beyond the image has 0.
+    A symbol has what its pixel says `judged.per_point`; one beyond the image has 0.
 
     Args:
         method: the attribution.
@@ -67,8 +66,7 @@ def attributed(
         one.reshape(len(index), len(render.views), pixels)[:, channel]
         for one in (scores, frames.probe.counts.cpu().numpy())
     )
-    if method.name in judged.OF_TOTALS:
-        scores = scores / np.maximum(counts, 1)
+    scores = judged.per_point(method, scores, counts)
 
     pixel = explained.data.gather(index)[channel].astype(int)
     inside = pixel != OUTSIDE

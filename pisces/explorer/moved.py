@@ -102,20 +102,24 @@ def move(
     if setup is None:
         return found
     data = setup.explained.data
-    rows = {key: row for row, key in enumerate(map(tuple, frame.tolist()))}
+    rows = {key: row for row, key in enumerate(_keys(frame))}
     for number in np.unique(frame[:, 1]):
         of_snr = turning.frames_of(setup, frame, data.snrs_db[number])
-        for key in map(tuple, of_snr.tested.tolist()):
+        for key in _keys(of_snr.tested):
             found.tell(rows[key], WRONG if has_points(data.modulations[key[0]]) else NO_POINTS)
 
         for name in filter(has_points, data.modulations):
             of_class = turning.of_class(setup, Pair(name, RUNNER_UP), of_snr)
-            for key, why in zip(map(tuple, of_class.frame.tolist()), of_class.refused, strict=True):
+            for key, why in zip(_keys(of_class.frame), of_class.refused, strict=True):
                 found.tell(rows[key], why)
             for batch in of_class.batches:
-                places = np.array([rows[key] for key in map(tuple, batch.frame.tolist())])
+                places = np.array([rows[key] for key in _keys(batch.frame)])
                 _put(found, places, lit, batch.pair, turning.turn(setup, batch, of_snr.law))
     return found
+
+
+def _keys(frame: np.ndarray) -> list[tuple[int, ...]]:
+    return [tuple(row) for row in frame.tolist()]
 
 
 def _nothing_moved(
