@@ -39,8 +39,8 @@ def main() -> None:
 
         for path in tables:
             run.artifact(path)
-    pairs = counted(len(chosen.pairs), "pair")
-    print(f"turned {counted(found.frames, 'frame')} of {pairs}; wrote {tables[0]} and {EXAMPLES}")
+    turned = f"turned {counted(found.frames, 'frame')} of {counted(len(chosen.pairs), 'pair')}"
+    print(f"{turned}, refused {found.refused}; wrote {', '.join(map(str, tables))}")
 
 
 if __name__ == "__main__":

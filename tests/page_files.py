@@ -127,7 +127,9 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
     of_methods = pd.DataFrame(product(TASKS, ["rise", "random"]), columns=["task", "method"])
     curve = of_methods.assign(curve="deletion", level_percent=5.0, probability=0.5, **interval)
     checks = of_methods.assign(check="weights", share=1.0, correlation=0.2, n=3, null=0.4)
-    tuned = of_methods.assign(model="tuned", measure="deletion_area", value=0.25, **interval)
+    tuned = of_methods.assign(
+        model="tuned", measure="deletion_area", value=0.25, **interval
+    ).assign(snr_db=np.nan, n=9)
     bins = pd.DataFrame(product(TASKS, [0.2, 0.8]), columns=["task", "confidence"])
     training = {f"validation_{task}_accuracy": [0.2, 0.4] for task in (*TASKS, "joint")}
     training |= {"epoch": [1, 2], "train_loss": [3.0, 2.0], "validation_loss": [3.5, 2.5]}
@@ -162,7 +164,9 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "counterfactuals": pd.DataFrame(
             [turned | {"snr_db": np.nan}, turned | {"snr_db": snrs_db[0], "median": np.inf}]
         ),
-        "mask_guards": of_methods.assign(model="tuned", guard="blur", value=0.5),
+        "mask_guards": of_methods.assign(model="tuned", guard="blur", value=0.5).assign(
+            n=9, reference=0.25
+        ),
         "reliability": bins.assign(
             probabilities="calibrated", accuracy=bins["confidence"], frames=4, **interval
         ),

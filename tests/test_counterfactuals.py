@@ -20,9 +20,10 @@ from pisces.counterfactuals import (
     reasons,
     search,
     settings,
-    shown,
     tables,
+    turning,
 )
+from pisces.counterfactuals.moved_frames import MovedFrames
 from pisces.counterfactuals.moves import Moves, draw
 from pisces.counterfactuals.search import NEVER
 from pisces.counterfactuals.settings import CounterfactualSettings, Pair, has_points, pairs_of
@@ -264,7 +265,7 @@ def test_without_moves_the_model_is_shown_the_frames_as_they_are(
     rows = cell(index, 1, 2)
     received = received_of(explained, iq_data, rows, other_views)
     moved_to = np.exp(0.4j) * received.found.x.numpy().astype(complex)
-    frames = shown.MovedFrames.of(explained, rows, received, moved_to)
+    frames = MovedFrames.of(explained, rows, received, moved_to)
     nothing = torch.zeros(4, POINTS["symbol"], dtype=torch.bool)
     whole, _ = Frames.of(explained, rows).predict_whole(explained.model)
     same = frames.logits(np.arange(4), nothing)
@@ -282,7 +283,7 @@ def test_other_views_show_the_new_samples_where_they_are_redrawn(explained, iq_d
     moves = {}
     for other_views in ("held", "redrawn"):
         received = received_of(explained, iq_data, rows, other_views)
-        frames = shown.MovedFrames.of(
+        frames = MovedFrames.of(
             explained, rows, received, np.exp(0.4j) * received.found.x.numpy().astype(complex)
         )
         before = frames.stored(torch.arange(4), ~everything)
@@ -299,7 +300,7 @@ def test_symbols_move_to_the_pixels_of_the_draws(explained, iq_data, index):
     rows = cell(index, 1, 2)
     received = received_of(explained, iq_data, rows)
     new = np.exp(0.4j) * received.found.x.numpy().astype(complex)
-    frames = shown.MovedFrames.of(explained, rows, received, new)
+    frames = MovedFrames.of(explained, rows, received, new)
     moved = torch.zeros(4, POINTS["symbol"], dtype=torch.bool)
     moved[:, 3] = True
     _, points, *_ = frames.stored(torch.arange(4), moved).split(list(POINTS.values()), 1)
@@ -353,9 +354,18 @@ def test_the_same_settings_make_the_same_bytes(explained, iq_data, index):
 
 def test_a_runner_up_is_the_rival_frame_by_frame(explained, iq_data, index):
     chosen = chosen_of(explained, index, pairs=("QPSK to runner_up",), snrs_db=(20,))
-    table = measure.measure(explained, iq_data, chosen).table
-    assert set(table["rival"]) == {"runner_up"}
-    assert (table["frames"] == 5).all()
+    found = measure.measure(explained, iq_data, chosen)
+    assert set(found.table["rival"]) == {"runner_up"}
+    assert (found.table["frames"] == 5).all()
+    assert (found.frames, found.refused) == (5, 0)
+
+
+def test_a_runner_up_is_the_likeliest_other_class_with_points():
+    names = ("QPSK", "OQPSK", "FM", "8PSK", "16QAM")
+    logits = np.array([[9.0, 8, 7, 1, 2], [9, 1, 2, 4, 3]], np.float32)
+    assert turning.rivals_of(Pair("QPSK", "runner_up"), logits, names) == ["16QAM", "8PSK"]
+    assert turning.rivals_of(Pair("QPSK", "runner_up"), logits[:, :3], names[:3]) == []
+    assert turning.rivals_of(Pair("QPSK", "8PSK"), logits, names) == ["8PSK"] * 2
 
 
 def test_methods_that_cannot_explain_the_model_are_left_out(explained, index):

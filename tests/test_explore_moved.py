@@ -1,6 +1,5 @@
 """Counterfactuals on the page: what moves in each frame, what the model says then, and why not."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +11,15 @@ from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.methods import Gradient
 from pisces.counterfactuals import orders, turning
 from pisces.explorer import moved
-from pisces.explorer.moved import Moved
+from pisces.explorer.moved import FEWEST, Moved
 from pisces.inputs.waveform import Waveform
 from pisces.models import Architecture
 from pisces.models.modelfile import TrainedModel
-from tests.conftest import SAMPLES
+from tests.conftest import POINTS, SAMPLES
 from tests.test_counterfactuals import ATTRIBUTION, SETTINGS
 from tests.test_judged import exact_classifier
 
-MOVED = re.compile(r"With (\d+) symbols? of (\d+) moved to (\S+)")
+IN_ORDER = ["evidence_gain", "evidence", "own_swaps", "gradient", "random"]
 
 
 @pytest.fixture(scope="module")
@@ -58,31 +57,42 @@ def found(exact, iq_data, frame) -> Moved:
 
 
 def test_every_frame_says_what_moves_in_each_order_or_why_nothing_does(found, frame):
-    assert found.orders == ["evidence_gain", "evidence", "own_swaps", "gradient", "random"]
-    told = np.array(found.told)
-    assert told.shape == (len(frame), 5)
-    has_moved = np.char.startswith(told, "With ")
-    assert (has_moved | np.char.startswith(told, "As it is, since ")).all()
-    assert has_moved[frame[:, 1] == 2].mean() > 0.5
-    assert not has_moved.all()
+    assert found.orders == [FEWEST, *IN_ORDER]
+    assert found.moves.shape == (len(frame), 6)
+    can_move = np.array([why == "" for why in found.why_not])
+    assert (found.symbols == np.where(can_move, POINTS["symbol"], 0)).all()
+    assert [rival != "" for rival in found.rivals] == can_move.tolist()
+    assert (found.moves[~can_move] == 0).all()
+    assert (found.moves[can_move & (frame[:, 1] == 2)] > 0).mean() > 0.5
+    assert not can_move.all()
+
+
+def test_the_fewest_are_those_of_the_order_that_turns_first(found):
+    for row, (fewest, *others) in enumerate(found.moves.tolist()):
+        turned = [count for count in others if count]
+        assert fewest == min(turned, default=0)
+        if turned:
+            order = others.index(fewest) + 1
+            assert (found.left[row][0] == found.left[row][order]).all()
+            assert (found.arrived[row][0] == found.arrived[row][order]).all()
+            assert (found.modulation_prob[row, 0] == found.modulation_prob[row, order]).all()
 
 
 def test_what_moves_turns_the_prediction_and_what_does_not_is_as_it_was(found, frame):
     for row, (modulation, _, _) in enumerate(frame.tolist()):
-        for order, told in enumerate(found.told[row]):
+        for order, count in enumerate(found.moves[row].tolist()):
             left, arrived = found.left[row][order], found.arrived[row][order]
             answer = found.modulation_prob[row, order]
-            if told.startswith("As it is"):
+            if count == 0:
                 assert not left.any()
                 assert not len(arrived)
                 assert (answer == 7).all()
                 assert (found.snr_prob[row, order] == 7).all()
                 continue
-            count, symbols, _ = MOVED.fullmatch(told).groups()
             assert answer.argmax() != modulation
             assert answer.sum() == pytest.approx(1, abs=1e-5)
-            assert 0 < left.sum() <= int(count) <= int(symbols)
-            assert 0 < len(arrived) <= int(count)
+            assert 0 < left.sum() <= count <= found.symbols[row]
+            assert 0 < len(arrived) <= count
 
 
 def test_it_takes_as_many_symbols_as_the_stage_counts(exact, iq_data, frame, found):
@@ -95,13 +105,10 @@ def test_it_takes_as_many_symbols_as_the_stage_counts(exact, iq_data, frame, fou
             flips = turning.turn(setup, batch, of_snr.law).of_model[orders.SWAPS].moves
             for key, count in zip(batch.frame.tolist(), flips, strict=True):
                 row = frame.tolist().index(key)
-                told = found.told[row][found.orders.index(orders.SWAPS)]
-                if np.isfinite(count):
-                    assert MOVED.fullmatch(told)[1] == f"{count:.0f}"
-                    assert MOVED.fullmatch(told)[3] == batch.pair.rival
-                    compared += 1
-                else:
-                    assert "not even all" in told
+                moves = found.moves[row, found.orders.index(orders.SWAPS)]
+                assert moves == (count if np.isfinite(count) else 0)
+                assert found.rivals[row] == batch.pair.rival
+                compared += 1
     assert compared > 3
 
 
@@ -121,9 +128,8 @@ def test_frames_that_another_class_is_predicted_of_say_so(exact, iq_data, frame,
         of_snr = turning.frames_of(setup, frame, label)
         right = of_snr.right.tolist()
         for key in of_snr.tested.tolist():
-            told = found.told[frame.tolist().index(key)]
-            is_wrong = all(moved.WRONG in one for one in told)
-            assert is_wrong == (key not in right)
+            why = found.why_not[frame.tolist().index(key)]
+            assert (why == moved.WRONG) == (key not in right)
 
 
 def test_a_class_without_points_says_so(exact, iq_data, index):
@@ -133,7 +139,8 @@ def test_a_class_without_points_says_so(exact, iq_data, index):
     some = index[(index[:, 0] == 0) & (index[:, 1] == 2)][:2]
     setup = turning.Setup(changed, iq_data, [Gradient()], "held", {20: 100.0}, "bipolar")
     found = moved.move(setup, some, [np.arange(3)] * 2, whole_of(2, (3, 3)))
-    assert found.told == [[f"As it is, since {moved.NO_POINTS}"] * 5] * 2
+    assert found.why_not == [moved.NO_POINTS] * 2
+    assert not found.moves.any()
 
 
 def test_a_model_that_is_shown_no_symbols_has_no_counterfactuals(data, iq_data, frame):
@@ -149,5 +156,5 @@ def test_a_model_that_is_shown_no_symbols_has_no_counterfactuals(data, iq_data, 
     assert found.orders == []
     assert found.modulation_prob.shape == (len(frame), 0, 3)
     arrays = found.arrays()
-    assert arrays["told"].shape == (len(frame), 0)
+    assert arrays["moves"].shape == (len(frame), 0)
     assert len(arrays["arrived"]) == 0

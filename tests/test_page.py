@@ -14,7 +14,7 @@ import pytest
 
 from pisces.config.io import load_params
 from pisces.core import files
-from pisces.report.page import build, plots_template, sentences, shown_tables, words
+from pisces.report.page import build, plots_template, sentences, table_rows, words
 from pisces.report.pis_regions import Images
 from pisces.run import origins, provenance
 from stages import page as stage
@@ -346,7 +346,7 @@ def test_a_file_of_another_run_model_or_revision_is_named(tmp_path, recorded, sa
 
 def test_an_interval_that_is_not_known_is_left_out():
     rows = pd.DataFrame({"pis_ci_low": [0.5, np.nan], "pis_ci_high": [1.0, np.nan]})
-    assert shown_tables.with_intervals(rows)["pis_interval"].tolist() == ["0.5 to 1", None]
+    assert table_rows.with_intervals(rows)["pis_interval"].tolist() == ["0.5 to 1", None]
 
 
 def test_the_page_of_dvc_plots_has_its_library_and_the_places_that_dvc_fills():

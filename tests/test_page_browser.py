@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -257,37 +258,46 @@ def test_every_choice_of_the_explorer_changes_the_answer_or_the_picture(page):
     assert page.errors == []
 
 
-def test_a_counterfactual_says_what_moved_and_shows_where_to(page, workspace):
+def choose_counterfactual(page: Browser, workspace: Path, moves: bool) -> dict[str, Any]:
+    """Chooses the fewest moves of a frame in which some or none are made; what is known of it."""
     with np.load(workspace / "data/explorer.npz") as arrays:
-        told, frames, names = arrays["told"], arrays["frame"], arrays["modulations"]
-        snrs_db, per_move = arrays["snrs_db"], arrays["arrived_per_move"].reshape(told.shape)
-        place = list(arrays["choice_rule"]).index("counterfactual")
-        said = arrays["modulation_prob"][:, place].argmax(1)
-    row = int(np.flatnonzero(np.char.startswith(told[:, 0], "With "))[0])
-    page.choose("#frame-modulation", names[frames[row, 0]])
-    page.choose("#frame-snr", f"{snrs_db[frames[row, 1]]} dB")
+        found = dict(arrays)
+    row = int(np.flatnonzero((found["moves"][:, 0] > 0) == moves)[0])
+    modulation, snr, _ = found["frame"][row]
+    page.choose("#frame-modulation", found["modulations"][modulation])
+    page.choose("#frame-snr", f"{found['snrs_db'][snr]} dB")
     page.choose("#set-family", "Counterfactual")
     assert coloured(page, 1, style.ARRIVED) == 0
-    page.choose("#set-name", "first what turns the likelihood most")
+    page.choose("#set-name", "the fewest of all orders")
+    place = found["choice_rule"].tolist().index("counterfactual")
+    said = found["modulation_prob"][row, [0, 1 + place]].argmax(1)
+    return {
+        "moves": found["moves"][row, 0],
+        "rival": found["rival"][row],
+        "why_not": found["why_not"][row],
+        "said": found["modulations"][said],
+        "arrived": found["arrived_per_move"].reshape(found["moves"].shape)[row, 0],
+    }
+
+
+def test_a_counterfactual_says_what_moved_and_shows_where_to(page, workspace):
+    known = choose_counterfactual(page, workspace, moves=True)
+    before, after = known["said"]
     says = page.text("#says")
-    assert says.startswith(f"{told[row, 0]}, first what turns the likelihood most, the model says")
-    assert f"As it is: {names[said[row]]}" in says
+    moved = rf"With {known['moves']} symbols? of \d+ moved to {known['rival']}, the fewest of all"
+    assert re.match(rf"{moved} orders, the model says {after} ", says)
+    assert f"As it is: {before} " in says
+    assert before != after
     assert masked(page, 1) > 0
-    assert coloured(page, 1, style.ARRIVED) == per_move[row, 0] > 0
+    assert coloured(page, 1, style.ARRIVED) == known["arrived"] > 0
     assert "moved" in page.text("#answers")
 
 
 def test_a_frame_without_a_counterfactual_says_why(page, workspace):
-    with np.load(workspace / "data/explorer.npz") as arrays:
-        told, frames, names = arrays["told"], arrays["frame"], arrays["modulations"]
-        snrs_db = arrays["snrs_db"]
-    row = int(np.flatnonzero(np.char.startswith(told[:, 0], "As it is, since "))[0])
-    page.choose("#frame-modulation", names[frames[row, 0]])
-    page.choose("#frame-snr", f"{snrs_db[frames[row, 1]]} dB")
-    page.choose("#set-family", "Counterfactual")
-    page.choose("#set-name", "first what turns the likelihood most")
-    assert page.text("#says").startswith(f"{told[row, 0]}, the model says")
-    assert masked(page, 1) == 0
+    known = choose_counterfactual(page, workspace, moves=False)
+    why = known["why_not"] or "not even all"
+    assert page.text("#says").startswith(f"As it is, since {why}")
+    assert masked(page, 1) == coloured(page, 1, style.ARRIVED) == 0
 
 
 def test_the_mouse_shows_what_goes_and_a_click_keeps_it(page):

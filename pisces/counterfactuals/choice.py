@@ -12,6 +12,7 @@ from pisces.counterfactuals.orders import chosen_methods
 from pisces.counterfactuals.settings import (
     CounterfactualSettings,
     Pair,
+    has_points,
     numbers_of,
     pairs_of,
 )
@@ -19,6 +20,7 @@ from pisces.data import splitting
 from pisces.truth.received import OtherViews
 
 NO_SYMBOLS = "the model is shown no view symbol, the one whose points can be moved"
+NO_CLASSES = "fewer than two classes of the data have constellation points"
 
 
 class Choice(NamedTuple):
@@ -28,13 +30,22 @@ class Choice(NamedTuple):
     frames: np.ndarray
     """Their index, (n, 3)."""
     methods: Sequence[Method]
-    judged: np.ndarray
-    """Index of the frames on which the methods are held against the evidence, (n, 3)."""
+    evidence_frames: np.ndarray
+    """Index of those on which the methods are held against the evidence, (n, 3)."""
     resamples: int
     """Of the intervals of that."""
     other_views: OtherViews
     remarks: list[str]
     """What is left out and why, for a person."""
+
+
+def why_nothing_moves(explained: ExplainedModel) -> str:
+    """Why no symbols can be moved, whatever the frames; empty where they can."""
+    shown, _ = explained.trained.input.pictures
+    if "symbol" not in shown:
+        return NO_SYMBOLS
+    with_points = [name for name in explained.data.modulations if has_points(name)]
+    return "" if len(with_points) > 1 else NO_CLASSES
 
 
 def choose(
@@ -52,7 +63,8 @@ def choose(
         attribution: of the methods.
 
     Returns:
-        What can be measured. Where no pairs are named, it may be nothing.
+        What can be measured. Where no pairs are named, there may be none; where nothing can move,
+        there are no methods either.
 
     Raises:
         ValueError: for pairs that are named and cannot be measured, and for an SNR label that the
@@ -60,31 +72,32 @@ def choose(
     """
     data, remarks = explained.data, []
     pairs = pairs_of(settings.pairs, data.modulations)
-    shown, _ = explained.trained.input.pictures
-    if "symbol" not in shown:
-        if settings.pairs:
-            raise ValueError(
-                f"counterfactual.pairs names {len(pairs)}, but {NO_SYMBOLS}; train one of "
-                "constellations with symbol among render.views, or leave counterfactual.pairs empty"
-            )
-        pairs, remarks = (), [f"all counterfactuals, since {NO_SYMBOLS}"]
-    elif not pairs:
+    why = why_nothing_moves(explained)
+    if why == NO_SYMBOLS and settings.pairs:
+        raise ValueError(
+            f"counterfactual.pairs names {len(pairs)}, but {NO_SYMBOLS}; train one of "
+            "constellations with symbol among render.views, or leave counterfactual.pairs empty"
+        )
+    if why:
+        remarks = [f"all counterfactuals, since {why}"]
+        return Choice((), test[:0], [], test[:0], 0, settings.other_views, remarks)
+    if not pairs:
         remarks = ["all counterfactuals, since the data have both classes of no pair"]
 
-    methods = chosen_methods(settings.methods, explained, attribution) if pairs else []
+    methods = chosen_methods(settings.methods, explained, attribution)
     missing = [name for name in settings.methods if name not in {one.name for one in methods}]
-    if pairs and missing:
+    if missing:
         model = explained.trained.architecture.model
         remarks.append(f"{', '.join(missing)}, which cannot explain {model}")
 
-    judged = splitting.first_of_each_cell(test, attribution.frames_per_cell)
+    evidence_frames = splitting.first_of_each_cell(test, attribution.frames_per_cell)
     index = splitting.first_of_each_cell(test, settings.frames_per_cell)
     index = index[np.isin(index[:, 1], numbers_of(settings.snrs_db, data.snrs_db))]
     return Choice(
         pairs,
         index,
         methods,
-        judged=judged,
+        evidence_frames=evidence_frames,
         resamples=attribution.resamples,
         other_views=settings.other_views,
         remarks=remarks,

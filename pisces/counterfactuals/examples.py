@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from pisces.counterfactuals.moved_frames import MovedFrames
 from pisces.counterfactuals.search import Flips
-from pisces.counterfactuals.shown import MovedFrames
 
 
 class Example(NamedTuple):

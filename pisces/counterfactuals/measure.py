@@ -48,6 +48,8 @@ class Measured(NamedTuple):
     """Of `examples.arrays`."""
     frames: int
     """Whose predictions were to turn, of all pairs together."""
+    refused: int
+    """Frames of which no symbols could be moved."""
 
 
 def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
@@ -62,14 +64,14 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
         A table and an example of each pair, of the highest SNR that has one, and how far the
         orders by attributions agree with the evidence.
     """
-    if not chosen.pairs:
+    if not chosen.pairs and not chosen.methods:
         nothing = pd.DataFrame(columns=list(evidence_table.COLUMNS))
-        return Measured(tables.table([], []), nothing, examples.arrays([], SHOWN, ""), frames=0)
-    data, index = explained.data, chosen.frames
-    labels = [data.snrs_db[number] for number in np.unique(index[:, 1])]
-    classes = [data.modulations.index(pair.name) for pair in chosen.pairs]
-    index = index[np.isin(index[:, 0], classes)]
+        return Measured(tables.table([], []), nothing, examples.arrays([], SHOWN, ""), 0, 0)
     setup = set_up(explained, iq, chosen.methods, chosen.other_views)
+    data = explained.data
+    classes = [data.modulations.index(pair.name) for pair in chosen.pairs]
+    index = chosen.frames[np.isin(chosen.frames[:, 0], classes)]
+    labels = [data.snrs_db[number] for number in np.unique(index[:, 1])]
 
     cells: list[Cell] = []
     kept: dict[Pair, Example] = {}
@@ -78,13 +80,18 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
         for pair in chosen.pairs:
             found, example = _cell(setup, pair, frames)
             cells.append(found)
-            kept |= {} if example is None else {pair: example}
+            if example is not None:
+                kept[pair] = example
 
-    names = setup.order_names
     shown_ones = [kept[pair] for pair in chosen.pairs if pair in kept]
-    count = sum(len(cell.turned) for cell in cells) // (2 * len(names))
-    arrays = examples.arrays(shown_ones, SHOWN, NOTES[chosen.other_views])
-    return Measured(tables.table(cells, names), _evidence(setup, chosen), arrays, count)
+    refused = sum(len(cell.refused) for cell in cells)
+    return Measured(
+        table=tables.table(cells, setup.order_names),
+        evidence=_evidence(setup, chosen),
+        arrays=examples.arrays(shown_ones, SHOWN, NOTES[chosen.other_views]),
+        frames=sum(cell.tested - cell.wrong for cell in cells) - refused,
+        refused=refused,
+    )
 
 
 def _evidence(setup: Setup, chosen: Choice) -> pd.DataFrame:
@@ -92,7 +99,9 @@ def _evidence(setup: Setup, chosen: Choice) -> pd.DataFrame:
     explained, source = setup.explained, setup.iq.root
     methods = (*chosen.methods, RandomBaseline(explained.seed))
     by_label, resamples = setup.law_snr, chosen.resamples
-    return evidence_table.table(explained, methods, chosen.judged, source, by_label, resamples)
+    return evidence_table.table(
+        explained, methods, chosen.evidence_frames, source, by_label, resamples
+    )
 
 
 def _cell(setup: Setup, pair: Pair, frames: OfSnr) -> tuple[Cell, Example | None]:
@@ -130,11 +139,11 @@ class _End(NamedTuple):
 def _turned(pair: Pair, turns: Turns, law: SymbolLaw) -> list[Turned]:
     """The frames of a batch, order by order, of the model and of the likelihood."""
     of_model, of_likelihood = _ends(turns, (pair.name, pair.rival, law.ask))
+    of_two = np.ones_like(turns.duel.rival)  # the rival is class 1 of the two
     found = []
     for order in turns.by_order:
         found += _of_order(order, MODEL, turns.of_model[order], turns.duel.rival, of_model)
-        rival = np.ones(len(turns.moves.new))
-        found += _of_order(order, LIKELIHOOD, turns.of_likelihood[order], rival, of_likelihood)
+        found += _of_order(order, LIKELIHOOD, turns.of_likelihood[order], of_two, of_likelihood)
     return found
 
 

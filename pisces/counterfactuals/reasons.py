@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from pisces.core.modulations import Ask, constellation
-from pisces.counterfactuals.shown import MovedFrames
+from pisces.counterfactuals.moved_frames import MovedFrames
 from pisces.evaluation.likelihood import turns
 
 NOISE = "noise hides the rival from the likelihood as well"

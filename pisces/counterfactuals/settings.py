@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from pisces.core.modulations import LINEAR, NAMES
 
 RUNNER_UP = "runner_up"
-"""In place of a rival: the class that the model finds second likeliest, frame by frame."""
+"""In place of a rival: of the other classes with constellation points the one that the model finds
+likeliest, frame by frame."""
 TO = " to "
 
 USUAL = (

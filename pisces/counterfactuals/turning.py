@@ -15,17 +15,17 @@ from pisces.core import shards
 from pisces.core.modulations import Ask
 from pisces.core.seeding import generator
 from pisces.counterfactuals import orders, search
+from pisces.counterfactuals.moved_frames import MovedFrames
 from pisces.counterfactuals.moves import Moves, draw
 from pisces.counterfactuals.search import Flips
 from pisces.counterfactuals.settings import RUNNER_UP, Pair, has_points
-from pisces.counterfactuals.shown import MovedFrames
 from pisces.evaluation import limits
 from pisces.inputs.waveform import IqStore
 from pisces.truth.evidence import Duel
 from pisces.truth.law import SymbolLaw
 from pisces.truth.received import OtherViews, Received, receive
 
-NO_RUNNER_UP = "the runner-up has no constellation points, one sample a symbol"
+NO_RIVAL = "no other class has constellation points, one sample a symbol"
 """Why a frame is refused, beside those of `truth`."""
 
 
@@ -136,26 +136,31 @@ def of_class(setup: Setup, pair: Pair, frames: OfSnr) -> OfClass:
     if not len(at) or frames.received is None:
         return OfClass(index, [], [])
 
-    received = frames.received.some(at)
-    rivals = _rivals(pair, logits, names)
-    missing = [NO_RUNNER_UP if not has_points(rival) else "" for rival in rivals]
-    refused = [one or other for one, other in zip(received.refused, missing, strict=True)]
+    rivals = rivals_of(pair, logits, names)
+    if not rivals:
+        return OfClass(index, [NO_RIVAL] * len(index), [])
 
+    received = frames.received.some(at)
     batches = []
     for rival in dict.fromkeys(rivals):
-        taken = [one == rival and not reason for one, reason in zip(rivals, refused, strict=True)]
+        both = zip(rivals, received.refused, strict=True)
+        taken = [one == rival and not reason for one, reason in both]
         rows = np.flatnonzero(taken)
         if len(rows):
             of_rival = Pair(pair.name, rival)
             batches.append(Batch(of_rival, index[rows], logits[rows], received.some(rows)))
-    return OfClass(index, refused, batches)
+    return OfClass(index, list(received.refused), batches)
 
 
-def _rivals(pair: Pair, logits: np.ndarray, names: Sequence[str]) -> list[str]:
-    """The rival of each frame (n,), which may be the runner-up in logits (n, classes)."""
+def rivals_of(pair: Pair, logits: np.ndarray, names: Sequence[str]) -> list[str]:
+    """The rival of each frame (n,), which may be found in logits (n, classes); empty: none is."""
     if pair.rival != RUNNER_UP:
         return [pair.rival] * len(logits)
-    return [names[number] for number in logits.argsort(1)[:, -2]]
+    others = [name for name in names if has_points(name) and name != pair.name]
+    if not others:
+        return []
+    of_others = logits[:, [names.index(name) for name in others]]
+    return [others[place] for place in of_others.argmax(1)]
 
 
 class Turns(NamedTuple):

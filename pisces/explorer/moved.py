@@ -1,11 +1,12 @@
 """Counterfactuals of the shown frames: the first symbols whose move turns the prediction.
 
-Each frame is turned to the class that the model finds second likeliest, in every order of
-`pisces.counterfactuals`. Where nothing moves, the reason is told.
+Each frame is turned to the other class with constellation points that the model finds likeliest, in
+every order of `pisces.counterfactuals`. Where nothing moves, the reason is told.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,50 +14,77 @@ from scipy.special import softmax
 
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.settings import AttributionSettings
-from pisces.core.texts import counted
 from pisces.counterfactuals import turning
+from pisces.counterfactuals.choice import why_nothing_moves
+from pisces.counterfactuals.moved_frames import MovedFrames
 from pisces.counterfactuals.orders import chosen_methods
 from pisces.counterfactuals.search import NEVER
 from pisces.counterfactuals.settings import RUNNER_UP, CounterfactualSettings, Pair, has_points
-from pisces.counterfactuals.shown import MovedFrames
 from pisces.counterfactuals.turning import Setup, Turns
 from pisces.inputs.waveform import IqStore
 
 RULE = "counterfactual"
 """Of the choices that move symbols."""
-NO_POINTS = "its class has no constellation points, one sample a symbol"
+FEWEST = "fewest"
+"""In place of an order: that of them in which the fewest symbols turn a frame."""
+NO_POINTS = "its class has no constellation points, seen at one sample a symbol"
 WRONG = "the model says another class already"
 """Why nothing moves in a frame, beside the reasons of `turning`."""
 
 
-class Moved(NamedTuple):
+@dataclass(frozen=True)
+class Moved:
     """n frames after the first moves of each of c orders that turn the prediction."""
 
     orders: list[str]
-    """Names, (c,)."""
+    """Names, (c,), `FEWEST` first."""
     left: list[np.ndarray]
-    """Of each frame, which of its lit pixels a symbol left, bool (c, lit)."""
+    """Of each frame, which of its lit pixels at least one symbol left, bool (c, lit)."""
     arrived: list[list[np.ndarray]]
     """Of each frame and order, the pixels in which one arrived, counted on through the views."""
     modulation_prob: np.ndarray
-    """What the model says then, float32 (n, c, classes)."""
+    """What the model says then of the modulation, float32 (n, c, classes)."""
     snr_prob: np.ndarray
-    """Likewise."""
-    told: list[list[str]]
-    """Of each frame and order, what moved, or why nothing did."""
+    """What it says of the SNR, float32 (n, c, classes)."""
+    moves: np.ndarray
+    """How many symbols moved, int (n, c); 0 where not even all of them turn the frame."""
+    symbols: np.ndarray
+    """Of each frame, int (n,); 0 where nothing can move."""
+    rivals: list[str]
+    """The class that they move to, (n,); empty where nothing can move."""
+    why_not: list[str]
+    """Why nothing can move, (n,); empty where it can."""
+
+    @classmethod
+    def nothing(
+        cls, orders: list[str], lit: Sequence[np.ndarray], whole: tuple[np.ndarray, np.ndarray]
+    ) -> Self:
+        """The frames as they are: see `move`."""
+        n, c = len(lit), len(orders)
+        modulation, snr = (np.repeat(of_head[:, None], c, 1) for of_head in whole)
+        return cls(
+            orders,
+            [np.zeros((c, len(pixels)), bool) for pixels in lit],
+            [[np.empty(0, np.int64)] * c for _ in lit],
+            modulation,
+            snr,
+            np.zeros((n, c), np.int64),
+            np.zeros(n, np.int64),
+            [""] * n,
+            [""] * n,
+        )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For an npz file; pixels of all frames and orders follow each other."""
         arrived = [pixels for of_frame in self.arrived for pixels in of_frame]
         return {
-            "told": np.array(self.told, str).reshape(len(self.told), len(self.orders)),
+            "moves": self.moves,
+            "symbols": self.symbols,
+            "rival": np.array(self.rivals, str),
+            "why_not": np.array(self.why_not, str),
             "arrived_per_move": np.array([len(pixels) for pixels in arrived], np.int64),
             "arrived": np.concatenate([np.empty(0, np.int64), *arrived]).astype(np.int32),
         }
-
-    def tell(self, frame: int, why: str) -> None:
-        """Says why nothing moves in a frame; nothing where the reason is empty."""
-        self.told[frame][:] = [f"As it is, since {why}" if why else ""] * len(self.orders)
 
 
 def set_up(
@@ -65,7 +93,7 @@ def set_up(
     settings: CounterfactualSettings,
     attribution: AttributionSettings,
 ) -> Setup | None:
-    """What all frames have in common; None for a model that is shown no view `symbol`.
+    """What all frames have in common; None where no symbols can be moved.
 
     Args:
         explained: the model, and the constellations of its frames.
@@ -73,8 +101,7 @@ def set_up(
         settings: of the stage `counterfactual`.
         attribution: of the methods.
     """
-    shown, _ = explained.trained.input.pictures
-    if "symbol" not in shown:
+    if why_nothing_moves(explained):
         return None
     methods = chosen_methods(settings.methods, explained, attribution)
     return turning.set_up(explained, iq, methods, settings.other_views)
@@ -98,23 +125,25 @@ def move(
         One of each frame and order, in which nothing moves where the frame is refused or never
         turns.
     """
-    found = _nothing_moved([] if setup is None else setup.order_names, lit, whole)
     if setup is None:
-        return found
+        return Moved.nothing([], lit, whole)
+    found = Moved.nothing([FEWEST, *setup.order_names], lit, whole)
     data = setup.explained.data
     rows = {key: row for row, key in enumerate(_keys(frame))}
     for number in np.unique(frame[:, 1]):
         of_snr = turning.frames_of(setup, frame, data.snrs_db[number])
         for key in _keys(of_snr.tested):
-            found.tell(rows[key], WRONG if has_points(data.modulations[key[0]]) else NO_POINTS)
+            is_wrong = has_points(data.modulations[key[0]])
+            found.why_not[rows[key]] = WRONG if is_wrong else NO_POINTS
 
         for name in filter(has_points, data.modulations):
             of_class = turning.of_class(setup, Pair(name, RUNNER_UP), of_snr)
             for key, why in zip(_keys(of_class.frame), of_class.refused, strict=True):
-                found.tell(rows[key], why)
+                found.why_not[rows[key]] = why
             for batch in of_class.batches:
                 places = np.array([rows[key] for key in _keys(batch.frame)])
-                _put(found, places, lit, batch.pair, turning.turn(setup, batch, of_snr.law))
+                turns = turning.turn(setup, batch, of_snr.law)
+                _put(found, places, lit, batch.pair.rival, turns)
     return found
 
 
@@ -122,45 +151,36 @@ def _keys(frame: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(row) for row in frame.tolist()]
 
 
-def _nothing_moved(
-    orders: list[str], lit: Sequence[np.ndarray], whole: tuple[np.ndarray, np.ndarray]
-) -> Moved:
-    c = len(orders)
-    modulation, snr = (np.repeat(of_head[:, None], c, 1) for of_head in whole)
-    left = [np.zeros((c, len(pixels)), bool) for pixels in lit]
-    nowhere = [[np.empty(0, np.int64)] * c for _ in lit]
-    return Moved(orders, left, nowhere, modulation, snr, [[""] * c for _ in lit])
-
-
 def _put(
-    found: Moved, places: np.ndarray, lit: Sequence[np.ndarray], pair: Pair, turns: Turns
+    found: Moved, places: np.ndarray, lit: Sequence[np.ndarray], rival: str, turns: Turns
 ) -> None:
-    """Puts what moves in some frames where these stand, all of one class and rival."""
+    """Puts what moves in some frames of one class where these stand, order by order."""
     frames, symbols = turns.frames, turns.frames.new.shape[1]
+    for place in places:
+        found.symbols[place], found.rivals[place] = symbols, rival
+
     every = np.arange(len(places))
     before = _counts(frames, every, torch.zeros(len(every), symbols, dtype=torch.bool))
-    for order, name in enumerate(found.orders):
-        moves = turns.of_model[name].moves
-        for row in np.flatnonzero(moves == NEVER):
-            found.told[places[row]][order] = (
-                f"As it is, since not even all {symbols} symbols moved to {pair.rival} turn it"
-            )
+    moves = np.stack([turns.of_model[name].moves for name in found.orders[1:]], 1)  # (n, orders)
+    orders = np.stack([turns.by_order[name] for name in found.orders[1:]], 1)
+    fewest = moves.argmin(1)
+    moves = np.concatenate([moves[every, fewest][:, None], moves], 1)
+    orders = np.concatenate([orders[every, fewest][:, None], orders], 1)
 
-        turned = np.flatnonzero(moves != NEVER)
-        if not len(turned):
+    rank = orders.argsort(2)  # when each symbol moves
+    for order in range(len(found.orders)):
+        rows = np.flatnonzero(moves[:, order] != NEVER)
+        if not len(rows):
             continue
-        rank = turns.by_order[name].argsort(1)  # when each symbol moves
-        moved = torch.from_numpy(rank[turned] < moves[turned, None])
-        after = _counts(frames, turned, moved)
-        answers = [softmax(logits, axis=1) for logits in frames.answers(turned, moved)]
-        for row, counts, *of_heads in zip(turned, after, *answers, strict=True):
+        moved = torch.from_numpy(rank[rows, order] < moves[rows, order, None])
+        after = _counts(frames, rows, moved)
+        answers = [softmax(logits, axis=1) for logits in frames.answers(rows, moved)]
+        for row, counts, *of_heads in zip(rows, after, *answers, strict=True):
             place = places[row]
+            found.moves[place, order] = moves[row, order]
             found.left[place][order] = (counts < before[row])[lit[place]]
             found.arrived[place][order] = np.flatnonzero(counts > before[row])
             found.modulation_prob[place, order], found.snr_prob[place, order] = of_heads
-            found.told[place][order] = (
-                f"With {counted(int(moves[row]), 'symbol')} of {symbols} moved to {pair.rival}"
-            )
 
 
 def _counts(frames: MovedFrames, rows: np.ndarray, moved: torch.Tensor) -> np.ndarray:

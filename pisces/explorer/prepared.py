@@ -2,8 +2,8 @@
 
 Everything is predicted here, so that a page without a model can show it. A `Choice` is a set of
 pixels that is taken from every frame: by a mask of PIS, because an attribution puts them first, or
-because symbols leave them for elsewhere (`pisces.explorer.moved`), which come last. The page shows
-a choice under its `rule`.
+because symbols leave them for elsewhere (`pisces.explorer.moved`). Those that move come last. The
+page shows a choice under its `rule`.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ class Prepared:
     counts: list[np.ndarray]  # points in them
     choices: list[Choice]
     taken: list[np.ndarray]  # of each frame, what each choice takes, bool (c, lit)
-    modulation_prob: np.ndarray  # as it is, then without each choice, float32 (n, 1 + c, classes)
+    modulation_prob: np.ndarray  # as it is, then after each choice, float32 (n, 1 + c, classes)
     snr_prob: np.ndarray  # float32 (n, 1 + c, classes)
     map_names: list[tuple[str, str]]  # method and head of each map
     maps: list[np.ndarray]  # of each frame, scores of its lit pixels, float32 (m, lit)
@@ -128,7 +128,7 @@ def prepare(
     settings: ExploreSettings,
     moves: Setup | None,
 ) -> Prepared:
-    """Predictions of some frames of the plan without what each mask and attribution puts first.
+    """Predictions of some frames of the plan: as they are, without pixels, with symbols moved.
 
     Args:
         explained: the model, and what masks pixels of its frames.

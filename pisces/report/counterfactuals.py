@@ -20,6 +20,7 @@ from pisces.report.style import (
 )
 
 ORDERS = {
+    "fewest": "the fewest of all orders",
     "evidence_gain": "first what turns the likelihood most",
     "evidence": "first what speaks most for the class",
     "own_swaps": "first what turns the model most",

@@ -1,4 +1,4 @@
-"""Frames of one SNR as the receiver finds them, and as they are with other symbols in them.
+"""Frames as the receiver finds them, and as they are with other symbols in them.
 
 Timing, carrier offset and level are held as they were found.
 """
@@ -25,14 +25,16 @@ OtherViews = Literal["held", "redrawn"]
 
 @dataclass(frozen=True)
 class Received:
-    """n frames, and what the receiver found of them."""
+    """n frames of one SNR, and what the receiver found of them."""
 
     render: RenderSettings
     """How the views are made, `symbol` among them; with the pulse of the file."""
     iq: torch.Tensor
     """Of unit power, complex64 (n, samples)."""
     symbols: Symbols
+    """Of the frames, points complex64 (n, symbols)."""
     found: Found
+    """The same with unit signal power, and their level: the points of the view over it."""
     pulses: Pulses | None
     """None where the other views are held."""
     refused: tuple[str, ...]

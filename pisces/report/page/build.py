@@ -14,7 +14,7 @@ from pisces.core.snr_label import SnrLabel, convention_in
 from pisces.core.texts import counted, readable_size
 from pisces.report import captions, style
 from pisces.report.families import by_family
-from pisces.report.page import agreement, charts, explored, sentences, shown_tables, words
+from pisces.report.page import agreement, charts, explored, sentences, table_rows, words
 from pisces.report.page.colours import hex_of, shades
 from pisces.report.page.sources import Sources
 from pisces.report.pis_regions import Images
@@ -143,7 +143,7 @@ def _data(sources: Sources, run: Run, convention: SnrLabel) -> tuple[dict[str, A
     missing = {Path(path).stem: reason for path, reason in sources.missing.items()}
     return {
         "charts": charts.all_of(sources, convention),
-        "tables": shown_tables.all_of(sources, run.images, run.params),
+        "tables": table_rows.all_of(sources, run.images, run.params),
         "missing": missing,
         "confusion": _confusion(sources, convention),
         "explorer": explorer,

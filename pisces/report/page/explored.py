@@ -69,7 +69,7 @@ def describe(
             "arrived": hex_of(style.ARRIVED),
             "dark": shades(style.BRIGHTNESS, 1)[0],
         },
-        "told": arrays["told"].tolist(),
+        "told": _told(arrays),
         "overall": _overall(arrays, scores),
     }
     return described, content
@@ -116,8 +116,23 @@ def _choices(arrays: Arrays, images: Images) -> list[dict[str, Any]]:
     ]
 
 
+def _told(arrays: Arrays) -> list[list[str]]:
+    """Of each frame and order, what moves, or why nothing does."""
+    is_move = arrays["choice_rule"] == "counterfactual"
+    orders = arrays["choice_name"][is_move].tolist()
+    columns = ("moves", "symbols", "rival", "why_not")
+    told = []
+    for moves, symbols, rival, why in zip(*(arrays[one].tolist() for one in columns), strict=True):
+        in_words = [
+            words.not_moved(why) if why else words.moved(count, symbols, rival, order)
+            for count, order in zip(moves, orders, strict=True)
+        ]
+        told.append(in_words)
+    return told
+
+
 def _view(view: str, extents: Mapping[str, float]) -> dict[str, str]:
-    unit = "dB" if view == "noise" else "RMS"
+    unit = "dB over the floor" if view == "noise" else "RMS"
     reach = f"{extents[view]:g} {unit}"
     return {"name": view, "caption": f"View {view}: I to the right and Q upwards, up to {reach}"}
 
@@ -168,7 +183,10 @@ def _packed(arrays: Arrays) -> tuple[dict[str, tuple[int, int]], str]:
 
 
 def _scaled_maps(arrays: Arrays) -> np.ndarray:
-    """Scores of each map of each frame over its largest, as whole numbers to `STRONGEST`: int8."""
+    """Roots of the scores of each map of each frame over its largest, to `STRONGEST`: int8.
+
+    Without a root all but a few pixels would be white.
+    """
     maps = len(arrays["map_method"])
     scaled = []
     start = 0
@@ -176,6 +194,7 @@ def _scaled_maps(arrays: Arrays) -> np.ndarray:
         of_frame = arrays["maps"][start : start + maps * lit].reshape(maps, lit)
         largest = np.abs(of_frame).max(axis=1, keepdims=True, initial=0)
         shares = np.divide(of_frame, largest, out=np.zeros_like(of_frame), where=largest > 0)
-        scaled.append(np.rint(shares * STRONGEST).astype("i1").ravel())
+        roots = np.sign(shares) * np.sqrt(np.abs(shares))
+        scaled.append(np.rint(roots * STRONGEST).astype("i1").ravel())
         start += maps * lit
     return np.concatenate(scaled) if scaled else np.empty(0, "i1")

@@ -403,16 +403,24 @@ class Explorer {
     if (choice === NOTHING) return "As it is";
     const { rule, label, level, view } = this.about.choices[choice];
     const move = this.prepared.moveOf(choice);
-    if (move >= 0) {
-      const told = this.about.told[this.frame][move];
-      return taken ? `${told}, ${label}` : told;
-    }
+    if (move >= 0) return this.about.told[this.frame][move];
     const family = this.about.families.find((one) => one.rule === rule)?.label ?? rule;
     const share = level === null ? "" : `, ${level} %`;
     const where = view === "all" ? "all views" : `the view ${view}`;
-    const lit = this.prepared.litOf(this.frame).length;
+    const lit = this.litIn(view);
     return `Without ${family.toLowerCase()} ${label}${share} of ${where} `
       + `(${taken} of ${lit} lit pixels)`;
+  }
+
+  /** How many lit pixels the frame has in a view, or in all.
+   * @param {string} view
+   * @returns {number} */
+  litIn(view) {
+    const { size, views } = this.about;
+    const lit = this.prepared.litOf(this.frame);
+    if (view === "all") return lit.length;
+    const place = views.findIndex((one) => one.name === view);
+    return lit.filter((number) => Math.floor(number / (size * size)) === place).length;
   }
 
   // Answers

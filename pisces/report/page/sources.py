@@ -29,8 +29,12 @@ TABLES = {
         "split_hdf5", ("name", "unit", "expected", "param", "verdict"), ("figure", *INTERVAL)
     ),
     "ceiling_summary": Table("limits", ("task", "series", "band"), ("accuracy",)),
-    "mask_tuning": Table("attribute", ("model", "task", "method", "measure"), ()),
-    "mask_guards": Table("attribute", ("model", "task", "method"), ()),
+    "mask_tuning": Table(
+        "attribute", ("model", "task", "method", "measure"), ("snr_db", "n", "value", *INTERVAL)
+    ),
+    "mask_guards": Table(
+        "attribute", ("model", "task", "method", "guard"), ("n", "value", "reference")
+    ),
     "evidence": Table(
         "counterfactual", ("method",), ("snr_db", "frames", "left_out", "agreement", *INTERVAL)
     ),
@@ -46,7 +50,8 @@ EXPLORER = (
     *("frame", "row", "lit_per_frame", "lit", "counts", "taken", "modulation_prob", "snr_prob"),
     *("choice_view", "choice_rule", "choice_name", "choice_level_percent"),
     *("map_method", "map_head", "maps", "modulations", "snrs_db", "snr_label", "views", "extents"),
-    *("size", "weights_sha256", "note", "told", "arrived_per_move", "arrived"),
+    *("size", "weights_sha256", "note"),
+    *("moves", "symbols", "rival", "why_not", "arrived_per_move", "arrived"),
 )
 """Arrays of data/explorer.npz."""
 

@@ -25,14 +25,22 @@ function shownValue(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-/** Numbers by size, texts as people order them, what is missing last.
+/** Whether a value is a number, or the text of one.
+ * @param {string | number | null} value
+ * @returns {boolean} */
+function isNumber(value) {
+  return value !== null && value !== "" && Number.isFinite(Number(value));
+}
+
+/** Numbers by size after all texts, texts as people order them, what is missing last.
  * @param {string | number | null} a
  * @param {string | number | null} b
  * @param {number} sign 1 for rising, -1 for falling
  * @returns {number} */
 function compareValues(a, b, sign) {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
-  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+  if (isNumber(a) && isNumber(b)) return sign * (Number(a) - Number(b));
+  if (isNumber(a) !== isNumber(b)) return sign * (Number(isNumber(a)) - Number(isNumber(b)));
   return sign * String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
@@ -75,10 +83,11 @@ class DataTable {
     for (const [i, column] of this.table.columns.entries()) {
       if (!column.filter) continue;
       const values = [...new Set(this.table.rows.map((row) => row[i]))];
-      values.sort((a, b) => compareValues(a, b, 1));
+      // Classes and masks stand in the order of the file, which is the one of all pictures.
+      if (values.some(isNumber)) values.sort((a, b) => compareValues(a, b, 1));
       const options = values.map((value) => (
         { value: String(value), label: shownValue(value) || "–" }));
-      const every = { value: "", label: "all" };
+      const every = { value: "", label: "any" };
       const select = labelledSelect(controls, column.label, [every, ...options]);
       if (this.table.chosen[column.name]) select.value = this.table.chosen[column.name];
       select.addEventListener("input", () => this.fill());

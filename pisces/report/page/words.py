@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pisces.core.snr_label import SnrLabel, true_snr_db
+from pisces.core.texts import counted
 from pisces.report.attribution import METHODS
 from pisces.report.counterfactuals import ORDERS
 from pisces.report.pis_regions import Images
@@ -30,6 +31,15 @@ NAMES = {
     "snr": "for the SNR",
 }
 
+CEILING = {"pixel middle": "Ceiling: the middles of pixels"}
+"""In the place of a method."""
+
+GUARDS = {
+    "blurred_deletion_area": "blurred maps, deletion area",
+    "blurred_insertion_area": "blurred maps, insertion area",
+    "mask_only": "the masks alone tell the class",
+}
+
 MEASURES = {
     "deletion_area": "deletion area, low is good",
     "insertion_area": "insertion area, high is good",
@@ -38,6 +48,8 @@ MEASURES = {
     "agreement": "rank correlation with brightness",
     "completeness_error": "completeness error",
     "completeness_error_worst": "completeness error, the largest",
+    "accuracy": "accuracy",
+    "random_drop": "accuracy lost without random pixels",
     "forward_passes": "passes forwards a frame",
     "backward_passes": "passes backwards a frame",
 }
@@ -50,12 +62,36 @@ def measure(name: str) -> str:
 
 def method(name: str) -> str:
     """What an attribution method is called."""
-    return METHODS[name].label if name in METHODS else name
+    return METHODS[name].label if name in METHODS else CEILING.get(name, name)
+
+
+def guard(name: str) -> str:
+    """What is held against the curves of a method."""
+    return GUARDS.get(name, name)
 
 
 def order(name: str) -> str:
     """In which order symbols move."""
     return ORDERS.get(name) or f"by {method(name)}"
+
+
+def moved(moves: int, symbols: int, rival: str, name: str) -> str:
+    """How many symbols of a frame moved, before what the model says then.
+
+    Args:
+        moves: how many; 0 where not even all of them turn the prediction.
+        symbols: of the frame.
+        rival: the class that they move to.
+        name: of the order.
+    """
+    if moves == 0:
+        return f"As it is, since not even all {symbols} symbols moved to {rival} turn it"
+    return f"With {counted(moves, 'symbol')} of {symbols} moved to {rival}, {order(name)}"
+
+
+def not_moved(why: str) -> str:
+    """Why no symbols of a frame can move."""
+    return f"As it is, since {why}"
 
 
 def snr(label: int, snr_label: SnrLabel) -> str:
