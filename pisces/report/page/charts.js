@@ -64,6 +64,7 @@ function makeChart(figure, chart) {
     }
     const spec = { ...structuredClone(chart.spec), datasets: { rows }, data: { name: "rows" } };
     keepPresent(spec.encoding.color, rows);
+    for (const layer of spec.layer ?? []) keepPresent(layer.encoding?.shape, rows);
     drawn?.finalize();
     // @ts-ignore: of the inlined bundle
     drawn = await window.vegaEmbed(place, spec, {
@@ -74,14 +75,15 @@ function makeChart(figure, chart) {
 }
 
 /** Leaves the series in a legend that have rows.
- * @param {{ field: string, scale?: { domain: (string | number)[], range: string[] } }} color
+ * @param {{ field: string, scale?: { domain: (string | number)[], range?: string[] } } |
+ *   undefined} encoding of a colour or a shape
  * @param {Row[]} rows */
-function keepPresent(color, rows) {
-  const { scale, field } = color;
-  if (field !== "series" || !scale) return;
-  const present = new Set(rows.map((row) => row[field]));
+function keepPresent(encoding, rows) {
+  const scale = encoding?.scale;
+  if (encoding?.field !== "series" || !scale) return;
+  const present = new Set(rows.map((row) => row.series));
   const kept = scale.domain.map((name) => present.has(name));
-  scale.range = scale.range.filter((_, i) => kept[i]);
+  scale.range = scale.range?.filter((_, i) => kept[i]);
   scale.domain = scale.domain.filter((_, i) => kept[i]);
 }
 

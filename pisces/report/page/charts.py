@@ -102,7 +102,8 @@ def _lines(
         more: encodings of the lines alone.
     """
     colour = _colour(marks)
-    shape = {"field": "series", "type": "nominal", "legend": None}
+    # In the same legend as the colour, since some greys are alike.
+    shape = colour | {"scale": {"domain": colour["scale"]["domain"]}}
     tooltip = [
         {"field": "series", "title": " "},
         {"field": x["field"], "title": x["title"]},

@@ -199,8 +199,10 @@ class DataTable {
 
     const visible = Math.min(this.shown, rows.length);
     const number = rows.length === 1 ? "1 row" : `${rows.length} rows`;
-    this.count.textContent = visible === rows.length
-      ? `${number}. ${caption}` : `${visible} of ${number}. ${caption}`;
+    const shown = visible === rows.length ? number : `${visible} of ${number}`;
+    const scroll = /** @type {HTMLElement} */ (this.body.closest(".scroll"));
+    const hint = scroll.scrollWidth > scroll.clientWidth ? " Scroll sideways for all columns." : "";
+    this.count.textContent = `${shown}.${hint} ${caption}`;
     this.more.hidden = rows.length <= this.shown;
     this.more.textContent = `Show all ${number}`;
   }
