@@ -13,7 +13,10 @@ from pisces.run import guard, origins, provenance, tracking
 
 DATA, PLOTS, METRICS, MODELS = Path("data"), Path("plots"), Path("metrics"), Path("models")
 WEIGHTS, OUT = "model.safetensors", Path("plots/report.html")
-STAGES = ("split_hdf5", "train", "evaluate", "limits", "pis", "attribute", "explore")
+STAGES = (
+    *("split_hdf5", "train", "evaluate", "limits", "pis", "tune_masks", "attribute"),
+    *("counterfactual", "explore"),
+)
 
 
 def main() -> None:

@@ -136,7 +136,7 @@ def _made_up(data: BinStore, by_snr: pd.DataFrame) -> dict[str, pd.DataFrame]:
     of_evidence = pd.DataFrame({"method": ["gradient", "random"], "snr_db": np.nan, "frames": 9})
     of_evidence = of_evidence.assign(left_out=1, agreement=[0.5, 0.0], **interval)
     turned = {"class": "BPSK", "rival": "QPSK", "order": "random", "of": "model", "frames": 4}
-    turned |= {"median": 3, "ci_low": 1, "ci_high": 5}
+    turned |= {"median": 3, "ci_low": 1, "ci_high": 5, "into_rival": 4, "never": 0}
     finding = {"name": "echo", "figure": 0.25, "unit": "of it", "expected": "below 0.1"}
     return {
         "ceiling": pd.DataFrame(ceiling).assign(**interval),

@@ -368,6 +368,26 @@ def test_a_runner_up_is_the_likeliest_other_class_with_points():
     assert turning.rivals_of(Pair("QPSK", "8PSK"), logits, names) == ["8PSK"] * 2
 
 
+def test_evidence_needs_no_pairs(explained, iq_data, index):
+    chosen = chosen_of(explained, index, snrs_db=(20,))._replace(pairs=())
+    found = measure.measure(explained, iq_data, chosen)
+    assert found.table.empty
+    assert (found.frames, found.refused) == (0, 0)
+    rows = found.evidence.set_index("method")
+    assert set(rows["snr_db"].dropna()) == {20}
+    assert set(rows.index) == {"pixel middle", "gradient", "random"}
+    assert rows.loc["gradient", "agreement"].min() > rows.loc["random", "agreement"].max()
+
+
+def test_data_with_fewer_than_two_classes_with_points_have_nothing_to_move(explained, index):
+    named = explained.data.__class__(explained.data.root)
+    named.modulations = ("FM", "GMSK", "QPSK")
+    changed = replace(explained, data=named)
+    chosen = choice.choose(changed, index, replace(SETTINGS, pairs=None), ATTRIBUTION)
+    assert (chosen.pairs, chosen.methods) == ((), [])
+    assert choice.NO_CLASSES in chosen.remarks[0]
+
+
 def test_methods_that_cannot_explain_the_model_are_left_out(explained, index):
     chosen = chosen_of(explained, index)
     assert [method.name for method in chosen.methods] == ["gradient"]

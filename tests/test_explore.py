@@ -125,10 +125,11 @@ def test_pixels_that_are_not_there_are_refused(prepared, explained):
         b'{"frame": [0, 0, 0], "pixels": [1.5]}',
         b'{"frame": [0, 0, true], "pixels": []}',
         b'{"frame": [0, 0, 0], "pixels": [], "more": 1}',
+        b'{"frame": [0, 0, 0], "pixels": [9223372036854775808]}',
     ],
 )
 def test_what_is_no_question_is_refused(body):
-    with pytest.raises(ValueError, match=r"question|whole numbers|modulation, SNR and row"):
+    with pytest.raises(ValueError, match=r"question|whole numbers|modulation, SNR and row|beyond"):
         parse(body)
 
 
@@ -179,6 +180,23 @@ def test_the_page_is_served_and_its_questions_are_answered(port):
     own = {"Origin": f"http://127.0.0.1:{port}"}
     status, answer = ask(port, "POST", "/answer", QUESTION, **JSON, **own)
     assert (status, json.loads(answer)["modulation"]) == (200, [2.0])
+
+
+def test_hosts_and_kinds_may_be_written_otherwise(port):
+    headers = {"Host": f"LOCALHOST:{port}", "Content_Type": "application/json; charset=utf-8"}
+    assert ask(port, "POST", "/answer", QUESTION, **headers)[0] == 200
+
+
+def test_a_second_origin_that_is_foreign_is_refused(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest("POST", "/answer")
+    for origin in (f"http://127.0.0.1:{port}", "http://pisces.example"):
+        connection.putheader("Origin", origin)
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(len(QUESTION)))
+    connection.endheaders(QUESTION)
+    assert connection.getresponse().status == 403
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -295,8 +295,8 @@ def test_a_counterfactual_says_what_moved_and_shows_where_to(page, workspace):
 
 def test_a_frame_without_a_counterfactual_says_why(page, workspace):
     known = choose_counterfactual(page, workspace, moves=False)
-    why = known["why_not"] or "not even all"
-    assert page.text("#says").startswith(f"As it is, since {why}")
+    why = f"nothing moves: {known['why_not']}" if known["why_not"] else "not even all"
+    assert page.text("#says").startswith(f"As it is ({why}")
     assert masked(page, 1) == coloured(page, 1, style.ARRIVED) == 0
 
 

@@ -390,6 +390,12 @@ CONTRADICTIONS = {
         {"counterfactual.other_views": "redrawn"},
         "other_views = redrawn .* render.sps = 3; set it to held",
     ),
+    "no samples for the explorer": (
+        {"pis.removal": "blackout", "render.sps": 3, "data.path": "/frames.h5"}
+        | {"data.modulations": ["BPSK", "16QAM"]},
+        {"counterfactual.other_views": "redrawn"},
+        "other_views = redrawn .* render.sps = 3; set it to held",
+    ),
     "model of frames": (
         IQ,
         {"train.input": "constellation"},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pisces.config.sections.data import GENERATED_FILES
 from pisces.core.modulations import LINEAR
-from pisces.counterfactuals.settings import numbers_of, pairs_of
+from pisces.counterfactuals.settings import has_points, numbers_of, pairs_of
 from pisces.inputs.settings import FEWEST_REDRAWN_SPS
 
 if TYPE_CHECKING:
@@ -182,19 +182,20 @@ def rivals_are_in_the_data(params: "Params") -> None:
 def moved_symbols_can_be_shown(params: "Params") -> None:
     """A model is shown moved symbols in the view `symbol`, and new samples in the other views."""
     asked, render, train = params.counterfactual, params.render, params.train
-    pairs = pairs_of(asked.pairs, params.data.modulations)
-    if asked.pairs and train.input != "constellation":
+    pairs, modulations = asked.pairs or (), params.data.modulations
+    if pairs and train.input != "constellation":
         raise ValueError(
             f"counterfactual.pairs names {len(pairs)}, whose symbols are moved in constellations, "
             f"but train.input = {train.input}; leave counterfactual.pairs empty"
         )
-    if asked.pairs and "symbol" not in render.views:
+    if pairs and "symbol" not in render.views:
         raise ValueError(
             f"counterfactual.pairs names {len(pairs)}, whose symbols are moved in the view symbol, "
             f"but render.views are {', '.join(render.views)}; add it there, or leave "
             "counterfactual.pairs empty"
         )
-    are_moved = pairs and train.input == "constellation" and "symbol" in render.views
+    are_shown = train.input == "constellation" and "symbol" in render.views
+    are_moved = are_shown and sum(map(has_points, modulations)) > 1
     if are_moved and asked.other_views == "redrawn" and render.sps < FEWEST_REDRAWN_SPS:
         raise ValueError(
             "counterfactual.other_views = redrawn shows samples of "

@@ -90,9 +90,9 @@ def choose(
         model = explained.trained.architecture.model
         remarks.append(f"{', '.join(missing)}, which cannot explain {model}")
 
-    evidence_frames = splitting.first_of_each_cell(test, attribution.frames_per_cell)
+    test = test[np.isin(test[:, 1], numbers_of(settings.snrs_db, data.snrs_db))]
     index = splitting.first_of_each_cell(test, settings.frames_per_cell)
-    index = index[np.isin(index[:, 1], numbers_of(settings.snrs_db, data.snrs_db))]
+    evidence_frames = splitting.first_of_each_cell(test, attribution.frames_per_cell)
     return Choice(
         pairs,
         index,

@@ -15,6 +15,7 @@ from pisces.explorer.prepared import probabilities
 from pisces.models import modelfile
 
 LONGEST = 100  # characters of a wrong value in a message
+LARGEST = 2**31 - 1  # number of a pixel or of a frame
 
 
 class Question(NamedTuple):
@@ -41,6 +42,8 @@ def parse(body: bytes) -> Question:
     for key, numbers in content.items():
         if not isinstance(numbers, list) or any(type(one) is not int for one in numbers):
             raise ValueError(f"{key} is {_short(numbers)}, not a list of whole numbers")
+        if any(abs(one) > LARGEST for one in numbers):
+            raise ValueError(f"{key} has a number beyond {LARGEST}")
     if len(content["frame"]) != 3:
         raise ValueError(f"frame is {_short(content['frame'])}, not modulation, SNR and row")
     m, s, row = content["frame"]

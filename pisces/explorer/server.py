@@ -53,6 +53,7 @@ def app(page: str, answer: Answer, port: int) -> "Starlette":
         An application that refuses other hosts and origins, and questions that are too long.
     """
     from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect
     from starlette.responses import HTMLResponse, JSONResponse
     from starlette.routing import Route
 
@@ -60,10 +61,10 @@ def app(page: str, answer: Answer, port: int) -> "Starlette":
 
     def refused(request: "Request") -> "Response | None":
         """Pages of other sites reach this port, too, by a name that leads to it or by a script."""
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        if host not in hosts:
+        host, origins = request.headers.get("host", ""), request.headers.getlist("origin")
+        if host.lower() not in hosts:
             return _error(421, f"this is {HOST}:{port}, and no other host")
-        if origin is not None and origin not in {f"http://{one}" for one in hosts}:
+        if not set(origins) <= {f"http://{one}" for one in hosts}:
             return _error(403, "only the page itself may ask")
         return None
 
@@ -74,9 +75,13 @@ def app(page: str, answer: Answer, port: int) -> "Starlette":
         refusal = refused(request)
         if refusal:
             return refusal
-        if request.headers.get("content-type") != "application/json":
+        kind, _, _ = request.headers.get("content-type", "").partition(";")
+        if kind.strip() != "application/json":
             return _error(415, "a question is application/json")
-        body = await _body(request)
+        try:
+            body = await _body(request)
+        except ClientDisconnect:
+            return _error(400, "the question was cut off")
         if body is None:
             return _error(413, f"a question has at most {MOST_BYTES} bytes")
         try:

@@ -14,6 +14,7 @@ from pisces.core.reading import Columns, damaged, read_csv, read_npz, require
 from pisces.core.tasks import TASKS
 from pisces.report import needed
 from pisces.report.needed import INTERVAL, Arrays, Table
+from pisces.report.page import explorer_file
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ TABLES = {
     "counterfactuals": Table(
         "counterfactual",
         ("class", "rival", "order", "of"),
-        ("snr_db", "frames", "median", *INTERVAL),
+        ("snr_db", "frames", "median", *INTERVAL, "into_rival", "never"),
     ),
 }
 """Tables on the page, by their names in plots/."""
@@ -61,6 +62,9 @@ ARRAYS = {
     "explorer": Arrays("explore", EXPLORER),
 }
 """Arrays on the page, by their names in data/."""
+
+CHECKS = {"evaluate": predictions.check, "explore": explorer_file.check}
+"""Stage -> what its arrays are checked by."""
 
 METRICS = {"evaluate": "evaluate", "limits": "limits"}
 """Name in metrics/ -> the stage that makes it."""
@@ -132,9 +136,10 @@ def _table(table: Table) -> Callable[[Path], pd.DataFrame]:
 def _arrays(arrays: Arrays) -> Callable[[Path], dict[str, np.ndarray]]:
     def read_one(path: Path) -> dict[str, np.ndarray]:
         content = read_npz(path, arrays.stage, arrays.names)
-        if arrays.stage == "evaluate":
+        check = CHECKS.get(arrays.stage)
+        if check is not None:
             try:
-                predictions.check(content)
+                check(content)
             except ValueError as error:
                 raise damaged(path, arrays.stage, str(error)) from None
         return content

@@ -85,13 +85,13 @@ def moved(moves: int, symbols: int, rival: str, name: str) -> str:
         name: of the order.
     """
     if moves == 0:
-        return f"As it is, since not even all {symbols} symbols moved to {rival} turn it"
+        return f"As it is (not even all {symbols} symbols moved to {rival} turn it)"
     return f"With {counted(moves, 'symbol')} of {symbols} moved to {rival}, {order(name)}"
 
 
 def not_moved(why: str) -> str:
     """Why no symbols of a frame can move."""
-    return f"As it is, since {why}"
+    return f"As it is (nothing moves: {why})"
 
 
 def snr(label: int, snr_label: SnrLabel) -> str:
@@ -131,6 +131,16 @@ def mask(rule: str, name: str, view: str, masks: Sequence[str], images: Images) 
     if rule == "counterfactual":
         return order(name)
     return NAMES.get(name, name)
+
+
+def can_name(rule: str, name: str) -> bool:
+    """Whether a mask has a name that `mask` can read: numbers of rings, sectors and windows."""
+    if rule in ("ring", "sector"):
+        return name.isdecimal()
+    if rule == "window":
+        row, dash, column = name.partition("-")
+        return row.isdecimal() and dash == "-" and column.isdecimal()
+    return True
 
 
 def _window(name: str, view: str, images: Images) -> str:
