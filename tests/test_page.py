@@ -267,6 +267,28 @@ def test_missing_and_damaged_files_leave_the_rest_of_the_page(copy, data):
     assert page.data["charts"]["accuracy_by_snr"]["rows"]
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("pis", "rule"), ("pis_by_cell", "view"), ("reliability", "probabilities"), ("pis", "mask")],
+)
+def test_a_row_of_nothing_is_named(copy, data, name, column):
+    path = copy / f"plots/{name}.csv"
+    rows = pd.read_csv(path)
+    rows[column] = rows[column].astype(object)
+    rows.loc[0, column] = np.nan
+    files.write_csv(path, rows)
+    _, problems = build.page(read(copy), run_of(data))
+    assert any(f"{name}.csv" in one and f"{column} has an empty cell" in one for one in problems)
+
+
+@pytest.mark.parametrize("name", ["accuracy_by_snr", "pis", "per_class"])
+def test_a_table_of_a_header_alone_is_named(copy, data, name):
+    path = copy / f"plots/{name}.csv"
+    files.write_csv(path, pd.read_csv(path)[:0])
+    _, problems = build.page(read(copy), run_of(data))
+    assert any(f"{name}.csv" in one and "a header alone" in one for one in problems)
+
+
 def test_a_page_of_nothing_says_what_to_make(tmp_path, data):
     made, problems = build.page(read(tmp_path), run_of(data))
     assert any(

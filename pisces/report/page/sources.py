@@ -47,6 +47,11 @@ TABLES = {
 }
 """Tables on the page, by their names in plots/."""
 
+NAMES = {"view", "rule", "mask", "task", "modulation", "label", "series", "probabilities"}
+"""Columns of texts without which a row is of nothing."""
+NEVER_EMPTY = {"accuracy_by_snr", "per_class", "pis"}
+"""Tables that every run fills."""
+
 EXPLORER = (
     *("frame", "row", "lit_per_frame", "lit", "counts", "taken", "modulation_prob", "snr_prob"),
     *("choice_view", "choice_rule", "choice_name", "choice_level_percent"),
@@ -126,6 +131,11 @@ def _table(table: Table) -> Callable[[Path], pd.DataFrame]:
 
     def read_one(path: Path) -> pd.DataFrame:
         rows = read_csv(path, table.stage, {**numbers, **texts})
+        for name in NAMES & {*table.texts}:
+            if rows[name].isna().any():
+                raise damaged(path, table.stage, f"its column {name} has an empty cell")
+        if path.stem in NEVER_EMPTY and rows.empty:
+            raise damaged(path, table.stage, "it has a header alone")
         if "task" in table.texts and not rows["task"].isin(TASKS).all():
             raise damaged(path, table.stage, f"its column task holds more than {', '.join(TASKS)}")
         return rows
