@@ -21,7 +21,7 @@ from benchmarks.timing import machine_and_date
 from pisces.config.io import load_params
 from pisces.core import shards
 from pisces.core.seeding import generator
-from pisces.counterfactuals import orders, search, shown
+from pisces.counterfactuals import orders, search
 from pisces.counterfactuals.moves import draw
 from pisces.counterfactuals.settings import Pair, pairs_of
 from pisces.counterfactuals.tables import median_interval
@@ -31,6 +31,7 @@ from pisces.inputs.drawing import BinStore
 from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.truth.law import SymbolLaw
 from pisces.truth.posterior import hypotheses
+from pisces.truth.received import receive
 
 DATA, TABLE = Path("data"), Path("plots/counterfactuals.csv")
 FOUND = ("<!-- counterfactuals -->\n", "<!-- end of counterfactuals -->\n")
@@ -90,8 +91,8 @@ def _both_numbers(
     whole = SymbolLaw(data.modulations, snr, shards.ask(iq.root))
     law = SymbolLaw(tuple(pair), snr, whole.ask)
     names, stored = [pair.name] * len(index), torch.from_numpy(iq.gather(index))
-    received = shown.receive(stored, names, data.render, whole, "held")
-    taken = np.flatnonzero(received.refused == "")
+    received = receive(stored, names, data.render, whole, "held")
+    taken = np.flatnonzero([not why for why in received.refused])
     if not len(taken):
         return np.empty((2, 0))
 

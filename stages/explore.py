@@ -8,7 +8,6 @@ from pisces.attribution.settings import AttributionSettings
 from pisces.config.io import load_params
 from pisces.core import files
 from pisces.core.texts import counted
-from pisces.counterfactuals.settings import CounterfactualSettings
 from pisces.explorer import moved, prepared
 from pisces.explorer.settings import ExploreSettings
 from pisces.inputs.waveform import frames_behind
@@ -30,8 +29,8 @@ def main() -> None:
     spatial, is_summing = trained.input.spatial, shapley.is_summing(trained.model)
     names = methods.applicable(settings.methods, spatial, is_summing)
     chosen = [methods.build(name, setup, seed) for name in names]
-    counterfactual = params.counterfactual.to(CounterfactualSettings)
-    moves = moved.set_up(explained, frames_behind(explained.data, DATA), counterfactual, setup)
+    iq, orders = frames_behind(explained.data, DATA), params.counterfactual.methods
+    moves = moved.set_up(explained, iq, orders, setup, params.counterfactual.other_views)
 
     with tracking.stage("explore", params):
         found = prepared.prepare(explained, plan, chosen, settings, moves)

@@ -14,7 +14,6 @@ from pisces import models
 from pisces.attribution import methods
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.core import files
-from pisces.counterfactuals.settings import CounterfactualSettings
 from pisces.evaluation import inference, metrics
 from pisces.explorer import moved, prepared
 from pisces.explorer.settings import ExploreSettings
@@ -31,7 +30,6 @@ from tests.figures import removed_rows
 from tests.test_explanation import SETTINGS
 
 VIEWS = ("symbol", "noise")
-MOVES = CounterfactualSettings(None, None, 1, ("gradient",), "held")
 EXPLORE = ExploreSettings(frames=200, methods=("integrated_gradients",), levels_percent=(25.0,))
 SETTING = replace(PERTURB, views=VIEWS, rules=("exact",))
 PARAMS = {"base.seed": 1, "data.path": "mine.hdf5", "draw.decay_px": [0.5, 1.0], "data.own": None}
@@ -101,7 +99,9 @@ def workspace(data, explained, iq_shards, tmp_path_factory) -> Path:
     of_pis = tables.every_table(outcome, plan.frame, data, levels_percent=(20,))
 
     chosen = [methods.build("integrated_gradients", SETTINGS, 1)]
-    moves = moved.set_up(explained, frames_behind(data, iq_shards.parent), MOVES, SETTINGS)
+    moves = moved.set_up(
+        explained, frames_behind(data, iq_shards.parent), ["gradient"], SETTINGS, "held"
+    )
     found = prepared.prepare(explained, plan, chosen, EXPLORE, moves)
     about = prepared.about(explained, root / "models/model.safetensors")
     files.write_npz(root / "data/explorer.npz", found.arrays() | about)

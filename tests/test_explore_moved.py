@@ -45,8 +45,8 @@ def whole_of(n: int, classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return modulation, snr
 
 
-def moved_of(explained: ExplainedModel, iq_data, frame: np.ndarray, **changes) -> Moved:
-    setup = moved.set_up(explained, iq_data, replace(SETTINGS, **changes), ATTRIBUTION)
+def moved_of(explained: ExplainedModel, iq_data, frame: np.ndarray, other_views="held") -> Moved:
+    setup = moved.set_up(explained, iq_data, SETTINGS.methods, ATTRIBUTION, other_views)
     lit = [np.flatnonzero(counts) for counts in counts_of(explained, frame)]
     return moved.move(setup, frame, lit, whole_of(len(frame), (3, 3)))
 
@@ -96,7 +96,7 @@ def test_what_moves_turns_the_prediction_and_what_does_not_is_as_it_was(found, f
 
 
 def test_it_takes_as_many_symbols_as_the_stage_counts(exact, iq_data, frame, found):
-    setup = moved.set_up(exact, iq_data, SETTINGS, ATTRIBUTION)
+    setup = moved.set_up(exact, iq_data, SETTINGS.methods, ATTRIBUTION, "held")
     of_snr = turning.frames_of(setup, frame, 20)
     compared = 0
     for name in exact.data.modulations:
@@ -123,7 +123,7 @@ def test_other_views_are_held_or_show_the_new_samples(exact, iq_data, index, oth
 
 
 def test_frames_that_another_class_is_predicted_of_say_so(exact, iq_data, frame, found):
-    setup = moved.set_up(exact, iq_data, SETTINGS, ATTRIBUTION)
+    setup = moved.set_up(exact, iq_data, SETTINGS.methods, ATTRIBUTION, "held")
     for label in exact.data.snrs_db:
         of_snr = turning.frames_of(setup, frame, label)
         right = of_snr.right.tolist()
@@ -150,7 +150,7 @@ def test_a_model_that_is_shown_no_symbols_has_no_counterfactuals(data, iq_data, 
     trained = TrainedModel(model, architecture, waveform, data.modulations, data.snrs_db)
     prober = waveform.prober(data.root.parent, "zero", 1)
     of_iq = ExplainedModel.on_device(trained, prober, data, 1, torch.device("cpu"))
-    assert moved.set_up(of_iq, iq_data, SETTINGS, ATTRIBUTION) is None
+    assert moved.set_up(of_iq, iq_data, SETTINGS.methods, ATTRIBUTION, "held") is None
 
     found = moved.move(None, frame, [np.arange(5)] * len(frame), whole_of(len(frame), (3, 3)))
     assert found.orders == []

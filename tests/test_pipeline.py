@@ -32,7 +32,7 @@ SCRIPTS = {stage: {"report_data": "report"}.get(stage, stage) for stage in STAGE
 NO_DEPENDENCY = {"run", "config"}
 """Folders of pisces/ that no stage lists: the first reaches no output; see the schema below."""
 
-MOST_CODE_LINES = 92
+MOST_CODE_LINES = 93
 """In dvc.yaml, of dependencies on code."""
 MOST_STAGE_LINES = 65
 REMARKS = ("pulse_remark",)

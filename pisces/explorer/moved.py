@@ -19,9 +19,10 @@ from pisces.counterfactuals.choice import why_nothing_moves
 from pisces.counterfactuals.moved_frames import MovedFrames
 from pisces.counterfactuals.orders import chosen_methods
 from pisces.counterfactuals.search import NEVER
-from pisces.counterfactuals.settings import RUNNER_UP, CounterfactualSettings, Pair, has_points
+from pisces.counterfactuals.settings import RUNNER_UP, Pair, has_points
 from pisces.counterfactuals.turning import Setup, Turns
 from pisces.inputs.waveform import IqStore
+from pisces.truth.received import OtherViews
 
 RULE = "counterfactual"
 """Of the choices that move symbols."""
@@ -90,21 +91,23 @@ class Moved:
 def set_up(
     explained: ExplainedModel,
     iq: IqStore,
-    settings: CounterfactualSettings,
+    methods: Sequence[str],
     attribution: AttributionSettings,
+    other_views: OtherViews,
 ) -> Setup | None:
     """What all frames have in common; None where no symbols can be moved.
 
     Args:
         explained: the model, and the constellations of its frames.
         iq: the frames themselves.
-        settings: of the stage `counterfactual`.
-        attribution: of the methods.
+        methods: names of those by whose order symbols move, `counterfactual.methods`.
+        attribution: how they are set up.
+        other_views: whether the views beside `symbol` are held.
     """
     if why_nothing_moves(explained):
         return None
-    methods = chosen_methods(settings.methods, explained, attribution)
-    return turning.set_up(explained, iq, methods, settings.other_views)
+    chosen = chosen_methods(methods, explained, attribution)
+    return turning.set_up(explained, iq, chosen, other_views)
 
 
 def move(
