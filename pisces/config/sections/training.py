@@ -82,7 +82,8 @@ class Augment(Section):
     """Whether a frame is shifted in time; circular, and its seam drowns low noise floors."""
     noise_db: Annotated[float, Field(ge=0, le=50)]
     """Added noise lowers the true SNR by up to so many dB, and with it the class: labels that are
-    half of it (`data.snr_label: amplitude`) by half as much."""
+    half of it (`data.snr_label: amplitude`) by half as much. Less than the step from one label to
+    the next changes nothing: there is no class between."""
     gain_db: Annotated[float, Field(ge=0, le=60)]
     """Largest change of level, either way, of the frame over its RMS that a model of `train.input:
     iq` sees."""
