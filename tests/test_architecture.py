@@ -29,7 +29,7 @@ MAY_USE = {
     "truth": "core inputs data models evaluation",
     "pis": "core sources inputs acquisition data models training evaluation prediction truth",
     "attribution": "core inputs data models training evaluation truth pis",
-    "explorer": "core inputs data models evaluation pis attribution counterfactuals",
+    "explorer": "core inputs data models evaluation truth pis attribution counterfactuals",
     "counterfactuals": "core inputs data models evaluation truth attribution",
     "report": "core inputs",
     "config": "core",
