@@ -136,8 +136,9 @@ def move(
     for number in np.unique(frame[:, 1]):
         of_snr = turning.frames_of(setup, frame, data.snrs_db[number])
         for key in _keys(of_snr.tested):
-            is_wrong = has_points(data.modulations[key[0]])
-            found.why_not[rows[key]] = WRONG if is_wrong else NO_POINTS
+            # Of frames that are recognised, what is found below takes its place.
+            with_points = has_points(data.modulations[key[0]])
+            found.why_not[rows[key]] = WRONG if with_points else NO_POINTS
 
         for name in filter(has_points, data.modulations):
             of_class = turning.of_class(setup, Pair(name, RUNNER_UP), of_snr)
