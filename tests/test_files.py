@@ -220,6 +220,51 @@ def test_a_name_that_cannot_be_given_takes_back_the_others(tmp_path, monkeypatch
     assert contents(folder) == {"a": "old"}
 
 
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_signal_right_after_a_file_has_its_name_leaves_it_there(tmp_path, monkeypatch, before):
+    """As when it comes while the system renames: the training would lose its only checkpoint."""
+    file = tmp_path / "last.pt"
+    if before:
+        file.write_text(before)
+    replace = os.replace
+
+    def replace_and_stop(source, target):
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_bytes(file, b"new")
+    assert contents(tmp_path) == {"last.pt": "new"}
+
+
+@pytest.mark.parametrize("renamings", [1, 2, 3, 4])
+def test_a_signal_after_any_renaming_of_several_leaves_all_as_they_were(
+    tmp_path, monkeypatch, renamings
+):
+    """A folder that was there takes two renamings, and each of the files one."""
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    make_folder(folder, a="old")
+    file.write_text("old")
+    replace, done = os.replace, []
+
+    def replace_and_stop(source, target):
+        replace(source, target)
+        done.append(target)
+        if len(done) == renamings:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace_and_stop)
+    with pytest.raises(KeyboardInterrupt), files.together():  # noqa: PT012
+        with files.staged(folder) as temporary:
+            make_folder(temporary, b="new")
+        files.write_bytes(file, b"new")
+        files.write_bytes(tmp_path / "new", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert contents(folder) == {"a": "old"}
+    assert file.read_text() == "old"
+
+
 def test_what_is_written_after_outputs_together_appears_at_once(tmp_path):
     with files.together():
         pass

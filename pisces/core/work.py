@@ -103,21 +103,29 @@ def tidy(place: Path) -> None:
 
 def name(outputs: Sequence[Output]) -> None:
     """Gives all outputs the names of their targets, or none of them."""
+    first = outputs[0] if len(outputs) == 1 else None
+    if first and not first.target.is_dir():
+        # In one step: a signal right after it must not take back what has its name.
+        os.replace(first.new, first.target)
+    else:
+        _name_together(outputs)
+
+    for parent in dict.fromkeys(output.target.parent for output in outputs):
+        flush_folder(parent)
+
+
+def _name_together(outputs: Sequence[Output]) -> None:
+    """Gives them their names one after another; keeps what had them until all have."""
     begun: list[Output] = []
     try:
         for output in outputs:
             begun.append(output)
-            # A file that is alone is replaced in one step.
-            if len(outputs) > 1 or output.target.is_dir():
-                _set_aside(output)
+            _set_aside(output)
             os.replace(output.new, output.target)
     except BaseException:
         for output in reversed(begun):
             _take_back(output)
         raise
-
-    for parent in dict.fromkeys(output.target.parent for output in outputs):
-        flush_folder(parent)
 
 
 def flush_folder(path: Path) -> None:
