@@ -13,7 +13,7 @@ from pisces.inputs.base import FrameStore, Input
 from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.models.cldnn import Settings
 from pisces.training import curriculum
-from pisces.training.augmentation import Augmentation, Augmented
+from pisces.training.augmentation import Augmentation, Augmented, require_noise_counts
 from pisces.training.masking import RandomlyMasked
 from pisces.training.settings import NoiseAwareSettings, TrainingSettings
 from pisces.training.symmetry import Symmetric
@@ -63,9 +63,11 @@ def open_data(
         What is trained on.
 
     Raises:
-        ValueError: when the constellations were not rendered from the frames that are needed.
+        ValueError: when the constellations were not rendered from the frames that are needed, or
+            the noise to be added is too little to change anything.
     """
     store = model_input.open(root)
+    require_noise_counts(augmentation, store.snrs_db, store.snr_label)
     parts = splitting.read_splits(splits, store.sizes)
     # What tells known from unknown frames is measured in their symbols and noise.
     needs_iq = augmentation.changes_frames or store.receiver is not None

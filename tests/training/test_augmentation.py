@@ -12,6 +12,7 @@ from scipy.stats import beta, kstest
 
 from pisces.core.dsp import noise_power
 from pisces.core.seeding import generator
+from pisces.core.snr_label import true_snr_db
 from pisces.data.datasets import StoredFrames
 from pisces.inputs.waveform import IqStore
 from pisces.training.augmentation import (
@@ -23,6 +24,7 @@ from pisces.training.augmentation import (
     draw,
     draw_mix,
     nearest_class,
+    require_noise_counts,
     shift,
     turn,
 )
@@ -136,6 +138,27 @@ def test_new_snr_is_uniform_over_the_classes_within_reach(label, noise_db, allow
     # Binomial.
     p = 1 / len(allowed)
     assert times == pytest.approx(count * p, abs=5 * np.sqrt(count * p * (1 - p)))
+
+
+@pytest.mark.parametrize("snr_label", ["power", "amplitude"])
+@pytest.mark.parametrize("noise_db", [0.5, 5.9, 6.0, 11.9, 12.0, 30.0])
+def test_noise_is_refused_exactly_where_it_would_change_no_frame(noise_db, snr_label):
+    """Labels 6 apart and more: 6 dB, or 12 where a label is half the SNR in dB."""
+    settings, grid = replace(NOTHING, noise_db=noise_db), (-20, -10, 0, 6)
+    drawn = draw(settings, 1, 1, identities(400, grid), grid, snr_label)
+    changes = bool(drawn.snr_drop_db.any())
+    assert changes == (noise_db >= true_snr_db(6, snr_label))
+    if changes:
+        require_noise_counts(settings, grid, snr_label)
+        return
+    with pytest.raises(ValueError, match=r"augment\.noise_db"):
+        require_noise_counts(settings, grid, snr_label)
+
+
+def test_noise_wants_a_second_snr_and_no_noise_wants_none():
+    with pytest.raises(ValueError, match="several SNRs"):
+        require_noise_counts(replace(NOTHING, noise_db=50.0), (10,), "power")
+    require_noise_counts(NOTHING, (10,), "power")
 
 
 def test_draws_depend_on_seed_epoch_and_identity_alone():

@@ -83,7 +83,7 @@ class Augment(Section):
     noise_db: Annotated[float, Field(ge=0, le=50)]
     """Added noise lowers the true SNR by up to so many dB, and with it the class: labels that are
     half of it (`data.snr_label: amplitude`) by half as much. Less than the step from one label to
-    the next changes nothing: there is no class between."""
+    the next is refused: it would change nothing, as there is no class between."""
     gain_db: Annotated[float, Field(ge=0, le=60)]
     """Largest change of level, either way, of the frame over its RMS that a model of `train.input:
     iq` sees."""
