@@ -410,6 +410,29 @@ def test_a_damaged_store_costs_one_line_and_not_the_stage(params, tmp_path, monk
     assert_one_warning(printed.err)
 
 
+def test_a_store_whose_making_is_cut_short_is_made_by_the_next_stage(tmp_path):
+    """MLflow makes its tables by dozens of migrations, and Ctrl-C may come between two of them."""
+    cut_short = """
+import alembic.runtime.migration as migration
+apply, steps = migration.HeadMaintainer.update_to_step, []
+def update(self, step):
+    steps.append(step)
+    if len(steps) == 5:
+        raise KeyboardInterrupt
+    apply(self, step)
+migration.HeadMaintainer.update_to_step = update
+"""
+    environment = {"DVC_ROOT": str(tmp_path), "MLFLOW_TRACKING_URI": "sqlite:///store/mlflow.db"}
+    first = start_python(cut_short + ONE_STAGE, **environment)
+    assert "KeyboardInterrupt" in first.communicate(timeout=120)[1]
+    assert not (tmp_path / "store/mlflow.db").exists()
+
+    second = start_python(ONE_STAGE, **environment)
+    assert second.communicate(timeout=120) == ("", "")
+    left = sorted(path.name for path in (tmp_path / "store").iterdir())
+    assert left == ["mlflow.db", "mlflow.db.lock"]
+
+
 def test_a_store_out_of_reach_costs_one_line_and_not_the_stage(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening, so that connections are refused

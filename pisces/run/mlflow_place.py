@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from pisces.core import files
 from pisces.run import mlflow_view
 
 if TYPE_CHECKING:
@@ -56,7 +57,23 @@ def connect() -> "MlflowClient":
         from mlflow.store.db import utils
 
         utils.MAX_RETRY_COUNT = OPENING_ATTEMPTS  # no variable sets it
+        _make_database()
     return MlflowClient(uri())
+
+
+def _make_database() -> None:
+    """Makes the SQLite store with all its tables, unless it is there.
+
+    In its own place MLflow would make them one by one, and can use none where that was cut short.
+    """
+    database = _database()
+    if database is None or database.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with files.staged(database) as temporary:
+        store = SqlAlchemyStore(_of_database(temporary.absolute()), artifacts())
+        store.engine.dispose()
 
 
 def experiment_id(client: "MlflowClient") -> str:
@@ -81,12 +98,18 @@ def lock() -> FileLock:
 
     MLflow also fails when two processes create the tables of one database.
     """
-    address = uri()
-    path = address.removeprefix(SQLITE).removeprefix(SQLITE_DRIVER).partition("?")[0]
-    is_file = address.startswith((SQLITE, SQLITE_DRIVER))
-    database = Path(urllib.parse.unquote(path)) if is_file else _root() / "mlflow.db"
+    database = _database() or _root() / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{database}.lock", timeout=LOCK_SECONDS)
+
+
+def _database() -> Path | None:
+    """The file of the store, where it is SQLite's."""
+    address = uri()
+    if not address.startswith((SQLITE, SQLITE_DRIVER)):
+        return None
+    path = address.removeprefix(SQLITE).removeprefix(SQLITE_DRIVER).partition("?")[0]
+    return Path(urllib.parse.unquote(path)) if path != ":memory:" else None
 
 
 def uri() -> str:
