@@ -14,7 +14,8 @@ from pisces.inputs.waveform import frames_behind
 from pisces.run import guard, tracking
 
 DATA, SPLITS, MODEL = Path("data"), Path("data/splits.npz"), Path("models")
-TABLES, EXAMPLES = Path("plots"), Path("data/counterfactual_examples.npz")
+METRICS, TABLES = Path("metrics/counterfactual.json"), Path("plots")
+EXAMPLES = Path("data/counterfactual_examples.npz")
 
 
 def main() -> None:
@@ -36,7 +37,9 @@ def main() -> None:
                 TABLES, {"counterfactuals": found.table, "evidence": found.evidence}
             )
             files.write_npz(EXAMPLES, found.arrays)
+            files.write_json(METRICS, found.headline)
 
+        run.metrics(found.headline)
         for path in tables:
             run.artifact(path)
     turned = f"turned {counted(found.frames, 'frame')} of {counted(len(chosen.pairs), 'pair')}"

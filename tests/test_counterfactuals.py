@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import binom
@@ -20,6 +21,7 @@ from pisces.counterfactuals import (
     reasons,
     search,
     settings,
+    summary,
     tables,
     turning,
 )
@@ -344,12 +346,40 @@ def test_the_same_settings_make_the_same_bytes(explained, iq_data, index):
     chosen = chosen_of(explained, index, snrs_db=(20,))
     once, again = (measure.measure(explained, iq_data, chosen) for _ in range(2))
     assert once.table.to_csv() == again.table.to_csv()
+    assert once.headline == again.headline
     for name, array in once.arrays.items():
         assert array.tobytes() == again.arrays[name].tobytes()
 
     # Nor does it matter which other frames are asked about.
     alone = measure.measure(explained, iq_data, chosen._replace(frames=cell(index, 1, 2, 5)))
     assert alone.table.to_csv() == once.table.to_csv()
+
+
+def test_the_headline_is_what_the_tables_say_of_a_single_pair(explained, iq_data, index):
+    chosen = chosen_of(explained, index, snrs_db=(20,), frames_per_cell=12)
+    measured = measure.measure(explained, iq_data, chosen)
+    table, evidence = measured.table, measured.evidence
+    medians = table[table["snr_db"].isna()].set_index(["of", "order"])["median"]
+    assert measured.headline["moves"] == {
+        "model": medians["model", orders.SWAPS],
+        "likelihood": medians["likelihood", orders.GAIN],
+    }
+    of_all = evidence[evidence["snr_db"].isna()].set_index("method")["agreement"]
+    agreement = {"best": of_all["gradient"], "random": of_all["random"]}
+    assert measured.headline["agreement"] == agreement
+
+
+def test_the_headline_is_over_frames_and_leaves_out_what_is_not_known():
+    def cell_of(*moves: float) -> tables.Cell:
+        turned = [tables.Turned(orders.SWAPS, "model", one, True, True, "") for one in moves]
+        turned += [tables.Turned(orders.RANDOM, "model", 90.0, True, True, "")]
+        return tables.Cell("QPSK", "8PSK", 4, 12, 1, [], turned)
+
+    evidence = pd.DataFrame({"method": [], "snr_db": [], "agreement": []})
+    known = summary.headline([cell_of(1, 2), cell_of(3, 4, NEVER)], evidence)
+    assert known == {"moves": {"model": 3.0}, "agreement": {}}
+    mostly_never = summary.headline([cell_of(1, NEVER, NEVER)], evidence)
+    assert mostly_never == {"moves": {}, "agreement": {}}
 
 
 def test_a_runner_up_is_the_rival_frame_by_frame(explained, iq_data, index):

@@ -17,6 +17,7 @@ from pisces.core.tasks import TASKS
 from pisces.inputs import rendering
 from pisces.inputs.base import IQ_SHARDS, Input
 from pisces.inputs.drawing import BinStore, Drawing
+from pisces.inputs.settings import OtherViews
 from pisces.inputs.waveform import Waveform
 from pisces.models import Architecture
 from pisces.models.modelfile import TrainedModel
@@ -31,7 +32,6 @@ from pisces.report import pis as pis_pictures
 from pisces.report import pis_cells, pis_regions
 from pisces.sources.synthesis import synthesize_cell
 from pisces.truth import found
-from pisces.truth.frames import OtherViews
 from tests.conftest import PERTURB, RENDER, SIZE, draw
 from tests.figures import assert_printable
 from tests.physics import physics

@@ -8,11 +8,11 @@ import torch
 
 from benchmarks.frames import PHYSICS
 from pisces.inputs import binning
-from pisces.inputs.settings import RenderSettings
+from pisces.inputs.settings import OtherViews, RenderSettings
 from pisces.pis.regions import ring_numbers
 from pisces.sources.synthesis import synthesize_cell
 from pisces.truth import found
-from pisces.truth.frames import OtherViews, RedrawableFrames
+from pisces.truth.frames import RedrawableFrames
 from pisces.truth.law import SymbolLaw
 from pisces.truth.redraw import generators
 from tests.conftest import RENDER, SIZE

@@ -38,7 +38,7 @@ CEILING = "pixel middle"
 """In place of a method: the evidence of symbols that are known by the middles of their pixels."""
 
 
-class Received(NamedTuple):
+class Placed(NamedTuple):
     """Symbols of n frames of one SNR, and where they fall."""
 
     points: torch.Tensor
@@ -60,23 +60,23 @@ class Truth(NamedTuple):
     """Whether there is anything to be ranked, bool (n,); see `evidence.can_be_ranked`."""
 
 
-def receive(frames: torch.Tensor, render: RenderSettings) -> Received:
+def receive(frames: torch.Tensor, render: RenderSettings) -> Placed:
     """The symbols of frames float32 (n, samples, 2), by the receiver of the view `symbol`."""
     level = binning.rms(frames)
     received = views.symbols_of(torch.view_as_complex(frames / level[:, None, None]), render)
     points = torch.view_as_real(received.points)
     pixels = binning.bin_points(points, render.size / 2 / render.extent.symbol, render.size)
-    return Received(received.points, pixels.numpy().astype(np.int64))
+    return Placed(received.points, pixels.numpy().astype(np.int64))
 
 
-def on_level(received: Received, law: SymbolLaw) -> Received:
+def on_level(received: Placed, law: SymbolLaw) -> Placed:
     """The same symbols with the level that their points tell; see `found.leveled`.
 
     The receiver goes by the mean power, which misses the level of a frame by 2 to 3 %: as much as
     the noise from 20 dB over the whole band on.
     """
     points, level = leveled(received.points, law)
-    return Received(points, received.pixels, level.numpy())
+    return Placed(points, received.pixels, level.numpy())
 
 
 def duel_of(logits: torch.Tensor) -> Duel:
@@ -96,7 +96,7 @@ def phases_of(points: torch.Tensor, law: SymbolLaw, duel: Duel) -> Phases:
 
 
 def truth_of(
-    received: Received, law: SymbolLaw, duel: Duel, phases: Phases, render: RenderSettings
+    received: Placed, law: SymbolLaw, duel: Duel, phases: Phases, render: RenderSettings
 ) -> Truth:
     """The evidence of pixels for one class against its rival, each at its best phase.
 

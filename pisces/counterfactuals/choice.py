@@ -17,7 +17,7 @@ from pisces.counterfactuals.settings import (
     pairs_of,
 )
 from pisces.data import splitting
-from pisces.truth.received import OtherViews
+from pisces.inputs.settings import OtherViews
 
 NO_SYMBOLS = "the model is shown no view symbol, the one whose points can be moved"
 NO_CLASSES = "fewer than two classes of the data have constellation points"

@@ -10,7 +10,7 @@ from pisces.attribution import evidence_table
 from pisces.attribution.explained_model import ExplainedModel
 from pisces.attribution.methods import RandomBaseline
 from pisces.core.progress import progress
-from pisces.counterfactuals import examples, orders, reasons, search, tables
+from pisces.counterfactuals import examples, orders, reasons, search, summary, tables
 from pisces.counterfactuals.choice import Choice
 from pisces.counterfactuals.examples import Example
 from pisces.counterfactuals.settings import Pair
@@ -44,6 +44,8 @@ class Measured(NamedTuple):
     """Rows of `tables.COLUMNS`."""
     evidence: pd.DataFrame
     """Rows of `evidence_table.COLUMNS`."""
+    headline: dict[str, dict[str, float]]
+    """As `summary.headline` gives it."""
     arrays: dict[str, np.ndarray]
     """Of `examples.arrays`."""
     frames: int
@@ -66,7 +68,9 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
     """
     if not chosen.pairs and not chosen.methods:
         nothing = pd.DataFrame(columns=list(evidence_table.COLUMNS))
-        return Measured(tables.table([], []), nothing, examples.arrays([], SHOWN, ""), 0, 0)
+        no_examples = examples.arrays([], SHOWN, "")
+        headline = summary.headline([], nothing)
+        return Measured(tables.table([], []), nothing, headline, no_examples, 0, 0)
     setup = set_up(explained, iq, chosen.methods, chosen.other_views)
     data = explained.data
     classes = [data.modulations.index(pair.name) for pair in chosen.pairs]
@@ -85,9 +89,11 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
 
     shown_ones = [kept[pair] for pair in chosen.pairs if pair in kept]
     refused = sum(len(cell.refused) for cell in cells)
+    evidence = _evidence(setup, chosen)
     return Measured(
         table=tables.table(cells, setup.order_names),
-        evidence=_evidence(setup, chosen),
+        evidence=evidence,
+        headline=summary.headline(cells, evidence),
         arrays=examples.arrays(shown_ones, SHOWN, NOTES[chosen.other_views]),
         frames=sum(cell.tested - cell.wrong for cell in cells) - refused,
         refused=refused,

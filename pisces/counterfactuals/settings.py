@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pisces.core.modulations import LINEAR, NAMES
+from pisces.inputs.settings import OtherViews
 
 RUNNER_UP = "runner_up"
 """In place of a rival: of the other classes with constellation points the one that the model finds
@@ -30,7 +31,7 @@ class CounterfactualSettings:
     snrs_db: tuple[int, ...] | None  # labels; None: all
     frames_per_cell: int  # test frames of each class of a pair and SNR
     methods: tuple[str, ...]  # attributions whose order is tried
-    other_views: Literal["held", "redrawn"]
+    other_views: OtherViews
 
 
 class Pair(NamedTuple):

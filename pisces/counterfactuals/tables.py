@@ -82,18 +82,21 @@ def table(cells: Sequence[Cell], orders: Sequence[str]) -> pd.DataFrame:
     rows = []
     for pair in dict.fromkeys((cell.name, cell.rival) for cell in cells):
         of_pair = [cell for cell in cells if (cell.name, cell.rival) == pair]
-        for some in [*([cell] for cell in of_pair), of_pair]:
-            rows += _rows(some, orders)
+        for cell in of_pair:
+            rows += _rows([cell], cell.snr_db, orders)
+        rows += _rows(of_pair, None, orders)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"snr_db": "Int64"})
 
 
-def _rows(cells: Sequence[Cell], orders: Sequence[str]) -> list[dict[str, object]]:
-    """The rows of one pair at one SNR, or at several together."""
+def _rows(
+    cells: Sequence[Cell], snr_db: int | None, orders: Sequence[str]
+) -> list[dict[str, object]]:
+    """The rows of one pair at one SNR, or, with None, at all of them together."""
     refused = [reason for cell in cells for reason in cell.refused]
     frames: dict[str, object] = {
         "class": cells[0].name,
         "rival": cells[0].rival,
-        "snr_db": cells[0].snr_db if len(cells) == 1 else None,
+        "snr_db": snr_db,
         "tested": sum(cell.tested for cell in cells),
         "wrong": sum(cell.wrong for cell in cells),
         "refused": len(refused),

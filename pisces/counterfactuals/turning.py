@@ -20,10 +20,11 @@ from pisces.counterfactuals.moves import Moves, draw
 from pisces.counterfactuals.search import Flips
 from pisces.counterfactuals.settings import RUNNER_UP, Pair, has_points
 from pisces.evaluation import limits
+from pisces.inputs.settings import OtherViews
 from pisces.inputs.waveform import IqStore
 from pisces.truth.evidence import Duel
 from pisces.truth.law import SymbolLaw
-from pisces.truth.received import OtherViews, Received, receive
+from pisces.truth.received import Received, receive
 
 NO_RIVAL = "no other class has constellation points, one sample a symbol"
 """Why a frame is refused, beside those of `truth`."""

@@ -21,8 +21,8 @@ from pisces.counterfactuals.orders import chosen_methods
 from pisces.counterfactuals.search import NEVER
 from pisces.counterfactuals.settings import RUNNER_UP, Pair, has_points
 from pisces.counterfactuals.turning import Setup, Turns
+from pisces.inputs.settings import OtherViews
 from pisces.inputs.waveform import IqStore
-from pisces.truth.received import OtherViews
 
 RULE = "counterfactual"
 """Of the choices that move symbols."""

@@ -5,6 +5,8 @@ from typing import Literal
 
 ViewName = Literal["raw", "symbol", "noise", "differential"]
 """A key of `views.VIEWS`."""
+OtherViews = Literal["held", "redrawn"]
+"""Where symbols of one view are changed, whether the others stay or show the new samples."""
 PulseName = Literal["estimated", "rrc", "rml2018", "chosen"]
 """Where the pulse of `symbol` comes from; see `receiver.pulse`."""
 EqualizerName = Literal["pulse", "blind"]

@@ -26,7 +26,7 @@ from pisces.evaluation.inference import BATCH, predict
 from pisces.inputs.base import IQ_SHARDS, to_device
 from pisces.inputs.binning import OUTSIDE
 from pisces.inputs.drawing import BinStore
-from pisces.inputs.settings import FEWEST_REDRAWN_SPS
+from pisces.inputs.settings import FEWEST_REDRAWN_SPS, OtherViews
 from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.models.modelfile import TrainedModel
 from pisces.pis.masks import KINDS, MASS, Mask, MasksOfView
@@ -35,7 +35,6 @@ from pisces.pis.store import PerturbationPlan
 from pisces.truth import found
 from pisces.truth.frames import RedrawableFrames, Redrawing
 from pisces.truth.law import SymbolLaw
-from pisces.truth.received import OtherViews
 from pisces.truth.redraw import Refused, Way, generators, touched, way_of
 
 CHUNK = 256  # frames

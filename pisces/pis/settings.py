@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pisces.inputs.settings import OtherViews
+
 
 @dataclass(frozen=True)
 class MaskSettings:
@@ -28,5 +30,5 @@ class RemovalSettings:
 
     fill: Literal["zero", "resample"]
     removal: Literal["blackout", "redraw", "both"]
-    other_views: Literal["held", "redrawn"]
+    other_views: OtherViews
     redraw_frames_per_cell: int | None  # of the frames that are perturbed; None: all

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from pisces.inputs import binning
-from pisces.inputs.settings import RenderSettings
+from pisces.inputs.settings import OtherViews, RenderSettings
 from pisces.truth.law import SymbolLaw
 from pisces.truth.posterior import hypotheses
-from pisces.truth.received import OtherViews, receive
+from pisces.truth.received import receive
 from pisces.truth.redraw import Way, redraw, touched
 from pisces.truth.region import Region
 

@@ -5,7 +5,7 @@ Timing, carrier offset and level are held as they were found.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,14 +13,11 @@ import torch
 from pisces.inputs import binning, views
 from pisces.inputs.receiver.chain import Symbols
 from pisces.inputs.receiver.pulse import responses_of
-from pisces.inputs.settings import RenderSettings, ViewName
+from pisces.inputs.settings import OtherViews, RenderSettings, ViewName
 from pisces.truth import samples
 from pisces.truth.found import Found, find
 from pisces.truth.law import SymbolLaw
 from pisces.truth.samples import Pulses
-
-OtherViews = Literal["held", "redrawn"]
-"""Whether the views beside `symbol` stay as they are, or show the new samples."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from pisces.config.fields import (
     no_repeats,
 )
 from pisces.explorer.settings import MOST_FRAMES
+from pisces.inputs.settings import OtherViews
 
 Rule = Literal["exact", "percentile"]
 MaskName = Literal["top", "bottom", "random"]
@@ -96,7 +97,7 @@ class Pis(Section):
     place from the law given the others, which leaves no hole; `both` compares the two on the same
     frames, in plots/pis_redraw.csv. What cannot be redrawn is refused and counted: see
     pisces/truth/redraw.py."""
-    other_views: Literal["held", "redrawn"]
+    other_views: OtherViews
     """Of redraw: whether the views that are not masked stay as they are, or show the new samples. A
     model of raw frames is always given these."""
     redraw_frames_per_cell: Frames | None
@@ -224,7 +225,7 @@ class Counterfactual(Section):
     methods: Annotated[tuple[MethodName, ...], AfterValidator(no_repeats)]
     """Attributions by whose order symbols move, set up as `attribute` says; the others are by
     evidence, by what the model does when one symbol moves, and at random."""
-    other_views: Literal["held", "redrawn"]
+    other_views: OtherViews
     """Whether the other views of a frame stay as they are, or show its new samples."""
 
 
