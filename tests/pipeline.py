@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 STAGES = yaml.read(ROOT / "dvc.yaml")["stages"]
 MADE_BY_THE_PIPELINE = ("data/", "models/", "metrics/", "plots/", "dvc.lock")
 EPOCHS = 3
+PATIENCE_S = 120
+"""For what takes a busy machine a few seconds."""
 
 
 def names(entries: list) -> list[str]:

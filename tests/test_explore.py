@@ -26,6 +26,7 @@ from pisces.models.modelfile import TrainedModel
 from pisces.report.page import build
 from tests.conftest import SAMPLES
 from tests.page_files import EXPLORE, plan_of, read, run_of
+from tests.pipeline import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def port(workspace, data):
 
 
 def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body or None, named)
     reply = connection.getresponse()
@@ -188,7 +189,7 @@ def test_hosts_and_kinds_may_be_written_otherwise(port):
 
 
 def test_a_second_origin_that_is_foreign_is_refused(port):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.putrequest("POST", "/answer")
     for origin in (f"http://127.0.0.1:{port}", "http://pisces.example"):
         connection.putheader("Origin", origin)

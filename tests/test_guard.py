@@ -14,7 +14,7 @@ import pytest
 from pisces.config.io import load_params
 from pisces.config.presets import leaves
 from pisces.run import guard
-from tests.pipeline import ROOT, STAGES
+from tests.pipeline import PATIENCE_S, ROOT, STAGES
 
 WRITER = """
 import os, signal, sys, time
@@ -115,7 +115,7 @@ def test_a_signal_ends_a_stage_in_one_line_and_it_clears_up(start, tmp_path, num
     assert left(tmp_path) != []
     stage.send_signal(number)
     stage.send_signal(signal.SIGTERM)  # as launchers do, which must not cut the clearing short
-    said, _ = stage.communicate(timeout=30)
+    said, _ = stage.communicate(timeout=PATIENCE_S)
     assert stage.returncode == 128 + number
     assert said.count("\n") == 1
     assert said.startswith(f"stopped by {SIGNALS[number]}")
@@ -128,7 +128,7 @@ def test_a_signal_while_libraries_are_imported_is_one_line(start, number):
     stage = start("importing")
     assert stage.stdout.readline() == "importing\n"
     stage.send_signal(number)
-    said, _ = stage.communicate(timeout=30)
+    said, _ = stage.communicate(timeout=PATIENCE_S)
     assert stage.returncode == 128 + number
     assert said.count("\n") == 1
     assert said.startswith(f"stopped by {SIGNALS[number]}")
@@ -137,7 +137,7 @@ def test_a_signal_while_libraries_are_imported_is_one_line(start, number):
 @pytest.mark.parametrize("where", ["letting go", "swallowing"])
 def test_a_signal_is_not_lost_in_a_del_or_an_except_of_everything(start, where):
     stage = start(where)
-    said, _ = stage.communicate(timeout=30)
+    said, _ = stage.communicate(timeout=PATIENCE_S)
     assert stage.returncode == 128 + signal.SIGINT
     assert said.splitlines()[-1].startswith("stopped by Ctrl-C")
     assert "Traceback" not in said
@@ -148,7 +148,7 @@ def test_what_nohup_ignores_stays_ignored(start, tmp_path):
     assert stage.stdout.readline() == "writing\n"
     stage.send_signal(signal.SIGHUP)
     (tmp_path / "go").touch()
-    assert stage.wait(timeout=30) == 0
+    assert stage.wait(timeout=PATIENCE_S) == 0
     assert (tmp_path / "out.txt").read_text() == "new"
 
 
@@ -160,13 +160,13 @@ def test_the_next_run_clears_up_after_a_killed_one_and_says_what_costs_memory(st
     assert left(tmp_path) != []
 
     (tmp_path / "go").touch()
-    said, _ = start("new").communicate(timeout=30)
+    said, _ = start("new").communicate(timeout=PATIENCE_S)
     line, _ = said.splitlines()
     for part in ("-9", "memory", "render.views", "render.size"):
         assert part in line
     assert left(tmp_path) == []
 
-    assert start("newer").communicate(timeout=30)[0] == "writing\n"
+    assert start("newer").communicate(timeout=PATIENCE_S)[0] == "writing\n"
 
 
 def test_a_stage_left_behind_by_its_dvc_ends_and_overwrites_nothing(start, tmp_path):
@@ -176,7 +176,9 @@ def test_a_stage_left_behind_by_its_dvc_ends_and_overwrites_nothing(start, tmp_p
     dvc.kill()
     assert "the dvc that started this stage is gone" in dvc.stdout.readline()
     (tmp_path / "go").touch()
-    assert start("newest").wait(timeout=30) == 0  # which waits until the other one has ended
+    assert (
+        start("newest").wait(timeout=PATIENCE_S) == 0
+    )  # which waits until the other one has ended
     assert (tmp_path / "out.txt").read_text() == "newest"
     assert left(tmp_path) == []
 
@@ -187,7 +189,7 @@ def test_a_second_run_waits_for_the_first_and_writes_last(start, tmp_path):
     second = start("second")
     assert "another run of render is writing here" in second.stdout.readline()
     (tmp_path / "go").touch()
-    assert first.wait(timeout=30) == second.wait(timeout=30) == 0
+    assert first.wait(timeout=PATIENCE_S) == second.wait(timeout=PATIENCE_S) == 0
     assert (tmp_path / "out.txt").read_text() == "second"
 
 

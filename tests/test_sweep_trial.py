@@ -18,8 +18,10 @@ from pisces.core.locks import LockFile
 from pisces.experiments import leash, trial, workplace
 from pisces.run import dvc_process, progress_file
 from pisces.training import checkpoints
+from tests.pipeline import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
+
 PARAMS = yaml.read(ROOT / "presets/default.yaml")
 SAY = """
 import json, os, sys, time
@@ -171,11 +173,11 @@ def test_equal_data_are_made_by_one_at_a_time_until_the_training_begins(tmp_path
     assert threads[0].is_alive()
     (tmp_path / "end").touch()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
 
 def until(condition) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.01)

@@ -13,8 +13,10 @@ import torch
 
 from pisces.core import yaml
 from pisces.training import checkpoints
+from tests.pipeline import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
+
 PIPELINE = """
 stages:
   train:
@@ -182,7 +184,7 @@ with checkpoints.folder("train") as folder:
         )
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(timeout=0.3)
-    assert second.communicate(timeout=30)[0] == "in True False\n"
+    assert second.communicate(timeout=PATIENCE_S)[0] == "in True False\n"
     assert second.returncode == 0
     assert not folder.exists()
 
