@@ -14,6 +14,7 @@ MOST = {
     "evaluate": 20,
     "pis": 12,
     "attribution": 4,
+    "counterfactual": 4,
     "limits": 3,
     "audit": 4,
     "train": 3,

@@ -62,6 +62,15 @@ def test_the_phases_are_the_likeliest(name):
     assert (np.max(everywhere, 0) <= best + 1e-6).all()
 
 
+def test_how_much_memory_there_is_moves_no_phase(monkeypatch):
+    x, law = received("64QAM", 30.0), SymbolLaw(CLASSES, 30.0)
+    asked = x.numpy().astype(complex), law, places(x, law), duel("64QAM", "16QAM")
+    at_once = evidence.best_phases(*asked)
+    monkeypatch.setattr(evidence, "POINTS_AT_ONCE", 1)  # which leaves a frame at a time
+    for one, other in zip(at_once, evidence.best_phases(*asked), strict=True):
+        assert np.abs(one - other).max() < 1e-12
+
+
 def test_evidence_within_a_rival_is_log_2_for_every_symbol():
     """Of QPSK against 8PSK, with next to no noise: as many points again, and nothing else."""
     x, law = received("QPSK", 400.0), SymbolLaw(CLASSES, 400.0)

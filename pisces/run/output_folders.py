@@ -21,7 +21,7 @@ FOLDERS = {
     "tune_masks": ("models", "models/mask_tuned"),
     "attribute": ("data", "metrics", "plots"),
     "explore": ("data",),
-    "counterfactual": ("data", "plots"),
+    "counterfactual": ("data", "metrics", "plots"),
     "report": ("plots",),
     "page": ("plots",),
 }

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp
 
 from pisces.core import stats
 from pisces.truth.law import Places, SymbolLaw
@@ -131,13 +131,41 @@ def _climb(symbols: np.ndarray, start: np.ndarray, points: np.ndarray, snr: floa
     phase = start.copy()
     for _ in range(MOST_CLIMBS):
         turned = symbols * np.exp(-1j * phase)[:, None]
-        parts = [softmax(one, axis=2) @ points for one in _exponents(turned, points, snr)]
-        sent = np.concatenate(parts)  # mean of the points that each symbol may be, (n, symbols)
+        sent = _mean_sent(turned, points, snr)
         step = np.angle((turned * sent.conj()).sum(1))
         phase += step
         if np.abs(step).max() < PHASE_DIGITS:
             break
     return phase
+
+
+def _mean_sent(symbols: np.ndarray, points: np.ndarray, snr: float) -> np.ndarray:
+    """The mean of the points that each symbol may be, weighted by exp(-snr |r - c|^2).
+
+    Of the exponent |r|^2 is the same for all points and cancels, and 2 Re(r c*) is a product of
+    real matrices, which takes a small part of the time of complex distances.
+
+    Args:
+        symbols: r, complex128 (n, symbols).
+        points: c, complex (order,).
+        snr: linear, a symbol.
+
+    Returns:
+        complex128 (n, symbols).
+    """
+    axes = np.stack([points.real, points.imag])  # (2, order)
+    summands = np.stack([points.real, points.imag, np.ones(len(points))], axis=1)  # (order, 3)
+    rows = max(1, POINTS_AT_ONCE // (symbols.shape[1] * len(points)))
+
+    means = []
+    for start in range(0, len(symbols), rows):
+        some = symbols[start : start + rows]
+        exponents = np.stack([some.real, some.imag], axis=2) @ (2 * snr * axes)
+        exponents -= snr * np.abs(points) ** 2  # (frames, symbols, order)
+        exponents -= exponents.max(2, keepdims=True)
+        real, imaginary, total = np.moveaxis(np.exp(exponents) @ summands, 2, 0)
+        means.append((real + 1j * imaginary) / total)
+    return np.concatenate(means)
 
 
 def can_be_ranked(evidence: np.ndarray) -> np.ndarray:
