@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 
-from pisces.run import console, dvc_process, signals
+from pisces.run import signals
 
 # Threads that wait for work by spinning slow a shared machine many times over; sleeping costs a few
 # percent when it is idle.
@@ -18,6 +18,8 @@ os.environ["MPLBACKEND"] = "agg"
 # in which a signal would show all of its calls, and dvc may be killed without being missed.
 if sys.argv[0] == "-m":
     signals.catch()
+    from pisces.run import console, dvc_process
+
     dvc_process.end_with_dvc()
     # torch asks for it while it is imported.
     console.run(tempfile.gettempdir)

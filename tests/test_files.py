@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from pisces.core import files, work
+from pisces.core.locks import LockFile
 
 
 def make_folder(path, **contents):
@@ -236,6 +237,19 @@ def test_a_signal_right_after_a_file_has_its_name_leaves_it_there(tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         files.write_bytes(file, b"new")
     assert contents(tmp_path) == {"last.pt": "new"}
+
+
+@pytest.mark.parametrize(("owner", "step"), [(LockFile, "take"), (Path, "rename")])
+def test_a_signal_while_its_folder_is_made_leaves_none(tmp_path, monkeypatch, owner, step):
+    """It is locked, and then named."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, step, stop)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_bytes(tmp_path / "file", b"new")
+    assert list((tmp_path / work.WORK).glob("*")) == []
 
 
 @pytest.mark.parametrize("renamings", [1, 2, 3, 4])

@@ -36,6 +36,16 @@ def main():
             time.sleep(1)
         except:
             pass
+    if sys.argv[1] == "failing in its place":
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        finally:
+            os.close(1000)  # as shutil.rmtree may, which is not open
+    if sys.argv[1] == "deferring":
+        with signals.deferred(), signals.deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            print("goes on", flush=True)
     with files.staged(Path("out.txt")) as temporary:
         temporary.write_text(sys.argv[1])
         print("writing", flush=True)
@@ -134,13 +144,21 @@ def test_a_signal_while_libraries_are_imported_is_one_line(start, number):
     assert said.startswith(f"stopped by {SIGNALS[number]}")
 
 
-@pytest.mark.parametrize("where", ["letting go", "swallowing"])
+@pytest.mark.parametrize("where", ["letting go", "swallowing", "failing in its place"])
 def test_a_signal_is_not_lost_in_a_del_or_an_except_of_everything(start, where):
     stage = start(where)
     said, _ = stage.communicate(timeout=PATIENCE_S)
     assert stage.returncode == 128 + signal.SIGINT
     assert said.splitlines()[-1].startswith("stopped by Ctrl-C")
     assert "Traceback" not in said
+
+
+def test_a_signal_that_is_deferred_comes_right_after(start, tmp_path):
+    said, _ = start("deferring").communicate(timeout=PATIENCE_S)
+    first, last = said.splitlines()
+    assert first == "goes on"
+    assert last.startswith("stopped by Ctrl-C")
+    assert not (tmp_path / "out.txt").exists()
 
 
 def test_what_nohup_ignores_stays_ignored(start, tmp_path):

@@ -91,6 +91,24 @@ def test_without_locks_what_an_old_file_says_keeps_nobody_out(tmp_path, monkeypa
     assert LockFile(tmp_path / "a.lock").take()
 
 
+def test_a_signal_while_it_is_taken_gives_it_up(tmp_path, monkeypatch):
+    """As right after the name is written, when no `with` would release it."""
+    path = tmp_path / "lock"
+    write = os.pwrite
+
+    def write_and_stop(*arguments):
+        write(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "pwrite", write_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        LockFile(path).take()
+    monkeypatch.undo()
+    next_one = LockFile(path)
+    assert next_one.take()
+    assert not next_one.was_abandoned
+
+
 def test_another_trouble_is_not_taken_for_a_lock_that_is_held(tmp_path, monkeypatch):
     forbid_locks(monkeypatch, errno.EIO)
     with pytest.raises(OSError, match="Input/output"):

@@ -16,7 +16,7 @@ import pytest
 from pisces.core import yaml
 from pisces.core.locks import LockFile
 from pisces.experiments import leash, trial, workplace
-from pisces.run import dvc_process, progress_file
+from pisces.run import dvc_process, progress_file, signals
 from pisces.training import checkpoints
 from tests.pipeline import PATIENCE_S
 
@@ -137,8 +137,39 @@ def test_a_pruned_training_ends_at_once_with_its_checkpoint(tmp_path):
     start = time.monotonic()
     with pytest.raises(trial.Pruned):
         run(place, lambda _: False)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < PATIENCE_S
     assert not kept.exists()
+
+
+class StoppedAsItStarts(Place):
+    """A signal comes while DVC has begun and nobody knows of it yet."""
+
+    process: subprocess.Popen | None = None
+
+    def start(self, name, until, environment):
+        self.process = super().start(name, until, environment)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self.process
+
+
+@pytest.fixture
+def _own_signals(monkeypatch):
+    """What a signal changes of this process is put back."""
+    before = {number: signal.getsignal(number) for number in signals.NAMES}
+    monkeypatch.setattr(signals._Requests, "first", -signals.PATIENCE_SECONDS)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_a_signal_while_dvc_starts_leaves_no_dvc_behind(tmp_path):
+    place = StoppedAsItStarts(tmp_path, "time.sleep(600)")
+    with pytest.raises(signals.Stopped), signals.raised():
+        run(place)
+    assert place.process is not None
+    assert place.process.poll() is not None
 
 
 def test_a_checkpoint_that_another_training_has_taken_stays(tmp_path):

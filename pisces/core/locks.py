@@ -43,9 +43,13 @@ class LockFile:
 
         self.was_abandoned = bool(owner)
         self._descriptor = descriptor
-        with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, _own_name().encode(), 0)
+        try:
+            with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, _own_name().encode(), 0)
+        except BaseException:  # a signal, and nobody has entered its `with` yet
+            self.release()
+            raise
         return True
 
     def wait(self, on_wait: Callable[[], None]) -> Self:

@@ -103,10 +103,9 @@ def tidy(place: Path) -> None:
 
 def name(outputs: Sequence[Output]) -> None:
     """Gives all outputs the names of their targets, or none of them."""
-    first = outputs[0] if len(outputs) == 1 else None
-    if first and not first.target.is_dir():
+    if len(outputs) == 1 and not outputs[0].target.is_dir():
         # In one step: a signal right after it must not take back what has its name.
-        os.replace(first.new, first.target)
+        os.replace(outputs[0].new, outputs[0].target)
     else:
         _name_together(outputs)
 
@@ -151,7 +150,7 @@ def _set_aside(output: Output) -> None:
 
 
 def _take_back(output: Output) -> None:
-    """Undoes what `name` has done of an output."""
+    """Undoes what `_name_together` has done of an output."""
     has_its_name = not output.new.exists()
     if has_its_name:
         os.replace(output.target, output.new)
@@ -169,8 +168,13 @@ def _make(place: Path, name: str) -> tuple[Path, LockFile]:
             new = Path(tempfile.mkdtemp(prefix=NEW, dir=place))
 
     lock = LockFile(new / LOCK)
-    lock.take()
-    path = new.rename(place / f"{name}.{new.name.removeprefix(NEW)}")
+    try:
+        lock.take()
+        path = new.rename(place / f"{name}.{new.name.removeprefix(NEW)}")
+    except BaseException:  # a signal, and nobody else would remove it for a minute
+        lock.release()
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     return path, lock
 
 

@@ -27,7 +27,7 @@ from pisces.core.locks import LockFile
 from pisces.core.texts import in_one_line
 from pisces.experiments import workplace
 from pisces.experiments.workplace import Workplace
-from pisces.run import progress_file
+from pisces.run import progress_file, signals
 from pisces.run.hiding import hide
 
 DATA_STAGES = ("synthesize", "split_hdf5", "render", "stratify")
@@ -144,14 +144,20 @@ class _Watched:
             if key not in self.place.made:
                 say = partial(print, f"{name} waits for data that another worker makes", flush=True)
                 until_trained.enter_context(lock.wait(say))
-            process = self.place.start(name, self.experiment.until, self.experiment.environment)
-            with workplace.ended(process):
+            with ExitStack() as until_ended:
+                with signals.deferred():
+                    process = self._start()
+                    until_ended.enter_context(workplace.ended(process))
                 for row in self._rows(process):
                     self.place.made.add(key)
                     until_trained.close()
                     if EPOCH in row and not go_on(row):
                         raise Pruned
         return process.returncode
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        asked = self.experiment
+        return self.place.start(asked.name, asked.until, asked.environment)
 
     def _rows(self, process: "subprocess.Popen[bytes]") -> Iterator[Row]:
         """What the training says, while the process runs."""

@@ -22,7 +22,7 @@ import psutil
 from pisces.core import work
 from pisces.core.texts import in_one_line
 from pisces.experiments import leash
-from pisces.run import dvc_process
+from pisces.run import dvc_process, signals
 from pisces.run.hiding import hide
 
 PLACE = Path(".dvc/tmp/sweeps")
@@ -44,14 +44,16 @@ def git(where: Path, *arguments: str) -> str:
     Raises:
         GitFailed: when it fails, with its complaint.
     """
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=where,
-        env=own_variables(),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    # One that is cut short would write on while its clone is removed.
+    with signals.deferred():
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=where,
+            env=own_variables(),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
     if done.returncode:
         raise GitFailed(f"git {arguments[0]} failed in {where}: {in_one_line(hide(done.stderr))}")
     return done.stdout.strip()
@@ -224,14 +226,15 @@ class Workplace:
         }
 
     def _dvc(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.repository,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with signals.deferred():
+            done = subprocess.run(
+                [sys.executable, "-m", "dvc", *arguments],
+                cwd=self.repository,
+                env=self._environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             raise ValueError(f"dvc {' '.join(arguments)} failed: {in_one_line(hide(done.stderr))}")
 

@@ -39,10 +39,11 @@ def run(main: Callable[[], object]) -> None:
         if not _reader_is_gone():
             _fail(error)
         sys.exit(CLOSED_PIPE)
-    except OSError as error:
-        _fail(_with_remedy(error))
-    except ValueError as error:
-        _fail(error)
+    except (OSError, ValueError) as error:
+        signal = signals.behind(error)
+        if signal:
+            _end(signal)
+        _fail(_with_remedy(error) if isinstance(error, OSError) else error)
 
 
 def _with_remedy(error: OSError) -> OSError:

@@ -43,7 +43,10 @@ CONNECTING_SECONDS = 10
 
 
 def connect() -> "MlflowClient":
-    """MLflow's client: silent, without usage data, and soon giving up a store out of reach."""
+    """MLflow's client: silent, without usage data, and soon giving up a store out of reach.
+
+    Call it within `lock`: where there is no store it makes one.
+    """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
@@ -62,7 +65,7 @@ def connect() -> "MlflowClient":
 
 
 def _make_database() -> None:
-    """Makes the SQLite store with all its tables, unless it is there.
+    """Makes the SQLite store with all its tables, unless it is there; within `lock`.
 
     In its own place MLflow would make them one by one, and can use none where that was cut short.
     """
@@ -104,7 +107,7 @@ def lock() -> FileLock:
 
 
 def _database() -> Path | None:
-    """The file of the store, where it is SQLite's."""
+    """The file of the store; None for a server, another database and SQLite's in memory."""
     address = uri()
     if not address.startswith((SQLITE, SQLITE_DRIVER)):
         return None

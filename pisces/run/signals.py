@@ -36,6 +36,10 @@ class _Requests:
     """Why this process ends itself, None when others end it."""
     first = -PATIENCE_SECONDS
     """When the first signal came, by `time.monotonic`."""
+    are_deferred = False
+    """Whether a signal has to wait, see `deferred`."""
+    deferred: int | None = None
+    """The signal that waits."""
 
 
 def catch() -> None:
@@ -63,6 +67,34 @@ def raised() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread() and not _was_asked_just_now():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Within it a signal raises nothing; one that comes is raised at its end.
+
+    For what must not be half begun, such as a process that nobody would end.
+    """
+    if _Requests.are_deferred:
+        yield  # the outer one raises it
+        return
+
+    _Requests.are_deferred = True
+    try:
+        yield
+    finally:
+        _Requests.are_deferred = False
+        number, _Requests.deferred = _Requests.deferred, None
+        if number is not None:
+            _end(number)
+
+
+def behind(error: BaseException) -> Stopped | None:
+    """The signal in whose place an error was raised, as a library does while it clears up."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, Stopped):
+        found = found.__context__
+    return found
 
 
 def stop(reason: str) -> None:
@@ -112,7 +144,14 @@ def _on_signal(number: int, _: FrameType | None) -> None:
     if _was_asked_just_now():
         return
     _Requests.first = time.monotonic()
+    if _Requests.are_deferred:
+        _Requests.deferred = number
+    else:
+        _end(number)
 
+
+def _end(number: int) -> None:
+    """Ends this process, by an exception where somebody catches it."""
     by_signal = (
         f"stopped by {NAMES[signal.Signals(number)]}; nothing half-written was left, "
         "and the same command resumes"
