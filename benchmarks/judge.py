@@ -101,7 +101,7 @@ def make_world(snr_db: int, frames: int, seed: int) -> World:
     )
     of_symbol = RRC.sps * 10 ** (snr_db / 10)
     real = torch.view_as_real(torch.from_numpy(iq))
-    symbols = judged.receive(real[:1], RENDER).points.shape[1]
+    symbols = judged.place(real[:1], RENDER).points.shape[1]
     model = exact_model(Sending(CLASSES, {snr_db: of_symbol}, symbols), RENDER)
     snrs = torch.full((len(iq),), float(snr_db))
     return World(real, model, SymbolLaw(CLASSES, of_symbol), snrs)
@@ -128,10 +128,10 @@ def judge(snr_db: int, frames: int, chosen: Sequence[Method], seed: int) -> pd.D
 
     rho: dict[str, np.ndarray] = {}
     truths: dict[int, Truth] = {}
-    phases = judged.phases_of(judged.receive(world.iq, RENDER).points, world.law, duel)
+    phases = judged.phases_of(judged.place(world.iq, RENDER).points, world.law, duel)
     for size in SIZES:
         render = replace(RENDER, size=size)
-        received = judged.receive(world.iq, render)
+        received = judged.place(world.iq, render)
         truths[size] = judged.truth_of(received, world.law, duel, phases, render)
         rho[f"{CEILING}, {size} px"] = judged.ceiling(truths[size])
 
@@ -294,7 +294,7 @@ def main() -> None:
     for snr_db in options.snrs:
         by_frame.append(judge(snr_db, options.frames, chosen, options.seed))
         print(f"judged at {snr_db} dB", flush=True)
-    summary = judged.summary(pd.concat(by_frame, ignore_index=True), RESAMPLES, SEED)
+    summary = judged.summary(pd.concat(by_frame, ignore_index=True))
     found = made + table(rows_of(summary))
     print(found, flush=True)
     if some or options.seed != SEED:

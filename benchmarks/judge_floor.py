@@ -189,7 +189,7 @@ def main() -> None:
             agreement += [rows.assign(snr_db=f"{true_snr(label):g}") for rows in of_methods]
             bands += of_bands
 
-    summary = judged.summary(pd.concat(agreement, ignore_index=True), RESAMPLES, seed=1)
+    summary = judged.summary(pd.concat(agreement, ignore_index=True))
     made = f"Made by `python -m benchmarks.judge_floor` on {machine_and_date()}.\n\n"
     made += table(rows_of(summary)) + "\n" + table(band_rows(pd.concat(bands, ignore_index=True)))
     print(made)

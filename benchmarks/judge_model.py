@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.judge import PAGE, RESAMPLES, contestants, rows_of
+from benchmarks.judge import PAGE, contestants, rows_of
 from benchmarks.pages import table, write_between
 from benchmarks.timing import machine_and_date
 from pisces.attribution import judged
@@ -100,7 +100,7 @@ def rows_of_models(by_model: Mapping[str, pd.DataFrame]) -> list[dict[str, str]]
         if name in others:
             shown[f"{name}, gain over {control}"] = gains(by_frame, by_model[control])
         for title, of_frames in shown.items():
-            of_title = rows_of(judged.summary(of_frames, RESAMPLES, SEED))
+            of_title = rows_of(judged.summary(of_frames))
             rows += [{"model": title} | row for row in of_title]
     return rows
 
@@ -127,7 +127,7 @@ def main() -> None:
     found = f"Made by `python -m benchmarks.judge_model` on {machine_and_date()}.\n\n"
     if len(by_model) == 1:
         (by_frame,) = by_model.values()
-        found += table(rows_of(judged.summary(by_frame, RESAMPLES, SEED)))
+        found += table(rows_of(judged.summary(by_frame)))
         write_between(options.page, *FOUND, found)
     else:
         found += table(rows_of_models(by_model))

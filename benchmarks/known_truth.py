@@ -87,7 +87,7 @@ class KnownTruth:
     def _of_block(self, index: np.ndarray) -> Said:
         render, law = self.data.render, self.law
         frames = judged.samples_of(self.data, index, self.root / IQ_SHARDS)
-        received = judged.on_level(judged.receive(frames, render), law)
+        received = judged.on_level(judged.place(frames, render), law)
         symbols = received.points.numpy().astype(np.complex128)
         middles = evidence.pixel_middles(received.pixels, render.size, render.extent.symbol)
         middles = middles / received.level

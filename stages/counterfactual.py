@@ -43,7 +43,8 @@ def main() -> None:
         for path in tables:
             run.artifact(path)
     turned = f"turned {counted(found.frames, 'frame')} of {counted(len(chosen.pairs), 'pair')}"
-    print(f"{turned}, refused {found.refused}; wrote {', '.join(map(str, tables))}")
+    left = f"left {found.wrong} that are predicted wrong, refused {found.refused}"
+    print(f"{turned}, {left}; wrote {', '.join(map(str, [*tables, METRICS]))}")
 
 
 if __name__ == "__main__":

@@ -365,7 +365,7 @@ def test_the_headline_is_what_the_tables_say_of_a_single_pair(explained, iq_data
         "likelihood": medians["likelihood", orders.GAIN],
     }
     of_all = evidence[evidence["snr_db"].isna()].set_index("method")["agreement"]
-    agreement = {"best": of_all["gradient"], "random": of_all["random"]}
+    agreement = {"highest": of_all["gradient"], "random": of_all["random"]}
     assert measured.headline["agreement"] == agreement
 
 

@@ -26,6 +26,24 @@ def coverage_error(repeats: int) -> float:
     return 5 * np.sqrt(0.95 * 0.05 / repeats)
 
 
+# Means
+
+
+@pytest.mark.parametrize("n", [2, 3, 14])
+def test_the_interval_of_a_mean_covers_even_of_two_frames(rng, n):
+    repeats = 4000
+    found = [stats.student_mean(values) for values in rng.normal(3, 2, (repeats, n))]
+    covered = np.mean([one["ci_low"] <= 3 <= one["ci_high"] for one in found])
+    assert covered == pytest.approx(0.95, abs=coverage_error(repeats))
+
+
+def test_a_mean_of_one_frame_has_no_interval_and_of_none_is_unknown():
+    one, none = stats.student_mean(np.ones(1)), stats.student_mean(np.ones(0))
+    assert (one["frames"], one["mean"]) == (1, 1)
+    assert none["frames"] == 0
+    assert np.isnan([one["ci_low"], one["ci_high"], none["mean"], none["ci_low"]]).all()
+
+
 # Wilson
 
 

@@ -19,7 +19,6 @@ def table(
     index: np.ndarray,
     source: Path,
     by_label: Mapping[int, float],
-    resamples: int,
 ) -> pd.DataFrame:
     """The agreement of each method with the evidence, of all frames and SNR by SNR.
 
@@ -32,14 +31,13 @@ def table(
         index: frames (n, 3).
         source: their IQ shards.
         by_label: SNR label -> linear SNR of a symbol, as of `limits.reception_of`.
-        resamples: of the bootstrap over frames.
 
     Returns:
         Rows of `COLUMNS`, `judged.CEILING` among the methods, `snr_db` NaN for all frames
         together.
     """
     by_frame = judged.judge(explained, chosen, index, source, by_label)
-    of_all = judged.summary(by_frame.assign(snr_db="all"), resamples, explained.seed)
-    of_each = judged.summary(by_frame, resamples, explained.seed)
+    of_all = judged.summary(by_frame.assign(snr_db="all"))
+    of_each = judged.summary(by_frame)
     rows = pd.concat([of_all.assign(snr_db=np.nan), of_each], ignore_index=True)
     return rows.rename(columns={"mean": "agreement"})[list(COLUMNS)]

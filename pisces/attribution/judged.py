@@ -22,7 +22,6 @@ from pisces.attribution.head import Context, DifferenceHead
 from pisces.attribution.methods import Method
 from pisces.core import shards, stats
 from pisces.core.progress import progress
-from pisces.core.seeding import generator
 from pisces.core.shards import Cell
 from pisces.inputs import binning, views
 from pisces.inputs.drawing import BinStore
@@ -60,7 +59,7 @@ class Truth(NamedTuple):
     """Whether there is anything to be ranked, bool (n,); see `evidence.can_be_ranked`."""
 
 
-def receive(frames: torch.Tensor, render: RenderSettings) -> Placed:
+def place(frames: torch.Tensor, render: RenderSettings) -> Placed:
     """The symbols of frames float32 (n, samples, 2), by the receiver of the view `symbol`."""
     level = binning.rms(frames)
     received = views.symbols_of(torch.view_as_complex(frames / level[:, None, None]), render)
@@ -69,14 +68,14 @@ def receive(frames: torch.Tensor, render: RenderSettings) -> Placed:
     return Placed(received.points, pixels.numpy().astype(np.int64))
 
 
-def on_level(received: Placed, law: SymbolLaw) -> Placed:
+def on_level(placed: Placed, law: SymbolLaw) -> Placed:
     """The same symbols with the level that their points tell; see `found.leveled`.
 
     The receiver goes by the mean power, which misses the level of a frame by 2 to 3 %: as much as
     the noise from 20 dB over the whole band on.
     """
-    points, level = leveled(received.points, law)
-    return Placed(points, received.pixels, level.numpy())
+    points, level = leveled(placed.points, law)
+    return Placed(points, placed.pixels, level.numpy())
 
 
 def duel_of(logits: torch.Tensor) -> Duel:
@@ -96,12 +95,12 @@ def phases_of(points: torch.Tensor, law: SymbolLaw, duel: Duel) -> Phases:
 
 
 def truth_of(
-    received: Placed, law: SymbolLaw, duel: Duel, phases: Phases, render: RenderSettings
+    placed: Placed, law: SymbolLaw, duel: Duel, phases: Phases, render: RenderSettings
 ) -> Truth:
     """The evidence of pixels for one class against its rival, each at its best phase.
 
     Args:
-        received: symbols of frames.
+        placed: symbols of frames.
         law: where they come from.
         duel: the two classes of each frame, numbers in `law.classes`.
         phases: of the two, as of `phases_of`.
@@ -110,15 +109,15 @@ def truth_of(
     Returns:
         The truth, and what the middles of pixels allow to know of it.
     """
-    symbols = received.points.numpy().astype(np.complex128)
+    symbols = placed.points.numpy().astype(np.complex128)
     by_symbol = evidence.evidence_at(symbols, law, phases, duel)
-    middles = evidence.pixel_middles(received.pixels, render.size, render.extent.symbol)
-    by_middle = evidence.evidence_at(middles / received.level, law, phases, duel)
+    middles = evidence.pixel_middles(placed.pixels, render.size, render.extent.symbol)
+    by_middle = evidence.evidence_at(middles / placed.level, law, phases, duel)
 
     pixels = render.size**2
     return Truth(
-        evidence.pixel_means(by_symbol, received.pixels, pixels),
-        evidence.pixel_means(by_middle, received.pixels, pixels),
+        evidence.pixel_means(by_symbol, placed.pixels, pixels),
+        evidence.pixel_means(by_middle, placed.pixels, pixels),
         evidence.can_be_ranked(by_symbol),
     )
 
@@ -176,15 +175,13 @@ def ceiling(truth: Truth) -> np.ndarray:
     return evidence.agreement(np.nan_to_num(truth.of_middles), truth.evidence)
 
 
-def summary(by_frame: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """Means over the frames of each SNR, with 95 % bootstrap intervals over frames.
+def summary(by_frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over the frames of each SNR, with 95 % intervals; see `stats.student_mean`.
 
     A constant map ranks nothing and counts as 0.
 
     Args:
         by_frame: rows of `snr_db, method, ranked, rho`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
 
     Returns:
         Rows of `snr_db, method, frames, left_out, mean, ci_low, ci_high`.
@@ -193,10 +190,9 @@ def summary(by_frame: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     for names, group in by_frame.groupby(["snr_db", "method"], sort=False):
         snr_db, method = names
         found = group.loc[group["ranked"], "rho"].fillna(0.0).to_numpy()
-        rng = generator(seed, "agreement with the evidence", str(snr_db), str(method))
-        interval = stats.bootstrap_mean(found, resamples, rng)
         left_out = int((~group["ranked"]).sum())
-        rows.append({"snr_db": snr_db, "method": method, "left_out": left_out} | interval)
+        mean = stats.student_mean(found)
+        rows.append({"snr_db": snr_db, "method": method, "left_out": left_out} | mean)
     return pd.DataFrame(rows)
 
 
@@ -336,10 +332,10 @@ def truth_of_frames(
     known = np.flatnonzero((of_law.chosen >= 0) & (of_law.rival >= 0))
     truth = no_truth(len(frames), render.size**2)
     if len(known):
-        received = on_level(receive(frames[known], render), law)
+        placed = on_level(place(frames[known], render), law)
         in_doubt = Duel(of_law.chosen[known], of_law.rival[known])
-        phases = phases_of(received.points, law, in_doubt)
-        found = truth_of(received, law, in_doubt, phases, render)
+        phases = phases_of(placed.points, law, in_doubt)
+        found = truth_of(placed, law, in_doubt, phases, render)
         for whole, part in zip(truth, found, strict=True):
             whole[known] = part
     return truth

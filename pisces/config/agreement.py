@@ -7,6 +7,7 @@ from pisces.config.sections.data import GENERATED_FILES
 from pisces.core.modulations import LINEAR
 from pisces.counterfactuals.settings import has_points, numbers_of, pairs_of
 from pisces.inputs.settings import FEWEST_REDRAWN_SPS
+from pisces.training.settings import require_noise_reaches_a_class
 
 if TYPE_CHECKING:
     from pisces.config.schema import Params
@@ -172,6 +173,13 @@ def weights_are_no_output(params: "Params") -> None:
             )
 
 
+def added_noise_reaches_a_class(params: "Params") -> None:
+    """What labels mean may stand in the file alone; then they are taken for dB, the least step."""
+    data = params.data
+    snr_label = "power" if data.snr_label == "auto" else data.snr_label
+    require_noise_reaches_a_class(params.augment.noise_db, data.snrs_db, snr_label)
+
+
 def rivals_are_in_the_data(params: "Params") -> None:
     """Frames are turned from one class of the data to another, at SNRs of the data."""
     asked, data = params.counterfactual, params.data
@@ -216,6 +224,7 @@ CHECKS = (
     constellations_have_no_level,
     symbols_can_be_redrawn,
     curriculum_ends,
+    added_noise_reaches_a_class,
     rivals_are_in_the_data,
     moved_symbols_can_be_shown,
 )

@@ -1,10 +1,11 @@
 """Intervals, tests and rank correlation, of NumPy arrays from anywhere."""
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
-from scipy.stats import binom, binomtest, rankdata
+from scipy.stats import binom, binomtest, rankdata, t
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -103,6 +104,25 @@ def bootstrap_mean(
 
     low, high = percentile_interval(resampled)
     return {"frames": n, "mean": float(values.mean()), "ci_low": float(low), "ci_high": float(high)}
+
+
+def student_mean(values: np.ndarray) -> dict[str, float]:
+    """Mean over frames with its 95 % interval by Student's t, for few frames as well.
+
+    Of values that scatter normally it covers as often as it says from two on; of 3 to 15 a
+    percentile bootstrap covers less, since it takes their spread for the true one.
+
+    Args:
+        values: (n,), one a frame.
+
+    Returns:
+        `frames`, `mean`, `ci_low` and `ci_high`: NaN where there are too few, of the mean none and
+        of the ends one.
+    """
+    n = len(values)
+    mean = float(values.mean()) if n else math.nan
+    reach = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return {"frames": n, "mean": mean, "ci_low": mean - reach, "ci_high": mean + reach}
 
 
 # Tests

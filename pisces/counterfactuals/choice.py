@@ -32,8 +32,6 @@ class Choice(NamedTuple):
     methods: Sequence[Method]
     evidence_frames: np.ndarray
     """Index of those on which the methods are held against the evidence, (n, 3)."""
-    resamples: int
-    """Of the intervals of that."""
     other_views: OtherViews
     remarks: list[str]
     """What is left out and why, for a person."""
@@ -80,7 +78,7 @@ def choose(
         )
     if why:
         remarks = [f"all counterfactuals, since {why}"]
-        return Choice((), test[:0], [], test[:0], 0, settings.other_views, remarks)
+        return Choice((), test[:0], [], test[:0], settings.other_views, remarks)
     if not pairs:
         remarks = ["all counterfactuals, since the data have both classes of no pair"]
 
@@ -98,7 +96,6 @@ def choose(
         index,
         methods,
         evidence_frames=evidence_frames,
-        resamples=attribution.resamples,
         other_views=settings.other_views,
         remarks=remarks,
     )

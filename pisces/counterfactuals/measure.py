@@ -50,6 +50,8 @@ class Measured(NamedTuple):
     """Of `examples.arrays`."""
     frames: int
     """Whose predictions were to turn, of all pairs together."""
+    wrong: int
+    """Frames of which another class is predicted as they are."""
     refused: int
     """Frames of which no symbols could be moved."""
 
@@ -70,7 +72,7 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
         nothing = pd.DataFrame(columns=list(evidence_table.COLUMNS))
         no_examples = examples.arrays([], SHOWN, "")
         headline = summary.headline([], nothing)
-        return Measured(tables.table([], []), nothing, headline, no_examples, 0, 0)
+        return Measured(tables.table([], []), nothing, headline, no_examples, 0, 0, 0)
     setup = set_up(explained, iq, chosen.methods, chosen.other_views)
     data = explained.data
     classes = [data.modulations.index(pair.name) for pair in chosen.pairs]
@@ -88,6 +90,7 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
                 kept[pair] = example
 
     shown_ones = [kept[pair] for pair in chosen.pairs if pair in kept]
+    wrong = sum(cell.wrong for cell in cells)
     refused = sum(len(cell.refused) for cell in cells)
     evidence = _evidence(setup, chosen)
     return Measured(
@@ -95,7 +98,8 @@ def measure(explained: ExplainedModel, iq: IqStore, chosen: Choice) -> Measured:
         evidence=evidence,
         headline=summary.headline(cells, evidence),
         arrays=examples.arrays(shown_ones, SHOWN, NOTES[chosen.other_views]),
-        frames=sum(cell.tested - cell.wrong for cell in cells) - refused,
+        frames=sum(cell.tested for cell in cells) - wrong - refused,
+        wrong=wrong,
         refused=refused,
     )
 
@@ -104,10 +108,7 @@ def _evidence(setup: Setup, chosen: Choice) -> pd.DataFrame:
     """How far the methods agree with the evidence, and a random order beside them."""
     explained, source = setup.explained, setup.iq.root
     methods = (*chosen.methods, RandomBaseline(explained.seed))
-    by_label, resamples = setup.law_snr, chosen.resamples
-    return evidence_table.table(
-        explained, methods, chosen.evidence_frames, source, by_label, resamples
-    )
+    return evidence_table.table(explained, methods, chosen.evidence_frames, source, setup.law_snr)
 
 
 def _cell(setup: Setup, pair: Pair, frames: OfSnr) -> tuple[Cell, Example | None]:

@@ -11,7 +11,7 @@ from pisces.counterfactuals import orders
 from pisces.counterfactuals.search import NEVER
 from pisces.counterfactuals.tables import LIKELIHOOD, MODEL, Cell
 
-SHORTEST = {MODEL: orders.SWAPS, LIKELIHOOD: orders.GAIN}
+ORDER_OF = {MODEL: orders.SWAPS, LIKELIHOOD: orders.GAIN}
 """Whose prediction turns -> the order that is made for that."""
 
 
@@ -25,13 +25,14 @@ def headline(cells: Sequence[Cell], evidence: pd.DataFrame) -> dict[str, dict[st
     Returns:
         `moves`: the median number of symbols until the `model` turns in the order of its own
         swaps, and the `likelihood` in that of its gain, over the frames of all pairs and SNRs;
-        left out where there are no frames or most never turn. `agreement` with the evidence, over
-        all frames: of the `best` method and of a `random` ranking; left out where not measured.
+        left out where there are no frames or half of them never turn. `agreement` with the
+        evidence, over all frames: the `highest` of the methods, and that of a `random` ranking;
+        left out where it was not measured.
     """
     result: dict[str, dict[str, float]] = {"moves": {}, "agreement": {}}
-    every = [one for cell in cells for one in cell.turned]
-    for of, order in SHORTEST.items():
-        moves = [one.moves for one in every if (one.of, one.order) == (of, order)]
+    turned = [frame for cell in cells for frame in cell.turned]
+    for of, order in ORDER_OF.items():
+        moves = [frame.moves for frame in turned if (frame.of, frame.order) == (of, order)]
         median = float(np.median(moves)) if moves else NEVER
         if median < NEVER:
             result["moves"][of] = median
@@ -39,7 +40,7 @@ def headline(cells: Sequence[Cell], evidence: pd.DataFrame) -> dict[str, dict[st
     of_all = evidence[evidence["snr_db"].isna()].set_index("method")["agreement"].dropna()
     methods = of_all.drop([CEILING, RandomBaseline.name], errors="ignore")
     if len(methods):
-        result["agreement"]["best"] = float(methods.max())
+        result["agreement"]["highest"] = float(methods.max())
     if RandomBaseline.name in of_all:
         result["agreement"]["random"] = float(of_all[RandomBaseline.name])
     return result

@@ -153,29 +153,6 @@ def _check_labels(labels_db: np.ndarray, classes_db: np.ndarray) -> None:
         )
 
 
-def require_noise_counts(
-    settings: Augmentation, snrs_db: Sequence[int], snr_label: SnrLabel
-) -> None:
-    """Raises ValueError when added noise would never lower an SNR to another class.
-
-    Args:
-        settings: what is varied, and how much.
-        snrs_db: the labels of the classes, increasing.
-        snr_label: what the labels mean.
-    """
-    if not settings.noise_db:
-        return
-    steps = np.diff(snrs_db)
-    least_db = true_snr_db(steps.min(), snr_label) if len(steps) else math.inf
-    if settings.noise_db < least_db:
-        remedy = f"take {least_db} or more" if len(steps) else "train on several SNRs"
-        raise ValueError(
-            f"augment.noise_db = {settings.noise_db:g} changes no frame: added noise lowers the "
-            f"true SNR to that of another class, and of the labels {list(snrs_db)} none is "
-            f"within {settings.noise_db:g} dB below another; {remedy}, or 0 for no noise"
-        )
-
-
 def augment(
     frames: torch.Tensor,
     snr_db: torch.Tensor,

@@ -13,9 +13,13 @@ from pisces.inputs.base import FrameStore, Input
 from pisces.inputs.waveform import IqStore, frames_behind
 from pisces.models.cldnn import Settings
 from pisces.training import curriculum
-from pisces.training.augmentation import Augmentation, Augmented, require_noise_counts
+from pisces.training.augmentation import Augmentation, Augmented
 from pisces.training.masking import RandomlyMasked
-from pisces.training.settings import NoiseAwareSettings, TrainingSettings
+from pisces.training.settings import (
+    NoiseAwareSettings,
+    TrainingSettings,
+    require_noise_reaches_a_class,
+)
 from pisces.training.symmetry import Symmetric
 
 
@@ -67,7 +71,7 @@ def open_data(
             the noise to be added is too little to change anything.
     """
     store = model_input.open(root)
-    require_noise_counts(augmentation, store.snrs_db, store.snr_label)
+    require_noise_reaches_a_class(augmentation.noise_db, store.snrs_db, store.snr_label)
     parts = splitting.read_splits(splits, store.sizes)
     # What tells known from unknown frames is measured in their symbols and noise.
     needs_iq = augmentation.changes_frames or store.receiver is not None

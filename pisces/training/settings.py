@@ -1,11 +1,17 @@
 """How a model is trained: the sections `train` and `noise_aware` of params.yaml."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
+
+from pisces.core.snr_label import SnrLabel, true_snr_db
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 """As Fabric names it; `auto` hangs on the accelerator."""
 
+MOST_NOISE_DB = 50
+"""By which added noise lowers an SNR."""
 MIN_STEP_DB = 2.0
 """A pair of frames whose SNRs are closer says too little about the noise that was added."""
 
@@ -106,3 +112,24 @@ class NoiseAwareSettings:
     @property
     def phases(self) -> tuple[Phase, Phase, Phase, Phase]:
         return self.a, self.b1, self.b2, self.c
+
+
+def require_noise_reaches_a_class(
+    noise_db: float, snrs_db: Sequence[int], snr_label: SnrLabel
+) -> None:
+    """Raises ValueError when added noise would never lower an SNR to that of another class.
+
+    Args:
+        noise_db: by how much it lowers the true SNR at most; 0 for no noise.
+        snrs_db: the labels of the classes, increasing, two or more.
+        snr_label: what the labels mean.
+    """
+    least_db = min(true_snr_db(high - low, snr_label) for low, high in pairwise(snrs_db))
+    if not noise_db or noise_db >= least_db:
+        return
+    remedy = f"take {least_db} or more, or 0" if least_db <= MOST_NOISE_DB else "take 0"
+    raise ValueError(
+        f"augment.noise_db = {noise_db:.15g} changes no frame: added noise moves a frame to the "
+        f"class of its lower SNR, and the true SNRs of the labels {', '.join(map(str, snrs_db))} "
+        f"are {least_db} dB apart or more; {remedy} for no noise"
+    )

@@ -24,11 +24,11 @@ from pisces.training.augmentation import (
     draw,
     draw_mix,
     nearest_class,
-    require_noise_counts,
     shift,
     turn,
 )
 from pisces.training.noise import splitmix64, white_noise
+from pisces.training.settings import require_noise_reaches_a_class
 
 SAMPLES = 1024
 GRID = (-20, -10, -4, 0, 4, 10, 20, 30)
@@ -149,16 +149,20 @@ def test_noise_is_refused_exactly_where_it_would_change_no_frame(noise_db, snr_l
     changes = bool(drawn.snr_drop_db.any())
     assert changes == (noise_db >= true_snr_db(6, snr_label))
     if changes:
-        require_noise_counts(settings, grid, snr_label)
+        require_noise_reaches_a_class(noise_db, grid, snr_label)
         return
     with pytest.raises(ValueError, match=r"augment\.noise_db"):
-        require_noise_counts(settings, grid, snr_label)
+        require_noise_reaches_a_class(noise_db, grid, snr_label)
 
 
-def test_noise_wants_a_second_snr_and_no_noise_wants_none():
-    with pytest.raises(ValueError, match="several SNRs"):
-        require_noise_counts(replace(NOTHING, noise_db=50.0), (10,), "power")
-    require_noise_counts(NOTHING, (10,), "power")
+@pytest.mark.parametrize(
+    ("noise_db", "grid", "remedy"),
+    [(31.999999, (0, 16), "= 31.999999 .* take 32 or more, or 0"), (50, (0, 26), "; take 0 for")],
+)
+def test_noise_that_is_refused_says_what_may_be_taken(noise_db, grid, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        require_noise_reaches_a_class(noise_db, grid, "amplitude")
+    require_noise_reaches_a_class(0, grid, "amplitude")
 
 
 def test_draws_depend_on_seed_epoch_and_identity_alone():

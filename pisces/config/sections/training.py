@@ -23,6 +23,7 @@ from pisces.config.fields import (
 )
 from pisces.config.sections.impairments import Impairments
 from pisces.inputs import INPUTS
+from pisces.training.settings import MOST_NOISE_DB
 
 OWN_BACKBONES = ("small_cnn", "pixel_set")
 """Models of constellations for which there are no weights of others."""
@@ -80,10 +81,10 @@ class Augment(Section):
     """Standard deviation of a carrier offset on top of what the frame has."""
     time_shift: bool
     """Whether a frame is shifted in time; circular, and its seam drowns low noise floors."""
-    noise_db: Annotated[float, Field(ge=0, le=50)]
+    noise_db: Annotated[float, Field(ge=0, le=MOST_NOISE_DB)]
     """Added noise lowers the true SNR by up to so many dB, and with it the class: labels that are
-    half of it (`data.snr_label: amplitude`) by half as much. Less than the step from one label to
-    the next is refused: it would change nothing, as there is no class between."""
+    half of it (`data.snr_label: amplitude`) by half as much. Less than the smallest step from one
+    true SNR to the next is refused: it would change nothing, as there is no class between."""
     gain_db: Annotated[float, Field(ge=0, le=60)]
     """Largest change of level, either way, of the frame over its RMS that a model of `train.input:
     iq` sees."""

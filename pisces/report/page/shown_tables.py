@@ -146,10 +146,10 @@ SHOWN = {
         sort="agreement",
         chosen={"snr_db": ALL},
         caption="Over the pixels of the view symbol, frame by frame: 1 where a map ranks them as "
-        "the evidence does, 0 where it does not care. Compare a row with the ceiling, which is "
-        "what the middles of pixels allow, and with random. It says how far the model goes by the "
-        "evidence, not which method is right. Left out: frames in which nothing can be ranked, "
-        "most of all at low labels. Bootstrap intervals over frames.",
+        "the evidence does, 0 where it does not care, below 0 the other way round. Compare a row "
+        "with the ceiling, which is what the middles of pixels allow, and with random. It says how "
+        "far the model goes by the evidence, not which method is right. Left out: frames in which "
+        "nothing can be ranked, most of all at low labels. Intervals by Student's t over frames.",
     ),
     "mask_tuning": Shown(
         {
@@ -195,6 +195,8 @@ SHOWN = {
             "snr_db": "SNR label",
             "order": "Order of the moves",
             "of": "Turned is",
+            "tested": "Tested",
+            "wrong": "Predicted wrong",
             "frames": "Frames",
             "median": "Median moves",
             "interval": "95 % interval",
@@ -205,7 +207,8 @@ SHOWN = {
         filters=("class", "rival", "snr_db", "order", "of"),
         chosen={"snr_db": ALL},
         caption="Symbols move one after the other to a draw from the rival's law, until the class "
-        "is no longer predicted. A median that is not there: more frames never turn.",
+        "is no longer predicted. Asked about are frames that are predicted right. A median that is "
+        "not there: there is no such frame, or half of them never turn.",
     ),
     "ceiling_summary": Shown(
         {
