@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 
 from pisces.run import signals
 
@@ -18,6 +17,8 @@ os.environ["MPLBACKEND"] = "agg"
 # in which a signal would show all of its calls, and dvc may be killed without being missed.
 if sys.argv[0] == "-m":
     signals.catch()
+    import tempfile
+
     from pisces.run import console, dvc_process
 
     dvc_process.end_with_dvc()
